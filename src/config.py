@@ -1,0 +1,482 @@
+"""Configuration: dataclasses filled from YAML and `--key=value`; default < file < command line.
+
+`python -m src.config CLASS` prints the keys of a configuration, one a line, for shell scripts.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Optional, TypeVar, get_type_hints
+
+import yaml
+
+from src.errors import UsageError, run
+from src.files import PathLike, atomic_path
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = re.compile(r"<([^<>]+)>")
+T = TypeVar("T")
+
+
+class Reference(str):
+    """Text whose `<key>` parts stand for the values of other keys: what `!ref` marks in YAML."""
+
+
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    name: Optional[str] = None,
+    aliases: Sequence[str] = (),
+    choices: Sequence[Any] = (),
+    minimum: Optional[float] = None,
+    above: Optional[float] = None,
+    below: Optional[float] = None,
+    parse: Optional[Callable[[Any], Any]] = None,
+) -> Any:
+    """Describe one key of a configuration.
+
+    Args:
+        default: value when neither file nor command line gives the key; a Reference is resolved.
+        help_text: one line for --help, with the unit.
+        name: spelling in YAML, --help and saved files when it differs from the attribute; both are accepted.
+        aliases: further accepted spellings.
+        choices: the allowed values, when they are few.
+        minimum, above, below: bounds of a number: >= minimum, > above, < below.
+        parse: turns the given value into the attribute's; raises ValueError with what it expected.
+    """
+    metadata = {
+        "help": help_text,
+        "name": name,
+        "aliases": tuple(aliases),
+        "choices": tuple(choices),
+        "minimum": minimum,
+        "above": above,
+        "below": below,
+        "parse": parse,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _class_num(value: Any) -> int:
+    if value == "auto":
+        return 0
+    try:
+        count = int(str(value))
+    except ValueError:
+        raise ValueError("expected 'auto' or a number of speakers") from None
+    if count < 2:
+        raise ValueError("expected 'auto' or at least 2 speakers")
+    return count
+
+
+def _train_percent(value: Any) -> float:
+    parts = value if isinstance(value, list) else str(value).strip("[]").split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) == 2 and sum(numbers) == 100:
+        numbers = numbers[:1]
+    if len(numbers) != 1 or not 0 < numbers[0] <= 100:
+        raise ValueError("expected percents of train and dev such as [90, 10]")
+    return numbers[0]
+
+
+TRIAL_FORMATS = ("voxceleb", "kaldi")
+TRIAL_FORMAT_HELP = "form of the trial list: voxceleb ('1 enrol test') or kaldi ('enrol test target')"
+
+
+@dataclass
+class TrainPrepConfig:
+    """hparams/prepare_train.yaml: from recordings to the training store."""
+
+    output_folder: str = option("./augmented/", "folder of intermediate results")
+    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables")
+    feat_folder: str = option("", "folder of the training store (features)")
+    feat_folder_merge: str = option(Reference("<feat_folder>/merged"), "folder that merge_data.py writes")
+    data_folder: str = option("", "training corpus: the folder that holds wav/<speaker>/<session>/<file>")
+    train_annotation: str = option(Reference("<save_folder>/train.csv"), "training utterances, made when absent")
+    valid_annotation: str = option(Reference("<save_folder>/dev.csv"), "held-out utterances, made when absent")
+    verification_file: str = option("", "trial list whose speakers are left out of training; empty: none are")
+    trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
+    split_ratio: float = option(90.0, "percents for train and dev of a speaker's utterances", parse=_train_percent)
+    min_utts_for_dev: int = option(5, "a speaker with fewer utterances stays wholly in train", minimum=2)
+    sentence_len: float = option(3.0, "length of a stored chunk, s", above=0)
+    random_chunk: bool = option(True, "a random chunk of each utterance; false: all its consecutive chunks")
+    number_of_epochs: int = option(1, "copies of the chunks, each with new random positions", minimum=1)
+    whole_utterance: bool = option(False, "store whole utterances, of which train.py draws new crops every epoch")
+    n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
+    shard_utterances: int = option(10000, "records in one file of the store", minimum=1)
+    max_bad_fraction: float = option(0.05, "unreadable share of the recordings at which preparation stops", minimum=0)
+    seed: int = option(1234, "seed of the split and of the chunks' positions", minimum=0)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys, one line each."""
+        if self.whole_utterance and self.number_of_epochs > 1:
+            return ["number_of_epochs: expected 1 with whole_utterance, which stores each utterance once."]
+        return []
+
+
+@dataclass
+class EvalPrepConfig:
+    """hparams/prepare_eval.yaml: from recordings to the evaluation store and the cohort."""
+
+    output_folder: str = option("./augmented_eval/", "folder of intermediate results")
+    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables")
+    feat_eval_folder: str = option("", "folder of the evaluation store (features of the trial list's utterances)")
+    feat_norm_folder: str = option("", "folder of the cohort's store (features for mean subtraction and s-norm)")
+    data_folder: str = option("", "evaluation corpus: the folder that holds wav/<speaker>/<session>/<file>")
+    verification_file: str = option("veri_test2.txt", "trial list; looked for as given, then in data_folder")
+    trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    train_annotation: str = option(
+        "./augmented/save/train.csv",
+        "table to draw the cohort from; where it is absent, data_folder's speakers that are in no trial are taken",
+    )
+    train_data_folder: str = option("", "training corpus that train_annotation describes")
+    skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
+    n_train_snts: int = option(400000, "most utterances of the cohort", minimum=1)
+    sentence_len: float = option(3.0, "length taken of a cohort utterance, s", above=0)
+    random_chunk: bool = option(True, "take it at a random position; false: from the start")
+    whole_utterance: bool = option(False, "take cohort utterances whole")
+    n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
+    max_bad_fraction: float = option(0.05, "unreadable share of the cohort at which preparation stops", minimum=0)
+    seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys, one line each."""
+        return []
+
+
+@dataclass
+class Config:
+    """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
+
+    # model and objective
+    in_channels: int = option(80, "feature size: mel bins of a frame", name="inChannels", minimum=1)
+    channels: int = option(1024, "channels of the frame-level layers, a multiple of 8", minimum=8)
+    emb_size: int = option(192, "size of an embedding", minimum=1)
+    global_context: bool = option(True, "attention sees the utterance's mean and deviation")
+    class_num: int = option(0, "training speakers; auto takes the store's number", name="CLASS_NUM", parse=_class_num)
+    margin: float = option(0.2, "additive angular margin, radians", minimum=0, below=1.5)
+    scale: float = option(30.0, "factor on the cosines before softmax", above=0)
+    # optimisation
+    base_lrate: float = option(1e-6, "least learning rate of the cycle", minimum=0)
+    max_lrate: float = option(1e-4, "greatest learning rate of the cycle", above=0)
+    step_size: int = option(65000, "half of a cycle, steps", minimum=1)
+    cycle_peak: float = option(0.5, "share of a cycle in which the learning rate rises", above=0, below=1)
+    momentum: float = option(0.95, "Adam's beta1", minimum=0, below=1)
+    weight_decay: float = option(2e-6, "L2 penalty on weights and biases", name="weightDecay", minimum=0)
+    clip_grad_norm: float = option(5.0, "greatest global norm of the gradients; 0: no clipping", minimum=0)
+    num_epochs: int = option(3, "passes over the training data", minimum=1)
+    minibatch_size: int = option(192, "utterances in a step", minimum=2)
+    train_frames: int = option(301, "frames of a training crop (301: 3 s)", minimum=9)
+    max_train_minutes: float = option(
+        0.0,
+        "train so long with one cycle of the learning rate, whatever num_epochs and step_size say; 0: off",
+        minimum=0,
+    )
+    seed: int = option(0, "seed of initial weights, order and crops", minimum=0)
+    # training files
+    train_data_path: str = option("", "training store: the folder that train_data_prepare.py or merge_data.py wrote")
+    pre_trained: bool = option(False, "start from checkpoint_path")
+    checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained")
+    ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints")
+    keep_checkpoint_max: int = option(30, "newest checkpoints to keep", minimum=1)
+    save_checkpoint_epochs: int = option(1, "write a checkpoint every so many epochs; 0: off", minimum=0)
+    save_checkpoint_steps: int = option(0, "write a checkpoint every so many steps; 0: off", minimum=0)
+    save_checkpoint_minutes: float = option(0.0, "write a checkpoint every so many minutes; 0: off", minimum=0)
+    log_steps: int = option(100, "steps between two lines of the log", minimum=1)
+    num_workers: int = option(1, "threads that crop and stack training batches", minimum=1)
+    # evaluation
+    eval_data_path: str = option("", "evaluation store: feat_eval_folder of prepare_eval.yaml")
+    veri_file_path: str = option("veri_test2.txt", "trial list; looked for as given, then in eval_data_path")
+    trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    model_path: str = option("", "checkpoint to evaluate; a folder: its last one")
+    allow_seen_speakers: bool = option(False, "accept trials of speakers that the model was trained on")
+    cut_wav: bool = option(
+        False,
+        "use only the first cut_frames frames, as a fixed-length model does",
+        aliases=("wav_cut",),
+    )
+    cut_frames: int = option(301, "frames kept by cut_wav", minimum=9)
+    sub_mean: str = option("cohort", "whose mean embedding is subtracted", choices=("cohort", "test"))
+    score_norm: str = option("s-norm", "score normalisation", choices=("s-norm", "z-norm", "t-norm", "none"))
+    train_norm_path: str = option("", "cohort store: feat_norm_folder of prepare_eval.yaml; empty: no cohort")
+    cohort_size: int = option(20000, "best cohort scores used for each side of a trial", minimum=2)
+    norm_std: str = option(
+        "population", "deviation of cohort scores; SpeechBrain: unbiased", choices=("population", "unbiased")
+    )
+    npy_file_path: str = option("./npys/", "folder of embeddings, scores and results")
+    eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
+    # export
+    exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path")
+    file_name: str = option("ecapatdnn", "exported file, with or without suffix")
+    file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR",))
+    batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
+    length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
+    channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
+    # device
+    device_target: str = option("auto", "where to run", choices=("auto", "CPU", "GPU", "Ascend"))
+    device_id: int = option(0, "number of the device", minimum=0)
+    run_distribute: bool = option(False, "train on several devices")
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys, one line each."""
+        found = []
+        if self.channels % 8:
+            found.append(f"channels: expected a multiple of 8, got {self.channels}.")
+        if self.base_lrate > self.max_lrate:
+            found.append(f"base_lrate: expected at most max_lrate {self.max_lrate:g}, got {self.base_lrate:g}.")
+        if self.pre_trained and not self.checkpoint_path:
+            found.append("checkpoint_path: pre_trained needs the checkpoint to start from.")
+        return found
+
+
+CONFIGS = {cls.__name__: cls for cls in (TrainPrepConfig, EvalPrepConfig, Config)}
+
+
+def spellings(field: dataclasses.Field) -> list[str]:
+    """Return the accepted names of a key, the one that is printed and saved first."""
+    names = [field.metadata["name"] or field.name, field.name, *field.metadata["aliases"]]
+    return list(dict.fromkeys(names))
+
+
+def load_config(cls: type[T], argv: Optional[Sequence[str]] = None, default_path: Optional[str] = None) -> T:
+    """Build a configuration from its YAML file and the command line.
+
+    Args:
+        cls: TrainPrepConfig and EvalPrepConfig take the YAML as first argument, Config as `--config_path FILE`.
+        argv: arguments without the program's name; None for sys.argv.
+        default_path: the YAML when none is named; by default the one that ships with the project.
+
+    Raises:
+        UsageError: all problems of file and command line in one message.
+    """
+    parser = _parser(cls, default_path or _shipped_path(cls))
+    given, unknown = parser.parse_known_args(argv)
+    arguments = vars(given)
+    path = arguments.pop("config_path")
+    problems = [
+        _unknown_key(cls, word.lstrip("-").split("=")[0], "command line") for word in unknown if word.startswith("-")
+    ]
+    problems += [f"command line: did not expect {word!r}." for word in unknown if not word.startswith("-")]
+    values: dict[str, Any] = {}
+    for source, items in ((str(path), _read_yaml(path)), ("command line", arguments)):
+        named, wrong = _by_attribute(cls, items, source)
+        values.update(named)
+        problems += wrong
+    config, wrong = _convert(cls, values)
+    problems += wrong
+    if not problems:
+        problems += config.problems()
+    if problems:
+        raise UsageError("\n  ".join(["the configuration has these problems:", *problems]))
+    return config
+
+
+def require(config: Any, *attributes: str) -> None:
+    """Raise UsageError unless each of these keys has a value."""
+    names = {field.name: spellings(field)[0] for field in fields(config)}
+    missing = [names[name] for name in attributes if not getattr(config, name)]
+    if missing:
+        raise UsageError(f"not set: {', '.join(missing)}. Set each in the YAML file or give --{missing[0]}=VALUE.")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a resolved configuration under the names that its file uses."""
+    values = {spellings(field)[0]: getattr(config, field.name) for field in fields(config)}
+    if values.get("CLASS_NUM") == 0:
+        values["CLASS_NUM"] = "auto"
+    return values
+
+
+def save_config(config: Any, path: PathLike) -> None:
+    """Write a resolved configuration as YAML that load_config reads."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _shipped_path(cls: type) -> Path:
+    names = {"TrainPrepConfig": "hparams/prepare_train.yaml", "EvalPrepConfig": "hparams/prepare_eval.yaml"}
+    return ROOT / names.get(cls.__name__, "ecapa-tdnn_config.yaml")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message}. See --help.")
+
+
+def _parser(cls: type, default_path: PathLike) -> argparse.ArgumentParser:
+    parser = _Parser(description=cls.__doc__, allow_abbrev=False)
+    if cls is Config:
+        parser.add_argument("--config_path", type=Path, default=default_path, metavar="FILE", help="YAML file to read")
+    else:
+        parser.add_argument(
+            "config_path", type=Path, nargs="?", default=default_path, metavar="FILE", help="YAML file to read"
+        )
+    types = get_type_hints(cls)
+    for field in fields(cls):
+        for index, name in enumerate(spellings(field)):
+            text = _help(field) if index == 0 else argparse.SUPPRESS
+            extra = {"nargs": "?", "const": True} if types[field.name] is bool else {}
+            parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **extra)
+    return parser
+
+
+def _help(field: dataclasses.Field) -> str:
+    others = spellings(field)[1:]
+    default = "auto" if field.name == "class_num" else field.default
+    text = field.metadata["help"]
+    if field.metadata["choices"]:
+        text += f" [{' | '.join(map(str, field.metadata['choices']))}]"
+    if others:
+        text += f"; also --{', --'.join(others)}"
+    return f"{text} (default: {default!r})".replace("%", "%%")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML plus `!ref`; every other tag is refused, so that reading a file never executes anything."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_scalar(node)))
+
+
+def _read_yaml(path: PathLike) -> dict[str, Any]:
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UsageError(f"{path}: no such configuration file.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: not a YAML file of this project: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected lines of 'key: value', got a {type(content).__name__}.")
+    return content
+
+
+def _by_attribute(cls: type, items: dict[str, Any], source: str) -> tuple[dict[str, Any], list[str]]:
+    """Sort given keys under their attribute: {attribute: (source, key, value)}, and what is wrong with them."""
+    attribute_of = {name: field.name for field in fields(cls) for name in spellings(field)}
+    values: dict[str, Any] = {}
+    problems = []
+    for key, value in items.items():
+        attribute = attribute_of.get(str(key))
+        if attribute is None:
+            problems.append(_unknown_key(cls, str(key), source))
+        elif attribute in values:
+            problems.append(f"{source}: '{values[attribute][1]}' and '{key}' are two names of one key: give one.")
+        else:
+            values[attribute] = (source, key, value)
+    return values, problems
+
+
+def _unknown_key(cls: type, key: str, source: str) -> str:
+    known = {name.lower(): name for field in fields(cls) for name in spellings(field)}
+    near = difflib.get_close_matches(key.lower(), known, n=1)
+    return f"{source}: unknown key '{key}'" + (
+        f"; did you mean '{known[near[0]]}'?" if near else "; --help lists them."
+    )
+
+
+def _convert(cls: type[T], values: dict[str, Any]) -> tuple[Optional[T], list[str]]:
+    """Resolve references, convert to the attributes' types and check bounds."""
+    types = get_type_hints(cls)
+    raw = {field.name: values.get(field.name, ("default", spellings(field)[0], field.default)) for field in fields(cls)}
+    attribute_of = {name: field.name for field in fields(cls) for name in spellings(field)}
+    converted, problems = {}, []
+    for field in fields(cls):
+        source, key, value = raw[field.name]
+        try:
+            if isinstance(value, Reference):
+                value = _resolve(value, raw, attribute_of, (field.name,))
+            if field.name in values:
+                value = _typed(value, types[field.name], field.metadata)
+            converted[field.name] = value
+        except ValueError as error:
+            problems.append(f"{source}: {key}: {error}, got {value!r}.")
+    return (None if problems else cls(**converted)), problems
+
+
+def _resolve(text: str, raw: dict[str, Any], attribute_of: dict[str, str], seen: tuple[str, ...]) -> str:
+    def substitute(match: re.Match) -> str:
+        attribute = attribute_of.get(match.group(1))
+        if attribute is None:
+            raise ValueError(f"expected a reference to a key of this file, not to '{match.group(1)}'")
+        if attribute in seen:
+            raise ValueError(f"expected references without a circle through '{match.group(1)}'")
+        value = raw[attribute][2]
+        if isinstance(value, Reference):
+            value = _resolve(value, raw, attribute_of, (*seen, attribute))
+        return str(value)
+
+    return re.sub(r"(?<!:)//+", "/", REFERENCE.sub(substitute, text))  # "<folder>/save" of "x/" is x/save
+
+
+def _typed(value: Any, kind: type, metadata: Any) -> Any:
+    if metadata["parse"]:
+        return metadata["parse"](value)
+    value = _scalar(value, kind)
+    if metadata["choices"] and value not in metadata["choices"]:
+        raise ValueError(f"expected one of {', '.join(map(str, metadata['choices']))}")
+    for word, bound, holds in (
+        ("at least", metadata["minimum"], lambda v, b: v >= b),
+        ("more than", metadata["above"], lambda v, b: v > b),
+        ("less than", metadata["below"], lambda v, b: v < b),
+    ):
+        if bound is not None and not holds(value, bound):
+            raise ValueError(f"expected {word} {bound:g}")
+    return value
+
+
+def _scalar(value: Any, kind: type) -> Any:
+    if kind is str:
+        if value is None:
+            return ""
+        if isinstance(value, (dict, list)):
+            raise ValueError("expected one text")
+        return str(value)
+    if kind is bool:
+        if str(value).lower() in ("true", "yes", "1", "false", "no", "0"):
+            return str(value).lower() in ("true", "yes", "1")
+        raise ValueError("expected true or false")
+    if isinstance(value, (bool, dict, list)) or value is None:
+        raise ValueError("expected a number")
+    try:
+        number = float(value)  # YAML 1.1 reads 1e-6 as text, so text that is a number counts as one
+    except ValueError:
+        raise ValueError("expected a number") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError("expected a finite number")
+    if kind is int:
+        if number != int(number):
+            raise ValueError("expected a whole number")
+        return int(number)
+    return number
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Print the keys of a configuration, every accepted spelling, one a line."""
+    words = sys.argv[1:] if argv is None else argv
+    if len(words) != 1 or words[0] not in CONFIGS:
+        raise UsageError(f"usage: python -m src.config {{{','.join(CONFIGS)}}}")
+    print("\n".join(name for field in fields(CONFIGS[words[0]]) for name in spellings(field)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

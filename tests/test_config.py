@@ -1,0 +1,208 @@
+"""Configuration: precedence, names, references, and everything wrong in one message."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config, main, require, save_config, to_dict
+from src.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The parameter blocks of the model zoo's README: every key is accepted under the name that stands there.
+SEED_CONFIG = """
+inChannels: 40
+channels: 512
+base_lrate: 0.000002
+max_lrate: 0.0002
+momentum: 0.9
+weightDecay: 0.000001
+num_epochs: 5
+minibatch_size: 96
+emb_size: 128
+step_size: 1000
+CLASS_NUM: 7205
+pre_trained: True
+train_data_path: "/data/feat_train/"
+keep_checkpoint_max: 3
+checkpoint_path: "/ckpt/a.ckpt"
+ckpt_save_dir: "./other/"
+eval_data_path: "/data/feat_eval/"
+veri_file_path: "veri_test_bleeched.txt"
+model_path: "ckpt/b.ckpt"
+score_norm: "z-norm"
+train_norm_path: "/data/feat_norm/"
+wav_cut: true
+"""
+SEED_PREPARE_TRAIN = """
+output_folder: ./here/
+save_folder: !ref <output_folder>/save/
+feat_folder: /data/feat_train/
+data_folder: /data/voxceleb12
+train_annotation: !ref <save_folder>/train.csv
+valid_annotation: !ref <save_folder>/dev.csv
+"""
+SEED_PREPARE_EVAL = """
+output_folder: ./here/
+feat_eval_folder: /data/feat_eval/
+feat_norm_folder: /data/feat_norm/
+data_folder: /data/voxceleb1/
+save_folder: !ref <output_folder>/save/
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def problems(cls, argv):
+    with pytest.raises(UsageError) as caught:
+        load_config(cls, argv)
+    return str(caught.value)
+
+
+def test_every_key_of_the_seeds_parameter_block_is_read(tmp_path):
+    config = load_config(Config, [f"--config_path={written(tmp_path, SEED_CONFIG)}"])
+    expected = {("cut_wav" if key == "wav_cut" else key): value for key, value in yaml.safe_load(SEED_CONFIG).items()}
+    assert {key: value for key, value in to_dict(config).items() if key in expected} == expected
+
+
+@pytest.mark.parametrize(("cls", "text"), [(TrainPrepConfig, SEED_PREPARE_TRAIN), (EvalPrepConfig, SEED_PREPARE_EVAL)])
+def test_seeds_prepare_files_are_read_and_references_followed(tmp_path, cls, text):
+    config = load_config(cls, [written(tmp_path, text)])
+    assert config.save_folder == "./here/save/"
+    assert config.data_folder.startswith("/data/voxceleb1")
+
+
+@pytest.mark.parametrize("cls", [Config, TrainPrepConfig, EvalPrepConfig])
+def test_shipped_file_names_every_key_and_loads(cls):
+    config = load_config(cls, [])
+    names = {
+        TrainPrepConfig: "hparams/prepare_train.yaml",
+        EvalPrepConfig: "hparams/prepare_eval.yaml",
+        Config: "ecapa-tdnn_config.yaml",
+    }
+    text = (ROOT / names[cls]).read_text(encoding="utf-8")
+    assert [key for key in to_dict(config) if f"\n{key}:" not in f"\n{text}"] == []
+
+
+def test_command_line_beats_file_and_file_beats_default(tmp_path):
+    path = written(tmp_path, "channels: 512\nemb_size: 64\n")
+    config = load_config(Config, [f"--config_path={path}", "--emb_size", "32"])
+    assert (config.channels, config.emb_size, config.step_size) == (512, 32, 65000)
+
+
+def test_reference_follows_the_command_line(tmp_path):
+    config = load_config(TrainPrepConfig, [written(tmp_path, SEED_PREPARE_TRAIN), "--output_folder=/elsewhere/"])
+    assert config.train_annotation == "/elsewhere/save/train.csv"
+
+
+def test_reference_default_follows_its_key(tmp_path):
+    config = load_config(TrainPrepConfig, [written(tmp_path, "feat_folder: f\n")])
+    assert config.feat_folder_merge == "f/merged"
+
+
+@pytest.mark.parametrize("spelling", ["CLASS_NUM", "class_num"])
+def test_both_spellings_mean_the_same(tmp_path, spelling):
+    path = written(tmp_path, f"{spelling}: 12\n")
+    assert load_config(Config, [f"--config_path={path}"]).class_num == 12
+
+
+def test_two_names_of_one_key_are_refused(tmp_path):
+    path = written(tmp_path, "inChannels: 80\nin_channels: 80\n")
+    assert "two names of one key" in problems(Config, [f"--config_path={path}"])
+
+
+def test_all_problems_come_in_one_message(tmp_path):
+    path = written(tmp_path, "chanels: 512\nemb_size: many\nscore_norm: s_norm\nmax_lrate: -1\npre_trained: maybe\n")
+    message = problems(Config, [f"--config_path={path}", "--num_epochs=1.5", "--sed=3"])
+    for part in (
+        "unknown key 'chanels'; did you mean 'channels'?",
+        "emb_size: expected a number, got 'many'",
+        "score_norm: expected one of s-norm, z-norm, t-norm, none",
+        "max_lrate: expected more than 0",
+        "pre_trained: expected true or false",
+        "num_epochs: expected a whole number",
+        "unknown key 'sed'; did you mean 'seed'?",
+        path,
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: !new:os.system [echo]\n", "not a YAML file"),
+        ("a: !!python/object/apply:os.system [echo]\n", "not a YAML file"),
+        ("- a\n", "expected lines of 'key: value'"),
+        ("channels: 512\nchannels: 256\n", "stands twice"),
+        ("save_folder: !ref <nothing>/x\n", "not to 'nothing'"),
+        ("save_folder: !ref <output_folder>\noutput_folder: !ref <save_folder>\n", "circle"),
+        ("channels: [1\n", "not a YAML file"),
+    ],
+)
+def test_wrong_files_are_refused_with_their_name(tmp_path, text, said):
+    path = written(tmp_path, text)
+    message = problems(TrainPrepConfig, [path])
+    assert said in message and "settings.yaml" in message or said in ("not to 'nothing'", "circle") and said in message
+
+
+def test_missing_file_is_named():
+    assert "nowhere.yaml: no such configuration file" in problems(TrainPrepConfig, ["nowhere.yaml"])
+
+
+def test_number_in_yaml_exponent_form_is_a_number(tmp_path):
+    path = written(tmp_path, "base_lrate: 1e-6\n")  # text to YAML 1.1
+    assert load_config(Config, [f"--config_path={path}"]).base_lrate == 1e-6
+
+
+def test_flag_without_value_is_true():
+    assert load_config(Config, ["--allow_seen_speakers"]).allow_seen_speakers
+
+
+def test_keys_that_contradict_each_other_are_refused():
+    assert "base_lrate: expected at most max_lrate" in problems(Config, ["--base_lrate=1", "--max_lrate=0.1"])
+    assert "channels: expected a multiple of 8" in problems(Config, ["--channels=100"])
+    assert "pre_trained needs" in problems(Config, ["--pre_trained"])
+    assert "stores each utterance once" in problems(TrainPrepConfig, ["--whole_utterance", "--number_of_epochs=2"])
+
+
+@pytest.mark.parametrize(("given", "percent"), [("[90, 10]", 90), ("80", 80), ("[75.5, 24.5]", 75.5)])
+def test_split_ratio_takes_one_or_two_percents(tmp_path, given, percent):
+    assert load_config(TrainPrepConfig, [written(tmp_path, f"split_ratio: {given}\n")]).split_ratio == percent
+
+
+@pytest.mark.parametrize("given", ["[90, 20]", "0", "ninety", "[1, 2, 97]"])
+def test_split_ratio_refuses_other_values(tmp_path, given):
+    assert "expected percents" in problems(TrainPrepConfig, [written(tmp_path, f"split_ratio: {given}\n")])
+
+
+def test_saved_configuration_loads_to_the_same(tmp_path):
+    config = load_config(Config, ["--channels=64", "--CLASS_NUM=auto", "--max_lrate=1e-3"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(Config, [f"--config_path={tmp_path / 'config.yaml'}"]) == config
+
+
+def test_require_names_what_is_not_set():
+    config = load_config(Config, ["--model_path="])
+    with pytest.raises(UsageError, match="not set: model_path"):
+        require(config, "model_path")
+
+
+def test_help_explains_every_key(capsys):
+    with pytest.raises(SystemExit) as caught:
+        load_config(Config, ["--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in to_dict(load_config(Config, [])):
+        assert f"--{name} " in text
+
+
+def test_keys_are_listed_for_shell_scripts(capsys):
+    assert main(["TrainPrepConfig"]) == 0
+    assert {"feat_folder", "sentence_len"} <= set(capsys.readouterr().out.split())
+    with pytest.raises(UsageError):
+        main(["Nothing"])

@@ -1,0 +1,87 @@
+"""Files are whole or absent; errors become one line and an exit code."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from src.errors import InputError, UsageError, run
+from src.files import atomic_path, read_csv, read_json, sha256_file, write_csv, write_json
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_written_file_has_the_usual_permissions(tmp_path):
+    write_json(tmp_path / "new" / "a.json", 1)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert stat.S_IMODE((tmp_path / "new" / "a.json").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_csv_round_trip_keeps_commas(tmp_path):
+    write_csv(tmp_path / "a.csv", ["a", "b"], [["x,y", 1]])
+    assert read_csv(tmp_path / "a.csv", ["a", "b"]) == [["x,y", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty file"),
+        (b"a,c\n", "a.csv:1: expected the header 'a,b', got 'a,c'"),
+        (b"a,b\n1,2\n3\n", "a.csv:3: expected 2 columns, got 1"),
+        (b"a,b\n\xff\xfe,2\n", "UTF-8"),
+    ],
+)
+def test_wrong_csv_is_named_with_its_line(tmp_path, content, said):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_csv(tmp_path / "a.csv", ["a", "b"])
+
+
+def test_missing_or_wrong_json_is_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match="a.json: expected JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "a").startswith("ba7816bf")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("bad data"), 1, "error: bad data"),
+        (UsageError("bad key"), 2, "error: bad key"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.wav"), 1, "x.wav"),
+        (OSError(errno.ENOSPC, "No space left", "y"), 1, "no space left while writing y"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_a_user_can_cause_is_one_line_and_an_exit_code(capsys, error, code, said):
+    def main(_):
+        raise error
+
+    assert run(main) == code
+    captured = capsys.readouterr()
+    assert said in captured.err and "Traceback" not in captured.err and captured.out == ""
+
+
+def test_our_own_mistakes_keep_their_traceback():
+    def main(_):
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        run(main)
