@@ -1,0 +1,147 @@
+"""Reading recordings: mono, 16 kHz, full scale 1, whatever the file holds, or a reason why not."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import gcd
+from typing import NamedTuple, Optional
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from src.files import PathLike
+
+SAMPLE_RATE = 16000
+MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
+_STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
+
+
+class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers count and list
+    """A recording that cannot be used.
+
+    Args:
+        reason: why, in a few words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AudioInfo(NamedTuple):
+    """What a file's header says: length at 16 kHz, and the file's own rate (Hz) and channels."""
+
+    num_samples: int
+    sample_rate: int
+    num_channels: int
+
+
+class AudioClip(NamedTuple):
+    """Samples (N,), float32, mono, in [-1, 1], and whether channels or rate had to be converted."""
+
+    waveform: np.ndarray
+    was_converted: bool
+
+
+def audio_info(path: PathLike) -> AudioInfo:
+    """Read the header of a recording.
+
+    Raises:
+        BadAudio: the file is missing, is not audio, is empty, or is shorter than its header says. A cut FLAC file
+            shows only when it is read.
+    """
+    with _open(path) as file:
+        return AudioInfo(_converted_length(file.frames, file.samplerate, SAMPLE_RATE), file.samplerate, file.channels)
+
+
+def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sample_rate: int = SAMPLE_RATE) -> AudioClip:
+    """Read samples `start` to `stop` of a recording.
+
+    A file of the wanted rate is read only there. Any other is read whole, its channels averaged, resampled, then cut.
+
+    Args:
+        start: first sample, at `sample_rate`.
+        stop: sample after the last, at `sample_rate`; None for the end.
+        sample_rate: rate of the returned waveform, Hz.
+
+    Raises:
+        BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, is constant over the range, or
+            has NaN, infinite or unscaled samples.
+    """
+    with _open(path) as file:
+        length = _converted_length(file.frames, file.samplerate, sample_rate)
+        stop = length if stop is None else stop
+        if not 0 <= start < stop <= length:
+            raise BadAudio(f"samples {start} to {stop} were asked for, it has {length}")
+        if file.samplerate == sample_rate:
+            waveform = _read(file, start, stop)
+        else:
+            waveform = _resample(_read(file, 0, file.frames), file.samplerate, sample_rate)[start:stop]
+        was_converted = file.samplerate != sample_rate or file.channels > 1
+    if np.ptp(waveform) == 0:
+        raise BadAudio("constant signal")
+    return AudioClip(np.clip(waveform, -1.0, 1.0), was_converted)
+
+
+@contextmanager
+def _open(path: PathLike) -> Iterator[soundfile.SoundFile]:
+    """Open a recording whose header can be relied upon."""
+    try:
+        file = soundfile.SoundFile(str(path))
+    except soundfile.LibsndfileError as error:
+        raise BadAudio(_why_unreadable(path, error)) from None
+    with file:
+        if file.frames == 0:
+            raise BadAudio("no samples")
+        if file.frames == _UNKNOWN_FRAMES:
+            raise BadAudio("header does not say its length: encode it again, to a file")
+        promised = _promised_frames(file)
+        if promised > file.frames:
+            raise BadAudio(f"truncated: header says {promised} samples, {file.frames} could be read")
+        yield file
+
+
+def _why_unreadable(path: PathLike, error: soundfile.LibsndfileError) -> str:
+    try:
+        with open(path, "rb") as stream:
+            is_empty = not stream.read(1)
+    except OSError as system_error:
+        return str(system_error.strerror).lower()
+    return "empty file" if is_empty else f"not a readable audio file ({error.error_string.rstrip('.')})"
+
+
+def _promised_frames(file: soundfile.SoundFile) -> int:
+    """Return the length in a WAV header: libsndfile gives what the file really has and notes the other in its log."""
+    match = re.search(r"^data : (\d+) \(should be (\d+)\)", file.extra_info, flags=re.MULTILINE)
+    if match is None or int(match[1]) >= _STREAM_BYTES:
+        return file.frames
+    return file.frames * int(match[1]) // int(match[2])
+
+
+def _read(file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:
+    """Read frames `start` to `stop` at the file's own rate, channels averaged."""
+    try:
+        file.seek(start)
+        frames = file.read(stop - start, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise BadAudio(f"truncated or damaged ({error.error_string.rstrip('.')})") from None
+    if len(frames) < stop - start:
+        raise BadAudio(f"truncated: header says {file.frames} samples, {start + len(frames)} could be read")
+    peak = np.abs(frames).max()
+    if not np.isfinite(peak):
+        raise BadAudio("NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise BadAudio(f"samples reach {peak:g} where full scale is 1")
+    return frames.mean(axis=1)
+
+
+def _resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    divisor = gcd(from_rate, to_rate)
+    return resample_poly(waveform, to_rate // divisor, from_rate // divisor)
+
+
+def _converted_length(num_samples: int, from_rate: int, to_rate: int) -> int:
+    """Return the length that resample_poly gives: rounded up."""
+    return -(-num_samples * to_rate // from_rate)

@@ -1,0 +1,68 @@
+"""The csv files of the corpus: utterance tables, speakers with their labels, files that are not used."""
+
+from collections.abc import Iterable, Sequence
+
+from src.corpus.tree import Skipped, Utterance
+from src.errors import InputError
+from src.files import PathLike, read_csv, write_csv
+
+TABLE_HEADER = ("ID", "duration", "wav", "start", "stop", "spk_id")
+SPEAKERS_HEADER = ("label", "spk_id")
+SKIPPED_HEADER = ("utt_id", "reason")
+
+
+def write_table(path: PathLike, utterances: Iterable[Utterance]) -> None:
+    """Write utterances as csv."""
+    write_csv(path, TABLE_HEADER, utterances)
+
+
+def read_table(path: PathLike) -> list[Utterance]:
+    """Read utterances from csv.
+
+    Raises:
+        InputError: the file is missing or is no table, a number is wrong, or an ID stands twice.
+    """
+    utterances = [_parse_row(row, f"{path}:{line_no}") for line_no, row in enumerate(read_csv(path, TABLE_HEADER), 2)]
+    seen = set()
+    for line_no, utterance in enumerate(utterances, 2):
+        if utterance.utt_id in seen:
+            raise InputError(f"{path}:{line_no}: the ID '{utterance.utt_id}' stands twice; give each row its own.")
+        seen.add(utterance.utt_id)
+    return utterances
+
+
+def _parse_row(row: Sequence[str], where: str) -> Utterance:
+    utt_id, duration, wav, start, stop, spk_id = row
+    try:
+        utterance = Utterance(utt_id, float(duration), wav, int(start), int(stop), spk_id)
+    except ValueError:
+        raise InputError(f"{where}: expected duration in seconds, start and stop in samples, got {row}.") from None
+    if not (utt_id and wav and spk_id and 0 <= utterance.start < utterance.stop):
+        raise InputError(f"{where}: expected ID, wav and spk_id, and 0 <= start < stop, got {row}.")
+    return utterance
+
+
+def write_speakers(path: PathLike, spk_ids: Iterable[str]) -> None:
+    """Write the speakers with their labels: 0, 1, ... in the order of their ids."""
+    write_csv(path, SPEAKERS_HEADER, enumerate(sorted(set(spk_ids))))
+
+
+def read_speakers(path: PathLike) -> dict[str, int]:
+    """Read the label of each speaker; raise InputError unless the ids are sorted and labelled 0, 1, ..."""
+    rows = read_csv(path, SPEAKERS_HEADER)
+    spk_ids = [spk_id for _, spk_id in rows]
+    if rows != [[str(label), spk_id] for label, spk_id in enumerate(sorted(set(spk_ids)))]:
+        raise InputError(
+            f"{path}: expected labels 0, 1, ... on speakers that are sorted and stand once. Make it again."
+        )
+    return {spk_id: label for label, spk_id in enumerate(spk_ids)}
+
+
+def write_skipped(path: PathLike, skipped: Iterable[Skipped]) -> None:
+    """Write the files that are not used, with the reasons."""
+    write_csv(path, SKIPPED_HEADER, skipped)
+
+
+def read_skipped(path: PathLike) -> list[Skipped]:
+    """Read what write_skipped wrote."""
+    return [Skipped(*row) for row in read_csv(path, SKIPPED_HEADER)]

@@ -1,0 +1,152 @@
+import math
+
+import numpy as np
+import pytest
+import soundfile
+
+from src.corpus.audio import BadAudio, audio_info, read_audio
+
+
+def reason_of(path, reader=read_audio, **arguments):
+    with pytest.raises(BadAudio) as caught:
+        reader(path, **arguments)
+    assert str(caught.value) == caught.value.reason
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_16_khz_mono_is_read_as_it_is(tmp_path, write_noise, name):
+    path = write_noise(tmp_path / name, 3200)
+    clip = read_audio(path)
+    assert clip.waveform.dtype == np.float32
+    assert not clip.was_converted
+    np.testing.assert_array_equal(clip.waveform, soundfile.read(path, dtype="float32")[0])
+    assert audio_info(path) == (3200, 16000, 1)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_range_is_a_slice_of_the_whole(tmp_path, write_noise, name):
+    path = write_noise(tmp_path / name, 32000)
+    whole = read_audio(path).waveform
+    np.testing.assert_array_equal(read_audio(path, 12345, 23456).waveform, whole[12345:23456])
+    np.testing.assert_array_equal(read_audio(path, 31000).waveform, whole[31000:])
+
+
+def test_only_the_range_is_read(tmp_path, write_noise):
+    path = write_noise(tmp_path / "a.flac", 32000)
+    whole = read_audio(path).waveform
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    np.testing.assert_array_equal(read_audio(path, 100, 4100).waveform, whole[100:4100])
+
+
+def test_8_khz_stereo_becomes_16_khz_mono_and_is_said(tmp_path):
+    time = np.arange(8000) / 8000
+    left, right = 0.4 * np.sin(2 * np.pi * 440 * time), 0.2 * np.sin(2 * np.pi * 440 * time)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([left, right], axis=1), 8000)
+    clip = read_audio(path)
+    assert clip.was_converted
+    assert clip.waveform.dtype == np.float32
+    assert clip.waveform.shape == (16000,)
+    assert audio_info(path) == (16000, 8000, 2)
+    expected = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    np.testing.assert_allclose(clip.waveform[500:-500], expected[500:-500], atol=2e-3)  # the filter's ripple
+    np.testing.assert_array_equal(read_audio(path, 4000, 5000).waveform, clip.waveform[4000:5000])
+
+
+@pytest.mark.parametrize("sample_rate", [11025, 22050, 44100, 48000])
+def test_header_and_waveform_agree_on_the_converted_length(tmp_path, write_noise, sample_rate):
+    path = write_noise(tmp_path / "a.wav", 10007, sample_rate)
+    assert audio_info(path).num_samples == len(read_audio(path).waveform) == math.ceil(10007 * 16000 / sample_rate)
+
+
+def test_channels_of_a_16_khz_file_are_averaged(tmp_path):
+    stereo = np.array([[0.5, 0.25], [-0.5, 0.25], [0.125, 0.125]])
+    soundfile.write(tmp_path / "a.wav", stereo, 16000)
+    clip = read_audio(tmp_path / "a.wav")
+    assert clip.was_converted
+    np.testing.assert_array_equal(clip.waveform, np.float32([0.375, -0.125, 0.125]))
+
+
+def test_samples_stay_within_full_scale(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([1.5, -1.25, 0.5]), 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav").waveform, np.float32([1.0, -1.0, 0.5]))
+
+
+def test_another_rate_can_be_asked_for(tmp_path, write_noise):
+    clip = read_audio(write_noise(tmp_path / "a.wav", 1600), sample_rate=8000)
+    assert clip.was_converted
+    assert clip.waveform.shape == (800,)
+
+
+def test_missing_file(tmp_path):
+    assert reason_of(tmp_path / "a.wav") == "no such file or directory"
+
+
+def test_empty_file(tmp_path):
+    (tmp_path / "a.wav").touch()
+    assert reason_of(tmp_path / "a.wav") == "empty file"
+
+
+def test_header_without_samples(tmp_path, write_noise):
+    assert reason_of(write_noise(tmp_path / "a.wav", 0), audio_info) == "no samples"
+
+
+def test_text_named_wav(tmp_path):
+    (tmp_path / "a.wav").write_text("this is not audio\n" * 100)
+    assert reason_of(tmp_path / "a.wav").startswith("not a readable audio file (")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_samples_that_are_no_numbers(tmp_path, bad):
+    soundfile.write(tmp_path / "a.wav", np.array([0.1, bad, 0.2]), 16000, subtype="FLOAT")
+    assert reason_of(tmp_path / "a.wav") == "NaN or infinite samples"
+
+
+def test_float_samples_on_the_scale_of_integers(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, 20000.0]), 16000, subtype="FLOAT")
+    assert reason_of(tmp_path / "a.wav") == "samples reach 20000 where full scale is 1"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_a_constant_signal_carries_no_speaker(tmp_path, value):
+    soundfile.write(tmp_path / "a.wav", np.full(1600, value), 16000)
+    assert reason_of(tmp_path / "a.wav") == "constant signal"
+
+
+def test_truncated_wav_is_seen_in_its_header(tmp_path, write_noise):
+    path = write_noise(tmp_path / "a.wav", 16000)
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 9000])
+    expected = "truncated: header says 16000 samples, 9000 could be read"
+    assert reason_of(path, audio_info) == expected
+    assert reason_of(path, stop=100) == expected
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_truncated_flac_is_seen_when_read(tmp_path, write_noise, share):
+    path = write_noise(tmp_path / "a.flac", 32000)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert reason_of(path).startswith("truncated")
+
+
+def test_wav_from_a_pipe_ends_where_the_file_ends(tmp_path, write_noise):
+    path = write_noise(tmp_path / "a.wav", 1600)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"data" + (3200).to_bytes(4, "little"), b"data\xff\xff\xff\xff"))
+    assert audio_info(path).num_samples == 1600
+    assert len(read_audio(path).waveform) == 1600
+
+
+def test_flac_without_a_length(tmp_path, write_noise):
+    path = write_noise(tmp_path / "a.flac", 16000)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0  # STREAMINFO's 36 bits of total samples
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    assert reason_of(path, audio_info).startswith("header does not say its length")
+
+
+@pytest.mark.parametrize("arguments", [{"stop": 1601}, {"start": 1600}, {"start": 20, "stop": 20}])
+def test_a_range_outside_the_recording(tmp_path, write_noise, arguments):
+    path = write_noise(tmp_path / "a.wav", 1600)
+    assert reason_of(path, **arguments).endswith("were asked for, it has 1600")
