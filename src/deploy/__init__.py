@@ -1,0 +1,1 @@
+"""Taking models out: export, engines, other toolkits' weights."""

@@ -1,0 +1,84 @@
+"""Convolution over time, in the form that the target device computes fast."""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+FORMS = ("product", "native")
+
+
+def conv_form(device_target: str) -> str:
+    """Return the form of TimeConv1d for a device: products on a CPU, the framework's convolution elsewhere."""
+    return "product" if device_target == "CPU" else "native"
+
+
+class TimeConv1d(nn.Cell):
+    """Convolve over time with reflected edges, so that T frames stay T frames (SpeechBrain's `Conv1d`, padding "same").
+
+    MindSpore's CPU kernel for a convolution longer than one frame runs a hundred times slower than its matrix product
+    (2.10), so "product" stacks the shifted inputs and multiplies once. Both forms hold the same parameters and give
+    the same numbers.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: frames seen at once, odd.
+        dilation: distance between them, frames.
+        form: "product" or "native", see `conv_form`.
+
+    Inputs:
+        - **x** - (B, in_channels, T), T > dilation * (kernel_size - 1) / 2.
+
+    Outputs:
+        (B, out_channels, T).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, form: str = "product"
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"`kernel_size` must be odd, got {kernel_size}.")
+        if form not in FORMS:
+            raise ValueError(f"`form` must be one of {FORMS}, got {form!r}.")
+        self.pad = dilation * (kernel_size - 1) // 2
+        # Frames that each tap sees of the extended input; constants, so that one graph serves every length.
+        self.taps = [(start, start - 2 * self.pad or None) for start in range(0, 2 * self.pad + 1, dilation)]
+        bound = 1 / math.sqrt(in_channels * kernel_size)  # torch's default, on which the published recipes rely
+        shape = (out_channels, in_channels, kernel_size)
+        self.weight = Parameter(Tensor(np.random.uniform(-bound, bound, shape), ms.float32), name="weight")
+        self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
+        self.stacked = form == "product" and kernel_size > 1
+        native_size = 1 if form == "product" else kernel_size
+        self.flat_shape = (out_channels, -1, 1, native_size)
+        self.conv = ops.Conv2D(out_channels, (1, native_size), pad_mode="valid", dilation=(1, dilation))
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.pad > 0:
+            x = reflect(x, self.pad)
+        weight = self.weight
+        if self.stacked:
+            x = ops.cat([x[:, :, start:stop] for start, stop in self.taps], axis=1)  # (B, kC, T)
+            weight = weight.swapaxes(1, 2)  # tap-major, as the stack
+        weight = weight.reshape(self.flat_shape).astype(x.dtype)
+        x = self.conv(x.expand_dims(2), weight).squeeze(2)
+        return x + self.bias.astype(x.dtype).reshape(1, -1, 1)
+
+
+def project(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiply the channels of (B, in, T) by a weight (out, in, 1): (B, out, T)."""
+    weight = weight.astype(x.dtype).expand_dims(2)
+    return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight).squeeze(2)
+
+
+def reflect(x: Tensor, pad: int) -> Tensor:
+    """Extend (B, C, T) by `pad` frames on both sides, mirrored at the edge frames; T > pad.
+
+    Built from one-frame slices: the framework's constant padding has a wrong gradient from the second execution of a
+    CPU graph on (2.10), and its mirror padding cannot be exported.
+    """
+    left = [x[:, :, frame : frame + 1] for frame in range(pad, 0, -1)]
+    right = [x[:, :, -1 - frame : -frame] for frame in range(1, pad + 1)]
+    return ops.cat([*left, x, *right], axis=2)

@@ -1,0 +1,89 @@
+"""Pooling of frames into one vector an utterance."""
+
+from mindspore import Tensor, nn, ops
+
+from src.layers.conv import TimeConv1d, project
+from src.layers.tdnn import TDNNBlock, batch_norm
+
+EPS = 1e-12  # SpeechBrain's floor of the variance
+
+
+class ContextTDNN(nn.Cell):
+    """1x1 time-delay layer over frames, each joined by the same context: [x; context] as one input.
+
+    The context's share of the product is computed once and not for every frame, which saves two thirds of the work
+    and, in float32, most of the rounding of its gradient. Parameters are those of `TDNNBlock` over the joined input.
+
+    Args:
+        channels: channels of a frame.
+        context_channels: channels of the context.
+        out_channels: channels of the output.
+        form: see `TimeConv1d`.
+
+    Inputs:
+        - **x** - (B, channels, T).
+        - **context** - (B, context_channels, 1).
+
+    Outputs:
+        (B, out_channels, T).
+    """
+
+    def __init__(self, channels: int, context_channels: int, out_channels: int, form: str = "product") -> None:
+        super().__init__()
+        self.channels = channels
+        self.conv = TimeConv1d(channels + context_channels, out_channels, form=form)
+        self.norm = batch_norm(out_channels)
+
+    def construct(self, x: Tensor, context: Tensor) -> Tensor:
+        weight = self.conv.weight
+        frames = project(x, weight[:, : self.channels]) + project(context, weight[:, self.channels :])
+        return self.norm(ops.relu(frames + self.conv.bias.astype(x.dtype).reshape(1, -1, 1)))
+
+
+class AttentiveStatisticsPooling(nn.Cell):
+    """Pool by an attentive mean and deviation for each channel (Desplanques et al. 2020, arXiv:2005.07143, eq. 1-4).
+
+    Args:
+        channels: channels of the input.
+        attention_channels: channels between the two products of the attention.
+        global_context: the attention sees the utterance's mean and deviation beside each frame.
+        form: see `TimeConv1d`.
+
+    Inputs:
+        - **x** - (B, channels, T).
+
+    Outputs:
+        (B, 2 * channels): the means, then the biased deviations.
+    """
+
+    def __init__(
+        self, channels: int, attention_channels: int = 128, global_context: bool = True, form: str = "product"
+    ) -> None:
+        super().__init__()
+        self.global_context = global_context
+        if global_context:
+            self.tdnn = ContextTDNN(channels, 2 * channels, attention_channels, form)
+        else:
+            self.tdnn = TDNNBlock(channels, attention_channels, form=form)
+        self.conv = TimeConv1d(attention_channels, channels, form=form)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.global_context:
+            mean = x.mean(axis=2, keep_dims=True)
+            deviation = _root(ops.square(x - mean).mean(axis=2, keep_dims=True))
+            hidden = self.tdnn(x, ops.cat((mean, deviation), axis=1))
+        else:
+            hidden = self.tdnn(x)
+        weight = ops.softmax(self.conv(tanh(hidden)), axis=2)
+        mean = (weight * x).sum(axis=2, keepdims=True)
+        deviation = _root((weight * ops.square(x - mean)).sum(axis=2, keepdims=True))
+        return ops.cat((mean, deviation), axis=1).squeeze(2)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent, through sigmoid: MindSpore's CPU kernel of tanh is wrong by up to 1e-4 (2.10)."""
+    return 2 * ops.sigmoid(2 * x) - 1
+
+
+def _root(variance: Tensor) -> Tensor:
+    return ops.sqrt(ops.maximum(variance, EPS))

@@ -1,0 +1,1 @@
+"""Training objectives; each holds its classifier's weights."""

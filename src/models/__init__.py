@@ -1,0 +1,51 @@
+"""Architectures by name, and models from their checkpoints."""
+
+from typing import Any
+
+from mindspore import nn
+
+from src.errors import InputError
+from src.files import PathLike
+from src.layers.conv import conv_form
+from src.models.checkpoint import assign, read_checkpoint
+from src.models.ecapa_tdnn import EcapaTdnn
+
+MODELS = {"ecapa_tdnn": EcapaTdnn}
+
+
+def create_model(settings: dict[str, Any], device_target: str = "CPU") -> nn.Cell:
+    """Build a model for a device.
+
+    Args:
+        settings: "name", a key of MODELS, and the arguments of its constructor: what a checkpoint's meta holds.
+        device_target: the device that will run the model, which decides the form of its convolutions.
+    """
+    arguments = dict(settings)
+    name = arguments.pop("name")
+    if name not in MODELS:
+        raise InputError(f"model: expected one of {', '.join(MODELS)}, got {name!r}.")
+    return MODELS[name](**arguments, form=conv_form(device_target))
+
+
+def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cell, dict[str, Any]]:
+    """Build the model that a checkpoint describes, with its weights, in evaluation mode.
+
+    Returns:
+        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256", "epoch", "step".
+
+    Raises:
+        InputError: the file is missing, damaged, or its weights do not fit the model that it names.
+    """
+    arrays, meta = read_checkpoint(checkpoint)
+    model = create_model(meta["model"], device_target)
+    assign(model, arrays, "model.", checkpoint)
+    model.set_train(False)
+    return model, meta
+
+
+def check_settings(meta: dict[str, Any], wanted: dict[str, Any], checkpoint: PathLike) -> None:
+    """Raise InputError when a checkpoint's model is not the one that a configuration describes."""
+    got = meta["model"]
+    wrong = [f"{key} {got.get(key)!r}, not {value!r}" for key, value in wanted.items() if got.get(key) != value]
+    if wrong:
+        raise InputError(f"{checkpoint}: the checkpoint has {'; '.join(wrong)}: correct the configuration or the path.")

@@ -1,0 +1,88 @@
+"""Checkpoints: weights and other state under exact names, and one JSON text that says what they are."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from src.errors import InputError
+from src.files import PathLike, atomic_path
+
+CHECKPOINT_NAME = re.compile(r"train_ecapa_vox12-(\d+)_(\d+)\.ckpt")
+META_KEYS = ("model", "front_end", "speakers_sha256", "epoch", "step")
+
+
+def checkpoint_path(folder: PathLike, epoch: int, step: int) -> Path:
+    """Return the name of the checkpoint after `step` steps in all, in `epoch` (counted from 1)."""
+    return Path(folder) / f"train_ecapa_vox12-{epoch}_{step}.ckpt"
+
+
+def find_checkpoint(path: PathLike) -> Path:
+    """Return `path` when it is a file; for a folder, its checkpoint of the most steps."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    found = [(int(match[2]), file) for file in path.iterdir() if (match := CHECKPOINT_NAME.fullmatch(file.name))]
+    if not found:
+        raise InputError(f"{path}: no checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt in this folder.")
+    return max(found)[1]
+
+
+def write_checkpoint(path: PathLike, parameters: dict[str, Parameter], meta: dict[str, Any]) -> None:
+    """Write parameters by name and the meta beside `path`, then rename; MindSpore alone deletes the old file first."""
+    entries = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
+    with atomic_path(path) as temporary:
+        ms.save_checkpoint(entries, str(temporary), append_dict={"meta": json.dumps(meta)}, crc_check=True)
+        os.chmod(temporary, 0o600)  # MindSpore makes its files read-only
+
+
+def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint of this project.
+
+    Returns:
+        Arrays by name ("model.*", "loss.*", "opt.*"), and the meta.
+
+    Raises:
+        InputError: no such file, damaged (its checksum is tested), or not of this project.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such checkpoint.")
+    try:
+        content = ms.load_checkpoint(str(path), crc_check=True)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"{path}: not a whole MindSpore checkpoint ({str(error).splitlines()[0]}).") from None
+    try:
+        meta = json.loads(content.pop("meta"))
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise InputError(f"{path}: a MindSpore checkpoint, but not of this project: its meta is missing.") from None
+    missing = [key for key in META_KEYS if key not in meta]
+    if missing:
+        raise InputError(f"{path}: the checkpoint's meta lacks {', '.join(missing)}.")
+    return {name: parameter.asnumpy() for name, parameter in content.items()}, meta
+
+
+def assign(cell: nn.Cell, arrays: dict[str, np.ndarray], prefix: str, source: PathLike) -> None:
+    """Set every parameter of `cell` from the array of exactly its name after `prefix`.
+
+    `ms.load_param_into_net` guesses prefixes and fills weights from optimizer moments (2.10), hence this loop.
+
+    Raises:
+        InputError: names or shapes differ; nothing is set then.
+    """
+    wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
+    given = {name for name in arrays if name.startswith(prefix)}
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - given)]
+    wrong += [f"{name} is not in the model" for name in sorted(given - set(wanted))]
+    for name in sorted(given & set(wanted)):
+        if arrays[name].shape != wanted[name].shape:
+            wrong.append(f"{name} is {arrays[name].shape}, the model's {wanted[name].shape}")
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise InputError(f"{source}: the weights do not fit the model: {'; '.join(wrong[:3])}{more}.")
+    for name, parameter in wanted.items():
+        parameter.set_data(Tensor(arrays[name], parameter.dtype))

@@ -1,0 +1,1 @@
+"""Training: schedule, compiled step, loop, checkpoints."""

@@ -1,0 +1,15 @@
+"""Every test runs as the product does: graph mode, on the CPU."""
+
+import os
+
+os.environ.setdefault("GLOG_v", "3")
+
+import mindspore as ms  # noqa: E402 - its log level is read at import
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="session")
+def graph_mode() -> None:
+    """MindSpore starts in PyNative mode."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_device("CPU")

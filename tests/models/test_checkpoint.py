@@ -1,0 +1,117 @@
+"""Checkpoints: exact names, whole files, clear errors."""
+
+import os
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from src.errors import InputError
+from src.models import check_settings, create_model, load_model
+from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
+
+SETTINGS = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 4, "global_context": True}
+META = {"model": SETTINGS, "front_end": {"n_mels": 8}, "speakers_sha256": "0", "epoch": 1, "step": 2}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = create_model(SETTINGS)
+    path = tmp_path / "a.ckpt"
+    state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
+    # A name that ends like a weight's: MindSpore's own loader would write this moment into the weight.
+    state["opt.moment1.fc.weight"] = Parameter(Tensor(np.full(model.fc.weight.shape, 9.0), ms.float32), name="m")
+    write_checkpoint(path, state, META)
+    return path, model
+
+
+def test_loaded_model_has_the_saved_weights_and_embeddings(saved):
+    path, model = saved
+    model.set_train(False)
+    loaded, meta = load_model(path)
+    feats = Tensor(np.random.default_rng(0).standard_normal((2, 9, 8)).astype(np.float32))
+    np.testing.assert_array_equal(loaded(feats).asnumpy(), model(feats).asnumpy())
+    assert meta == META
+
+
+def test_checkpoint_overwrites_and_leaves_no_other_file(saved):
+    path, model = saved
+    write_checkpoint(path, {"model.fc.bias": model.fc.bias}, META)
+    assert list(read_checkpoint(path)[0]) == ["model.fc.bias"]
+    assert os.listdir(path.parent) == ["a.ckpt"]
+    assert os.access(path, os.W_OK)
+
+
+def test_flipped_byte_is_noticed(saved):
+    path, _ = saved
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a whole MindSpore checkpoint"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"some text", b"\x00" * 1000])
+def test_other_files_are_refused(tmp_path, content):
+    (tmp_path / "a.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match="a.ckpt: not a whole MindSpore checkpoint"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_torn_checkpoint_is_refused(saved):
+    path, _ = saved
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not a whole MindSpore checkpoint"):
+        read_checkpoint(path)
+
+
+def test_checkpoint_of_another_project_is_refused(tmp_path):
+    ms.save_checkpoint([{"name": "w", "data": Tensor([1.0])}], str(tmp_path / "a.ckpt"))
+    with pytest.raises(InputError, match="not of this project"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(InputError, match="a.ckpt: no such checkpoint"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_weights_of_another_size_are_refused_and_nothing_is_set(saved):
+    path, _ = saved
+    arrays, _ = read_checkpoint(path)
+    other = create_model({**SETTINGS, "emb_size": 6})
+    before = other.fc.bias.asnumpy().copy()
+    with pytest.raises(InputError, match=r"model.fc.bias is \(4,\), the model's \(6,\)"):
+        assign(other, arrays, "model.", path)
+    np.testing.assert_array_equal(other.fc.bias.asnumpy(), before)
+
+
+def test_missing_and_surplus_weights_are_listed(saved):
+    path, _ = saved
+    arrays, _ = read_checkpoint(path)
+    arrays["model.surplus"] = arrays.pop("model.fc.bias")
+    with pytest.raises(InputError, match="model.fc.bias is missing; model.surplus is not in the model"):
+        assign(create_model(SETTINGS), arrays, "model.", path)
+
+
+def test_settings_that_differ_are_named(saved):
+    path, _ = saved
+    with pytest.raises(InputError, match="the checkpoint has channels 8, not 16"):
+        check_settings(META, {"channels": 16, "emb_size": 4}, path)
+
+
+def test_unknown_model_is_refused():
+    with pytest.raises(InputError, match="expected one of ecapa_tdnn"):
+        create_model({"name": "x-vector"})
+
+
+def test_folder_means_its_checkpoint_of_most_steps(tmp_path):
+    for epoch, step in ((1, 9), (2, 100), (2, 20)):
+        checkpoint_path(tmp_path, epoch, step).touch()
+    assert find_checkpoint(tmp_path).name == "train_ecapa_vox12-2_100.ckpt"
+
+
+def test_folder_without_checkpoints_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint"):
+        find_checkpoint(tmp_path)
