@@ -1,0 +1,1 @@
+"""From waveforms to features: filterbank energies and their mean normalisation. Gets arrays, reads no files."""

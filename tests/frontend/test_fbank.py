@@ -1,0 +1,161 @@
+"""The front end: numbers of SpeechBrain, shapes, the floor, cutting and centring."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from src.errors import InputError
+from src.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, repeat_to, subtract_mean
+from tests.frontend.reference.signals import CORPUS, stored_frames, synthetic_waveforms
+
+FOLDER = Path(__file__).parent / "reference"
+ABOUT = json.loads((FOLDER / "fbank_reference.json").read_text())
+SYNTHETIC = synthetic_waveforms()
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(FOLDER / "fbank_reference.npz") as arrays:
+        return dict(arrays)
+
+
+def assert_parity(name: str, waveform: np.ndarray, reference: dict[str, np.ndarray]) -> None:
+    raw = Fbank()(waveform)
+    rows = stored_frames(name, len(raw))
+    feats = subtract_mean(raw)[rows]
+    # The algorithm is the same to the rounding of float32 (4e-6 near 80 dB) in what is stored.
+    np.testing.assert_allclose(raw[rows], reference[f"raw/{name}"], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(feats, reference[f"double/{name}"], rtol=0, atol=2e-5)
+    # SpeechBrain computes in single precision: the rest is its own rounding, in bins far below the frame's strongest.
+    np.testing.assert_allclose(feats, reference[f"single/{name}"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_synthetic_waveforms_have_speechbrains_numbers(name, reference):
+    assert_parity(name, SYNTHETIC[name], reference)
+
+
+@pytest.mark.parametrize("name", ABOUT["speech_sha256"])
+def test_real_speech_has_speechbrains_numbers(name, reference):
+    path = CORPUS / name
+    if not path.exists():
+        pytest.skip(f"needs {CORPUS.name}, which is not part of the project")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == ABOUT["speech_sha256"][name]
+    assert_parity(name, soundfile.read(path, dtype="float32")[0], reference)
+
+
+def test_reference_holds_twenty_utterances_of_real_speech_of_different_lengths(reference):
+    assert len(ABOUT["speech_sha256"]) >= 20
+    assert {f"single/{name}" for name in [*SYNTHETIC, *ABOUT["speech_sha256"]]} <= set(reference)
+    assert ABOUT["versions"]["speechbrain"] == "1.1.2"
+
+
+@pytest.mark.parametrize("num_samples", [1, 159, 160, 399, 400, 401, 48000, 48001])
+def test_frames_are_one_more_than_whole_hops(num_samples):
+    config = FbankConfig()
+    feats = Fbank(config)(np.ones(num_samples, np.float32))
+    assert feats.shape == (1 + num_samples // 160, 80)
+    assert feats.shape[0] == config.num_frames(num_samples)
+    assert feats.dtype == np.float32
+
+
+def test_silence_is_the_least_power_everywhere():
+    np.testing.assert_array_equal(Fbank()(np.zeros(1600, np.float32)), np.full((11, 80), -100, np.float32))
+
+
+def test_floor_is_80_db_below_the_greatest_value_of_the_whole_waveform():
+    waveform = np.concatenate([SYNTHETIC["noise_16000"], np.zeros(16000, np.float32)])
+    feats = Fbank()(waveform)
+    assert feats.min() == pytest.approx(feats.max() - 80, abs=1e-5)
+    assert np.all(feats[-50:] == feats.min())
+
+
+def test_long_waveforms_are_transformed_block_by_block_to_the_same_values(monkeypatch):
+    waveform = SYNTHETIC["noise_48001"]
+    whole = Fbank()(waveform)
+    monkeypatch.setattr("src.frontend.fbank.BLOCK_FRAMES", 7)
+    np.testing.assert_allclose(Fbank()(waveform), whole, rtol=0, atol=1e-5)
+
+
+def test_double_and_single_waveforms_give_the_same_features():
+    waveform = SYNTHETIC["noise_16000"]
+    np.testing.assert_array_equal(Fbank()(waveform.astype(np.float64)), Fbank()(waveform))
+
+
+def test_other_sizes_of_window_and_hop_are_possible():
+    config = FbankConfig(n_mels=40, n_fft=512, win_length_ms=20, hop_length_ms=5, f_min=20, f_max=7600)
+    assert Fbank(config)(SYNTHETIC["noise_16000"]).shape == (201, 40)
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [np.zeros(0, np.float32), np.zeros((2, 400), np.float32), np.zeros(400, np.int16)],
+    ids=["empty", "two channels", "integers"],
+)
+def test_wrong_waveforms_are_refused(waveform):
+    with pytest.raises(ValueError, match="expected floating samples"):
+        Fbank()(waveform)
+
+
+@pytest.mark.parametrize("wrong", [{"n_mels": 0}, {"n_fft": 399}, {"n_fft": 256}, {"f_max": 9000}, {"top_db": 0}])
+def test_impossible_front_ends_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        FbankConfig(**wrong)
+
+
+def test_front_end_survives_json():
+    config = FbankConfig(n_mels=40, f_max=7600.0)
+    assert FbankConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {**FbankConfig().to_dict(), "type": "mfcc"}, {**FbankConfig().to_dict(), "dither": 1}],
+    ids=["nothing", "another type", "an unknown key"],
+)
+def test_front_end_of_another_kind_is_refused(stored):
+    with pytest.raises(InputError, match=r"store/meta\.json: expected a front end of type fbank"):
+        FbankConfig.from_dict(stored, "store/meta.json")
+
+
+def test_stored_front_end_with_an_impossible_value_is_refused():
+    with pytest.raises(InputError, match="impossible front end"):
+        FbankConfig.from_dict({**FbankConfig().to_dict(), "n_mels": "many"})
+
+
+def test_equal_front_ends_pass_the_check():
+    check_front_end(FbankConfig().to_dict(), FbankConfig().to_dict(), "store")
+
+
+def test_differing_front_ends_are_named_by_key():
+    with pytest.raises(InputError, match=r"store: .*n_mels 40 \(expected 80\)") as caught:
+        check_front_end(FbankConfig().to_dict(), FbankConfig(n_mels=40).to_dict(), "store")
+    assert "n_fft" not in str(caught.value)
+
+
+def test_short_arrays_are_repeated_from_their_start():
+    np.testing.assert_array_equal(repeat_to(np.arange(3), 8), [0, 1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(repeat_to(np.arange(3), 2), [0, 1])
+
+
+def test_cutting_keeps_the_first_frames_and_repeats_short_features():
+    feats = np.arange(10, dtype=np.float32).reshape(5, 2)
+    np.testing.assert_array_equal(cut_frames(feats, 3), feats[:3])
+    np.testing.assert_array_equal(cut_frames(feats, 7), np.concatenate([feats, feats[:2]]))
+
+
+def test_mean_is_taken_over_frames_of_each_utterance():
+    batch = np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32)
+    centred = subtract_mean(batch)
+    np.testing.assert_allclose(centred.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(centred[1], subtract_mean(batch[1]), atol=1e-6)
+    assert centred.dtype == np.float32
+
+
+def test_mean_of_an_hour_of_frames_does_not_drift():
+    feats = np.full((360000, 1), -33.3, np.float32)
+    assert np.abs(subtract_mean(feats)).max() < 1e-5
