@@ -1,0 +1,1 @@
+"""Stores of features for training and evaluation, and what fills and reads them."""
