@@ -1,0 +1,1 @@
+"""Embeddings, cosine scores, score normalisation and error rates: one definition each."""

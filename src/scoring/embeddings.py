@@ -1,0 +1,232 @@
+"""Embeddings of an evaluation store: making them, keeping them on disk, and knowing what made them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from src.data.eval_store import EvalStore
+from src.errors import InputError
+from src.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
+from src.frontend import fbank
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+FORMAT_VERSION = 1
+INDEX_HEADER = ("utt_id", "spk_id")
+MIN_FRAMES = 9  # the widest convolution: kernel 3, dilation 4; also the least cut_frames
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Mean-subtracted feats (B, T, F), float32, to embeddings (B, D)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What embeddings depend on, by content: two sets with equal identities are the same.
+
+    Attributes:
+        model_sha256: of the checkpoint or exported model file.
+        store_sha256: of the evaluation store.
+        engine: program, version and device that computed, such as "mindspore 2.10.0 CPU".
+        cut_frames: frames kept of each utterance; None: all.
+        front_end: parameters of the features.
+    """
+
+    model_sha256: str
+    store_sha256: str
+    engine: str
+    cut_frames: Optional[int]
+    front_end: dict
+
+    def differences(self, other: "Identity") -> list[str]:
+        """Return the names of the attributes that differ."""
+        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """Named embeddings: `embeddings.npy`, `index.csv` and `meta.json` in a folder, from Python and C++ alike.
+
+    Attributes:
+        utt_ids, spk_ids: names of the rows; every utt_id stands once.
+        embeddings: float32 (U, D), U >= 1, finite.
+        identity: what they were made of.
+    """
+
+    utt_ids: list[str]
+    spk_ids: list[str]
+    embeddings: np.ndarray
+    identity: Identity
+
+    def save(self, folder: PathLike) -> None:
+        """Write the store; meta.json comes last, so that a folder with one is whole."""
+        folder = Path(folder)
+        (folder / "meta.json").unlink(missing_ok=True)
+        with atomic_path(folder / "embeddings.npy") as temporary:
+            np.save(temporary, self.embeddings)
+        write_csv(folder / "index.csv", INDEX_HEADER, zip(self.utt_ids, self.spk_ids, strict=True))
+        write_json(folder / "meta.json", {"format_version": FORMAT_VERSION, **asdict(self.identity)})
+
+    @classmethod
+    def open(cls, folder: PathLike) -> "EmbeddingStore":
+        """Open a store, embeddings memory-mapped.
+
+        Raises:
+            InputError: a file is missing or damaged, the files do not fit together, or an embedding is not finite.
+        """
+        folder = Path(folder)
+        if not (folder / "meta.json").is_file():
+            raise InputError(f"{folder}: expected a finished embedding store, but there is no meta.json.")
+        identity = _identity(folder / "meta.json")
+        index = read_csv(folder / "index.csv", INDEX_HEADER)
+        utt_ids = [utt_id for utt_id, _ in index]
+        try:
+            embeddings = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{folder / 'embeddings.npy'}: missing or damaged ({error}). Make it again.") from None
+        if not utt_ids or len(set(utt_ids)) < len(utt_ids):
+            raise InputError(f"{folder / 'index.csv'}: expected each utterance once, got {len(utt_ids)} rows.")
+        if embeddings.dtype != np.float32 or embeddings.ndim != 2 or len(embeddings) != len(index):
+            raise InputError(
+                f"{folder / 'embeddings.npy'}: expected float32 ({len(index)}, D) as index.csv has rows, "
+                f"got {embeddings.dtype} {embeddings.shape}."
+            )
+        check_finite(embeddings, utt_ids)
+        return cls(utt_ids, [spk_id for _, spk_id in index], embeddings, identity)
+
+
+def _identity(path: Path) -> Identity:
+    meta = read_json(path)
+    names = [field.name for field in fields(Identity)]
+    if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= set(names):
+        raise InputError(f"{path}: expected format_version {FORMAT_VERSION} and {', '.join(names)}. Make it again.")
+    return Identity(**{name: meta[name] for name in names})
+
+
+def check_finite(embeddings: np.ndarray, utt_ids: Sequence[str]) -> None:
+    """Raise InputError when an embedding has a NaN or infinite value, with the first such utterance's name."""
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} of {len(utt_ids)} embeddings have NaN or infinite values; the first is of {utt_ids[bad[0]]}."
+        )
+
+
+def load_or_extract(
+    folder: PathLike, identity: Identity, store: EvalStore, encode: Encode, batch_size: int
+) -> EmbeddingStore:
+    """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why."""
+    found, reason = _reusable(Path(folder), identity)
+    if found is not None:
+        print(f"{folder}: embeddings reused: same model, features, cut and engine")
+        return found
+    print(f"{folder}: making embeddings: {reason}")
+    embeddings = extract(encode, store, identity.cut_frames, batch_size)
+    made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
+    made.save(folder)
+    return made
+
+
+def _reusable(folder: Path, identity: Identity) -> tuple[Optional[EmbeddingStore], str]:
+    """Return the embeddings in `folder`, or why they cannot be used."""
+    if not (folder / "meta.json").is_file():
+        return None, "there are none yet"
+    try:
+        found = EmbeddingStore.open(folder)
+    except InputError as error:
+        return None, str(error)
+    different = identity.differences(found.identity)
+    return (None, f"those there have another {', '.join(different)}") if different else (found, "")
+
+
+def extract(
+    encode: Encode, store: EvalStore, cut_frames: Optional[int], batch_size: int, progress: bool = True
+) -> np.ndarray:
+    """Embed every utterance of a store, and print the speed.
+
+    Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
+    subtracted.
+
+    Args:
+        encode: the model.
+        store: features before mean subtraction.
+        cut_frames: frames to keep of each utterance, repeated from its start when shorter; None: all.
+        batch_size: utterances in a batch at most.
+        progress: show a bar when stderr is a terminal.
+
+    Returns:
+        Embeddings in the store's order, float32 (U, D).
+
+    Raises:
+        InputError: an utterance is too short, or the model returns another shape than (B, D), or NaN; the utterance is
+            named.
+    """
+    start = time.perf_counter()
+    lengths = np.full(len(store), cut_frames) if cut_frames else np.asarray(store.num_frames)
+    shortest = int(np.argmin(lengths))
+    if lengths[shortest] < MIN_FRAMES:
+        raise InputError(
+            f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {MIN_FRAMES}. "
+            "Leave the utterance out, or pass --cut_wav, which repeats what is short."
+        )
+    embeddings = None
+    with tqdm(total=len(store), unit="utt", disable=None if progress else True) as bar:
+        for rows in _equal_length_batches(lengths, batch_size):
+            batch = np.asarray(encode(np.stack([_feats(store, row, cut_frames) for row in rows])))
+            if embeddings is None:
+                embeddings = np.empty((len(store), *batch.shape[1:]), dtype=np.float32)
+            if batch.ndim != 2 or batch.shape != (len(rows), embeddings.shape[1]):
+                raise InputError(
+                    f"{store.utt_ids[rows[0]]}: expected embeddings ({len(rows)}, D), the model gave {batch.shape}."
+                )
+            check_finite(batch, [store.utt_ids[row] for row in rows])
+            embeddings[rows] = batch
+            bar.update(len(rows))
+    elapsed_s = time.perf_counter() - start
+    audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
+    print(
+        f"{len(store)} embeddings in {elapsed_s:.1f} s: {len(store) / elapsed_s:.1f} utterances/s, "
+        f"{audio_s / elapsed_s:.1f} times real time"
+    )
+    return embeddings
+
+
+def _equal_length_batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    order = np.argsort(lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        yield from (group[start : start + batch_size] for start in range(0, len(group), batch_size))
+
+
+def _feats(store: EvalStore, row: int, cut_frames: Optional[int]) -> np.ndarray:
+    feats = store.feats(row)
+    return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames) if cut_frames else feats)
+
+
+def fill_batches(encode: Encode, batch_size: int) -> Encode:
+    """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
+    return lambda feats: encode(fbank.repeat_to(feats, batch_size))[: len(feats)]
+
+
+def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = None) -> Encode:
+    """Wrap a Cell in evaluation mode, compiled once for all inputs.
+
+    Args:
+        cell: feats (B, T, F) to embeddings (B, D).
+        num_mels: F.
+        fixed_batch: all inputs have one length (cut features) and at most this many utterances: the graph is compiled
+            for exactly this shape. None: any lengths; the graph has dynamic shapes, at twice the time for a frame.
+    """
+    import mindspore as ms  # here, because the scorer of exported models reads embeddings on machines without MindSpore
+
+    def encode(feats: np.ndarray) -> np.ndarray:
+        return cell(ms.Tensor(feats)).asnumpy()
+
+    if fixed_batch:
+        return fill_batches(encode, fixed_batch)
+    cell.set_inputs(ms.Tensor(shape=[None, None, num_mels], dtype=ms.float32))  # else it compiles for every length
+    return encode

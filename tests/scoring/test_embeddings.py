@@ -1,0 +1,245 @@
+import dataclasses
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn, ops
+
+from src.errors import InputError
+from src.scoring.embeddings import EmbeddingStore, Identity, cell_encoder, extract, fill_batches, load_or_extract
+
+NUM_MELS = 4
+IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, {"hop_length_ms": 10.0})
+
+
+class FakeStore:
+    """What extract and load_or_extract use of an EvalStore, in memory."""
+
+    def __init__(self, lengths):
+        rng = np.random.default_rng(0)
+        self.all_feats = [rng.normal(size=(length, NUM_MELS)).astype(np.float32) for length in lengths]
+        self.utt_ids = [f"id{row}/a/0.wav" for row in range(len(lengths))]
+        self.spk_ids = [f"id{row}" for row in range(len(lengths))]
+        self.num_frames = np.array(lengths)
+        self.front_end = {"hop_length_ms": 10.0}
+
+    def __len__(self):
+        return len(self.utt_ids)
+
+    def feats(self, index):
+        return self.all_feats[index]
+
+
+def encode_first_frame(feats):
+    return feats[:, 0] * feats.shape[1]
+
+
+class TinyCell(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(NUM_MELS, 3)
+
+    def construct(self, feats):
+        """Pool over time, so that every frame and no padding counts."""
+        return ops.cat((self.dense(feats).mean(axis=1), feats.max(axis=1)), axis=1)
+
+
+def stored(num_rows=3):
+    embeddings = np.arange(num_rows * 2, dtype=np.float32).reshape(num_rows, 2)
+    names = [f"id{row}" for row in range(num_rows)]
+    return EmbeddingStore([f"{name}/a/0.wav" for name in names], names, embeddings, IDENTITY)
+
+
+def test_extract_keeps_the_order_whatever_the_lengths():
+    store = FakeStore([19, 15, 19, 17, 15, 19])
+    embeddings = extract(encode_first_frame, store, None, batch_size=2)
+    expected = [(feats[0] - feats.mean(axis=0)) * len(feats) for feats in store.all_feats]
+    np.testing.assert_allclose(embeddings, expected, rtol=1e-4, atol=1e-5)
+    assert embeddings.dtype == np.float32
+
+
+def test_extract_batches_only_equal_lengths_and_at_most_batch_size():
+    shapes = []
+
+    def encode(feats):
+        shapes.append(feats.shape)
+        return feats[:, 0]
+
+    extract(encode, FakeStore([19, 15, 19, 17, 15, 19]), None, batch_size=2)
+    assert shapes == [(2, 15, NUM_MELS), (1, 17, NUM_MELS), (2, 19, NUM_MELS), (1, 19, NUM_MELS)]
+
+
+def test_extract_cuts_then_subtracts_the_mean_and_repeats_short_utterances():
+    store, seen = FakeStore([19, 8]), []
+
+    def encode(feats):
+        seen.append(feats)
+        return feats[:, 0]
+
+    extract(encode, store, 10, batch_size=8)
+    long, short = store.all_feats
+    short = np.concatenate((short, short[:2]))
+    expected = [long[:10] - long[:10].mean(axis=0), short - short.mean(axis=0)]
+    np.testing.assert_allclose(np.concatenate(seen), expected, atol=1e-6)
+
+
+def test_extract_prints_its_speed(capsys):
+    extract(encode_first_frame, FakeStore([19, 15]), None, batch_size=2)
+    assert "2 embeddings in " in capsys.readouterr().out
+
+
+def test_extract_names_the_utterance_whose_embedding_is_not_finite():
+    def encode(feats):
+        return np.where(feats.shape[1] == 17, np.nan, feats[:, 0])
+
+    with pytest.raises(InputError, match=r"1 of 1 embeddings .* id2/a/0.wav"):
+        extract(encode, FakeStore([15, 15, 17]), None, batch_size=2)
+
+
+def test_extract_refuses_what_is_shorter_than_the_model_sees_unless_cut():
+    store = FakeStore([15, 8])
+    with pytest.raises(InputError, match="id1/a/0.wav: 8 frames"):
+        extract(encode_first_frame, store, None, batch_size=2)
+    assert extract(encode_first_frame, store, 10, batch_size=2).shape == (2, NUM_MELS)
+
+
+@pytest.mark.parametrize("encode", [lambda feats: feats, lambda feats: feats[:1, 0], lambda feats: feats[0, 0]])
+def test_extract_refuses_another_shape_than_one_vector_an_utterance(encode):
+    with pytest.raises(InputError, match=r"id0/a/0.wav: expected embeddings \(2, D\)"):
+        extract(encode, FakeStore([15, 15]), None, batch_size=2)
+
+
+def test_extract_refuses_a_size_that_changes_on_the_way():
+    with pytest.raises(InputError, match=r"id1/a/0.wav: expected embeddings \(1, D\)"):
+        extract(lambda feats: feats[:, : len(feats[0]) - 14, 0], FakeStore([15, 16]), None, batch_size=2)
+
+
+def test_fill_batches_repeats_rows_and_drops_the_surplus():
+    sizes = []
+
+    def encode(feats):
+        sizes.append(len(feats))
+        return feats[:, 0]
+
+    feats = np.random.default_rng(0).normal(size=(3, 5, NUM_MELS))
+    np.testing.assert_array_equal(fill_batches(encode, 8)(feats), feats[:, 0])
+    assert sizes == [8]
+
+
+def test_store_comes_back_as_it_was_saved(tmp_path):
+    stored().save(tmp_path / "store")
+    opened = EmbeddingStore.open(tmp_path / "store")
+    assert (opened.utt_ids, opened.spk_ids, opened.identity) == (stored().utt_ids, stored().spk_ids, IDENTITY)
+    np.testing.assert_array_equal(opened.embeddings, stored().embeddings)
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["embeddings.npy", "index.csv", "meta.json"]
+
+
+def test_full_length_is_kept_as_null(tmp_path):
+    identity = dataclasses.replace(IDENTITY, cut_frames=None)
+    dataclasses.replace(stored(), identity=identity).save(tmp_path)
+    assert json.loads((tmp_path / "meta.json").read_text())["cut_frames"] is None
+    assert EmbeddingStore.open(tmp_path).identity == identity
+
+
+def test_a_store_whose_writing_was_cut_off_does_not_open(tmp_path, monkeypatch):
+    stored().save(tmp_path)
+    monkeypatch.setattr("src.scoring.embeddings.write_csv", lambda *arguments: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        stored(5).save(tmp_path)
+    with pytest.raises(InputError, match="no meta.json"):
+        EmbeddingStore.open(tmp_path)
+
+
+def damage_shape(folder):
+    np.save(folder / "embeddings.npy", np.zeros((4, 2), np.float32))
+
+
+def damage_dtype(folder):
+    np.save(folder / "embeddings.npy", np.zeros((3, 2), np.float64))
+
+
+def damage_values(folder):
+    np.save(folder / "embeddings.npy", np.array([[0, 1], [0, np.inf], [0, 1]], np.float32))
+
+
+def damage_bytes(folder):
+    (folder / "embeddings.npy").write_bytes((folder / "embeddings.npy").read_bytes()[:-4])
+
+
+def damage_names(folder):
+    (folder / "index.csv").write_text("utt_id,spk_id\na,s\na,s\nb,s\n")
+
+
+def damage_index(folder):
+    (folder / "index.csv").write_text("utt_id,spk_id\n")
+
+
+def damage_meta(folder):
+    (folder / "meta.json").write_text('{"format_version": 1}')
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_shape, r"expected float32 \(3, D\).*got float32 \(4, 2\)"),
+        (damage_dtype, r"got float64 \(3, 2\)"),
+        (damage_values, "the first is of id1/a/0.wav"),
+        (damage_bytes, "missing or damaged"),
+        (damage_names, "each utterance once"),
+        (damage_index, "each utterance once, got 0 rows"),
+        (damage_meta, "expected format_version 1 and model_sha256"),
+        (lambda folder: (folder / "embeddings.npy").unlink(), "missing or damaged"),
+        (lambda folder: (folder / "embeddings.npy").write_bytes(b""), "missing or damaged"),
+        (lambda folder: (folder / "index.csv").unlink(), "no such file"),
+    ],
+)
+def test_a_damaged_store_is_refused_and_made_anew(tmp_path, capsys, damage, message):
+    stored().save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(InputError, match=message):
+        EmbeddingStore.open(tmp_path)
+    load_or_extract(tmp_path, IDENTITY, FakeStore([9, 9, 9]), encode_first_frame, 2)
+    assert "making embeddings" in capsys.readouterr().out
+    assert len(EmbeddingStore.open(tmp_path).utt_ids) == 3
+
+
+def test_embeddings_are_reused_only_when_everything_is_the_same(tmp_path, capsys):
+    calls = []
+
+    def encode(feats):
+        calls.append(len(feats))
+        return feats[:, 0]
+
+    store = FakeStore([9, 9])
+    first = load_or_extract(tmp_path, IDENTITY, store, encode, 2)
+    assert "making embeddings: there are none yet" in capsys.readouterr().out
+    again = load_or_extract(tmp_path, IDENTITY, store, encode, 2)
+    assert "reused" in capsys.readouterr().out
+    assert calls == [2]
+    np.testing.assert_array_equal(again.embeddings, first.embeddings)
+    changes = {
+        "model_sha256": "other",
+        "store_sha256": "other",
+        "engine": "other",
+        "cut_frames": None,
+        "front_end": {"hop_length_ms": 5.0},
+    }
+    for number, (name, value) in enumerate(changes.items(), 2):
+        load_or_extract(tmp_path, dataclasses.replace(IDENTITY, **{name: value}), store, encode, 2)
+        assert f"those there have another {name}" in capsys.readouterr().out
+        load_or_extract(tmp_path, IDENTITY, store, encode, 2)
+        capsys.readouterr()
+        assert len(calls) == 2 * number - 1
+
+
+@pytest.mark.parametrize("cut_frames", [None, 10])
+def test_a_cells_embeddings_do_not_depend_on_the_batch(cut_frames):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    cell = TinyCell()
+    cell.set_train(False)
+    store = FakeStore([19, 15, 19, 17, 15, 19, 19])
+    in_batches = extract(cell_encoder(cell, NUM_MELS, 4 if cut_frames else None), store, cut_frames, batch_size=4)
+    one_by_one = extract(cell_encoder(cell, NUM_MELS, 1 if cut_frames else None), store, cut_frames, batch_size=1)
+    assert in_batches.shape == (7, 3 + NUM_MELS)
+    np.testing.assert_allclose(in_batches, one_by_one, atol=1e-5)

@@ -1,0 +1,117 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.corpus.tables import write_speakers
+from src.data.eval_store import EvalStoreWriter
+from src.files import sha256_file
+from src.frontend.fbank import FbankConfig
+from src.models import create_model
+from src.models.checkpoint import write_checkpoint
+from src.scoring.embeddings import EmbeddingStore
+
+FRONT_END = FbankConfig(n_mels=8).to_dict()
+ROOT = Path(__file__).parents[2]
+MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
+
+
+def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END):
+    rng = np.random.default_rng(len(prefix) + num_frames)
+    with EvalStoreWriter(folder, front_end) as writer:
+        for speaker in range(num_speakers):
+            timbre = rng.normal(size=8)
+            for utt in range(utts_each):
+                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, 8))
+                writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", feats.astype(np.float32))
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """A toy checkpoint, evaluation store with trial list, and cohort; all utterances have 40 frames."""
+    write_speakers(tmp_path / "speakers.csv", ["tr0", "tr1"])
+    model = create_model(MODEL)
+    meta = {"model": MODEL, "front_end": FRONT_END, "epoch": 1, "step": 1}
+    meta["speakers_sha256"] = sha256_file(tmp_path / "speakers.csv")
+    parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
+    write_checkpoint(tmp_path / "model.ckpt", parameters, meta)
+    write_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
+    write_store(tmp_path / "norm_store", "co", num_speakers=5, utts_each=1, num_frames=40)
+    names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
+    trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
+    (tmp_path / "eval_store" / "veri_test2.txt").write_text("".join(trials))
+    (tmp_path / "config.yaml").write_text("")
+    values = {
+        "config_path": tmp_path / "config.yaml",
+        "model_path": tmp_path / "model.ckpt",
+        "eval_data_path": tmp_path / "eval_store",
+        "train_norm_path": tmp_path / "norm_store",
+        "npy_file_path": tmp_path / "npys",
+        "device_target": "CPU",
+    }
+    return [f"--{key}={value}" for key, value in values.items()]
+
+
+def run_eval(folder, arguments, expected_code=0):
+    """Return what eval.py prints, run as a process: MindSpore takes a device only before it computes."""
+    command = [sys.executable, ROOT / "eval.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == expected_code, done.stderr
+    return done.stdout if expected_code == 0 else done.stderr
+
+
+def eer_lines(text):
+    return [line for line in text.splitlines() if line.startswith("eer ")]
+
+
+def test_eval_prints_three_lines_and_keeps_embeddings(arguments, tmp_path):
+    first = run_eval(tmp_path, arguments)
+    assert [line.split(":")[0] for line in eer_lines(first)] == ["eer baseline", "eer sub mean", "eer s-norm"]
+    assert first.count("making embeddings") == 2
+    assert json.loads((tmp_path / "npys" / "results.json").read_text())["trials"]["num_trials"] == 28
+    assert len((tmp_path / "npys" / "scores.tsv").read_text().splitlines()) == 29
+
+    second = run_eval(tmp_path, [*arguments, "--score_norm=none"])
+    assert second.count("reused") == 2
+    assert eer_lines(second) == eer_lines(first)[:2]
+
+    before = EmbeddingStore.open(tmp_path / "npys" / "eval").embeddings.copy()
+    cut = run_eval(tmp_path, [*arguments, "--cut_wav", "--cut_frames=40"])
+    assert cut.count("those there have another cut_frames") == 2
+    # Every utterance has 40 frames, so the graph of fixed shape must give what the dynamic one gave.
+    after = EmbeddingStore.open(tmp_path / "npys" / "eval")
+    np.testing.assert_allclose(after.embeddings, before, atol=1e-4)
+    assert eer_lines(cut) == eer_lines(first)
+
+
+def test_eval_says_which_key_is_not_set(arguments, tmp_path):
+    arguments = [argument for argument in arguments if "model_path" not in argument]
+    assert "error: not set: model_path" in run_eval(tmp_path, arguments, 2)
+
+
+@pytest.mark.parametrize(("store", "prefix"), [("eval_store", "id"), ("norm_store", "co")])
+def test_eval_refuses_features_of_another_front_end(arguments, tmp_path, store, prefix):
+    front_end = dataclasses.replace(FbankConfig(n_mels=8), top_db=60.0).to_dict()
+    write_store(tmp_path / store, prefix, 4, 2, 40, front_end)
+    assert f"{tmp_path / store}: made with another front end: top_db 60.0" in run_eval(tmp_path, arguments, 1)
+
+
+def test_eval_refuses_trials_of_training_speakers_unless_allowed(arguments, tmp_path):
+    trials = tmp_path / "eval_store" / "veri_test2.txt"
+    write_store(tmp_path / "eval_store", "tr", num_speakers=4, utts_each=2, num_frames=40)
+    trials.write_text(trials.read_text().replace("id", "tr"))
+    message = run_eval(tmp_path, arguments, 1)
+    assert "2 of its speakers are in" in message
+    assert "such as tr0, tr1. Use other trials, or pass --allow_seen_speakers" in message
+    assert not (tmp_path / "npys").exists()
+    assert len(eer_lines(run_eval(tmp_path, [*arguments, "--allow_seen_speakers"]))) == 3
+
+
+def test_eval_refuses_a_cohort_of_the_trials_speakers_before_it_embeds(arguments, tmp_path):
+    write_store(tmp_path / "norm_store", "id", num_speakers=3, utts_each=3, num_frames=40)
+    assert "3 of the cohort's speakers are also in the evaluation store" in run_eval(tmp_path, arguments, 1)
+    assert not (tmp_path / "npys").exists()
