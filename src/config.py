@@ -1,6 +1,7 @@
 """Configuration: dataclasses filled from YAML and `--key=value`; default < file < command line.
 
-`python -m src.config CLASS` prints the keys of a configuration, one a line, for shell scripts.
+For shell scripts, `python -m src.config CLASS ARGUMENT...` checks arguments and prints what they resolve to, and
+`python -m src.config CLASS --keys` prints the keys.
 """
 
 import argparse
@@ -470,11 +471,14 @@ def _scalar(value: Any, kind: type) -> Any:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print the keys of a configuration, every accepted spelling, one a line."""
-    words = sys.argv[1:] if argv is None else argv
-    if len(words) != 1 or words[0] not in CONFIGS:
-        raise UsageError(f"usage: python -m src.config {{{','.join(CONFIGS)}}}")
-    print("\n".join(name for field in fields(CONFIGS[words[0]]) for name in spellings(field)))
+    """Print the resolved configuration, or with --keys alone every accepted spelling of its keys, one a line."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
+    if name not in CONFIGS:
+        raise UsageError(f"usage: python -m src.config {{{','.join(CONFIGS)}}} {{--keys | ARGUMENT ...}}")
+    if rest == ["--keys"]:
+        print("\n".join(spelling for field in fields(CONFIGS[name]) for spelling in spellings(field)))
+    else:
+        print(yaml.safe_dump(to_dict(load_config(CONFIGS[name], rest)), sort_keys=False, allow_unicode=True), end="")
     return 0
 
 

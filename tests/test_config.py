@@ -202,7 +202,9 @@ def test_help_explains_every_key(capsys):
 
 
 def test_keys_are_listed_for_shell_scripts(capsys):
-    assert main(["TrainPrepConfig"]) == 0
+    assert main(["TrainPrepConfig", "--keys"]) == 0
     assert {"feat_folder", "sentence_len"} <= set(capsys.readouterr().out.split())
+    assert main(["Config", "--channels=64"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["channels"] == 64
     with pytest.raises(UsageError):
         main(["Nothing"])

@@ -4,6 +4,7 @@ from typing import Any
 
 from mindspore import nn
 
+from src.config import Config
 from src.errors import InputError
 from src.files import PathLike
 from src.layers.conv import conv_form
@@ -11,6 +12,17 @@ from src.models.checkpoint import assign, read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
 
 MODELS = {"ecapa_tdnn": EcapaTdnn}
+
+
+def model_settings(config: Config) -> dict[str, Any]:
+    """Return the settings of the model that a configuration describes."""
+    return {
+        "name": "ecapa_tdnn",
+        "in_channels": config.in_channels,
+        "channels": config.channels,
+        "emb_size": config.emb_size,
+        "global_context": config.global_context,
+    }
 
 
 def create_model(settings: dict[str, Any], device_target: str = "CPU") -> nn.Cell:

@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: where the project is, which Python runs it, and how a failure is said.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+export GLOG_v="${GLOG_v:-3}" # MindSpore: errors only
+
+# An environment that the user has activated; conda's base is no place for a project.
+ACTIVE="${VIRTUAL_ENV:-}"
+[[ -n "$ACTIVE" || "${CONDA_DEFAULT_ENV:-base}" == base ]] || ACTIVE="${CONDA_PREFIX:-}"
+
+usage() { # MESSAGE...: wrong usage
+  printf '%s\n' "$@" >&2
+  exit 2
+}
+
+# The active environment's Python, else the project's own, else the system's.
+find_python() {
+  if [[ -n "$ACTIVE" ]]; then
+    PYTHON="$ACTIVE/bin/python"
+  elif [[ -x "$ROOT/.venv/bin/python" ]]; then
+    PYTHON="$ROOT/.venv/bin/python"
+  else
+    PYTHON="$(command -v python3.11 || command -v python3 || true)"
+    [[ -n "$PYTHON" ]] || usage "error: no Python found: install Python 3.11."
+  fi
+}
+
+# make_environment REQUIREMENTS_FILE: .venv unless an environment is active, with these requirements installed.
+make_environment() {
+  local requirements="$ROOT/$1" stamp
+  if [[ -z "$ACTIVE" && ! -x "$ROOT/.venv/bin/python" ]]; then
+    find_python
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
+      usage "error: Python 3.11 is needed, $PYTHON is $("$PYTHON" --version 2>&1). Install it, or activate an environment that has it."
+    echo "making $ROOT/.venv"
+    if ! "$PYTHON" -m venv "$ROOT/.venv"; then
+      rm -rf "$ROOT/.venv"
+      usage "error: $PYTHON -m venv failed: install the system's package for it (Debian: apt-get install python3-venv)."
+    fi
+  fi
+  find_python
+  stamp="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.$(cat "$ROOT"/requirements*.txt | sha256sum | cut -c1-16)-$1"
+  if [[ ! -e "$stamp" ]]; then
+    echo "installing $1"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    touch "$stamp"
+  fi
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Make the environment, then run the linters and the tests; --all includes those marked slow.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+text="usage: bash scripts/run_tests.sh [--all] [pytest options ...]"
+selection=(-m "not slow")
+[[ "${1:-}" != --help ]] || { echo "$text" && exit 0; }
+if [[ "${1:-}" == --all ]]; then
+  selection=()
+  shift
+fi
+
+make_environment requirements-dev.txt
+cd "$ROOT"
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$(dirname "$PYTHON")/shellcheck" -x scripts/*.sh data_prepare.sh .ci/run
+"$PYTHON" -m pytest "${selection[@]}" "$@"

@@ -1,0 +1,59 @@
+"""Embeddings of an evaluation store and its cohort from an exported model, for the scorer.
+
+`python -m src.deploy.infer MODEL DATA [--out_folder DIR] [--config_path FILE] [--key=value ...]` is what
+scripts/run_infer_310.sh runs where there is no MindSpore Lite.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from src.config import Config, load_config
+from src.errors import InputError, run
+from src.scoring.stores import FeatureStores
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Write embedding stores `eval` and, with a cohort, `norm` into the output folder."""
+    arguments, keys = _parser().parse_known_args(argv)
+    config = load_config(Config, keys)
+    import mindspore as ms  # after the arguments are right: MindSpore takes seconds to import
+
+    from src.deploy.engine import load_engine
+    from src.device import set_device
+
+    target = set_device(config.device_target, config.device_id)
+    encode, exported = load_engine(arguments.model)
+    cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
+    if config.cut_wav and cut_frames != config.cut_frames:
+        raise InputError(
+            f"cut_frames: the configuration says {config.cut_frames}, {arguments.model} takes {cut_frames}."
+        )
+    FeatureStores.open(config, arguments.data, exported.front_end).embed(
+        arguments.out_folder,
+        encode,
+        model_sha256=exported.file_sha256,
+        engine=f"mindspore {ms.__version__} {target}",
+        cut_frames=cut_frames,
+        batch_size=exported.batch_size or config.eval_batch_size,
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m src.deploy.infer",
+        allow_abbrev=False,
+        description="Run an exported model over an evaluation store and its cohort.",
+        epilog="Every key of ecapa-tdnn_config.yaml is accepted as well; `python eval.py --help` lists them.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="the .mindir that export.py wrote")
+    parser.add_argument("data", type=Path, metavar="DATA", help="evaluation store: feat_eval_folder")
+    parser.add_argument("--out_folder", type=Path, default=Path("infer_result"), metavar="DIR", help="output folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

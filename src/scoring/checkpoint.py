@@ -1,0 +1,43 @@
+"""Evaluation of a checkpoint, from a configuration to the printed lines."""
+
+import mindspore as ms
+
+from src.config import Config, require
+from src.corpus.trials import find_trial_list
+from src.device import set_device
+from src.files import sha256_file
+from src.models import check_settings, load_model, model_settings
+from src.models.checkpoint import find_checkpoint
+from src.scoring.embeddings import cell_encoder
+from src.scoring.evaluate import Result, TrialList, check_unseen_speakers, evaluate
+from src.scoring.stores import FeatureStores
+
+
+def evaluate_checkpoint(config: Config) -> dict[str, Result]:
+    """Embed evaluation store and cohort with the model at `model_path`, score the trial list, print and write results.
+
+    Raises:
+        UsageError: a needed key is not set.
+        InputError: model, stores or trial list are wrong or do not fit together.
+    """
+    require(config, "eval_data_path", "model_path", "npy_file_path")
+    target = set_device(config.device_target, config.device_id)
+    checkpoint = find_checkpoint(config.model_path)
+    model, meta = load_model(checkpoint, target)
+    check_settings(meta, model_settings(config), checkpoint)
+
+    stores = FeatureStores.open(config, config.eval_data_path, meta["front_end"])
+    trial_list = find_trial_list(config.veri_file_path, config.eval_data_path)
+    trials = TrialList.read(trial_list, config.trial_format, stores.evaluation)
+    if not config.allow_seen_speakers:
+        check_unseen_speakers(trials, stores.evaluation, checkpoint, meta["speakers_sha256"])
+
+    evaluation, cohort = stores.embed(
+        config.npy_file_path,
+        cell_encoder(model, config.in_channels, config.eval_batch_size if config.cut_wav else None),
+        model_sha256=sha256_file(checkpoint),
+        engine=f"mindspore {ms.__version__} {target}",
+        cut_frames=config.cut_frames if config.cut_wav else None,
+        batch_size=config.eval_batch_size,
+    )
+    return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)

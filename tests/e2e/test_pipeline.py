@@ -1,0 +1,209 @@
+"""The README's commands, as processes, on a small corpus: prepare, train, evaluate, export, infer, score."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_RATE = 16000
+NUM_SPEAKERS, UTTERANCES = 6, 4
+LINE = re.compile(r"eer (baseline|sub mean|s-norm):\d\.\d{4} mindcf\(0\.01\):\d\.\d{4} mindcf\(0\.05\):\d\.\d{4}")
+
+YAML = {
+    "prepare_train.yaml": """
+data_folder: corpus/voxceleb12
+output_folder: tables/train
+feat_folder: features/train
+verification_file: corpus/voxceleb1/veri_test2.txt
+whole_utterance: true
+n_mels: 16
+""",
+    "prepare_eval.yaml": """
+data_folder: corpus/voxceleb1
+output_folder: tables/eval
+feat_eval_folder: features/eval
+feat_norm_folder: features/norm
+train_annotation: tables/train/save/train.csv
+train_data_folder: corpus/voxceleb12
+n_mels: 16
+sentence_len: 1.0
+""",
+    "ecapa-tdnn_config.yaml": """
+inChannels: 16
+channel: 16
+channels: 16
+emb_size: 8
+minibatch_size: 8
+train_frames: 60
+num_epochs: 2
+max_lrate: 0.005
+log_steps: 1
+train_data_path: features/train
+ckpt_save_dir: ckpt
+eval_data_path: features/eval
+train_norm_path: features/norm
+model_path: ckpt
+cut_frames: 100
+length: 100
+device_target: CPU
+""",
+}
+
+
+def voice(speaker: int, utterance: int) -> np.ndarray:
+    """A harmonic tone of the speaker's own pitch and timbre in noise, 0.8 to 1.7 s."""
+    rng = np.random.default_rng([speaker, utterance])
+    time = np.arange(int((0.8 + 0.3 * utterance) * SAMPLE_RATE)) / SAMPLE_RATE
+    timbre = np.random.default_rng(speaker).random(20)
+    pitch = 90 + 17 * speaker + 5 * np.sin(2 * np.pi * 3 * time)
+    tone = sum(level * np.sin(2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE * (n + 1)) for n, level in enumerate(timbre))
+    return (0.05 * tone + 0.01 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+def write_corpus(folder: Path) -> None:
+    for part, speakers in (("voxceleb12", range(NUM_SPEAKERS)), ("voxceleb1", range(50, 53))):
+        names = []
+        for speaker in speakers:
+            for utterance in range(UTTERANCES):
+                name = f"id{speaker:05d}/session/{utterance:05d}.wav"
+                path = folder / part / "wav" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, voice(speaker, utterance), SAMPLE_RATE)
+                names.append(name)
+        pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]
+        lines = [f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for a, b in pairs]
+        (folder / part / "veri_test2.txt").write_text("".join(lines))
+
+
+def call(folder: Path, *command: object) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    return subprocess.run(
+        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def must(folder: Path, *command: object) -> str:
+    done = call(folder, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def config() -> str:
+    return "--config_path=ecapa-tdnn_config.yaml"
+
+
+def score_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("eer ")]
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory) -> Path:
+    """A folder in which everything up to training has been done by the README's commands."""
+    folder = tmp_path_factory.mktemp("work")
+    write_corpus(folder / "corpus")
+    for name, text in YAML.items():
+        (folder / name).write_text(text)
+    must(folder, "bash", ROOT / "data_prepare.sh", "prepare_train.yaml", "prepare_eval.yaml")
+    must(folder, sys.executable, ROOT / "train.py", config())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "cut"), [(("--length=0", "--batch_size=0"), "false"), (("--length=100", "--batch_size=1"), "true")]
+)
+def test_exported_model_scores_as_the_checkpoint_does(worked, options, cut):
+    """The dynamic model at full length, the fixed one with cut_wav."""
+    evaluated = score_lines(must(worked, sys.executable, ROOT / "eval.py", config(), f"--cut_wav={cut}"))
+    assert [LINE.fullmatch(line).group(1) for line in evaluated] == ["baseline", "sub mean", "s-norm"]
+    must(worked, sys.executable, ROOT / "export.py", config(), *options)
+    infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", "ecapatdnn.mindir", "features/eval", "0", config())
+    assert score_lines(must(worked, *infer)) == evaluated
+    assert score_lines((worked / "acc.log").read_text()) == evaluated
+    assert (worked / "infer_result" / "norm" / "embeddings.npy").is_file()
+    written = json.loads((worked / "npys" / "results.json").read_text())["results"]
+    assert f"eer s-norm:{written['s-norm']['eer']:.4f}" in evaluated[2]
+
+
+def test_second_evaluation_reuses_its_embeddings(worked):
+    must(worked, sys.executable, ROOT / "eval.py", config(), "--cut_wav=true")
+    assert "embeddings reused" in must(worked, sys.executable, ROOT / "eval.py", config(), "--cut_wav=true")
+
+
+def test_trial_list_of_training_speakers_is_refused_unless_allowed(worked):
+    prepare = (sys.executable, ROOT / "eval_data_prepare.py", "prepare_eval.yaml", "--data_folder=corpus/voxceleb12")
+    must(worked, *prepare, "--feat_eval_folder=features/seen", "--feat_norm_folder=features/none")
+    evaluate = (sys.executable, ROOT / "eval.py", config(), "--eval_data_path=features/seen", "--train_norm_path=")
+    refused = call(worked, *evaluate)
+    assert refused.returncode == 1
+    assert "of its speakers are in" in refused.stderr and "--allow_seen_speakers" in refused.stderr
+    allowed = must(worked, *evaluate, "--allow_seen_speakers", "--cut_wav=true")
+    assert score_lines(allowed) and "no sub mean and no s-norm: train_norm_path is not set" in allowed
+
+
+def test_checkpoint_of_another_size_is_one_clear_line(worked):
+    done = call(worked, sys.executable, ROOT / "eval.py", config(), "--channels=32")
+    assert done.returncode == 1
+    assert "the checkpoint has channels 16, not 32" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "usage: bash scripts/run_infer_310.sh MODEL DATA"),
+        (["model.mindir"], 2, "usage:"),
+        (["model.onnx", "features/eval"], 2, "expected a .mindir file"),
+        (["model.mindir", "features/eval"], 2, "model.mindir: no such model"),
+        (["ecapa-tdnn_config.yaml", "features/eval", "zero"], 2, "DEVICE_ID: expected a number"),
+        (["ecapa-tdnn_config.yaml", "features/eval", "0", "word"], 2, "expected --key=value, got 'word'"),
+    ],
+)
+def test_wrong_arguments_of_inference_have_their_message(worked, arguments, code, said):
+    done = call(worked, "bash", ROOT / "scripts" / "run_infer_310.sh", *arguments)
+    assert (done.returncode, said in done.stderr, done.stdout) == (code, True, "")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "code", "said"),
+    [
+        ("run_standalone_train_ascend.sh", [], 2, "usage: bash scripts/run_standalone_train_ascend.sh DEVICE_ID"),
+        ("run_eval_ascend.sh", ["0"], 2, "usage: bash scripts/run_eval_ascend.sh DEVICE_ID PATH_CHECKPOINT"),
+        ("run_distribute_train.sh", [], 2, "usage: bash scripts/run_distribute_train.sh RANK_TABLE_FILE"),
+        ("run_distribute_train.sh", ["nowhere.json"], 2, "nowhere.json: no such rank table"),
+        ("run_distribute_train_ascend.sh", ["ecapa-tdnn_config.yaml"], 1, "several devices is not built yet"),
+        ("run_demo.sh", ["--data", "nowhere"], 2, "nowhere/voxceleb12/wav does not exist"),
+        ("run_demo.sh", ["--train_minutes=some"], 2, "expected a number of minutes above 0, got 'some'"),
+        ("run_demo.sh", ["--what"], 2, "did not expect '--what'"),
+    ],
+)
+def test_wrong_arguments_of_scripts_have_their_message(worked, script, arguments, code, said):
+    done = call(worked, "bash", ROOT / "scripts" / script, *arguments)
+    assert done.returncode == code
+    assert said in done.stderr
+
+
+def test_ascend_that_is_not_there_is_one_clear_line(worked):
+    done = call(worked, "bash", ROOT / "scripts" / "run_standalone_train_ascend.sh", "3", config())
+    assert done.returncode == 1
+    assert "device_target Ascend: the installed MindSpore" in done.stdout  # the log has errors too
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (worked / "train.log").read_text() == done.stdout
+
+
+def test_imports_have_no_effects(tmp_path):
+    names = sorted(
+        str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
+        for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("*.py")]
+    )
+    code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "GLOG_v": "3"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr, list(tmp_path.iterdir())) == (0, "", "", [])

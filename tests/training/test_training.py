@@ -1,0 +1,243 @@
+"""Training on a small store of separable speakers: settings, batches, log, checkpoints, errors."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.config import Config, load_config
+from src.data.pipeline import TrainBatches, random_crop
+from src.data.train_store import TrainStoreWriter
+from src.errors import InputError, UsageError
+from src.frontend.fbank import FbankConfig
+from src.models import load_model
+from src.models.checkpoint import read_checkpoint
+from src.training.loop import set_up, train
+
+NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
+    r"acc_aver:\d\.\d{4}, lr:\S+, utts/s:\S+, left:\S+"
+)
+
+
+def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS) -> Path:
+    """Each speaker has a spectral shape of its own; utterances have 15 to 45 frames."""
+    rng = np.random.default_rng(0)
+    speakers = {f"id{label:02d}": label for label in range(num_speakers)}
+    with TrainStoreWriter(folder, FbankConfig(n_mels=NUM_MELS).to_dict(), speakers) as writer:
+        for spk_id, label in speakers.items():
+            shape = rng.standard_normal((2, NUM_MELS))
+            for index in range(UTTERANCES):
+                phase = np.sin(np.arange(15 + 10 * index))[:, None]
+                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), NUM_MELS))
+                writer.add(f"{spk_id}/s/{index}.wav", label, feats.astype(np.float32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return write_store(tmp_path_factory.mktemp("store") / "feat_train")
+
+
+def settings(store: Path, folder: Path, *options: str) -> Config:
+    small = (f"--train_data_path={store}", f"--ckpt_save_dir={folder / 'ckpt'}", f"--inChannels={NUM_MELS}")
+    sizes = ("--channels=8", "--emb_size=6", "--minibatch_size=8", "--train_frames=20", "--max_lrate=0.01")
+    rest = ("--base_lrate=0.001", "--step_size=6", "--num_epochs=4", "--log_steps=2", "--device_target=CPU")
+    given = {option.split("=")[0] for option in options}
+    return load_config(
+        Config, [*(word for word in (*small, *sizes, *rest) if word.split("=")[0] not in given), *options]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    return train(settings(store, folder, "--keep_checkpoint_max=2"))
+
+
+def test_training_learns_and_logs_in_the_seeds_form(store, tmp_path, capsys):
+    path = train(settings(store, tmp_path, "--keep_checkpoint_max=2"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "aver loss" in line]
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert [re.search(r"epoch:(\d/\d), iter-(\d/\d)", line).groups() for line in lines[:3]] == [
+        ("1/4", "1/3"),
+        ("1/4", "2/3"),
+        ("2/4", "1/3"),
+    ]
+    losses = [float(re.search(r"aver loss:(\S+),", line).group(1)) for line in lines]
+    assert losses[-1] < 0.7 * losses[0]
+    assert path.name == "train_ecapa_vox12-4_12.ckpt"
+
+
+def test_run_leaves_newest_checkpoints_configuration_and_speakers(trained, store):
+    names = sorted(path.name for path in trained.parent.iterdir())
+    assert names == ["config.yaml", "speakers.csv", "train_ecapa_vox12-3_9.ckpt", "train_ecapa_vox12-4_12.ckpt"]
+    assert (trained.parent / "speakers.csv").read_bytes() == (store / "speakers.csv").read_bytes()
+    saved = load_config(Config, [f"--config_path={trained.parent / 'config.yaml'}"])
+    assert saved.channels == 8 and saved.max_lrate == 0.01
+
+
+def test_checkpoint_holds_model_loss_and_optimiser_under_their_names(trained):
+    arrays, meta = read_checkpoint(trained)
+    assert {name.split(".")[0] for name in arrays} == {"model", "loss", "opt"}
+    assert "opt.moment1.fc.weight" in arrays and "loss.weight" in arrays
+    assert (meta["epoch"], meta["step"]) == (4, 12)
+    model, _ = load_model(trained)
+    np.testing.assert_array_equal(model.fc.weight.asnumpy(), arrays["model.fc.weight"])
+
+
+def test_one_seed_gives_the_same_weights_bit_for_bit(trained, store, tmp_path):
+    again = train(settings(store, tmp_path, "--keep_checkpoint_max=2", "--num_workers=2"))
+    first, second = read_checkpoint(trained)[0], read_checkpoint(again)[0]
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_training_stops_when_its_time_is_over(store, tmp_path, capsys):
+    path = train(
+        settings(store, tmp_path, "--max_train_minutes=0.02", "--num_epochs=1000", "--save_checkpoint_epochs=0")
+    )
+    assert "whatever num_epochs" in capsys.readouterr().out
+    assert len(list(path.parent.glob("*.ckpt"))) == 1
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_names_the_utterances(store, tmp_path):
+    with pytest.raises(InputError, match=r"the loss became (nan|inf) in step \d+.*id0\d/s/\d.wav"):
+        train(settings(store, tmp_path, "--max_lrate=1e30", "--base_lrate=1e30", "--clip_grad_norm=0"))
+    assert not list(tmp_path.glob("ckpt/*_12.ckpt"))
+
+
+def test_folder_of_another_run_is_refused(trained, store):
+    before = trained.read_bytes()
+    with pytest.raises(InputError, match="holds checkpoints of an earlier run"):
+        train(settings(store, trained.parent.parent))
+    assert trained.read_bytes() == before
+
+
+def test_pre_trained_model_and_classifier_are_loaded_but_not_the_margin(trained, store, tmp_path):
+    run = set_up(settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}", "--margin=0.5"), "CPU")
+    arrays, _ = read_checkpoint(trained)
+    parts = run.step_cell.model_with_loss
+    np.testing.assert_array_equal(parts.model.fc.weight.asnumpy(), arrays["model.fc.weight"])
+    np.testing.assert_array_equal(parts.loss.weight.asnumpy(), arrays["loss.weight"])
+    assert float(parts.loss.margin) == 0.5
+
+
+def test_pre_trained_on_other_speakers_gets_a_new_classifier(trained, tmp_path, capsys):
+    other = write_store(tmp_path / "other", num_speakers=9)
+    run = set_up(settings(other, tmp_path, "--pre_trained", f"--checkpoint_path={trained.parent}"), "CPU")
+    arrays, _ = read_checkpoint(trained)
+    np.testing.assert_array_equal(run.step_cell.model_with_loss.model.fc.weight.asnumpy(), arrays["model.fc.weight"])
+    assert run.step_cell.model_with_loss.loss.weight.shape == (9, 6)
+    assert "new classifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--CLASS_NUM=7205"], "CLASS_NUM: the configuration says 7205.*6 speakers"),
+        (["--inChannels=80"], "inChannels: the configuration says 80.*8 mel bins"),
+        (["--minibatch_size=100"], "24 records, fewer than a batch of 100"),
+        (["--train_data_path=nowhere"], "nowhere: not a complete training store"),
+        (["--pre_trained", "--checkpoint_path=nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_refused(store, tmp_path, options, said):
+    with pytest.raises(InputError, match=said):
+        set_up(settings(store, tmp_path, *options), "CPU")
+
+
+def test_pre_trained_model_of_another_size_is_refused(trained, store, tmp_path):
+    with pytest.raises(InputError, match="the checkpoint has channels 8, not 16"):
+        set_up(settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}", "--channels=16"), "CPU")
+
+
+def test_what_is_not_there_yet_is_one_clear_line(store, tmp_path):
+    with pytest.raises(UsageError, match="several devices is not built yet"):
+        train(settings(store, tmp_path, "--run_distribute=true"))
+    with pytest.raises(InputError, match="device_target Ascend: the installed MindSpore .* can use CPU only"):
+        train(settings(store, tmp_path, "--device_target=Ascend"))
+    with pytest.raises(UsageError, match="not set: train_data_path"):
+        train(settings(store, tmp_path, "--train_data_path="))
+
+
+# What each training key of the seed's parameter block changes; the keys of evaluation are tested with eval.py.
+EFFECTS = {
+    "channels": ("16", lambda run: run.step_cell.model_with_loss.model.blocks[0].conv.weight.shape[0] == 16),
+    "emb_size": ("12", lambda run: run.step_cell.model_with_loss.model.fc.weight.shape[0] == 12),
+    "base_lrate": ("0.002", lambda run: run.schedule.at(0, 0.0) == pytest.approx(0.002)),
+    "max_lrate": ("0.5", lambda run: run.schedule.at(6, 0.0) == pytest.approx(0.5)),
+    "step_size": ("3", lambda run: run.schedule.at(3, 0.0) == pytest.approx(0.01)),
+    "momentum": ("0.7", lambda run: float(run.step_cell.optimizer.beta1.asnumpy()) == pytest.approx(0.7)),
+    "weightDecay": ("0.25", lambda run: float(run.step_cell.optimizer.weight_decay) == 0.25),
+    "minibatch_size": ("4", lambda run: next(next(run.batches.epochs())).feats.shape == (4, 20, NUM_MELS)),
+    "train_frames": ("33", lambda run: next(next(run.batches.epochs())).feats.shape == (8, 33, NUM_MELS)),
+    "margin": ("0.4", lambda run: float(run.step_cell.model_with_loss.loss.margin) == pytest.approx(0.4)),
+    "scale": ("16", lambda run: run.step_cell.model_with_loss.loss.scale == 16),
+    "clip_grad_norm": ("0.5", lambda run: run.step_cell.clip_grad_norm == 0.5),
+    "global_context": ("false", lambda run: not run.step_cell.model_with_loss.model.asp.global_context),
+}
+
+
+@pytest.mark.parametrize("key", EFFECTS)
+def test_key_takes_effect(store, tmp_path, key):
+    value, holds = EFFECTS[key]
+    assert not holds(set_up(settings(store, tmp_path), "CPU"))
+    assert holds(set_up(settings(store, tmp_path, f"--{key}={value}"), "CPU"))
+
+
+def all_batches(store, num_workers, seed=3, num_epochs=2):
+    batches = TrainBatches(store, 5, 20, seed, num_workers)
+    epochs = batches.epochs()
+    return [list(next(epochs)) for _ in range(num_epochs)]
+
+
+def test_batches_are_the_same_for_any_number_of_workers(store):
+    for one, two in zip(sum(all_batches(store, 1), []), sum(all_batches(store, 2), []), strict=True):
+        assert one.utt_ids == two.utt_ids
+        np.testing.assert_array_equal(one.feats, two.feats)
+
+
+def test_every_epoch_has_another_order_and_other_crops(store):
+    first, second = all_batches(store, 1)
+    assert [batch.utt_ids for batch in first] != [batch.utt_ids for batch in second]
+    crops = [
+        {name: crop for batch in epoch for name, crop in zip(batch.utt_ids, batch.feats, strict=True)}
+        for epoch in (first, second)
+    ]
+    long = [name for name in crops[0].keys() & crops[1].keys() if name.endswith("3.wav")]  # 45 frames: 26 places
+    assert any(not np.array_equal(crops[0][name], crops[1][name]) for name in long)
+
+
+def test_an_epoch_holds_no_record_twice(store):
+    for epoch in all_batches(store, 1):
+        names = sum((batch.utt_ids for batch in epoch), [])
+        assert len(names) == len(set(names)) == 20
+
+
+def test_another_seed_gives_another_order(store):
+    assert all_batches(store, 1, seed=3)[0][0].utt_ids != all_batches(store, 1, seed=4)[0][0].utt_ids
+
+
+def test_labels_belong_to_their_utterances(store):
+    for batch in all_batches(store, 1)[0]:
+        assert [int(name[2:4]) for name in batch.utt_ids] == batch.label.tolist()
+
+
+def test_crop_is_a_stretch_less_its_mean():
+    feats = np.arange(30, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32)
+    starts = set()
+    for seed in range(200):
+        crop = random_crop(feats, 10, np.random.default_rng(seed))
+        np.testing.assert_allclose(crop[:, 0], np.arange(10) - 4.5, atol=1e-5)
+        starts.add(int(np.random.default_rng(seed).integers(21)))
+    assert starts == set(range(21))  # every place occurs, the last included
+
+
+def test_short_record_is_repeated_from_its_start():
+    feats = np.arange(4, dtype=np.float32)[:, None]
+    crop = random_crop(feats, 10, np.random.default_rng(0))
+    np.testing.assert_allclose(crop[:, 0], np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1]) - 1.3, atol=1e-6)

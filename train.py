@@ -1,0 +1,21 @@
+"""Train ECAPA-TDNN on a training store: python train.py [--config_path FILE] [--key=value ...]."""
+
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from src.config import Config, load_config
+from src.errors import run
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Train as the configuration says."""
+    config = load_config(Config, argv)
+    from src.training.loop import train  # after the arguments are right: MindSpore takes seconds to import
+
+    train(config)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
