@@ -26,6 +26,14 @@ find_python() {
   fi
 }
 
+# logged LOG COMMAND...: run it with its output and its errors where they belong, and both in LOG too.
+logged() {
+  local log="$1"
+  shift
+  : >"$log"
+  { "$@" 2>&1 >&3 3>&- | tee -a "$log" >&2 3>&-; } 3>&1 | tee -a "$log"
+}
+
 # make_environment REQUIREMENTS_FILE: .venv unless an environment is active, with these requirements installed.
 make_environment() {
   local requirements="$ROOT/$1" stamp

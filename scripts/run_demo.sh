@@ -51,7 +51,7 @@ stage() {
   else
     echo "== $name"
     rm -f "$marker"
-    "$@" 2>&1 | tee "logs/$name.log" || code=$?
+    logged "logs/$name.log" "$@" || code=$?
     if [[ $code -ne 0 ]]; then
       echo "error: stage '$name' failed with exit code $code; its output is in $out/logs/$name.log" >&2
       exit 1

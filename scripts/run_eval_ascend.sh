@@ -8,4 +8,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 device_id="$1" checkpoint="$2"
 shift 2
 find_python
-"$PYTHON" "$ROOT/eval.py" --device_target=Ascend --device_id="$device_id" --model_path="$checkpoint" "$@" 2>&1 | tee eval.log
+logged eval.log "$PYTHON" "$ROOT/eval.py" --device_target=Ascend --device_id="$device_id" --model_path="$checkpoint" "$@"

@@ -26,4 +26,4 @@ done
 
 find_python
 "$PYTHON" -m src.deploy.infer "$model" "$data" --device_id="$device_id" "$@"
-"$PYTHON" -m src.scoring.score infer_result "$data" "$@" 2>&1 | tee acc.log
+logged acc.log "$PYTHON" -m src.scoring.score infer_result "$data" "$@"

@@ -8,4 +8,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 device_id="$1"
 shift
 find_python
-"$PYTHON" "$ROOT/train.py" --device_target=Ascend --device_id="$device_id" "$@" 2>&1 | tee train.log
+logged train.log "$PYTHON" "$ROOT/train.py" --device_target=Ascend --device_id="$device_id" "$@"

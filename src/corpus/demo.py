@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import combinations, islice
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from src.corpus.audio import SAMPLE_RATE
 from src.corpus.espeak import Espeak
-from src.corpus.trials import Trial, speaker_of, write_trials
+from src.corpus.make_trials import choose_trials
+from src.corpus.trials import write_trials
 from src.errors import InputError, UsageError, run
 from src.files import PathLike, read_json, write_json
 
@@ -42,7 +43,6 @@ WORDS_PER_MINUTE = (150, 190)
 PITCH = (35, 66)  # espeak-ng's scale is 0-99; a variant sets the range that it covers
 DURATION_S = (3.0, 6.0)
 UTTERANCES_IN_SESSION = 5
-MAX_TRIALS = 2000
 
 _SENTENCE = (
     "After supper|At first light|Before the long winter|During the quiet week|Early on Sunday|In late autumn|"
@@ -132,18 +132,6 @@ def speak(folder: Path, num_utterances: int, voice: Voice) -> list[str]:
     raise RuntimeError(f"{voice.name} speaks too few sentences of {DURATION_S[0]:g} to {DURATION_S[1]:g} s.")
 
 
-def choose_trials(utt_ids: Sequence[str], seed: int) -> list[Trial]:
-    """Draw at most MAX_TRIALS pairs of utterances, half of them targets where there are so many."""
-    rng = np.random.default_rng(seed)
-    pairs = [Trial(speaker_of(one) == speaker_of(other), one, other) for one, other in combinations(utt_ids, 2)]
-    chosen = []
-    for kind in (True, False):
-        of_kind = [trial for trial in pairs if trial.is_target == kind]
-        keep = rng.permutation(len(of_kind))[: MAX_TRIALS // 2 if kind else MAX_TRIALS - len(chosen)]
-        chosen += [of_kind[index] for index in sorted(keep)]
-    return chosen
-
-
 def make_demo_corpus(folder: PathLike, settings: DemoSettings) -> bool:
     """Make the corpus, whole or not at all, with the same bytes every time.
 
@@ -163,7 +151,7 @@ def make_demo_corpus(folder: PathLike, settings: DemoSettings) -> bool:
         num_test = max(2, len(voices) // 6)
         _speak_all(voices[num_test:], settings.utterances, corpus / "voxceleb12" / "wav")
         test_ids = _speak_all(voices[:num_test], settings.utterances, corpus / "voxceleb1" / "wav")
-        write_trials(corpus / "voxceleb1" / "veri_test2.txt", choose_trials(test_ids, settings.seed))
+        write_trials(corpus / "voxceleb1" / "veri_test2.txt", choose_trials(test_ids, seed=settings.seed))
         write_json(corpus / "demo.json", _record(settings))
         corpus.rename(folder)
     return True

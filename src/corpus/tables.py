@@ -107,6 +107,8 @@ def _new_train_tables(config: TrainPrepConfig, progress: bool) -> TrainTables:
     if config.verification_file:
         left_out = {speaker_of(utt_id) for utt_id in utt_ids} & test_speakers
         print(f"left out: {len(left_out)} speakers of {config.verification_file} ({len(utt_ids) - len(kept)} files)")
+    else:
+        print("verification_file is not set: no speaker is left out of training")
     utterances, unreadable = read_headers(config.data_folder, kept, progress)
     skipped = misplaced + unreadable
     _report_skipped(Path(config.save_folder, "skipped.csv"), skipped, len(kept) + len(misplaced), config)

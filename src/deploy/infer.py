@@ -1,6 +1,6 @@
 """Embeddings of an evaluation store and its cohort from an exported model, for the scorer.
 
-`python -m src.deploy.infer MODEL DATA [--out_folder DIR] [--config_path FILE] [--key=value ...]` is what
+`python -m src.deploy.infer MODEL DATA [--config_path FILE] [--key=value ...]` is what
 scripts/run_infer_310.sh runs where there is no MindSpore Lite.
 """
 
@@ -16,9 +16,9 @@ from src.scoring.stores import FeatureStores
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write embedding stores `eval` and, with a cohort, `norm` into the output folder."""
-    arguments, keys = _parser().parse_known_args(argv)
-    config = load_config(Config, keys)
+    """Write embedding stores `eval` and, with a cohort, `norm` into infer_result/."""
+    words = sys.argv[1:] if argv is None else argv
+    arguments, config = _parser().parse_args(words[:2]), load_config(Config, words[2:])
     import mindspore as ms  # after the arguments are right: MindSpore takes seconds to import
 
     from src.deploy.engine import load_engine
@@ -32,7 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f"cut_frames: the configuration says {config.cut_frames}, {arguments.model} takes {cut_frames}."
         )
     FeatureStores.open(config, arguments.data, exported.front_end).embed(
-        arguments.out_folder,
+        "infer_result",
         encode,
         model_sha256=exported.file_sha256,
         engine=f"mindspore {ms.__version__} {target}",
@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="the .mindir that export.py wrote")
     parser.add_argument("data", type=Path, metavar="DATA", help="evaluation store: feat_eval_folder")
-    parser.add_argument("--out_folder", type=Path, default=Path("infer_result"), metavar="DIR", help="output folder")
     return parser
 
 

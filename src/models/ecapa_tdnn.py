@@ -11,8 +11,6 @@ from src.layers.pooling import AttentiveStatisticsPooling
 from src.layers.se import SEBlock
 from src.layers.tdnn import TDNNBlock, batch_norm
 
-MIN_FRAMES = 5  # reflection reaches 4 frames inward at dilation 4
-
 
 class Res2NetBlock(nn.Cell):
     """Convolve the channels in `scale` splits, each seeing the result of the one before (Gao et al. 2019).

@@ -172,7 +172,7 @@ def extract(
     if lengths[shortest] < MIN_FRAMES:
         raise InputError(
             f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {MIN_FRAMES}. "
-            "Leave the utterance out, or pass --cut_wav, which repeats what is short."
+            "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
         )
     embeddings = None
     with tqdm(total=len(store), unit="utt", disable=None if progress else True) as bar:

@@ -95,7 +95,7 @@ def check_unseen_speakers(trials: TrialList, store: EvalStore, checkpoint: PathL
         speakers_sha256: content of that table as the checkpoint's meta has it.
     """
     table = Path(checkpoint).with_name("speakers.csv")
-    advice = "or pass --allow_seen_speakers."
+    advice = "or pass --allow_seen_speakers=true."
     if not table.is_file() or sha256_file(table) != speakers_sha256:
         raise InputError(
             f"{table}: expected the training speakers of {checkpoint}, to keep them out of the trials, but it is "

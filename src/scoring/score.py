@@ -18,8 +18,8 @@ from src.scoring.evaluate import TrialList, evaluate, why_no_cohort
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print the lines of eval.py for the embedding stores in RESULT, and write scores.tsv and results.json there."""
-    arguments, keys = _parser().parse_known_args(argv)
-    config = load_config(Config, keys)
+    words = sys.argv[1:] if argv is None else argv
+    arguments, config = _parser().parse_args(words[:2]), load_config(Config, words[2:])
     evaluation = EmbeddingStore.open(arguments.result / "eval")
     trials = TrialList.read(find_trial_list(config.veri_file_path, arguments.data), config.trial_format, evaluation)
     why_none = why_no_cohort(config)

@@ -8,8 +8,19 @@ from mindspore import Parameter
 
 from src.config import Config
 from src.errors import InputError
+from src.files import PathLike
 from src.models.checkpoint import CHECKPOINT_NAME, checkpoint_path, write_checkpoint
 from src.training.step import TrainStep
+
+
+def refuse_earlier_run(folder: PathLike) -> None:
+    """Raise InputError when a folder holds checkpoints."""
+    folder = Path(folder)
+    if folder.is_dir() and any(CHECKPOINT_NAME.fullmatch(path.name) for path in folder.iterdir()):
+        raise InputError(
+            f"{folder}: holds checkpoints of an earlier run, which this one would mix with its own: "
+            "set another ckpt_save_dir or move them away."
+        )
 
 
 class CheckpointWriter:
@@ -19,9 +30,6 @@ class CheckpointWriter:
         config: gives the folder, the intervals and how many to keep.
         step_cell: holds model, loss and optimiser.
         meta: what every checkpoint says beside its epoch and step.
-
-    Raises:
-        InputError: the folder holds checkpoints of an earlier run.
     """
 
     def __init__(self, config: Config, step_cell: TrainStep, meta: dict[str, Any]) -> None:
@@ -35,11 +43,6 @@ class CheckpointWriter:
         self.written: list[Path] = []
         self.last_time = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
-        if any(CHECKPOINT_NAME.fullmatch(path.name) for path in self.folder.iterdir()):
-            raise InputError(
-                f"{self.folder}: holds checkpoints of an earlier run, which this one would mix with its own: "
-                "set another ckpt_save_dir or move them away."
-            )
 
     def after_step(self, epoch: int, step: int, epoch_ends: bool) -> None:
         """Write a checkpoint when one is due after `step` steps in all, in `epoch` (both counted from 1)."""

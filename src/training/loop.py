@@ -18,7 +18,7 @@ from src.frontend.fbank import check_front_end
 from src.losses.aam_softmax import AamSoftmax
 from src.models import check_settings, create_model, model_settings
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
-from src.training.checkpoints import CheckpointWriter
+from src.training.checkpoints import CheckpointWriter, refuse_earlier_run
 from src.training.log import TrainingLog
 from src.training.schedule import CyclicLearningRate
 from src.training.step import ModelWithLoss, TrainStep
@@ -46,6 +46,7 @@ def train(config: Config) -> Path:
     require(config, "train_data_path", "ckpt_save_dir")
     if config.run_distribute:
         raise UsageError("run_distribute: training on several devices is not built yet; set run_distribute: false.")
+    refuse_earlier_run(config.ckpt_save_dir)
     target = set_device(config.device_target, config.device_id)
     run = set_up(config, target)
     checkpoints = CheckpointWriter(config, run.step_cell, run.meta)

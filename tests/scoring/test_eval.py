@@ -1,14 +1,15 @@
 import dataclasses
+import io
 import json
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import chdir, redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
 
+import eval as evaluate_command
 from src.corpus.tables import write_speakers
 from src.data.eval_store import EvalStoreWriter
+from src.errors import run
 from src.files import sha256_file
 from src.frontend.fbank import FbankConfig
 from src.models import create_model
@@ -16,7 +17,6 @@ from src.models.checkpoint import write_checkpoint
 from src.scoring.embeddings import EmbeddingStore
 
 FRONT_END = FbankConfig(n_mels=8).to_dict()
-ROOT = Path(__file__).parents[2]
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
 
 
@@ -44,7 +44,7 @@ def arguments(tmp_path):
     names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
     trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
     (tmp_path / "eval_store" / "veri_test2.txt").write_text("".join(trials))
-    (tmp_path / "config.yaml").write_text("")
+    (tmp_path / "config.yaml").write_text("inChannels: 8\nchannels: 8\nemb_size: 6\n")
     values = {
         "config_path": tmp_path / "config.yaml",
         "model_path": tmp_path / "model.ckpt",
@@ -57,11 +57,12 @@ def arguments(tmp_path):
 
 
 def run_eval(folder, arguments, expected_code=0):
-    """Return what eval.py prints, run as a process: MindSpore takes a device only before it computes."""
-    command = [sys.executable, ROOT / "eval.py", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert done.returncode == expected_code, done.stderr
-    return done.stdout if expected_code == 0 else done.stderr
+    """Return what eval.py prints."""
+    out, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(errors), chdir(folder):
+        code = run(lambda _: evaluate_command.main([str(argument) for argument in arguments]))
+    assert code == expected_code, errors.getvalue()
+    return (errors if expected_code else out).getvalue()
 
 
 def eer_lines(text):
@@ -106,7 +107,7 @@ def test_eval_refuses_trials_of_training_speakers_unless_allowed(arguments, tmp_
     trials.write_text(trials.read_text().replace("id", "tr"))
     message = run_eval(tmp_path, arguments, 1)
     assert "2 of its speakers are in" in message
-    assert "such as tr0, tr1. Use other trials, or pass --allow_seen_speakers" in message
+    assert "such as tr0, tr1. Use other trials, or pass --allow_seen_speakers=true" in message
     assert not (tmp_path / "npys").exists()
     assert len(eer_lines(run_eval(tmp_path, [*arguments, "--allow_seen_speakers"]))) == 3
 

@@ -226,7 +226,7 @@ def test_trials_of_training_speakers_are_refused(evaluation, trials_path, tmp_pa
         check_unseen_speakers(trials, evaluation, checkpoint, sha256_file(table))
     write_speakers(table, ["other", "another"])
     check_unseen_speakers(trials, evaluation, checkpoint, sha256_file(table))
-    with pytest.raises(InputError, match="another model's. Put it back, or pass --allow_seen_speakers"):
+    with pytest.raises(InputError, match="another model's. Put it back, or pass --allow_seen_speakers=true"):
         check_unseen_speakers(trials, evaluation, checkpoint, "other table")
     table.unlink()
     with pytest.raises(InputError, match="missing"):
@@ -247,7 +247,7 @@ def test_a_cohort_that_nothing_needs_is_left_alone(tmp_path):
 
 def run_score(tmp_path, *arguments):
     (tmp_path / "empty.yaml").write_text("")
-    return score(["--config_path", str(tmp_path / "empty.yaml"), *map(str, arguments)])
+    return score([*map(str, arguments), "--config_path", str(tmp_path / "empty.yaml")])
 
 
 def test_scorer_prints_and_writes_what_eval_does(evaluation, cohort, trials_path, tmp_path, capsys):
@@ -256,8 +256,8 @@ def test_scorer_prints_and_writes_what_eval_does(evaluation, cohort, trials_path
     evaluation.save(tmp_path / "infer_result" / "eval")
     cohort.save(tmp_path / "infer_result" / "norm")
     folder = tmp_path / "infer_result"
-    arguments = ["--eval_embeddings", folder / "eval", "--trials", trials_path, "--cohort_embeddings", folder / "norm"]
-    assert run_score(tmp_path, *arguments) == 0
+    keys = (f"--veri_file_path={trials_path.name}", f"--train_norm_path={tmp_path}")
+    assert run_score(tmp_path, folder, trials_path.parent, *keys) == 0
     assert eer_lines(capsys.readouterr().out) == expected
     for name in ("scores.tsv", "results.json"):
         assert (folder / name).read_text() == (tmp_path / "first" / name).read_text()
@@ -265,14 +265,14 @@ def test_scorer_prints_and_writes_what_eval_does(evaluation, cohort, trials_path
 
 def test_scorer_takes_the_configurations_keys(evaluation, trials_path, tmp_path, capsys):
     evaluation.save(tmp_path / "eval")
-    arguments = ["--eval_embeddings", tmp_path / "eval", "--trials", trials_path, "--out_folder", tmp_path / "out"]
-    assert run_score(tmp_path, *arguments, "--sub_mean=test", "--score_norm", "t-norm") == 0
+    keys = (f"--veri_file_path={trials_path}", "--sub_mean=test", "--score_norm", "t-norm")
+    assert run_score(tmp_path, tmp_path, tmp_path, *keys) == 0
     out = capsys.readouterr().out
     assert [line.split(":")[0] for line in eer_lines(out)] == ["eer baseline", "eer sub mean"]
     assert "no t-norm: train_norm_path is not set" in out
-    assert (tmp_path / "out" / "scores.tsv").is_file()
+    assert (tmp_path / "scores.tsv").is_file()
 
 
 def test_scorer_refuses_a_folder_without_embeddings(trials_path, tmp_path):
     with pytest.raises(InputError, match="expected a finished embedding store"):
-        run_score(tmp_path, "--eval_embeddings", tmp_path / "none", "--trials", trials_path)
+        run_score(tmp_path, tmp_path / "none", trials_path.parent)

@@ -14,7 +14,9 @@ def results(value):
 
 def test_systems_stand_side_by_side_with_the_norm_last(tmp_path, capsys):
     one, two = tmp_path / "one.json", tmp_path / "two.json"
-    one.write_text(json.dumps({"results": {"s-norm": results(0.1), "baseline": results(0.2), "sub_mean": results(0.3)}}))
+    one.write_text(
+        json.dumps({"results": {"s-norm": results(0.1), "baseline": results(0.2), "sub_mean": results(0.3)}})
+    )
     two.write_text(json.dumps({"results": {"baseline": results(0.25)}}))
     assert main([f"first={one}", f"second={two}"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -1,0 +1,74 @@
+"""Draw a trial list for recordings that have none.
+
+Usage: python -m src.corpus.make_trials DATA_FOLDER LIST [--max_trials N] [--seed N]
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import combinations, groupby
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from src.corpus.tree import list_recordings
+from src.corpus.trials import Trial, speaker_of, write_trials
+from src.errors import InputError, UsageError, run
+
+MAX_TRIALS = 2000
+FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
+
+
+def choose_trials(utt_ids: Sequence[str], max_trials: int = MAX_TRIALS, seed: int = 1) -> list[Trial]:
+    """Draw at most `max_trials` pairs of utterances, half of them targets where there are so many.
+
+    Args:
+        utt_ids: sorted, so that a speaker's stand together.
+    """
+    rng = np.random.default_rng(seed)
+    by_speaker = [list(group) for _, group in groupby(utt_ids, key=speaker_of)]
+    targets = [Trial(True, *pair) for group in by_speaker for pair in combinations(group, 2)]
+    chosen = _sample(targets, max_trials // 2, rng)
+    wanted = max_trials - len(chosen)
+    if len(utt_ids) ** 2 < 2 * FEW_PAIRS:
+        pairs = combinations(utt_ids, 2)
+        return chosen + _sample([Trial(False, a, b) for a, b in pairs if speaker_of(a) != speaker_of(b)], wanted, rng)
+    drawn: dict[tuple[int, int], None] = {}
+    while len(by_speaker) > 1 and len(drawn) < wanted:
+        a, b = sorted(int(index) for index in rng.integers(len(utt_ids), size=2))
+        if speaker_of(utt_ids[a]) != speaker_of(utt_ids[b]):
+            drawn[a, b] = None
+    return chosen + [Trial(False, utt_ids[a], utt_ids[b]) for a, b in sorted(drawn)]
+
+
+def _sample(trials: Sequence[Trial], count: int, rng: np.random.Generator) -> list[Trial]:
+    return [trials[index] for index in sorted(rng.permutation(len(trials))[:count])]
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Write the list."""
+    parser = argparse.ArgumentParser(prog="python -m src.corpus.make_trials", description=main.__doc__)
+    parser.add_argument("data_folder", metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>")
+    parser.add_argument("list", type=Path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
+    parser.add_argument("--max_trials", type=int, default=MAX_TRIALS, metavar="N", help="most trials (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice (%(default)s)")
+    arguments = parser.parse_args(argv)
+    if arguments.max_trials < 2:
+        raise UsageError(f"--max_trials: expected at least 2, got {arguments.max_trials}.")
+    if arguments.list.exists():
+        raise InputError(f"{arguments.list}: exists already. Remove it, or name another file.")
+    utt_ids, _ = list_recordings(arguments.data_folder)
+    spaced = [utt_id for utt_id in utt_ids if len(utt_id.split()) > 1]
+    if spaced:
+        raise InputError(f"{arguments.data_folder}: a trial list cannot name files with a space: {spaced[0]}. Rename.")
+    trials = choose_trials(utt_ids, arguments.max_trials, arguments.seed)
+    if len({trial.is_target for trial in trials}) < 2:
+        raise InputError(f"{arguments.data_folder}: expected two speakers, and two recordings of one of them.")
+    write_trials(arguments.list, trials)
+    print(f"{arguments.list}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
