@@ -45,7 +45,8 @@ class AamSoftmax(nn.Cell):
 
     def construct(self, embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         cosine = self.product(_unit(embedding.astype(ms.float32)), _unit(self.weight))
-        cosine = ops.clamp(cosine, -COSINE_LIMIT, COSINE_LIMIT)
+        # Not ops.clamp, which turns NaN into a bound on a CPU (2.10) and would hide that training has failed.
+        cosine = ops.where(ops.abs(cosine) > COSINE_LIMIT, ops.sign(cosine) * COSINE_LIMIT, cosine)
         shifted = cosine * ops.cos(self.margin) - ops.sqrt(1 - ops.square(cosine)) * ops.sin(self.margin)
         # Past theta = pi - m the shifted cosine would rise again; subtracting a constant keeps it falling.
         shifted = ops.where(cosine > -ops.cos(self.margin), shifted, cosine - ops.sin(self.margin) * self.margin)

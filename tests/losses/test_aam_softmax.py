@@ -67,6 +67,11 @@ def test_gradient_is_finite_where_an_embedding_equals_its_class_or_is_zero():
     assert all(np.isfinite(gradient.asnumpy()).all() for gradient in (gradients[0], *gradients[1]))
 
 
+def test_nan_embedding_gives_a_nan_loss():
+    value, _ = Compiled(make())(Tensor([[np.nan, 1.0]], ms.float32), Tensor([0], ms.int32))
+    assert np.isnan(float(value))
+
+
 @pytest.mark.parametrize("arguments", [{"margin": -0.1}, {"margin": 2.0}, {"scale": 0.0}])
 def test_impossible_options_are_refused(arguments):
     with pytest.raises(ValueError, match="must be"):
