@@ -282,6 +282,30 @@ def load_config(cls: type[T], argv: Optional[Sequence[str]] = None, default_path
     return config
 
 
+def load_paths_and_config(
+    argv: Optional[Sequence[str]], prog: str, description: str, **paths: str
+) -> tuple[argparse.Namespace, Config]:
+    """Take paths from the front of a command line and a Config from what follows them.
+
+    Args:
+        argv: arguments without the program's name; None for sys.argv.
+        prog, description: for --help.
+        paths: name of each path and its meaning, in their order.
+
+    Raises:
+        UsageError: a path is missing, or the configuration is wrong.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        epilog="Every key of ecapa-tdnn_config.yaml is accepted after these; `python eval.py --help` lists them.",
+    )
+    for name, meaning in paths.items():
+        parser.add_argument(name, type=Path, metavar=name.upper(), help=meaning)
+    return parser.parse_args(words[: len(paths)]), load_config(Config, words[len(paths) :])
+
+
 def require(config: Any, *attributes: str) -> None:
     """Raise UsageError unless each of these keys has a value."""
     names = {field.name: spellings(field)[0] for field in fields(config)}

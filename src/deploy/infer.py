@@ -4,21 +4,24 @@
 scripts/run_infer_310.sh runs where there is no MindSpore Lite.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Optional
 
-from src.config import Config, load_config
+from src.config import load_paths_and_config
 from src.errors import InputError, run
 from src.scoring.stores import FeatureStores
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write embedding stores `eval` and, with a cohort, `norm` into infer_result/."""
-    words = sys.argv[1:] if argv is None else argv
-    arguments, config = _parser().parse_args(words[:2]), load_config(Config, words[2:])
+    arguments, config = load_paths_and_config(
+        argv,
+        "python -m src.deploy.infer",
+        "Run an exported model over an evaluation store and its cohort.",
+        model="the .mindir that export.py wrote",
+        data="evaluation store: feat_eval_folder",
+    )
     import mindspore as ms  # after the arguments are right: MindSpore takes seconds to import
 
     from src.deploy.engine import load_engine
@@ -40,18 +43,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         batch_size=exported.batch_size or config.eval_batch_size,
     )
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m src.deploy.infer",
-        allow_abbrev=False,
-        description="Run an exported model over an evaluation store and its cohort.",
-        epilog="Every key of ecapa-tdnn_config.yaml is accepted as well; `python eval.py --help` lists them.",
-    )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="the .mindir that export.py wrote")
-    parser.add_argument("data", type=Path, metavar="DATA", help="evaluation store: feat_eval_folder")
-    return parser
 
 
 if __name__ == "__main__":

@@ -53,15 +53,14 @@ class CheckpointWriter:
             self.write(epoch, step)
 
     def write(self, epoch: int, step: int) -> Path:
-        """Write the checkpoint of this moment, unless it is written, and delete this run's oldest beyond `keep`."""
+        """Write the checkpoint of this moment, and delete this run's oldest beyond `keep`."""
         path = checkpoint_path(self.folder, epoch, step)
-        if path not in self.written:
-            write_checkpoint(path, self.state, {**self.meta, "epoch": epoch, "step": step})
-            self.written.append(path)
-            self.last_time = time.monotonic()
-            for old in self.written[: -self.keep]:
-                old.unlink(missing_ok=True)
-            self.written = self.written[-self.keep :]
+        write_checkpoint(path, self.state, {**self.meta, "epoch": epoch, "step": step})
+        self.written.append(path)
+        self.last_time = time.monotonic()
+        for old in self.written[: -self.keep]:
+            old.unlink(missing_ok=True)
+        self.written = self.written[-self.keep :]
         return path
 
 
