@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional, TypeVar, get_type_hints
+from typing import Any, Optional, TypeVar, Union, get_type_hints
 
 import yaml
 
@@ -76,6 +76,18 @@ def _class_num(value: Any) -> int:
     return count
 
 
+def _loss_scale(value: Any) -> Union[str, float]:
+    if value in ("auto", "dynamic"):
+        return value
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise ValueError("expected auto, dynamic or a number") from None
+    if not 1 <= number < float("inf"):
+        raise ValueError("expected auto, dynamic or a number of at least 1")
+    return number
+
+
 def _train_percent(value: Any) -> float:
     parts = value if isinstance(value, list) else str(value).strip("[]").split(",")
     try:
@@ -89,12 +101,104 @@ def _train_percent(value: Any) -> float:
     return numbers[0]
 
 
-TRIAL_FORMATS = ("voxceleb", "kaldi")
-TRIAL_FORMAT_HELP = "form of the trial list: voxceleb ('1 enrol test') or kaldi ('enrol test target')"
+def _items(value: Any) -> list[str]:
+    """Return the entries of a YAML list, or of text with commas as the command line gives it."""
+    parts = value if isinstance(value, list) else str(value).strip("[] ").split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _stage_names(value: Any) -> tuple[str, ...]:
+    names = []
+    for part in value if isinstance(value, list) else _items(value):
+        pairs = part.items() if isinstance(part, dict) else [(part, None)]  # YAML reads `name: 0.5` as a mapping
+        names += [str(name) if weight is None else f"{name}:{weight}" for name, weight in pairs]
+    if not names:
+        raise ValueError("expected a list of stages such as [clean, add_noise]")
+    return tuple("".join(name.split()) for name in names)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _items(value))
+    except ValueError:
+        return ()
+
+
+def _span(minimum: float = -100.0, maximum: float = 100.0, whole: bool = False) -> Callable[[Any], tuple]:
+    """Return a parser of [least, greatest]; one number stands for both."""
+    kind, words = (int, "two whole numbers") if whole else (float, "two numbers")
+
+    def parse(value: Any) -> tuple:
+        numbers = _numbers(value)
+        low, high = numbers if len(numbers) == 2 else numbers * 2 if len(numbers) == 1 else (1.0, 0.0)
+        if not minimum <= low <= high <= maximum or (whole and (low % 1 or high % 1)):
+            raise ValueError(f"expected {words} [least, greatest] between {minimum:g} and {maximum:g}")
+        return kind(low), kind(high)
+
+    return parse
+
+
+def _speeds(value: Any) -> tuple[float, ...]:
+    factors = _numbers(value)
+    percents = [round(100 * factor) for factor in factors]
+    exact = all(abs(100 * factor - percent) < 1e-6 for factor, percent in zip(factors, percents, strict=True))
+    if not factors or not exact or len(set(percents)) < len(percents) or not all(50 <= p <= 200 for p in percents):
+        raise ValueError("expected different factors of whole percents between 0.5 and 2, such as [0.95, 1.0, 1.05]")
+    return factors
+
+
+def _part(value: Any) -> str:
+    match = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", str(value).strip())
+    if not match or int(match[1]) > int(match[2]):
+        raise ValueError("expected i/n with i from 1 to n, such as 1/4")
+    return match[0]
+
+
+STORE_KINDS = ("fbank", "waveform")
+NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
+TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc")
+TRIAL_FORMAT_HELP = (
+    "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target') or voxsrc ('enrol test', blind)"
+)
+
+
+FRONTENDS = ("builtin", "speechbrain")
+FRONTEND_HELP = "whose features and distortions; speechbrain: its own code (requirements-speechbrain.txt)"
 
 
 @dataclass
-class TrainPrepConfig:
+class AugmentationOptions:
+    """Keys of augmentation, the same in preparation and in training (docs/augmentation.md)."""
+
+    augmentations: tuple[str, ...] = option(
+        ("clean",),
+        "stages: clean, augment_wavedrop, augment_speed, add_rev, add_noise, add_rev_noise, or steps joined by '+'",
+        parse=_stage_names,
+    )
+    noise_folder: str = option("", "recordings of noise: MUSAN, or any folder of audio")
+    rir_folder: str = option("", "room responses: RIRS_NOISES, or any folder of audio")
+    noise_snr: tuple[float, float] = option((0.0, 15.0), "speech over noise, dB", parse=_span())
+    music_snr: tuple[float, float] = option((5.0, 15.0), "speech over MUSAN's music, dB", parse=_span())
+    speech_snr: tuple[float, float] = option((13.0, 20.0), "speech over MUSAN's speech, dB", parse=_span())
+    babble_snr: tuple[float, float] = option((13.0, 20.0), "speech over babble, dB", parse=_span())
+    babble_voices: tuple[int, int] = option((3, 7), "other utterances in babble", parse=_span(1, 100, whole=True))
+    speeds: tuple[float, ...] = option((0.95, 1.0, 1.05), "factors of speed, each as often", parse=_speeds)
+    drop_freq_count: tuple[int, int] = option((1, 3), "bands that drop_freq removes", parse=_span(0, 100, whole=True))
+    drop_freq_width: float = option(0.05, "width of such a band, share of half the sampling rate", above=0, below=1)
+    drop_chunk_count: tuple[int, int] = option((1, 5), "stretches silenced by drop_chunk", parse=_span(0, 100, True))
+    drop_chunk_length: tuple[int, int] = option((1000, 2000), "their length, samples", parse=_span(1, 160000, True))
+    volume_peak: tuple[float, float] = option((0.5, 1.5), "largest sample after volume", parse=_span(0.01, 10))
+    clip_share: tuple[float, float] = option((0.3, 0.9), "share of the peak that clip leaves", parse=_span(0.01, 1))
+    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+
+    @property
+    def speed_percents(self) -> tuple[int, ...]:
+        """Return the speeds in percent."""
+        return tuple(round(100 * factor) for factor in self.speeds)
+
+
+@dataclass
+class TrainPrepConfig(AugmentationOptions):
     """hparams/prepare_train.yaml: from recordings to the training store."""
 
     output_folder: str = option("./augmented/", "folder of intermediate results")
@@ -115,13 +219,22 @@ class TrainPrepConfig:
     whole_utterance: bool = option(False, "store whole utterances, of which train.py draws new crops every epoch")
     n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
     shard_utterances: int = option(10000, "records in one file of the store", minimum=1)
-    max_bad_fraction: float = option(0.05, "unreadable share of the recordings at which preparation stops", minimum=0)
-    seed: int = option(1234, "seed of the split and of the chunks' positions", minimum=0)
+    min_duration: float = option(0.1, "shortest usable recording, s", minimum=0)
+    max_clipped_fraction: float = option(0.2, "largest share of a recording's samples at full scale", minimum=0)
+    max_bad_fraction: float = option(0.05, "unusable share of the recordings at which preparation stops", minimum=0)
+    seed: int = option(1234, "seed of the split, of the chunks' positions and of augmentation", minimum=0)
+    store_kind: str = option("fbank", "what is stored: features, or waveforms for online training", choices=STORE_KINDS)
+    num_processes: int = option(0, NUM_PROCESSES_HELP, minimum=0)
+    part: str = option("1/1", "i/n: make only the i-th of n parts of the store, on one of n machines", parse=_part)
+    dask: str = option("", "Dask scheduler to work on, such as tcp://host:8786; local: start one; empty: no Dask")
+    verify: bool = option(False, "check every byte and every record of the finished store, and make nothing")
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
         if self.whole_utterance and self.number_of_epochs > 1:
             return ["number_of_epochs: expected 1 with whole_utterance, which stores each utterance once."]
+        if self.dask and self.part != "1/1":
+            return ["part: Dask shares the work out by itself: give one of dask and part."]
         return []
 
 
@@ -147,8 +260,11 @@ class EvalPrepConfig:
     random_chunk: bool = option(True, "take it at a random position; false: from the start")
     whole_utterance: bool = option(False, "take cohort utterances whole")
     n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
-    max_bad_fraction: float = option(0.05, "unreadable share of the cohort at which preparation stops", minimum=0)
+    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+    max_bad_fraction: float = option(0.05, "unusable share of the cohort at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
+    num_processes: int = option(0, NUM_PROCESSES_HELP, minimum=0)
+    verify: bool = option(False, "check every byte of the finished stores, and make nothing")
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -156,10 +272,11 @@ class EvalPrepConfig:
 
 
 @dataclass
-class Config:
+class Config(AugmentationOptions):
     """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
 
     # model and objective
+    model: str = option("ecapa_tdnn", "architecture; see docs/weights.md", choices=("ecapa_tdnn", "wespeaker_ecapa"))
     in_channels: int = option(80, "feature size: mel bins of a frame", name="inChannels", minimum=1)
     channels: int = option(1024, "channels of the frame-level layers, a multiple of 8", minimum=8)
     emb_size: int = option(192, "size of an embedding", minimum=1)
@@ -175,6 +292,16 @@ class Config:
     momentum: float = option(0.95, "Adam's beta1", minimum=0, below=1)
     weight_decay: float = option(2e-6, "L2 penalty on weights and biases", name="weightDecay", minimum=0)
     clip_grad_norm: float = option(5.0, "greatest global norm of the gradients; 0: no clipping", minimum=0)
+    amp_level: str = option(
+        "O0", "precision: O0 float32; O2 float16 but for batch norms; O3 float16", choices=("O0", "O2", "O3")
+    )
+    loss_scale: Union[str, float] = option(
+        "auto",
+        "factor on the loss in the backward pass: a number, 1 for none; dynamic; auto: dynamic unless amp_level is O0",
+        parse=_loss_scale,
+    )
+    loss_scale_start: float = option(65536.0, "first value of a dynamic loss_scale", minimum=1)
+    loss_scale_window: int = option(2000, "steps without overflow after which a dynamic loss_scale doubles", minimum=1)
     num_epochs: int = option(3, "passes over the training data", minimum=1)
     minibatch_size: int = option(192, "utterances in a step", minimum=2)
     train_frames: int = option(301, "frames of a training crop (301: 3 s)", minimum=9)
@@ -194,11 +321,21 @@ class Config:
     save_checkpoint_steps: int = option(0, "write a checkpoint every so many steps; 0: off", minimum=0)
     save_checkpoint_minutes: float = option(0.0, "write a checkpoint every so many minutes; 0: off", minimum=0)
     log_steps: int = option(100, "steps between two lines of the log", minimum=1)
-    num_workers: int = option(1, "threads that crop and stack training batches", minimum=1)
+    num_workers: int = option(1, "threads that crop batches of features, processes that augment waveforms", minimum=1)
+    # augmentation in training, besides the keys above
+    speed_classes: bool = option(False, "each speed but 1.0 makes new speakers: label + speakers * number of the speed")
+    spec_augment: float = option(0.0, "share of crops with masked frames and bins", minimum=0)
+    spec_augment_frames: int = option(10, "most frames of a mask", minimum=0)
+    spec_augment_bins: int = option(8, "most bins of a mask", minimum=0)
     # evaluation
     eval_data_path: str = option("", "evaluation store: feat_eval_folder of prepare_eval.yaml")
     veri_file_path: str = option("veri_test2.txt", "trial list; looked for as given, then in eval_data_path")
-    trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    trial_format: str = option(
+        "voxceleb", f"{TRIAL_FORMAT_HELP}; or cnceleb ('enrol test 1')", choices=(*TRIAL_FORMATS, "cnceleb")
+    )
+    enrol_map_path: str = option("", "models of several utterances: a line '<model> <utterance> ...' each; empty: none")
+    exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are")
+    repeated_trials: str = option("error", "what a pair that stands twice in the list is", choices=("error", "keep"))
     model_path: str = option("", "checkpoint to evaluate; a folder: its last one")
     allow_seen_speakers: bool = option(False, "accept trials of speakers that the model was trained on")
     cut_wav: bool = option(
@@ -207,19 +344,41 @@ class Config:
         aliases=("wav_cut",),
     )
     cut_frames: int = option(301, "frames kept by cut_wav", minimum=9)
+    eval_crops: int = option(0, "crops of each utterance, spread evenly, scored pair by pair; 0: the whole", minimum=0)
+    eval_frames: int = option(300, "frames of each of the eval_crops", minimum=9)
+    crop_score: str = option(
+        "distance",
+        "mean over all pairs of crops: negated Euclidean distance of unit vectors, or cosine",
+        choices=("distance", "cosine"),
+    )
     sub_mean: str = option("cohort", "whose mean embedding is subtracted", choices=("cohort", "test"))
     score_norm: str = option("s-norm", "score normalisation", choices=("s-norm", "z-norm", "t-norm", "none"))
     train_norm_path: str = option("", "cohort store: feat_norm_folder of prepare_eval.yaml; empty: no cohort")
     cohort_size: int = option(20000, "best cohort scores used for each side of a trial", minimum=2)
+    cohort_over: str = option(
+        "utterance",
+        "what the cohort consists of: utterances, or each speaker's mean embedding",
+        choices=("utterance", "speaker"),
+    )
     norm_std: str = option(
         "population", "deviation of cohort scores; SpeechBrain: unbiased", choices=("population", "unbiased")
     )
+    target_far: float = option(0.01, "false-alarm rate that a threshold is given for", above=0, below=1)
+    bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
+    bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results")
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
     # export
     exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path")
     file_name: str = option("ecapatdnn", "exported file, with or without suffix")
-    file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR",))
+    file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR", "ONNX", "IR", "AIR"))
+    input_kind: str = option(
+        "fbank",
+        "what the exported model takes; waveform: the front end is inside",
+        name="input",
+        choices=("fbank", "waveform"),
+    )
+    outputs: str = option("embedding", "what the exported model gives", choices=("embedding", "embedding,attention"))
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
@@ -237,6 +396,16 @@ class Config:
             found.append(f"base_lrate: expected at most max_lrate {self.max_lrate:g}, got {self.base_lrate:g}.")
         if self.pre_trained and not self.checkpoint_path:
             found.append("checkpoint_path: pre_trained needs the checkpoint to start from.")
+        if self.cut_wav and self.eval_crops:
+            found.append("eval_crops: expected 0 with cut_wav, which keeps one piece of each utterance.")
+        if 0 < self.length < 9:
+            found.append(f"length: expected 0 or at least 9 frames, got {self.length}.")
+        if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
+            found.append("file_format: AIR takes input fbank, and a batch_size and a length above 0.")
+        if self.spec_augment > 1:
+            found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
+        if self.speed_classes and 1.0 not in self.speeds:
+            found.append("speeds: speed_classes needs 1.0 among them, the speed that keeps its label.")
         return found
 
 
@@ -347,11 +516,14 @@ def _parser(cls: type, default_path: PathLike) -> argparse.ArgumentParser:
             "config_path", type=Path, nargs="?", default=default_path, metavar="FILE", help="YAML file to read"
         )
     types = get_type_hints(cls)
+    augmentation = parser.add_argument_group("augmentation") if issubclass(cls, AugmentationOptions) else parser
+    inherited = {field.name for field in fields(AugmentationOptions)}
     for field in fields(cls):
+        group = augmentation if field.name in inherited else parser
         for index, name in enumerate(spellings(field)):
             text = _help(field) if index == 0 else argparse.SUPPRESS
             extra = {"nargs": "?", "const": True} if types[field.name] is bool else {}
-            parser.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **extra)
+            group.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **extra)
     return parser
 
 
