@@ -12,6 +12,7 @@ yamls=()
 options=()
 for word in "$@"; do
   case $word in
+    --part=*) usage "error: --part is for train_data_prepare.py: run that on each machine, then eval_data_prepare.py on one." "$text" ;;
     -h | --help) echo "$text" && exit 0 ;;
     --*=*) options+=("$word") ;;
     -*) usage "error: expected --key=value, got '$word'." "$text" ;;

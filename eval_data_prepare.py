@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from src.config import EvalPrepConfig, load_config
-from src.data.prepare import prepare_eval
+from src.data.prepare_eval import prepare_eval
 from src.errors import run
 
 

@@ -14,6 +14,7 @@ from src.files import PathLike
 
 SAMPLE_RATE = 16000
 MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
+CANCELLED = 1e-3  # of the channels' peak is left: rounding
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
 _STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
 
@@ -68,7 +69,7 @@ def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sampl
 
     Raises:
         BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, is constant over the range, or
-            has NaN, infinite or unscaled samples.
+            has NaN, infinite or unscaled samples or channels of opposite sign.
     """
     with _open(path) as file:
         length = _converted_length(file.frames, file.samplerate, sample_rate)
@@ -134,7 +135,10 @@ def _read(file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:
         raise BadAudio("NaN or infinite samples")
     if peak > MAX_PEAK:
         raise BadAudio(f"samples reach {peak:g} where full scale is 1")
-    return frames.mean(axis=1)
+    waveform = frames.mean(axis=1)
+    if peak > 0 and np.abs(waveform).max() < CANCELLED * peak:
+        raise BadAudio("its channels cancel each other")
+    return waveform
 
 
 def _resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

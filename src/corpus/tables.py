@@ -92,7 +92,7 @@ def make_train_tables(config: TrainPrepConfig, progress: bool = True) -> TrainTa
         return _reuse_train_tables(config)
     if config.skip_prep:
         raise InputError(f"skip_prep: no such table: {', '.join(missing)}. Set skip_prep: false to have it made.")
-    if len(missing) == 1:
+    if len(missing) == 1 and not _was_interrupted(config):
         (existing,) = set(paths) - set(missing)
         raise InputError(
             f"{existing} exists, but {missing[0]} does not. Give both, or delete the first to have both made."
@@ -182,6 +182,12 @@ def _split_settings(config: TrainPrepConfig) -> dict[str, float]:
     }
 
 
+def _was_interrupted(config: TrainPrepConfig) -> bool:
+    """Tell whether a run with the same settings was killed before it wrote the last file, the training table."""
+    path = _settings_path(config)
+    return not Path(config.train_annotation).exists() and path.exists() and read_json(path) == _split_settings(config)
+
+
 def _check_settings(config: TrainPrepConfig, advice: str) -> None:
     path = _settings_path(config)
     if not path.exists():
@@ -205,8 +211,9 @@ def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTable
     wav_folder_of(config.data_folder)
     list_path = find_trial_list(config.verification_file, config.data_folder)
     trials = read_trials(list_path, config.trial_format)
-    num_targets = sum(trial.is_target for trial in trials)
-    print(f"{list_path}: {len(trials)} trials ({num_targets} target), {len(_trial_speakers(trials))} speakers")
+    is_blind = trials[0].is_target is None
+    kinds = "blind" if is_blind else f"{sum(trial.is_target for trial in trials)} target"
+    print(f"{list_path}: {len(trials)} trials ({kinds}), {len(_trial_speakers(trials))} speakers")
     if config.skip_prep:
         tables = _read_eval_tables(config, trials)
     else:

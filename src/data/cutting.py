@@ -14,10 +14,19 @@ from src.frontend.fbank import FbankConfig, repeat_to
 
 
 class Piece(NamedTuple):
-    """Samples (N,) under a name of their own."""
+    """A part of a waveform.
+
+    Args:
+        name: what it is stored under.
+        waveform: its samples (N,).
+        start: where they start in the waveform that was cut.
+        copy: which copy it is of; pieces of two copies can have one name.
+    """
 
     name: str
     waveform: np.ndarray
+    start: int = 0
+    copy: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,20 +81,29 @@ class Cutting:
         """
         if not self.length:
             return [Piece(utterance.utt_id, waveform)]
+        starts = self._starts(utterance.utt_id, len(waveform))
         pieces = []
-        for start in self._starts(utterance.utt_id, len(waveform)):
+        for number, start in enumerate(starts):
             chunk = waveform[start : start + self.length]
             first = utterance.start + start
             name = f"{utterance.utt_id}#{first}-{first + len(chunk)}"
-            pieces.append(Piece(name, repeat_to(chunk, self.length)))
+            pieces.append(Piece(name, repeat_to(chunk, self.length), start, number * self.copies // len(starts)))
         return pieces
+
+    def num_pieces(self, num_samples: int) -> int:
+        """Return how many pieces an utterance of so many samples gives."""
+        if not self.length or self.only_first:
+            return 1
+        return self.copies if self.is_random else self.copies * max(1, num_samples // self.length)
+
+    def num_samples(self, num_samples: int) -> int:
+        """Return how many samples each piece of an utterance of so many has."""
+        return self.length or num_samples
 
     def num_frames(self, utterances: Iterable[Utterance], front_end: FbankConfig) -> int:
         """Return how many frames the pieces of all utterances have."""
-        lengths = ((utterance.utt_id, utterance.stop - utterance.start) for utterance in utterances)
-        if not self.length:
-            return sum(front_end.num_frames(length) for _, length in lengths)
-        return front_end.num_frames(self.length) * sum(len(self._starts(*item)) for item in lengths)
+        lengths = (utterance.stop - utterance.start for utterance in utterances)
+        return sum(self.num_pieces(length) * front_end.num_frames(self.num_samples(length)) for length in lengths)
 
     def _starts(self, utt_id: str, num_samples: int) -> list[int]:
         last = max(0, num_samples - self.length)

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Optional
 
 import numpy as np
 
 from src.corpus.tree import Skipped
-from src.data.store import check_feats, explain_full_disk, remove_files
+from src.data.store import WholeOrAbsent, check_feats, explain_full_disk, remove_files
 from src.errors import InputError
 from src.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
 
@@ -117,7 +116,7 @@ def _map_frames(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return frames
 
 
-class EvalStoreWriter:
+class EvalStoreWriter(WholeOrAbsent):
     """Write an evaluation store; the end of a `with` block completes it, an exception removes what was written.
 
     Args:
@@ -149,18 +148,6 @@ class EvalStoreWriter:
         self._stream = open(self.folder / FEATS_FILE, "wb")  # noqa: SIM115 - closed by __exit__
         self._write_header()
         return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        is_complete = False
-        try:
-            if kind is None:
-                self._finish()
-                is_complete = True
-        finally:
-            if not is_complete:
-                self._abandon()
 
     def add(self, utt_id: str, spk_id: str, feats: np.ndarray) -> None:
         """Append an utterance.
@@ -197,7 +184,7 @@ class EvalStoreWriter:
                 "num_frames": self._num_frames,
                 "num_utterances": len(self._rows),
                 "settings": self.settings,
-                "sha256": _content_sha256(self.folder),
+                "sha256": content_sha256(self.folder),
                 "skipped": [entry._asdict() for entry in self.skipped],
             }
             if self.trial_list is not None:
@@ -212,7 +199,7 @@ class EvalStoreWriter:
         remove_files(self.folder, OWN_FILES)
 
 
-def _content_sha256(folder: Path) -> str:
+def content_sha256(folder: Path) -> str:
     """Return the SHA-256 of feats.npy followed by index.csv."""
     digest = hashlib.sha256()
     for name in (FEATS_FILE, INDEX_FILE):

@@ -1,208 +1,243 @@
-"""From a corpus to its stores: tables, then the features of every recording in them."""
+"""From a training corpus to its store: tables, then the records of every recording in them."""
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any, Optional
 
 import numpy as np
-from tqdm import tqdm
 
-from src.config import EvalPrepConfig, TrainPrepConfig, require
+from src.config import TrainPrepConfig, require
 from src.corpus.audio import SAMPLE_RATE, BadAudio, read_audio
-from src.corpus.tables import EvalTables, make_eval_tables, make_train_tables
-from src.corpus.tree import Skipped, Utterance
-from src.corpus.trials import find_trial_list
-from src.data.cutting import Cutting
-from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from src.data.store import check_free_space, holds_store
-from src.data.train_store import KIND, MANIFEST_FILE, TrainStoreWriter, read_manifest
-from src.errors import InputError, UsageError
-from src.files import PathLike, sha256_file
-from src.frontend.fbank import Fbank, FbankConfig
+from src.corpus.quality import QualityLimits
+from src.corpus.tables import TrainTables, make_train_tables
+from src.corpus.tree import Utterance
+from src.data.parallel import call_all, num_cores
+from src.data.recipe import Recipe, Voices
+from src.data.shards import (
+    ShardJob,
+    ShardRange,
+    ShardResult,
+    check_skipped,
+    finish_store,
+    make_shard,
+    plan_identity,
+    plan_shards,
+    read_marker,
+    start_plan,
+)
+from src.data.store import check_free_space, free_bytes, holds_store
+from src.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file
+from src.data.verify import verify_train_store
+from src.files import sha256_file
+from src.progress import Progress, duration
 
-STORE_OVERHEAD = 1.1  # a store's size over that of its features
-FILE_OVERHEAD_BYTES = 1 << 24  # of the store's last file
-NAMES_SHOWN = 20
+STORE_OVERHEAD = 1.1  # a store's size over that of its records
+FILE_OVERHEAD_BYTES = 1 << 24  # of each file
+PAGES_OF_A_FILE = 3  # that may be nearly empty
+UTTERANCES_TIMED, RECORDS_TIMED = 16, 64  # these, and of each at most so many records
+VOICES = 5000  # utterances that babble is drawn from: each job carries them
 
 
-class Recordings:
-    """Read utterances one after the other; unreadable ones are left out and listed, converted ones are counted.
+@dataclass(frozen=True)
+class Preparation:
+    """A training store that is to be made.
 
     Args:
-        utterances: what to read.
-        data_folder: what their paths are relative to.
-        skipped: files of this corpus that were left out before.
-        max_skipped: more than so many left out, the earlier ones included, are an InputError; None: any number is well.
+        config: the settings.
+        tables: of the corpus.
+        recipe: from utterances to records.
+        made_from: what the store's records follow from.
+        ranges: of all shards.
     """
 
-    def __init__(
-        self,
-        utterances: Sequence[Utterance],
-        data_folder: PathLike,
-        skipped: Sequence[Skipped] = (),
-        max_skipped: Optional[float] = None,
-    ) -> None:
-        self.skipped = list(skipped)
-        self.num_read = 0
-        self._utterances = utterances
-        self._data_folder = data_folder
-        self._max_skipped = max_skipped
-        self._num_samples = 0
-        self._converted: list[str] = []
-        self._started = time.perf_counter()
+    config: TrainPrepConfig
+    tables: TrainTables
+    recipe: Recipe
+    made_from: dict[str, Any]
+    ranges: list[ShardRange]
 
-    def __iter__(self) -> Iterator[tuple[Utterance, np.ndarray]]:
-        for utterance in tqdm(self._utterances, "computing features", unit=" utterances", disable=None):
-            try:
-                clip = read_audio(Path(self._data_folder, utterance.wav), utterance.start, utterance.stop)
-            except BadAudio as error:
-                self._skip(Skipped(utterance.utt_id, error.reason))
-                continue
-            self.num_read += 1
-            self._num_samples += len(clip.waveform)
-            if clip.was_converted:
-                self._converted.append(utterance.utt_id)
-            yield utterance, clip.waveform
-        if self._converted:
-            print(
-                f"warning: {len(self._converted)} recordings were not 16 kHz mono and were converted, such as "
-                f"{self._converted[0]}",
-                file=sys.stderr,
-            )
+    @classmethod
+    def from_config(cls, config: TrainPrepConfig) -> "Preparation":
+        """Make the tables, or take those that are there, and share the records out to shards."""
+        recipe = Recipe.from_config(config)
+        tables = make_train_tables(config)
+        if tables.dev:
+            print(f"{config.valid_annotation}: held out for validation, not in the training store")
+        settings = {
+            "table_sha256": sha256_file(config.train_annotation),
+            "speakers_sha256": sha256_file(Path(config.save_folder, "speakers.csv")),
+            "min_duration": config.min_duration,
+            "max_clipped_fraction": config.max_clipped_fraction,
+            **recipe.settings(),
+        }
+        made_from = {"kind": recipe.kind, "front_end": recipe.stored_front_end(), "settings": settings}
+        return cls(config, tables, recipe, made_from, plan_shards(tables.train, recipe, config.shard_utterances))
 
-    def _skip(self, entry: Skipped) -> None:
-        self.skipped.append(entry)
-        if self._max_skipped is not None and len(self.skipped) > self._max_skipped:
-            raise InputError(
-                f"{self._data_folder}: {len(self.skipped)} recordings cannot be used so far, more than "
-                f"max_bad_fraction allows: {list_skipped(self.skipped)}. Repair or remove them."
-            )
+    @property
+    def plan(self) -> dict[str, Any]:
+        """Return what each shard follows from."""
+        return {**self.made_from, "num_shards": len(self.ranges), "shard_utterances": self.config.shard_utterances}
 
-    def summary(self, folder: PathLike, num_records: int) -> str:
-        """Return a line about the finished store in `folder`."""
-        elapsed_s = time.perf_counter() - self._started
-        audio_s = self._num_samples / SAMPLE_RATE
-        num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
-        return (
-            f"{folder}: {num_records} records from {self.num_read} utterances of {audio_s / 3600:.2f} h, "
-            f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped, {elapsed_s:.1f} s "
-            f"({audio_s / elapsed_s:.0f} times real time)"
+    @property
+    def max_skipped(self) -> float:
+        """Return the greatest number of recordings that may be unusable."""
+        num_files = len(self.tables.train) + len(self.tables.dev) + len(self.tables.skipped)
+        return self.config.max_bad_fraction * num_files
+
+    @property
+    def num_processes(self) -> int:
+        """Return the number of processes of this machine."""
+        return self.config.num_processes or num_cores()
+
+    @cached_property
+    def voices(self) -> list[Utterance]:
+        """Return the utterances that babble is drawn from, the same for all shards."""
+        if not self.recipe.needs_babble:
+            return []
+        train = self.tables.train
+        order = np.random.default_rng(self.config.seed).permutation(len(train))
+        return [train[row] for row in order[:VOICES]]
+
+    def finished(self) -> dict[int, ShardResult]:
+        """Return the shards that are there, by number."""
+        identity = plan_identity(self.plan)
+        found = {shard.index: read_marker(self.config.feat_folder, shard.index, identity) for shard in self.ranges}
+        return {index: result for index, result in found.items() if result is not None}
+
+    def job(self, shard: ShardRange, plan_sha256: str, num_skipped: int) -> ShardJob:
+        """Return the job that makes a shard, when `num_skipped` recordings were unusable before."""
+        config, train = self.config, self.tables.train
+        utterances = train[shard.first : shard.stop]
+        return ShardJob(
+            folder=Path(config.feat_folder).resolve(),
+            data_folder=Path(config.data_folder).resolve(),
+            range=shard,
+            utterances=utterances,
+            labels={utterance.spk_id: self.tables.speakers[utterance.spk_id] for utterance in utterances},
+            recipe=self.recipe,
+            limits=QualityLimits(config.min_duration, config.max_clipped_fraction),
+            max_skipped=self.max_skipped - num_skipped,
+            plan_sha256=plan_sha256,
+            voices=self.voices,
         )
 
 
-def list_skipped(skipped: Sequence[Skipped]) -> str:
-    """Return the first names with reasons, and how many there are besides."""
-    shown = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:NAMES_SHOWN])
-    return shown if len(skipped) <= NAMES_SHOWN else f"{shown} and {len(skipped) - NAMES_SHOWN} more"
-
-
 def prepare_train(config: TrainPrepConfig) -> None:
-    """Make the training store of a corpus in `feat_folder`; keep one that was made from the same things.
+    """Make the training store of a corpus in `feat_folder`, or what it lacks; keep what was made from the same things.
+
+    With `part` i/n only every n-th shard is made. Whoever makes the last one completes the store.
 
     Raises:
-        InputError: no usable corpus, too many unreadable recordings, no room, or another store in `feat_folder`.
+        InputError: no usable corpus, too many unusable recordings, no room, or another store in `feat_folder`.
     """
     require(config, "feat_folder")
-    tables = make_train_tables(config)
-    if tables.dev:
-        print(f"{config.valid_annotation}: held out for validation, not in the training store")
-    cutting, front_end = Cutting.from_config(config), FbankConfig(n_mels=config.n_mels)
-    settings = {
-        "table_sha256": sha256_file(config.train_annotation),
-        "speakers_sha256": sha256_file(Path(config.save_folder, "speakers.csv")),
-        **cutting.settings(),
-    }
-    made_from = {"kind": KIND, "front_end": front_end.to_dict(), "settings": settings}
-    if holds_store(config.feat_folder, MANIFEST_FILE, made_from, "feat_folder"):
+    if config.verify:
+        verify_train_store(config.feat_folder)
+        return
+    work = Preparation.from_config(config)
+    if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
         print(f"{config.feat_folder}: already prepared, {read_manifest(config.feat_folder).num_utterances} records")
         return
-    _check_room(config.feat_folder, cutting, tables.train, front_end)
-    num_files = len(tables.train) + len(tables.dev) + len(tables.skipped)
-    recordings = Recordings(tables.train, config.data_folder, tables.skipped, config.max_bad_fraction * num_files)
-    fbank = Fbank(front_end)
-    with TrainStoreWriter(
-        config.feat_folder, front_end.to_dict(), tables.speakers, config.shard_utterances, settings
-    ) as writer:
-        for utterance, waveform in recordings:
-            for name, piece in cutting.pieces(utterance, waveform):
-                writer.add(name, tables.speakers[utterance.spk_id], fbank(piece))
-        writer.skipped = recordings.skipped
-    print(recordings.summary(config.feat_folder, writer.num_utterances))
-
-
-def prepare_eval(config: EvalPrepConfig) -> None:
-    """Make the evaluation store of a trial list in `feat_eval_folder` and the cohort's in `feat_norm_folder`.
-
-    Stores that were made from the same things are kept. Every utterance of the trial list must be readable: a list that
-    loses trials gives another EER.
-
-    Raises:
-        InputError: an utterance of the trial list is missing or unreadable, too many of the cohort are, there is no
-            room, or a folder holds another store.
-    """
-    require(config, "feat_eval_folder", "feat_norm_folder")
-    if Path(config.feat_eval_folder).resolve() == Path(config.feat_norm_folder).resolve():
-        raise UsageError(f"feat_eval_folder and feat_norm_folder are both {config.feat_eval_folder}: give two folders.")
-    tables = make_eval_tables(config)
-    front_end = FbankConfig(n_mels=config.n_mels)
-    _prepare_trial_store(config, tables, front_end)
-    if tables.norm:
-        _prepare_cohort(config, tables, front_end)
-
-
-def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
-    trial_list = find_trial_list(config.verification_file, config.data_folder)
-    settings = {
-        "trial_list_sha256": sha256_file(trial_list),
-        "enrol_sha256": sha256_file(Path(config.save_folder, "enrol.csv")),
-        "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
-    }
-    made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
-    if _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder"):
+    is_started = holds_store(config.feat_folder, PLAN_FILE, work.plan, "feat_folder")
+    number, num_parts = map(int, config.part.split("/"))
+    results = work.finished()
+    lacking = [shard for shard in work.ranges[number - 1 :: num_parts] if shard.index not in results]
+    if lacking:
+        _announce(work, lacking)
+    if not is_started:
+        start_plan(config.feat_folder, work.plan, work.tables.speakers, work.tables.skipped)
+    progress = Progress(sum(shard.stop - shard.first for shard in lacking), "utterances")
+    made = _make_shards(work, lacking, results, progress)
+    results = work.finished()
+    if len(results) < len(work.ranges):
+        print(
+            f"{config.feat_folder}: part {config.part} is finished; {len(work.ranges) - len(results)} of "
+            f"{len(work.ranges)} shards are still missing. The part that finishes last completes the store."
+        )
         return
-    by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
-    utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
-    _check_room(config.feat_eval_folder, Cutting(length=0), utterances, front_end)
-    recordings = Recordings(utterances, config.data_folder)
-    fbank = Fbank(front_end)
-    with EvalStoreWriter(config.feat_eval_folder, front_end.to_dict(), trial_list, settings) as writer:
-        for utterance, waveform in recordings:
-            writer.add(utterance.utt_id, utterance.spk_id, fbank(waveform))
-        if recordings.skipped:
-            raise InputError(
-                f"{trial_list}: {len(recordings.skipped)} of its utterances cannot be used: "
-                f"{list_skipped(recordings.skipped)}. Repair them, or take their trials out of the list."
-            )
-    print(recordings.summary(config.feat_eval_folder, len(utterances)))
+    in_order = [results[shard.index] for shard in work.ranges]
+    manifest = finish_store(config.feat_folder, in_order)
+    _summarise(work, manifest, in_order, made, progress.elapsed_s)
 
 
-def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
-    cutting = Cutting.from_config(config)
-    settings = {"norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")), **cutting.settings()}
-    made_from = {"front_end": front_end.to_dict(), "settings": settings}
-    if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder"):
-        return
-    _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
-    num_files = len(tables.norm) + len(tables.skipped)
-    recordings = Recordings(tables.norm, tables.norm_folder, tables.skipped, config.max_bad_fraction * num_files)
-    fbank = Fbank(front_end)
-    with EvalStoreWriter(config.feat_norm_folder, front_end.to_dict(), settings=settings) as writer:
-        for utterance, waveform in recordings:
-            (piece,) = cutting.pieces(utterance, waveform)
-            writer.add(utterance.utt_id, utterance.spk_id, fbank(piece.waveform))
-        writer.skipped = recordings.skipped
-    print(recordings.summary(config.feat_norm_folder, recordings.num_read))
+def _announce(work: Preparation, lacking: Sequence[ShardRange]) -> None:
+    """Say what is to be done, how much room and how long it will take; raise InputError when there is no room."""
+    folder = work.config.feat_folder
+    num_bytes = sum(
+        round(STORE_OVERHEAD * shard.num_bytes) + FILE_OVERHEAD_BYTES + PAGES_OF_A_FILE * shard.page_bytes
+        for shard in lacking
+    )
+    check_free_space(folder, num_bytes)
+    num_records = sum(shard.num_records for shard in lacking)
+    kept = f", {len(work.ranges) - len(lacking)} are there or another part's" if len(lacking) < len(work.ranges) else ""
+    print(
+        f"{folder}: {len(lacking)} of {len(work.ranges)} shards to make{kept}: {num_records} records, at most "
+        f"{num_bytes / 1e9:.3f} GB ({free_bytes(folder) / 1e9:.1f} GB free)"
+    )
+    record_s = _time_of_a_record(work, [work.tables.train[shard.first] for shard in lacking])
+    if record_s is not None:
+        num_cores = 1 if work.config.dask else min(work.num_processes, len(lacking))
+        print(f"about {duration(num_records * record_s / num_cores)} on {num_cores} core{'s' if num_cores > 1 else ''}")
 
 
-def _is_prepared(folder: str, made_from: dict[str, Any], option: str) -> bool:
-    if not holds_store(folder, META_FILE, made_from, option):
-        return False
-    print(f"{folder}: already prepared, {len(EvalStore.open(folder))} utterances")
-    return True
+def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Optional[float]:
+    """Return the seconds that a record takes, by trying a few; None when none of these can be read."""
+    step = -(-len(candidates) // UTTERANCES_TIMED)
+    times = []
+    for utterance in candidates[::step]:
+        started = time.perf_counter()
+        babble = Voices([utterance], work.config.data_folder).besides(utterance.spk_id)
+        try:
+            clip = read_audio(Path(work.config.data_folder, utterance.wav), utterance.start, utterance.stop)
+            num_records = min(RECORDS_TIMED, work.recipe.num_records(utterance))
+            records = list(work.recipe.records(utterance, clip.waveform, range(num_records), babble))
+        except BadAudio:
+            continue
+        times.append((time.perf_counter() - started) / len(records))
+    return median(times) if times else None
 
 
-def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: FbankConfig) -> None:
-    num_bytes = 4 * front_end.n_mels * cutting.num_frames(utterances, front_end)
-    check_free_space(folder, round(STORE_OVERHEAD * num_bytes) + FILE_OVERHEAD_BYTES)
+def _make_shards(
+    work: Preparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
+) -> list[ShardResult]:
+    """Make the shards that are lacking, and stop when too many recordings cannot be used."""
+    identity = plan_identity(work.plan)
+    skipped = [*work.tables.skipped, *(entry for result in results.values() for entry in result.skipped)]
+    jobs = [work.job(shard, identity, len(skipped)) for shard in lacking]
+    made = []
+    # Closed at once on a failure, lest processes go on.
+    with closing(call_all(make_shard, jobs, work.num_processes, work.config.dask)) as results_in_order:
+        for shard, result in zip(lacking, results_in_order, strict=True):
+            made.append(result)
+            skipped += result.skipped
+            check_skipped(work.config.data_folder, skipped, work.max_skipped)
+            num_records = result.shard.num_utterances if result.shard else 0
+            line = f"{shard_file(shard.index)}: {num_records} records; {progress.add(shard.stop - shard.first)}"
+            print(line, flush=True)
+    return made
+
+
+def _summarise(
+    work: Preparation, manifest: Manifest, results: Sequence[ShardResult], made: Sequence[ShardResult], elapsed_s: float
+) -> None:
+    folder = Path(work.config.feat_folder)
+    num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    rate = sum(result.num_samples for result in made) / SAMPLE_RATE / max(elapsed_s, 1e-9)
+    print(
+        f"{folder}: {manifest.num_utterances} records from {sum(result.num_recordings for result in results)} "
+        f"utterances of {sum(result.num_samples for result in results) / SAMPLE_RATE / 3600:.2f} h, "
+        f"{num_bytes / 1e6:.1f} MB, {len(manifest.skipped)} recordings skipped, {elapsed_s:.1f} s "
+        f"({rate:.0f} times real time)"
+    )
+    if manifest.num_converted:
+        example = next(result.converted_example for result in results if result.converted_example)
+        print(
+            f"warning: {manifest.num_converted} recordings were not 16 kHz mono and were converted, such as {example}",
+            file=sys.stderr,
+        )

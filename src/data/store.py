@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Optional
 
 import numpy as np
 
@@ -53,15 +54,20 @@ def remove_files(folder: PathLike, patterns: Sequence[str]) -> None:
     """Remove the files in `folder` that match; anything else in it stays."""
     for pattern in patterns:
         for path in Path(folder).glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)  # another part of the same store may be at it
+
+
+def free_bytes(folder: PathLike) -> int:
+    """Return how many bytes are free on the disk of `folder`, which need not exist yet."""
+    parent = Path(folder).resolve()
+    while not parent.exists():
+        parent = parent.parent
+    return shutil.disk_usage(parent).free
 
 
 def check_free_space(folder: PathLike, num_bytes: int) -> None:
     """Raise InputError when the disk of `folder`, which need not exist yet, has less than `num_bytes` left."""
-    parent = Path(folder).resolve()
-    while not parent.exists():
-        parent = parent.parent
-    free = shutil.disk_usage(parent).free
+    free = free_bytes(folder)
     if free < num_bytes:
         raise InputError(
             f"{folder}: needs {num_bytes / 1e9:.3f} GB, has {free / 1e9:.3f} GB. Free some or choose another disk."
@@ -84,9 +90,37 @@ def explain_full_disk(folder: PathLike) -> Iterator[None]:
         ) from None
 
 
+class WholeOrAbsent:
+    """A writer whose `with` block completes what is written by _finish(), or undoes it by _abandon() on a failure."""
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        is_complete = False
+        try:
+            if kind is None:
+                self._finish()
+                is_complete = True
+        finally:
+            if not is_complete:
+                self._abandon()
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        raise NotImplementedError
+
+
 def check_feats(utt_id: str, feats: np.ndarray, num_mels: int) -> None:
     """Raise ValueError unless these are float32 features (T, F), T >= 1, without NaN."""
     if feats.dtype != np.float32 or feats.ndim != 2 or feats.shape[1] != num_mels or len(feats) == 0:
         raise ValueError(f"{utt_id}: expected float32 (T, {num_mels}), T >= 1, got {feats.dtype} {feats.shape}.")
     if not np.isfinite(feats).all():
         raise ValueError(f"{utt_id}: expected finite features.")
+
+
+def check_wave(utt_id: str, wave: np.ndarray) -> None:
+    """Raise ValueError unless these are 16-bit samples (N,), N >= 1."""
+    if wave.dtype != np.int16 or wave.ndim != 1 or len(wave) == 0:
+        raise ValueError(f"{utt_id}: expected int16 (N,), N >= 1, got {wave.dtype} {wave.shape}.")

@@ -1,6 +1,6 @@
 import pytest
 
-from src.corpus.trials import Trial, find_trial_list, read_trials, speaker_of, write_trials
+from src.corpus.trials import Trial, count_repeated, find_trial_list, read_trials, speaker_of, write_trials
 from src.errors import InputError, UsageError
 
 
@@ -70,7 +70,7 @@ def test_a_missing_list(tmp_path):
 
 
 def test_an_unknown_form(write):
-    with pytest.raises(UsageError, match="expected one of voxceleb, kaldi, got 'sre'"):
+    with pytest.raises(UsageError, match="expected one of voxceleb, kaldi, cnceleb, voxsrc, got 'sre'"):
         read_trials(write(b"1 a b\n"), "sre")
 
 
@@ -100,3 +100,37 @@ def test_a_list_in_neither_place_names_both(tmp_path):
         find_trial_list("none.txt", tmp_path)
     assert "none.txt and for" in str(caught.value)
     assert str(tmp_path / "none.txt") in str(caught.value)
+
+
+def test_cn_celebs_form(write):
+    path = write(b"id00800-enroll test/id00800-singing-01-002.wav 1\nid00800-enroll test/id00801-speech-01-001.wav 0\n")
+    assert [trial.is_target for trial in read_trials(path, "cnceleb")] == [True, False]
+    assert read_trials(path, "cnceleb")[0][1:] == ("id00800-enroll", "test/id00800-singing-01-002.wav")
+
+
+def test_a_blind_list_has_two_columns_and_no_truth(write):
+    assert read_trials(write(b"a/1.wav b/1.wav\n"), "voxsrc") == [Trial(None, "a/1.wav", "b/1.wav")]
+    with pytest.raises(InputError, match="trials.txt:1: expected '<enrol> <test>'.*set trial_format: voxceleb"):
+        read_trials(write(b"1 a/1.wav b/1.wav\n"), "voxsrc")
+
+
+@pytest.mark.parametrize("second", ["0 a b", "0 b a"])
+@pytest.mark.parametrize("repeated", ["keep", "error"])
+def test_trials_that_contradict_each_other_are_always_refused(write, second, repeated):
+    path = write(f"1 a b\n0 a c\n{second}\n".encode())
+    with pytest.raises(InputError, match="trials.txt:3: says the opposite of line 1"):
+        read_trials(path, "voxceleb", repeated)
+
+
+def test_repeated_trials_are_kept_or_refused(write):
+    path = write(b"1 a b\n\n1 a b\n1 b a\n")
+    trials = read_trials(path, "voxceleb", "keep")
+    assert len(trials) == 3 and count_repeated(trials) == 1  # swapped sides are another trial
+    with pytest.raises(InputError, match="trials.txt:3: the same trial as line 1"):
+        read_trials(path, "voxceleb", "error")
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "a\x1bb", "a\u202eb"])
+def test_names_with_control_characters_are_refused(write, name):
+    with pytest.raises(InputError, match="trials.txt:2"):
+        read_trials(write(f"1 a b\n0 c {name}\n".encode()))

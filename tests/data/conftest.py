@@ -54,6 +54,7 @@ def train_options(tmp_path: Path, corpus: Path) -> list[str]:
         f"--feat_folder={tmp_path / 'feat_train'}",
         "--split_ratio=100",
         "--sentence_len=1",
+        "--num_processes=1",
     ]
 
 
@@ -68,6 +69,7 @@ def eval_options(tmp_path: Path, corpus: Path, eval_corpus: Path) -> list[str]:
         f"--train_annotation={tmp_path / 'out' / 'save' / 'train.csv'}",
         f"--train_data_folder={corpus}",
         "--sentence_len=1",
+        "--num_processes=1",
     ]
 
 

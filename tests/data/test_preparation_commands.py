@@ -10,6 +10,7 @@ import pytest
 from src.config import EvalPrepConfig, TrainPrepConfig, load_config
 from src.data.eval_store import EvalStore
 from src.data.train_store import read_manifest
+from src.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +50,7 @@ def test_script_prepares_training_and_evaluation_from_any_folder(tmp_path, train
     [
         (["--nonsense=1"], "neither step has the key 'nonsense'"),
         (["--seed"], "expected --key=value, got '--seed'"),
+        (["--part=1/2"], "--part is for train_data_prepare.py"),
         (["a.yaml", "b.yaml", "c.yaml"], "at most two YAML files, got 3"),
         (["nowhere.yaml"], "nowhere.yaml: no such configuration file"),
         (["--n_train_snts=many"], "n_train_snts: expected a number, got 'many'"),
@@ -78,6 +80,19 @@ def test_wrong_input_is_one_error_on_stderr(tmp_path, script, arguments, code, m
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "hparams").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_file_in_hparams_loads(path):
+    load_config(EvalPrepConfig if "eval" in path.name else TrainPrepConfig, [str(path)])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("3/2", "expected i/n"), ("0/2", "expected i/n"), ("1", "expected i/n")]
+)
+def test_impossible_parts_are_wrong_usage(option, message):
+    with pytest.raises(UsageError, match=message):
+        load_config(TrainPrepConfig, [os.devnull, f"--part={option}"])
 
 
 @pytest.mark.parametrize(("cls", "name"), [(TrainPrepConfig, "prepare_train"), (EvalPrepConfig, "prepare_eval")])

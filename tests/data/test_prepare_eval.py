@@ -10,7 +10,7 @@ import soundfile
 from src.corpus.audio import read_audio
 from src.corpus.tables import make_train_tables
 from src.data.eval_store import EvalStore
-from src.data.prepare import prepare_eval
+from src.data.prepare_eval import prepare_eval
 from src.errors import InputError, UsageError
 from src.frontend.fbank import Fbank
 

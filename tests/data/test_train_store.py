@@ -106,7 +106,7 @@ def test_utterances_as_large_as_a_page_are_kept(tmp_path, monkeypatch, spare):
 
 def test_utterances_beyond_the_largest_page_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(train_store, "MAX_PAGE_BYTES", train_store.PAGE_BYTES)
-    with pytest.raises(InputError, match="utt0: features of 6 MB are more than a MindRecord page can hold"):
+    with pytest.raises(InputError, match="utt0: a record of 6 MB is more than a MindRecord page can hold"):
         write_store(tmp_path, lengths=(20000,))
 
 

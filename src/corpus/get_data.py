@@ -1,0 +1,245 @@
+"""Getting the data: download, unpack, convert.
+
+Usage: python -m src.corpus.get_data FOLDER PART... [options]; docs/data.md tells more.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Optional
+from urllib.parse import quote
+
+from src.corpus.archives import extract
+from src.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
+from src.corpus.download import RemoteFile, download, find_credentials
+from src.errors import InputError, UsageError, run
+from src.files import read_json, write_json
+
+VOXCELEB_URL = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a/{file}"
+TRIALS_URL = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/{file}"
+OPENSLR_URL = "https://www.openslr.org/resources"
+URL_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "VOXCELEB_URL", "VOXCELEB_USER", "VOXCELEB_PASSWORD"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something to get.
+
+    Args:
+        what: for --help.
+        files: their names and the md5 that the publisher gives for them; several are one archive.
+        target: folder that it belongs to.
+        audio_root: folder of the archive under which the speakers are; empty: it is unpacked as it is.
+        resource: number at OpenSLR; 0: of VoxCeleb.
+    """
+
+    what: str
+    files: Mapping[str, str]
+    target: str
+    audio_root: str = ""
+    resource: int = 0
+
+
+PARTS = {
+    "vox1_dev": Part(
+        "VoxCeleb1, 1,211 speakers for training",
+        {
+            "vox1_dev_wav_partaa": "e395d020928bc15670b570a21695ed96",
+            "vox1_dev_wav_partab": "bbfaaccefab65d82b21903e81a8a8020",
+            "vox1_dev_wav_partac": "017d579a2a96a077f40042ec33e51512",
+            "vox1_dev_wav_partad": "7bb1e9f70fddc7a678fa998ea8b3ba19",
+        },
+        "voxceleb12",
+        "wav",
+    ),
+    "vox1_test": Part(
+        "VoxCeleb1, 40 speakers for testing",
+        {"vox1_test_wav.zip": "185fdc63c3c739954633d50379a3d102"},
+        "voxceleb1",
+        "wav",
+    ),
+    "vox2_dev": Part(
+        "VoxCeleb2, 5,994 speakers for training; m4a, converted",
+        {
+            "vox2_dev_aac_partaa": "da070494c573e5c0564b1d11c3b20577",
+            "vox2_dev_aac_partab": "17fe6dab2b32b48abaf1676429cdd06f",
+            "vox2_dev_aac_partac": "1de58e086c5edf63625af1cb6d831528",
+            "vox2_dev_aac_partad": "5a043eb03e15c5a918ee6a52aad477f9",
+            "vox2_dev_aac_partae": "cea401b624983e2d0b2a87fb5d59aa60",
+            "vox2_dev_aac_partaf": "fc886d9ba90ab88e7880ee98effd6ae9",
+            "vox2_dev_aac_partag": "d160ecc3f6ee3eed54d55349531cb42e",
+            "vox2_dev_aac_partah": "6b84a81b9af72a9d9eecbb3b1f602e65",
+        },
+        "voxceleb12",
+        "aac",
+    ),
+    "vox2_test": Part(
+        "VoxCeleb2, 118 speakers, which nothing here needs; m4a, converted",
+        {"vox2_test_aac.zip": "0d2b3ea430a821c33263b5ea37ede312"},
+        "voxceleb2_test",
+        "aac",
+    ),
+    "trials": Part(
+        "veri_test2.txt, the cleaned trial list of VoxCeleb1-O",
+        {"veri_test2.txt": "b73110731c9223c1461fe49cb48dddfc"},
+        "voxceleb1",
+    ),
+    "musan": Part(
+        "MUSAN: noise, music and speech to mix in",
+        {"musan.tar.gz": "0c472d4fc0c5141eca47ad1ffeb2a7df"},
+        ".",
+        resource=17,
+    ),
+    "rirs": Part(
+        "RIRS_NOISES: room responses",
+        {"rirs_noises.zip": "e6f48e257286e05de56413b4779d8ffb"},
+        ".",
+        resource=28,
+    ),
+}
+
+
+def get_part(
+    name: str,
+    folder: Path,
+    checksums: Mapping[str, str],
+    openslr_url: str = OPENSLR_URL,
+    audio_format: str = "wav",
+    num_processes: int = 0,
+    keep_archives: bool = False,
+) -> bool:
+    """Get one part; return whether all of it could be used. What a former call finished is not done again.
+
+    Args:
+        name: key of PARTS.
+        folder: that the data goes to; the archives go to its sub-folder `archives`.
+        checksums: md5 by name of file, in place of the published ones.
+        openslr_url: OpenSLR's resources, or a mirror's.
+        audio_format: that m4a is converted to: "wav" or "flac".
+        num_processes: that convert; 0: one for each core.
+        keep_archives: keep them after unpacking, and each .m4a after conversion.
+    """
+    part = PARTS[name]
+    archives = folder / "archives"
+    done_path = archives / f"{name}.done.json"
+    if done_path.exists():
+        print(f"{name}: already there, {read_json(done_path)['num_files']} files")
+        return True
+    remotes = [_remote(part, file, checksums.get(file, md5), openslr_url) for file, md5 in part.files.items()]
+    if name == "trials":
+        for remote in remotes:
+            print(f"{name}: {download(remote, folder / part.target)}")
+        return True
+    target, unpacked = folder / part.target, archives / f"{name}.unpacked.json"
+    if not unpacked.exists():
+        paths = [download(remote, archives) for remote in remotes]
+        num_files = extract(paths, target, _Placing(part.audio_root))
+        if not num_files:
+            raise InputError(f"{name}: no recordings in {paths[0].name}: not the archive that was expected.")
+        write_json(unpacked, {"num_files": num_files})
+    num_files = read_json(unpacked)["num_files"]
+    if part.audio_root == "aac":
+        failed = convert_tree(target / "aac", target / "wav", audio_format, num_processes, keep_archives)
+        if failed:
+            print(
+                f"{name}: {len(failed)} of {num_files} failed, listed in {target / 'wav' / FAILED_FILE}. Run again, or "
+                f"remove these files from {target / 'aac'} and run again to go on without them."
+            )
+            return False
+    write_json(done_path, {"num_files": num_files})
+    unpacked.unlink()
+    if not keep_archives:
+        for file in part.files:
+            (archives / file).unlink(missing_ok=True)
+    print(f"{name}: {num_files} files in {target}")
+    return True
+
+
+def _remote(part: Part, file: str, md5: str, openslr_url: str) -> RemoteFile:
+    if part.resource:
+        return RemoteFile(file, f"{openslr_url.rstrip('/')}/{part.resource}/{file}", md5)
+    if not part.audio_root:
+        return RemoteFile(file, TRIALS_URL.format(file=file), md5)
+    template = os.environ.get(URL_VARIABLE) or VOXCELEB_URL
+    url = template.replace("{file}", quote(file)) if "{file}" in template else f"{template.rstrip('/')}/{quote(file)}"
+    return RemoteFile(file, url, md5, find_credentials(url, USER_VARIABLE, PASSWORD_VARIABLE))
+
+
+class _Placing:
+    """Where files of an archive belong: with an audio root, what is under it, whatever it stands in itself."""
+
+    def __init__(self, audio_root: str) -> None:
+        self.audio_root = audio_root
+
+    def __call__(self, path: PurePosixPath) -> Optional[PurePosixPath]:
+        if not self.audio_root:
+            return path
+        if self.audio_root not in path.parts or path.suffix.lower() not in (".wav", ".m4a"):
+            return None
+        return PurePosixPath(*path.parts[path.parts.index(self.audio_root) :])
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """Read a file as `md5sum` writes it: `<md5>  <name>` a line.
+
+    Raises:
+        InputError: a line has another form, or the file is missing.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from None
+    checksums = {}
+    for line_no, line in enumerate(lines, 1):
+        match = re.fullmatch(r"([0-9a-fA-F]{32})\s+\*?(\S+)", line.strip())
+        if line.strip() and not match:
+            raise InputError(f"{path}:{line_no}: expected '<md5>  <name>' as md5sum writes it, got {line!r}.")
+        if match:
+            checksums[Path(match[2]).name] = match[1].lower()
+    return checksums
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Download, unpack and convert corpora."""
+    parser = argparse.ArgumentParser(
+        prog="python -m src.corpus.get_data",
+        description=main.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(["parts:", *(f"  {name:10} {part.what}" for name, part in PARTS.items())])
+        + f"\n\nVoxCeleb is given out to registered users. The environment says who you are: {USER_VARIABLE} and\n"
+        f"{PASSWORD_VARIABLE} (or ~/.netrc), and {URL_VARIABLE}, the address of the files with {{file}} for a name,\n"
+        "which may hold your key.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the data goes")
+    parser.add_argument("parts", nargs="+", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--audio_format", choices=tuple(AUDIO_FORMATS), default="wav", help="flac takes less room")
+    parser.add_argument("--num_processes", type=int, default=0, help="that convert m4a; 0: one for each core")
+    parser.add_argument("--md5", type=Path, metavar="FILE", help="checksums in place of the published ones")
+    parser.add_argument("--openslr_url", default=OPENSLR_URL, help="a mirror of OpenSLR (default: %(default)s)")
+    parser.add_argument("--keep_archives", action="store_true", help="keep archives and .m4a files")
+    given = parser.parse_args(argv)
+    unknown = [name for name in given.parts if name not in PARTS]
+    if unknown:
+        raise UsageError(f"unknown part {', '.join(unknown)}: expected some of {', '.join(PARTS)}.")
+    checksums = read_checksums(given.md5) if given.md5 else {}
+    complete = [
+        get_part(
+            name,
+            given.folder,
+            checksums,
+            given.openslr_url,
+            given.audio_format,
+            given.num_processes,
+            given.keep_archives,
+        )
+        for name in given.parts
+    ]
+    return 0 if all(complete) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,216 @@
+"""Folders of noises and of room responses: which files there are, and their samples, at 16 kHz in one channel.
+
+Known layouts are MUSAN (`music/`, `noise/`, `speech/`) and RIRS_NOISES (whose `rir_list` names the real rooms and whose
+`pointsource_noises` are none); of any other folder every audio file counts.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+
+from src.corpus.audio import SAMPLE_RATE, AudioInfo, BadAudio, audio_info, read_audio
+from src.corpus.tree import Skipped
+from src.errors import InputError
+from src.files import PathLike
+from src.lru import ArrayCache
+
+SUFFIXES = (".wav", ".flac")
+MUSAN_PARTS = ("music", "noise", "speech")
+REAL_ROOMS, ROOM_LIST, POINT_NOISES = "real_rirs_isotropic_noises", "rir_list", "pointsource_noises"
+CONVERTED_CACHE_BYTES = 1 << 28  # of recordings at other rates, kept as 16-bit samples
+FULL_SCALE = 32768
+NAMES_SHOWN = 5
+
+
+class NoiseFolder:
+    """Recordings of noise, by number, read piece by piece.
+
+    Recordings at 16 kHz are read only where they are asked for; the system keeps what fits into its memory. Others
+    must be converted whole, and the last ones converted are kept.
+
+    Args:
+        folder: where the paths start.
+        paths: of the recordings, relative to the folder.
+        infos: what their headers say.
+        skipped: files that cannot be used, with reasons.
+    """
+
+    def __init__(
+        self, folder: PathLike, paths: Sequence[str], infos: Sequence[AudioInfo], skipped: Sequence[Skipped] = ()
+    ) -> None:
+        self.folder = Path(folder)
+        self.paths = tuple(paths)
+        self.skipped = list(skipped)
+        self._infos = tuple(infos)
+        self._cache = ArrayCache(CONVERTED_CACHE_BYTES)
+
+    @classmethod
+    def open(cls, folder: PathLike) -> "NoiseFolder":
+        """Find the recordings below a folder.
+
+        Raises:
+            InputError: it is missing, or holds no usable recording.
+        """
+        found, skipped = _usable(Path(folder), _audio_files(Path(folder)))
+        if not found:
+            raise InputError(_nothing_usable(folder, "recordings of noise", skipped))
+        return cls(folder, list(found), list(found.values()), skipped)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def num_samples(self, index: int) -> int:
+        """Return the length of a recording at 16 kHz."""
+        return self._infos[index].num_samples
+
+    def of_kind(self, kind: str) -> "NoiseFolder":
+        """Return the recordings in MUSAN's part of that name; none when the folder is not laid out so."""
+        parts = [path.split("/", 1)[0] for path in self.paths]
+        is_musan = any(part in MUSAN_PARTS for part in parts)
+        chosen = [index for index, part in enumerate(parts) if is_musan and part == kind]
+        return NoiseFolder(self.folder, [self.paths[i] for i in chosen], [self._infos[i] for i in chosen])
+
+    def segment(self, index: int, start: int, length: int) -> np.ndarray:
+        """Return (length,) float32 samples from `start` on; a recording that ends before starts again.
+
+        Raises:
+            InputError: the file changed or is damaged.
+        """
+        num_samples = self.num_samples(index)
+        if start + length <= num_samples:
+            return self._read(index, start, start + length)
+        return np.resize(np.roll(self._read(index, 0, num_samples), -start), length)
+
+    def _read(self, index: int, start: int, stop: int) -> np.ndarray:
+        path = self.folder / self.paths[index]
+        if self._infos[index].sample_rate != SAMPLE_RATE:
+            samples = self._cache.get(index, lambda: self._converted(index))[start:stop]
+            return samples.astype(np.float32) / np.float32(FULL_SCALE)
+        try:
+            with soundfile.SoundFile(str(path)) as file:
+                file.seek(start)
+                frames = file.read(stop - start, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path}: cannot be read any more ({error.error_string.rstrip('.')}).") from None
+        if len(frames) < stop - start or not np.isfinite(frames).all():
+            raise InputError(f"{path}: damaged or changed while it was used. Repair or remove it, and start again.")
+        return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+
+    def _converted(self, index: int) -> np.ndarray:
+        path = self.folder / self.paths[index]
+        try:
+            waveform = read_audio(path).waveform
+        except BadAudio as error:
+            raise InputError(f"{path}: {error.reason}. Repair or remove it.") from None
+        return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+class RoomFolder:
+    """Room responses, by number; of several channels the first, since their mean is the response of no room.
+
+    Args:
+        folder: where the paths start.
+        paths: of the responses, relative to the folder.
+        skipped: files that cannot be used, with reasons.
+    """
+
+    def __init__(self, folder: PathLike, paths: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
+        self.folder = Path(folder)
+        self.paths = tuple(paths)
+        self.skipped = list(skipped)
+
+    @classmethod
+    def open(cls, folder: PathLike) -> "RoomFolder":
+        """Find the room responses below a folder.
+
+        Raises:
+            InputError: it is missing, or holds no usable response.
+        """
+        found, skipped = _usable(Path(folder), _room_files(Path(folder)))
+        if not found:
+            raise InputError(_nothing_usable(folder, "room responses", skipped))
+        return cls(folder, list(found), skipped)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def response(self, index: int) -> np.ndarray:
+        """Return the samples (M,) float32 of a response at 16 kHz.
+
+        Raises:
+            InputError: the file cannot be read or is silent.
+        """
+        path = self.folder / self.paths[index]
+        try:
+            frames, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.error_string.rstrip('.')}). Repair or remove it."
+            ) from None
+        response = np.ascontiguousarray(frames[:, 0])
+        if sample_rate != SAMPLE_RATE:
+            response = resample_poly(response, SAMPLE_RATE, sample_rate)
+        if not (np.isfinite(response).all() and response.any()):
+            raise InputError(f"{path}: silent, or holds NaN: no response of a room. Repair or remove it.")
+        return response
+
+
+def warn_about_skipped(folder: PathLike, skipped: Sequence[Skipped]) -> None:
+    """Say on stderr which files of a folder are not used, and why."""
+    if skipped:
+        shown = ", ".join(f"{name} ({reason})" for name, reason in skipped[:NAMES_SHOWN])
+        more = f" and {len(skipped) - NAMES_SHOWN} more" if len(skipped) > NAMES_SHOWN else ""
+        print(f"warning: {folder}: {len(skipped)} files cannot be used: {shown}{more}", file=sys.stderr)
+
+
+def _audio_files(folder: Path) -> list[str]:
+    """Return the audio files below a folder, sorted, relative to it."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder.")
+    found = []
+    for parent, _, names in os.walk(folder, followlinks=True):
+        found += [Path(parent, name).relative_to(folder).as_posix() for name in names if name.endswith(SUFFIXES)]
+    return sorted(found)
+
+
+def _room_files(folder: Path) -> list[str]:
+    """Return the files that hold room responses: of RIRS_NOISES not those that hold noise."""
+    listed: dict[Path, set[str]] = {}
+    rooms = []
+    for path in _audio_files(folder):
+        parent, name = (folder / path).parent, Path(path).name
+        if parent.name == REAL_ROOMS and (parent / ROOM_LIST).is_file():
+            if parent not in listed:
+                listed[parent] = _names_in(parent / ROOM_LIST)
+            if name not in listed[parent]:
+                continue
+        if POINT_NOISES not in Path(path).parts:
+            rooms.append(path)
+    return rooms
+
+
+def _names_in(room_list: Path) -> set[str]:
+    """Return the file names in a list such as `--rir-id 1 --room-id 2 RIRS_NOISES/real.../name.wav` a line."""
+    lines = room_list.read_text(encoding="utf-8").splitlines()
+    return {Path(line.split()[-1]).name for line in lines if line.strip()}
+
+
+def _usable(folder: Path, paths: Iterable[str]) -> tuple[dict[str, AudioInfo], list[Skipped]]:
+    """Sort files into those whose header can be read, and the others."""
+    found, skipped = {}, []
+    for path in paths:
+        try:
+            found[path] = audio_info(folder / path)
+        except BadAudio as error:
+            skipped.append(Skipped(path, error.reason))
+    return found, skipped
+
+
+def _nothing_usable(folder: PathLike, what: str, skipped: Sequence[Skipped]) -> str:
+    listed = f"; {len(skipped)} cannot be used, such as {skipped[0].utt_id} ({skipped[0].reason})" if skipped else ""
+    return f"{folder}: expected {what} ({' or '.join(SUFFIXES)}), found none{listed}."

@@ -1,0 +1,223 @@
+"""From a trial list and a training corpus to the evaluation store and the cohort's."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from src.config import EvalPrepConfig, require
+from src.corpus.audio import SAMPLE_RATE, BadAudio, read_audio
+from src.corpus.tables import EvalTables, make_eval_tables
+from src.corpus.tree import Skipped, Utterance
+from src.corpus.trials import find_trial_list
+from src.data.cutting import Cutting
+from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
+from src.data.parallel import call_all, num_cores
+from src.data.recipe import fbank_of
+from src.data.shards import check_skipped, list_skipped
+from src.data.store import check_free_space, holds_store
+from src.data.verify import verify_eval_store
+from src.errors import InputError, UsageError
+from src.files import PathLike, sha256_file
+from src.frontend.fbank import FbankConfig
+from src.progress import Progress
+
+STORE_OVERHEAD = 1.1  # a store's size over that of its features
+FILE_OVERHEAD_BYTES = 1 << 24
+UTTERANCES_OF_A_JOB = 16
+
+
+class Features(NamedTuple):
+    """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
+
+    feats: np.ndarray
+    num_samples: int
+    was_converted: bool
+
+
+@dataclass(frozen=True)
+class FeatureJob:
+    """A few utterances whose features are wanted; their paths are relative to `data_folder`."""
+
+    data_folder: Path
+    utterances: Sequence[Utterance]
+    cutting: Cutting
+    front_end: FbankConfig
+    frontend: str
+
+
+def compute_features(job: FeatureJob) -> list[Union[Features, Skipped]]:
+    """Return the features of each utterance, or why there are none."""
+    return [_features_of(utterance, job) for utterance in job.utterances]
+
+
+def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
+    try:
+        clip = read_audio(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
+    except BadAudio as error:
+        return Skipped(utterance.utt_id, error.reason)
+    (piece,) = job.cutting.pieces(utterance, clip.waveform)
+    return Features(fbank_of(job.frontend, job.front_end)(piece.waveform), len(clip.waveform), clip.was_converted)
+
+
+class Recordings:
+    """Compute features of utterances, in their order, and count what could not be used.
+
+    Args:
+        utterances: what to read.
+        data_folder: what their paths are relative to.
+        cutting: what to take of each: one piece.
+        front_end: of the features.
+        config: num_processes that compute, and whose front end.
+        skipped: files of this corpus that were left out before.
+        max_skipped: more than so many left out, the earlier ones included, are an InputError; None: any number is well.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        data_folder: PathLike,
+        cutting: Cutting,
+        front_end: FbankConfig,
+        config: EvalPrepConfig,
+        skipped: Sequence[Skipped] = (),
+        max_skipped: Optional[float] = None,
+    ) -> None:
+        self.skipped = list(skipped)
+        self.num_read = 0
+        self._utterances = utterances
+        self._jobs = [
+            FeatureJob(
+                Path(data_folder), utterances[first : first + UTTERANCES_OF_A_JOB], cutting, front_end, config.frontend
+            )
+            for first in range(0, len(utterances), UTTERANCES_OF_A_JOB)
+        ]
+        self._data_folder = data_folder
+        self._num_processes = config.num_processes or num_cores()
+        self._max_skipped = max_skipped
+        self._num_samples = 0
+        self._converted: list[str] = []
+        self._progress = Progress(len(utterances), "utterances")
+
+    def add_to(self, writer: EvalStoreWriter) -> None:
+        """Write the features of all utterances that can be used."""
+        with closing(self._features()) as features:  # at once on a failure, lest processes go on
+            for utterance, feats in features:
+                writer.add(utterance.utt_id, utterance.spk_id, feats)
+
+    def _features(self) -> Iterator[tuple[Utterance, np.ndarray]]:
+        with closing(call_all(compute_features, self._jobs, self._num_processes)) as results:
+            for job, found in zip(self._jobs, results, strict=True):
+                for utterance, result in zip(job.utterances, found, strict=True):
+                    if isinstance(result, Skipped):
+                        self._skip(result)
+                        continue
+                    self.num_read += 1
+                    self._num_samples += result.num_samples
+                    if result.was_converted:
+                        self._converted.append(utterance.utt_id)
+                    yield utterance, result.feats
+                self._progress.show(len(job.utterances))
+        if self._converted:
+            print(
+                f"warning: {len(self._converted)} recordings were not 16 kHz mono and were converted, such as "
+                f"{self._converted[0]}",
+                file=sys.stderr,
+            )
+
+    def _skip(self, entry: Skipped) -> None:
+        self.skipped.append(entry)
+        if self._max_skipped is not None:
+            check_skipped(self._data_folder, self.skipped, self._max_skipped)
+
+    def summary(self, folder: PathLike, num_records: int) -> str:
+        """Return a line about the finished store in `folder`."""
+        elapsed_s = self._progress.elapsed_s
+        audio_s = self._num_samples / SAMPLE_RATE
+        num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
+        return (
+            f"{folder}: {num_records} records from {self.num_read} utterances of {audio_s / 3600:.2f} h, "
+            f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped, {elapsed_s:.1f} s "
+            f"({audio_s / elapsed_s:.0f} times real time)"
+        )
+
+
+def prepare_eval(config: EvalPrepConfig) -> None:
+    """Make the evaluation store of a trial list in `feat_eval_folder` and the cohort's in `feat_norm_folder`.
+
+    Stores that were made from the same things are kept. Every utterance of the trial list must be readable: a list that
+    loses trials gives another EER.
+
+    Raises:
+        InputError: an utterance of the trial list is missing or unreadable, too many of the cohort are, there is no
+            room, or a folder holds another store.
+    """
+    require(config, "feat_eval_folder", "feat_norm_folder")
+    if Path(config.feat_eval_folder).resolve() == Path(config.feat_norm_folder).resolve():
+        raise UsageError(f"feat_eval_folder and feat_norm_folder are both {config.feat_eval_folder}: give two folders.")
+    if config.verify:
+        verify_eval_store(config.feat_eval_folder)
+        if Path(config.feat_norm_folder, META_FILE).exists():  # there is none where every speaker is in the trials
+            verify_eval_store(config.feat_norm_folder)
+        return
+    tables = make_eval_tables(config)
+    front_end = FbankConfig(n_mels=config.n_mels)
+    _prepare_trial_store(config, tables, front_end)
+    if tables.norm:
+        _prepare_cohort(config, tables, front_end)
+
+
+def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
+    trial_list = find_trial_list(config.verification_file, config.data_folder)
+    settings = {
+        "trial_list_sha256": sha256_file(trial_list),
+        "enrol_sha256": sha256_file(Path(config.save_folder, "enrol.csv")),
+        "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
+    }
+    made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
+    if _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder"):
+        return
+    by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
+    utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
+    whole = Cutting(length=0)
+    _check_room(config.feat_eval_folder, whole, utterances, front_end)
+    recordings = Recordings(utterances, config.data_folder, whole, front_end, config)
+    with EvalStoreWriter(config.feat_eval_folder, front_end.to_dict(), trial_list, settings) as writer:
+        recordings.add_to(writer)
+        if recordings.skipped:
+            raise InputError(
+                f"{trial_list}: {len(recordings.skipped)} of its utterances cannot be used: "
+                f"{list_skipped(recordings.skipped)}. Repair them, or take their trials out of the list."
+            )
+    print(recordings.summary(config.feat_eval_folder, len(utterances)))
+
+
+def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
+    cutting = Cutting.from_config(config)
+    settings = {"norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")), **cutting.settings()}
+    made_from = {"front_end": front_end.to_dict(), "settings": settings}
+    if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder"):
+        return
+    _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
+    max_skipped = config.max_bad_fraction * (len(tables.norm) + len(tables.skipped))
+    recordings = Recordings(tables.norm, tables.norm_folder, cutting, front_end, config, tables.skipped, max_skipped)
+    with EvalStoreWriter(config.feat_norm_folder, front_end.to_dict(), settings=settings) as writer:
+        recordings.add_to(writer)
+        writer.skipped = recordings.skipped
+    print(recordings.summary(config.feat_norm_folder, recordings.num_read))
+
+
+def _is_prepared(folder: str, made_from: dict[str, Any], option: str) -> bool:
+    if not holds_store(folder, META_FILE, made_from, option):
+        return False
+    print(f"{folder}: already prepared, {len(EvalStore.open(folder))} utterances")
+    return True
+
+
+def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: FbankConfig) -> None:
+    num_bytes = 4 * front_end.n_mels * cutting.num_frames(utterances, front_end)
+    check_free_space(folder, round(STORE_OVERHEAD * num_bytes) + FILE_OVERHEAD_BYTES)

@@ -1,0 +1,201 @@
+"""What a training store holds of an utterance."""
+
+import io
+import multiprocessing
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from src.config import AugmentationOptions, TrainPrepConfig
+from src.corpus.audio import BadAudio, read_audio
+from src.corpus.tree import Utterance
+from src.data.augmentation import make_augmenter, make_fbank
+from src.data.cutting import Cutting, Piece
+from src.data.train_store import FBANK, WAVEFORM, to_int16
+from src.errors import InputError
+from src.files import PathLike
+from src.frontend.augment import Augmenter, BabbleSource
+from src.frontend.fbank import FbankConfig, repeat_to
+
+CLEAN = "clean"
+TRIES_FOR_A_VOICE = 100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """From an utterance to its records: cut it, distort each piece in several ways, compute features.
+
+    Args:
+        kind: "fbank" or "waveform".
+        front_end: of the features.
+        cutting: into pieces.
+        options: whose `augmentations` are the ways; each piece gives a record of each.
+        seed: of the distortions.
+    """
+
+    kind: str
+    front_end: FbankConfig
+    cutting: Cutting
+    options: AugmentationOptions = field(default_factory=AugmentationOptions)
+    seed: int = 0
+
+    @classmethod
+    def from_config(cls, config: TrainPrepConfig) -> "Recipe":
+        """Return the recipe of training data.
+
+        Raises:
+            UsageError: a stage is unknown, or lacks its folder.
+            InputError: a folder of noises or rooms holds nothing usable, or SpeechBrain is asked for and missing.
+        """
+        values = _options_of(config)
+        for name in ("noise_folder", "rir_folder"):
+            values[name] = values[name] and str(Path(values[name]).resolve())
+        options, front_end = AugmentationOptions(**values), FbankConfig(n_mels=config.n_mels)
+        _augmenter(options)
+        fbank_of(options.frontend, front_end)
+        return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the ways of distortion, "clean" among them."""
+        return self.options.augmentations
+
+    @property
+    def needs_babble(self) -> bool:
+        """Whether records(...) needs other utterances."""
+        return _augmenter(self.options).needs_babble
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the content besides the table and the front end."""
+        settings = {**self.cutting.settings(), "augmentations": list(self.stages)}
+        if self.stages == (CLEAN,):
+            return settings
+        values = _options_of(self.options)
+        for name in ("noise_folder", "rir_folder"):  # where they lie does not matter, what they hold does
+            folder = values.pop(name)
+            values[f"{name}_sha256"] = _listing_sha256(folder) if folder else ""
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {**settings, **lists, "seed": self.seed}
+
+    def stored_front_end(self) -> Optional[dict[str, Any]]:
+        """Return the front end as the manifest holds it."""
+        return self.front_end.to_dict() if self.kind == FBANK else None
+
+    def num_records(self, utterance: Utterance) -> int:
+        """Return how many records an utterance gives."""
+        return len(self.stages) * self.cutting.num_pieces(utterance.stop - utterance.start)
+
+    def record_bytes(self, utterance: Utterance) -> int:
+        """Return the size of each of its records."""
+        num_samples = self.cutting.num_samples(utterance.stop - utterance.start)
+        if self.kind == WAVEFORM:
+            return 2 * num_samples
+        return 4 * self.front_end.n_mels * self.front_end.num_frames(num_samples)
+
+    def records(
+        self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield name and content of those records whose numbers are `chosen`.
+
+        A distorted piece is called `<name of the piece>@<stage>`. What is drawn for it follows from seed, name, copy.
+
+        Args:
+            babble: gives other utterances, for stages with babble.
+        """
+        pieces = self.cutting.pieces(utterance, waveform)
+        for number in chosen:
+            piece, stage = pieces[number // len(self.stages)], self.stages[number % len(self.stages)]
+            name = piece.name if stage == CLEAN else f"{piece.name}@{stage}"
+            yield name, self._encode(self._distort(name, stage, piece, waveform, babble))
+
+    def _distort(
+        self, name: str, stage: str, piece: Piece, waveform: np.ndarray, babble: Optional[BabbleSource]
+    ) -> np.ndarray:
+        if stage == CLEAN:
+            return piece.waveform
+        rng = np.random.default_rng((self.seed, piece.copy, zlib.crc32(name.encode())))
+        plan = _augmenter(self.options).draw(stage, len(piece.waveform), rng)
+        # A faster copy takes more samples than it has: from the recording, as far as that goes.
+        start = max(0, min(piece.start, len(waveform) - plan.source_length))
+        source = repeat_to(waveform[start : start + plan.source_length], plan.source_length)
+        return plan.apply(source, babble)
+
+    def _encode(self, waveform: np.ndarray) -> np.ndarray:
+        if self.kind == WAVEFORM:
+            return to_int16(waveform)
+        return fbank_of(self.options.frontend, self.front_end)(waveform)
+
+
+class Voices:
+    """Other utterances, for babble.
+
+    Args:
+        utterances: to draw from.
+        data_folder: what their paths are relative to.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], data_folder: PathLike) -> None:
+        self._utterances = utterances
+        self._data_folder = data_folder
+
+    def besides(self, spk_id: str) -> BabbleSource:
+        """Return what draws from all but this speaker; from all when there is no other."""
+        others = [utterance for utterance in self._utterances if utterance.spk_id != spk_id] or self._utterances
+
+        def draw(rng: np.random.Generator, num_voices: int, num_samples: int) -> list[np.ndarray]:
+            return [self._draw(others, rng, num_samples) for _ in range(num_voices)]
+
+        return draw
+
+    def _draw(self, others: Sequence[Utterance], rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        for _ in range(TRIES_FOR_A_VOICE):
+            utterance = others[rng.integers(len(others))]
+            spare = max(0, utterance.stop - utterance.start - num_samples)
+            start = utterance.start + int(rng.integers(spare + 1))
+            try:
+                stop = min(start + num_samples, utterance.stop)
+                return repeat_to(read_audio(Path(self._data_folder, utterance.wav), start, stop).waveform, num_samples)
+            except BadAudio:
+                continue
+        raise InputError(f"{self._data_folder}: none of {TRIES_FOR_A_VOICE} recordings drawn for babble can be read.")
+
+
+@lru_cache
+def fbank_of(frontend: str, front_end: FbankConfig) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what turns waveforms into features, the same one in a process."""
+    return make_fbank(frontend, front_end)
+
+
+def _augmenter(options: AugmentationOptions) -> Augmenter:
+    return _augmenter_of(tuple(_options_of(options).items()))
+
+
+def _options_of(config: AugmentationOptions) -> dict[str, Any]:
+    return {key.name: getattr(config, key.name) for key in fields(AugmentationOptions)}
+
+
+@lru_cache(maxsize=1)
+def _augmenter_of(options: tuple[tuple[str, Any], ...]) -> Augmenter:
+    """Open the folders once in a process; files that cannot be used are listed by the first alone."""
+    is_helper = multiprocessing.parent_process() is not None
+    with redirect_stderr(io.StringIO()) if is_helper else nullcontext():
+        return make_augmenter(AugmentationOptions(**dict(options)))
+
+
+def _listing_sha256(folder: str) -> str:
+    """Return what tells two folders apart by the names and sizes of their files."""
+    listing = []
+    for parent, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file():
+                listing.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
+    return sha256("\n".join(sorted(listing)).encode()).hexdigest()

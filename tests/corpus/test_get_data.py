@@ -1,0 +1,217 @@
+"""From the publishers' archives to the folders that preparation reads; and conversion of m4a."""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from src.corpus import get_data
+from src.corpus.convert import convert_tree
+from src.corpus.convert import main as convert_main
+from src.corpus.get_data import PARTS, get_part, main, read_checksums
+from src.corpus.tree import scan_tree
+from src.errors import InputError, UsageError
+from tests.corpus.file_server import serve
+
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg (apt-get install ffmpeg)")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def speech(seed: int = 0, num_samples: int = 8000) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.3, 0.3, num_samples)
+
+
+def wav(seed: int = 0) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, speech(seed), 16000, format="WAV")
+    return stream.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def split(content: bytes, names) -> dict[str, bytes]:
+    step = -(-len(content) // len(names))
+    return {name: content[number * step : (number + 1) * step] for number, name in enumerate(names)}
+
+
+def md5s(files: dict[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+
+
+@pytest.fixture
+def voxceleb(monkeypatch):
+    """Serve files by name behind a key, as VoxCeleb's do."""
+    with serve({}) as server:
+        monkeypatch.setenv("VOXCELEB_URL", f"{server.url}/get?key=s3cr3t&file={{file}}")
+
+        def offer(files: dict[str, bytes]) -> dict[str, str]:
+            server.files = {f"/get?key=s3cr3t&file={name}": content for name, content in files.items()}
+            return md5s(files)
+
+        yield offer, server
+
+
+def test_voxceleb1_in_four_parts_becomes_a_tree_of_recordings(voxceleb, tmp_path, capsys):
+    offer, server = voxceleb
+    content = zipped({f"wav/id{number}/video/00001.wav": wav(number) for number in range(3)})
+    checksums = offer(split(content, PARTS["vox1_dev"].files))
+    server.drop_after = [100]
+    assert get_part("vox1_dev", tmp_path, checksums)
+    utterances, skipped = scan_tree(tmp_path / "voxceleb12")
+    assert [utterance.utt_id for utterance in utterances] == [f"id{number}/video/00001.wav" for number in range(3)]
+    assert skipped == []
+    assert not list((tmp_path / "archives").glob("vox1_dev_wav*"))
+    assert "s3cr3t" not in "".join(capsys.readouterr())
+    server.requests.clear()
+    assert get_part("vox1_dev", tmp_path, checksums)
+    assert server.requests == []
+
+
+def test_archives_are_kept_when_asked_for(voxceleb, tmp_path):
+    offer, _ = voxceleb
+    content = zipped({"wav/id1/a/1.wav": wav()})
+    get_part("vox1_test", tmp_path, offer({"vox1_test_wav.zip": content}), keep_archives=True)
+    assert (tmp_path / "archives" / "vox1_test_wav.zip").read_bytes() == content
+    assert (tmp_path / "voxceleb1" / "wav" / "id1" / "a" / "1.wav").read_bytes() == wav()
+
+
+def test_archive_without_recordings_is_an_error(voxceleb, tmp_path):
+    offer, _ = voxceleb
+    with pytest.raises(InputError, match=r"vox1_test: no recordings in vox1_test_wav\.zip"):
+        get_part("vox1_test", tmp_path, offer({"vox1_test_wav.zip": zipped({"readme.txt": b"x"})}))
+
+
+def test_musan_and_rirs_come_from_openslr(tmp_path):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        info = tarfile.TarInfo("musan/noise/free-sound/noise-free-sound-0000.wav")
+        info.size = len(wav())
+        archive.addfile(info, io.BytesIO(wav()))
+    files = {
+        "/17/musan.tar.gz": stream.getvalue(),
+        "/28/rirs_noises.zip": zipped({"RIRS_NOISES/simulated_rirs/smallroom/Room001/Room001-00001.wav": wav()}),
+    }
+    with serve(files) as server:
+        checksums = {path.rpartition("/")[2]: hashlib.md5(content).hexdigest() for path, content in files.items()}
+        for name in ("musan", "rirs"):
+            assert get_part(name, tmp_path, checksums, server.url)
+    assert (tmp_path / "musan" / "noise" / "free-sound" / "noise-free-sound-0000.wav").exists()
+    assert (tmp_path / "RIRS_NOISES" / "simulated_rirs" / "smallroom" / "Room001" / "Room001-00001.wav").exists()
+
+
+def test_trial_list_goes_to_the_test_corpus(tmp_path, monkeypatch):
+    with serve({"/veri_test2.txt": b"1 a b\n"}) as server:
+        monkeypatch.setattr(get_data, "TRIALS_URL", f"{server.url}/{{file}}")
+        assert get_part("trials", tmp_path, md5s({"veri_test2.txt": b"1 a b\n"}))
+    assert (tmp_path / "voxceleb1" / "veri_test2.txt").read_text() == "1 a b\n"
+
+
+@needs_ffmpeg
+def test_voxceleb2_is_converted(voxceleb, tmp_path, write_m4a):
+    offer, server = voxceleb
+    names = ["dev/aac/id00012/video/00001.m4a", "dev/aac/id00015/video/00002.m4a"]
+    content = zipped({name: write_m4a(tmp_path / "one.m4a").read_bytes() for name in names})
+    checksums = offer(split(content, PARTS["vox2_dev"].files))
+    assert get_part("vox2_dev", tmp_path, checksums, audio_format="flac", num_processes=2)
+    utterances, _ = scan_tree(tmp_path / "voxceleb12")
+    assert [utterance.utt_id for utterance in utterances] == ["id00012/video/00001.flac", "id00015/video/00002.flac"]
+    assert not list(tmp_path.glob("voxceleb12/aac/**/*.m4a"))
+
+
+@needs_ffmpeg
+def test_failed_conversions_are_listed_and_tried_again(voxceleb, tmp_path, write_m4a, capsys):
+    offer, server = voxceleb
+    good = write_m4a(tmp_path / "one.m4a").read_bytes()
+    checksums = offer({"vox2_test_aac.zip": zipped({"aac/id1/a/1.m4a": good, "aac/id1/a/2.m4a": b"broken"})})
+    assert not get_part("vox2_test", tmp_path, checksums)
+    listed = (tmp_path / "voxceleb2_test" / "wav" / "failed_conversions.csv").read_text().splitlines()
+    assert listed[0] == "utt_id,reason"
+    assert listed[1].startswith("id1/a/2.m4a,")
+    shutil.copy(tmp_path / "one.m4a", tmp_path / "voxceleb2_test" / "aac" / "id1" / "a" / "2.m4a")
+    server.requests.clear()
+    assert get_part("vox2_test", tmp_path, checksums)
+    assert server.requests == []
+    assert len(scan_tree(tmp_path / "voxceleb2_test")[0]) == 2
+
+
+@pytest.fixture
+def write_m4a():
+    """Encode noise at 44.1 kHz in two channels, as m4a."""
+
+    def write(path: Path, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = path.with_suffix(".src.wav")
+        soundfile.write(source, np.stack([speech(seed, 44100)] * 2, axis=1), 44100)
+        subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", source, "-c:a", "aac", path], check=True)
+        source.unlink()
+        return path
+
+    return write
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("audio_format", ["wav", "flac"])
+def test_m4a_becomes_16_khz_mono(tmp_path, write_m4a, audio_format):
+    write_m4a(tmp_path / "aac" / "id1" / "it's a 'name' with %d" / "1.m4a")
+    assert convert_tree(tmp_path / "aac", tmp_path / "wav", audio_format) == []
+    (path,) = (path for path in (tmp_path / "wav").rglob("*") if path.is_file())
+    info = soundfile.info(str(path))
+    assert (path.suffix, info.samplerate, info.channels, info.subtype) == (f".{audio_format}", 16000, 1, "PCM_16")
+    assert abs(info.frames - 16000) < 1100  # AAC adds a frame of its own
+
+
+@needs_ffmpeg
+def test_conversion_continues_and_keeps_what_is_there(tmp_path, write_m4a, capsys):
+    for number in range(3):
+        write_m4a(tmp_path / "aac" / "id1" / "a" / f"{number}.m4a", number)
+    (tmp_path / "wav" / "id1" / "a").mkdir(parents=True)
+    (tmp_path / "wav" / "id1" / "a" / "1.wav").write_bytes(wav())
+    assert convert_main([str(tmp_path / "aac"), str(tmp_path / "wav"), "--keep_m4a"]) == 0
+    assert (tmp_path / "wav" / "id1" / "a" / "1.wav").read_bytes() == wav()
+    assert len(list((tmp_path / "aac").rglob("*.m4a"))) == 3
+    assert "3 recordings converted, 0 failed" in capsys.readouterr().out
+
+
+def test_missing_ffmpeg_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="apt-get install ffmpeg"):
+        convert_tree(tmp_path, tmp_path / "wav")
+
+
+def test_checksums_are_read_as_md5sum_writes_them(tmp_path):
+    path = tmp_path / "sums"
+    path.write_text(f"{'A' * 32}  vox1_test_wav.zip\n\n{'1' * 32} *dir/musan.tar.gz\n")
+    assert read_checksums(path) == {"vox1_test_wav.zip": "a" * 32, "musan.tar.gz": "1" * 32}
+    path.write_text("nonsense\n")
+    with pytest.raises(InputError, match="sums:1: expected '<md5>  <name>'"):
+        read_checksums(path)
+
+
+def test_unknown_part_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="unknown part vox3: expected some of vox1_dev"):
+        main([str(tmp_path), "vox3"])
+
+
+def test_command_reports_a_refusal_in_one_line_without_the_key(tmp_path):
+    with serve({}) as server:
+        environment = {**os.environ, "VOXCELEB_URL": f"{server.url}/get?key=s3cr3t&file={{file}}"}
+        words = [sys.executable, "-m", "src.corpus.get_data", str(tmp_path), "vox1_test"]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: vox1_test_wav.zip: 127.0.0.1 answers 404")
+    assert "s3cr3t" not in done.stdout + done.stderr
