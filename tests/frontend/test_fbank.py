@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ def assert_parity(name: str, waveform: np.ndarray, reference: dict[str, np.ndarr
     np.testing.assert_allclose(feats, reference[f"double/{name}"], rtol=0, atol=2e-5)
     # SpeechBrain computes in single precision: the rest is its own rounding, in bins far below the frame's strongest.
     np.testing.assert_allclose(feats, reference[f"single/{name}"], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_single_precision_is_as_exact_as_speechbrain(name, reference):
+    raw = Fbank(dtype=np.float32)(SYNTHETIC[name])
+    np.testing.assert_allclose(raw[stored_frames(name, len(raw))], reference[f"raw/{name}"], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
@@ -79,6 +87,15 @@ def test_long_waveforms_are_transformed_block_by_block_to_the_same_values(monkey
     whole = Fbank()(waveform)
     monkeypatch.setattr("src.frontend.fbank.BLOCK_FRAMES", 7)
     np.testing.assert_allclose(Fbank()(waveform), whole, rtol=0, atol=1e-5)
+
+
+def test_copies_and_threads_give_the_same_features():
+    waveforms = [SYNTHETIC[name] for name in ("noise_48000", "sine", "half_silence", "noise_16000")] * 5
+    for fbank in (Fbank(), Fbank(dtype=np.float32)):
+        with ThreadPoolExecutor(4) as pool:
+            copy = pickle.loads(pickle.dumps(fbank))
+            for waveform, feats in zip(waveforms, pool.map(copy, waveforms), strict=True):
+                np.testing.assert_array_equal(feats, fbank(waveform))
 
 
 def test_double_and_single_waveforms_give_the_same_features():
