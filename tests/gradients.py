@@ -1,5 +1,7 @@
 """Gradients of a Cell in graph mode, for tests. In a file of its own because a graph is compiled from its source."""
 
+from typing import Optional
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -50,3 +52,19 @@ def same_parameters(source: nn.Cell, target: nn.Cell) -> None:
     """Copy every parameter of `source` to `target`, a Cell of the same structure."""
     for a, b in zip(source.get_parameters(), target.get_parameters(), strict=True):
         b.set_data(ops.deepcopy(a.value()))
+
+
+class AamGradients(nn.Cell):
+    """Loss and gradients of a model under an objective: (feats, label[, lengths]) -> loss, gradients."""
+
+    def __init__(self, model: nn.Cell, loss: nn.Cell, parameters: list) -> None:
+        super().__init__(auto_prefix=False)
+        self.model, self.loss = model, loss
+        self.gradient = ms.value_and_grad(self.objective, None, ms.ParameterTuple(parameters))
+
+    def objective(self, feats: Tensor, label: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
+        embedding = self.model(feats) if lengths is None else self.model(feats, lengths)
+        return self.loss(embedding, label)[0]
+
+    def construct(self, feats: Tensor, label: Tensor, lengths: Optional[Tensor] = None) -> tuple:
+        return self.gradient(feats, label, lengths)

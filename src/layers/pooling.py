@@ -1,8 +1,12 @@
 """Pooling of frames into one vector an utterance."""
 
+from typing import Optional
+
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d, project
+from src.layers.conv import TimeConv1d, add_bias, project
+from src.layers.over_time import SoftmaxOverTime, for_each_frame, mean_over_time, sum_over_time
 from src.layers.tdnn import TDNNBlock, batch_norm
 
 EPS = 1e-12  # SpeechBrain's floor of the variance
@@ -31,13 +35,15 @@ class ContextTDNN(nn.Cell):
     def __init__(self, channels: int, context_channels: int, out_channels: int, form: str = "product") -> None:
         super().__init__()
         self.channels = channels
+        self.form = form
         self.conv = TimeConv1d(channels + context_channels, out_channels, form=form)
         self.norm = batch_norm(out_channels)
 
     def construct(self, x: Tensor, context: Tensor) -> Tensor:
         weight = self.conv.weight
-        frames = project(x, weight[:, : self.channels]) + project(context, weight[:, self.channels :])
-        return self.norm(ops.relu(frames + self.conv.bias.astype(x.dtype).reshape(1, -1, 1)))
+        context = add_bias(project(context, weight[:, self.channels :]), self.conv.bias)
+        frames = project(x, weight[:, : self.channels]) + for_each_frame(context, x, self.form)
+        return self.norm(ops.relu(frames))
 
 
 class AttentiveStatisticsPooling(nn.Cell):
@@ -51,9 +57,10 @@ class AttentiveStatisticsPooling(nn.Cell):
 
     Inputs:
         - **x** - (B, channels, T).
+        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of all statistics.
 
     Outputs:
-        (B, 2 * channels): the means, then the biased deviations.
+        (B, 2 * channels), float32: the means, then the biased deviations.
     """
 
     def __init__(
@@ -61,22 +68,30 @@ class AttentiveStatisticsPooling(nn.Cell):
     ) -> None:
         super().__init__()
         self.global_context = global_context
+        self.form = form
         if global_context:
             self.tdnn = ContextTDNN(channels, 2 * channels, attention_channels, form)
         else:
             self.tdnn = TDNNBlock(channels, attention_channels, form=form)
         self.conv = TimeConv1d(attention_channels, channels, form=form)
+        self.softmax = SoftmaxOverTime(form)
 
-    def construct(self, x: Tensor) -> Tensor:
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        frames = x.astype(ms.float32)  # in mixed precision only the products of the attention are half
         if self.global_context:
-            mean = x.mean(axis=2, keep_dims=True)
-            deviation = _root(ops.square(x - mean).mean(axis=2, keep_dims=True))
-            hidden = self.tdnn(x, ops.cat((mean, deviation), axis=1))
+            mean = mean_over_time(frames, self.form, mask)
+            centred = frames - for_each_frame(mean, frames, self.form)
+            deviation = _root(mean_over_time(centred * centred, self.form, mask))
+            hidden = self.tdnn(x, ops.cat((mean, deviation), axis=1).astype(x.dtype))
         else:
             hidden = self.tdnn(x)
-        weight = ops.softmax(self.conv(tanh(hidden)), axis=2)
-        mean = (weight * x).sum(axis=2, keepdims=True)
-        deviation = _root((weight * ops.square(x - mean)).sum(axis=2, keepdims=True))
+        energy = self.conv(tanh(hidden)).astype(ms.float32)
+        if mask is not None:
+            energy = ops.masked_fill(energy, mask == 0, float("-inf"))
+        weight = self.softmax(energy)
+        mean = sum_over_time(weight * frames, self.form)
+        centred = frames - for_each_frame(mean, frames, self.form)
+        deviation = _root(sum_over_time(weight * centred * centred, self.form))
         return ops.cat((mean, deviation), axis=1).squeeze(2)
 
 

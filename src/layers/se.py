@@ -1,8 +1,11 @@
 """Squeeze and excitation (Hu et al. 2018, arXiv:1709.01507)."""
 
+from typing import Optional
+
 from mindspore import Tensor, nn, ops
 
 from src.layers.conv import TimeConv1d
+from src.layers.over_time import for_each_frame, mean_over_time
 
 
 class SEBlock(nn.Cell):
@@ -15,6 +18,7 @@ class SEBlock(nn.Cell):
 
     Inputs:
         - **x** - (B, channels, T).
+        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of the mean.
 
     Outputs:
         (B, channels, T).
@@ -22,10 +26,11 @@ class SEBlock(nn.Cell):
 
     def __init__(self, channels: int, bottleneck: int = 128, form: str = "product") -> None:
         super().__init__()
+        self.form = form
         self.conv1 = TimeConv1d(channels, bottleneck, form=form)
         self.conv2 = TimeConv1d(bottleneck, channels, form=form)
 
-    def construct(self, x: Tensor) -> Tensor:
-        gate = x.mean(axis=2, keep_dims=True)
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        gate = mean_over_time(x, self.form, mask).astype(x.dtype)
         gate = ops.sigmoid(self.conv2(ops.relu(self.conv1(gate))))
-        return x * gate
+        return x * for_each_frame(gate, x, self.form)

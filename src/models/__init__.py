@@ -10,14 +10,15 @@ from src.files import PathLike
 from src.layers.conv import conv_form
 from src.models.checkpoint import assign, read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
+from src.models.wespeaker_ecapa import WespeakerEcapa
 
-MODELS = {"ecapa_tdnn": EcapaTdnn}
+MODELS = {"ecapa_tdnn": EcapaTdnn, "wespeaker_ecapa": WespeakerEcapa}
 
 
 def model_settings(config: Config) -> dict[str, Any]:
     """Return the settings of the model that a configuration describes."""
     return {
-        "name": "ecapa_tdnn",
+        "name": config.model,
         "in_channels": config.in_channels,
         "channels": config.channels,
         "emb_size": config.emb_size,
@@ -43,7 +44,8 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cel
     """Build the model that a checkpoint describes, with its weights, in evaluation mode.
 
     Returns:
-        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256", "epoch", "step".
+        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
+        unknown), "epoch", "step".
 
     Raises:
         InputError: the file is missing, damaged, or its weights do not fit the model that it names.

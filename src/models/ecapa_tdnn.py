@@ -4,9 +4,12 @@ Where SpeechBrain departs from the paper, so does this: convolution, ReLU, batch
 a Res2Net block passes unchanged; edges are padded by reflection.
 """
 
+from typing import Optional
+
 from mindspore import Tensor, nn, ops
 
 from src.layers.conv import TimeConv1d
+from src.layers.mask import length_mask
 from src.layers.pooling import AttentiveStatisticsPooling
 from src.layers.se import SEBlock
 from src.layers.tdnn import TDNNBlock, batch_norm
@@ -59,6 +62,7 @@ class SERes2NetBlock(nn.Cell):
 
     Inputs:
         - **x** - (B, channels, T).
+        - **mask** - see `SEBlock`.
 
     Outputs:
         (B, channels, T).
@@ -71,8 +75,8 @@ class SERes2NetBlock(nn.Cell):
         self.tdnn2 = TDNNBlock(channels, channels, form=form)
         self.se_block = SEBlock(channels, form=form)
 
-    def construct(self, x: Tensor) -> Tensor:
-        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))), mask)
 
 
 class EcapaTdnn(nn.Cell):
@@ -87,6 +91,9 @@ class EcapaTdnn(nn.Cell):
 
     Inputs:
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
+        - **lengths** - None, or the share of the T frames that each utterance fills, (B,), float32, in (0, 1]: what
+          is behind is padding and left out of all means, deviations and attention, as in SpeechBrain. The embedding of
+          a padded utterance still is not that of the utterance alone, because convolutions see the padding.
 
     Outputs:
         Embeddings, (B, emb_size), not normalised in length.
@@ -110,12 +117,13 @@ class EcapaTdnn(nn.Cell):
         self.asp_bn = batch_norm(6 * channels)
         self.fc = TimeConv1d(6 * channels, emb_size, form=form)
 
-    def construct(self, feats: Tensor) -> Tensor:
-        x = feats.swapaxes(1, 2)  # (B, F, T)
+    def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
+        mask = None if lengths is None else length_mask(lengths, feats.shape[1])
+        x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
         outputs = []
-        for block in self.blocks:
-            x = block(x)
+        for block in self.blocks[1:]:
+            x = block(x, mask)
             outputs.append(x)
-        x = self.mfa(ops.cat(outputs[1:], axis=1))
-        x = self.asp_bn(self.asp(x))
+        x = self.mfa(ops.cat(outputs, axis=1))
+        x = self.asp_bn(self.asp(x, mask))
         return self.fc(x.expand_dims(2)).squeeze(2)

@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mindspore as ms
 from mindspore import Parameter
 
 from src.config import Config
 from src.errors import InputError
 from src.files import PathLike
 from src.models.checkpoint import CHECKPOINT_NAME, checkpoint_path, write_checkpoint
-from src.training.step import TrainStep
+from src.training.step import ScaledTrainStep, TrainStep
 
 
 def refuse_earlier_run(folder: PathLike) -> None:
@@ -65,7 +66,7 @@ class CheckpointWriter:
 
 
 def state_of(step_cell: TrainStep) -> dict[str, Parameter]:
-    """Return everything that a checkpoint holds, by its name there: model.*, loss.*, opt.*."""
+    """Return all that a checkpoint holds, by its name there: model.*, loss.*, opt.*; scale.* of a dynamic scale."""
     parts = {"model": step_cell.model_with_loss.model, "loss": step_cell.model_with_loss.loss}
     state = {
         f"{part}.{parameter.name}": parameter for part, cell in parts.items() for parameter in cell.get_parameters()
@@ -74,4 +75,6 @@ def state_of(step_cell: TrainStep) -> dict[str, Parameter]:
     for parameter in step_cell.optimizer.get_parameters():
         if id(parameter) not in weights:
             state[f"opt.{parameter.name}"] = parameter
+    if isinstance(step_cell, ScaledTrainStep) and isinstance(step_cell.loss_scaler, ms.amp.DynamicLossScaler):
+        state |= {f"scale.{name}": getattr(step_cell.loss_scaler, name) for name in ("scale_value", "counter")}
     return state

@@ -44,6 +44,10 @@ class TrainingLog:
             tqdm.write(self._line(epoch, step, lrate))
             self.losses, self.accuracies, self.line_time = [], [], time.monotonic()
 
+    def note(self, text: str) -> None:
+        """Print a line beside the bar."""
+        tqdm.write(text)
+
     def close(self) -> None:
         """Remove the bar."""
         self.bar.close()

@@ -10,8 +10,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from src.config import Config, require, save_config
-from src.data.pipeline import TrainBatches
-from src.data.train_store import Manifest
+from src.data.pipeline import TrainBatches, open_batches
 from src.device import set_device
 from src.errors import InputError, UsageError
 from src.frontend.fbank import check_front_end
@@ -20,8 +19,9 @@ from src.models import check_settings, create_model, model_settings
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from src.training.checkpoints import CheckpointWriter, refuse_earlier_run
 from src.training.log import TrainingLog
+from src.training.precision import loss_scaler, mixed_precision
 from src.training.schedule import CyclicLearningRate
-from src.training.step import ModelWithLoss, TrainStep
+from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,13 @@ def train(config: Config) -> Path:
 def set_up(config: Config, device_target: str) -> Run:
     """Open the training store and build model, objective, optimiser and schedule."""
     ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
-    batches = TrainBatches(
-        config.train_data_path, config.minibatch_size, config.train_frames, config.seed, config.num_workers
-    )
-    meta = _meta(config, batches.manifest)
+    batches = open_batches(config)
+    meta = _meta(config, batches)
     model = create_model(meta["model"], device_target)
-    loss = AamSoftmax(config.emb_size, batches.manifest.num_speakers, config.margin, config.scale)
+    loss = AamSoftmax(config.emb_size, batches.num_classes, config.margin, config.scale)
     if config.pre_trained:
         start_from(config.checkpoint_path, model, loss, meta)
-    step_cell = TrainStep(ModelWithLoss(model, loss), _optimizer(config, model, loss), config.clip_grad_norm)
+    step_cell = _step_cell(config, mixed_precision(model, config.amp_level), loss)
     step_cell.set_train()
     span_s = config.max_train_minutes * 60
     schedule = CyclicLearningRate(config.base_lrate, config.max_lrate, config.step_size, config.cycle_peak, span_s)
@@ -81,7 +79,8 @@ def fit(run: Run, checkpoints: CheckpointWriter) -> Path:
     step = 0
     for epoch, epoch_batches in enumerate(batches.epochs(), start=1):
         for batch in epoch_batches:
-            lrate = run.schedule.at(step, log.elapsed_s)
+            updates = run.step_cell.num_updates
+            lrate = run.schedule.at(updates, log.elapsed_s)
             run.step_cell.optimizer.learning_rate.set_data(Tensor(lrate, ms.float32))
             loss, accuracy = (float(value) for value in run.step_cell(Tensor(batch.feats), Tensor(batch.label)))
             step += 1
@@ -91,6 +90,8 @@ def fit(run: Run, checkpoints: CheckpointWriter) -> Path:
                     f"{checkpoints.folder} are from before. Lower max_lrate, or look at this step's utterances: "
                     f"{', '.join(batch.utt_ids)}."
                 )
+            if run.step_cell.num_updates == updates:
+                log.note(_overflow(run.step_cell, step))
             epoch_ends = step % batches.num_batches == 0
             last = log.elapsed_s >= span_s if span_s else epoch_ends and epoch == config.num_epochs
             log.after_step(epoch, step, loss, accuracy, lrate, last)
@@ -119,13 +120,14 @@ def start_from(checkpoint: str, model: nn.Cell, loss: nn.Cell, meta: dict[str, A
     print(f"start from {path}: model {which}")
 
 
-def _meta(config: Config, manifest: Manifest) -> dict[str, Any]:
+def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
+    manifest = batches.manifest
     if config.class_num not in (0, manifest.num_speakers):
         raise InputError(
             f"CLASS_NUM: the configuration says {config.class_num}, {config.train_data_path} has "
             f"{manifest.num_speakers} speakers: set CLASS_NUM: auto or take the other store."
         )
-    n_mels = manifest.front_end["n_mels"]
+    n_mels = batches.front_end["n_mels"]
     if config.in_channels != n_mels:
         raise InputError(
             f"inChannels: the configuration says {config.in_channels}, {config.train_data_path} has frames of {n_mels} "
@@ -133,7 +135,7 @@ def _meta(config: Config, manifest: Manifest) -> dict[str, Any]:
         )
     return {
         "model": model_settings(config),
-        "front_end": manifest.front_end,
+        "front_end": batches.front_end,
         "speakers_sha256": manifest.speakers_sha256,
     }
 
@@ -150,6 +152,24 @@ def _optimizer(config: Config, model: nn.Cell, loss: nn.Cell) -> nn.Adam:
     )
 
 
+def _step_cell(config: Config, model: nn.Cell, loss: nn.Cell) -> TrainStep:
+    parts = ModelWithLoss(model, loss), _optimizer(config, model, loss)
+    scaler = loss_scaler(config.loss_scale, config.amp_level, config.loss_scale_start, config.loss_scale_window)
+    if scaler is None:
+        return TrainStep(*parts, config.clip_grad_norm)
+    return ScaledTrainStep(*parts, scaler, config.clip_grad_norm)
+
+
+def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
+    """Say that a step's gradients were not finite; raise InputError when no scale can help."""
+    if step_cell.scale == 1:
+        raise InputError(
+            f"the gradients of step {step} are not finite, at a loss scale of 1 or 2: half precision cannot hold them. "
+            "Lower max_lrate, or set amp_level: O0."
+        )
+    return f"step {step}: gradients overflowed, the weights stay; loss scale {step_cell.scale:g}"
+
+
 def _describe(run: Run, device_target: str) -> None:
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
@@ -158,5 +178,10 @@ def _describe(run: Run, device_target: str) -> None:
         f"data: {manifest.num_utterances} records of {manifest.num_speakers} speakers, "
         f"{run.batches.num_batches} batches of {config.minibatch_size} x {config.train_frames} frames an epoch"
     )
+    if run.batches.online:
+        print(
+            f"features: computed by {config.num_workers} processes; each crop gets one of "
+            f"{', '.join(config.augmentations)}; {run.batches.num_classes} classes"
+        )
     if config.max_train_minutes:
         print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")

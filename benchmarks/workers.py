@@ -1,0 +1,65 @@
+"""Two frameworks measured in turn: each in a process of its own that waits between its turns."""
+
+import json
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Worker:
+    """A process that answers one JSON line with one JSON line: `{"do": name, ...}` with `{"seconds": ...}`.
+
+    Args:
+        python: interpreter of the environment that has the framework.
+        script: program, which calls `serve`.
+        arguments: its command line.
+    """
+
+    def __init__(self, python: str, script: Path, *arguments: str) -> None:
+        command = [python, str(script), *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, do: str, **values: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer."""
+        print(json.dumps({"do": do, **values}), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.process.args}: stopped with exit code {self.process.wait()}; see above.")
+        return json.loads(answer)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def serve(actions: dict[str, Any]) -> None:
+    """Answer requests on standard input until it ends; whatever an action prints goes to standard error."""
+    import contextlib
+    import sys
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = actions[request.pop("do")](**request)
+        print(json.dumps(answer), flush=True)
+
+
+def peak_memory_gib() -> float:
+    """Return the largest resident memory of this process so far."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def alternate(workers: Sequence[Worker], rounds: int, do: str, **values: Any) -> list[float]:
+    """Ask every worker in turn, `rounds` times, and return each one's median seconds."""
+    seconds: list[list[float]] = [[] for _ in workers]
+    for _ in range(rounds):
+        for worker, measured in zip(workers, seconds, strict=True):
+            measured.append(worker.ask(do, **values)["seconds"])
+    return [statistics.median(measured) for measured in seconds]

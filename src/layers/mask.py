@@ -1,0 +1,18 @@
+"""Frames that count, in a batch of utterances that were padded to one length."""
+
+import mindspore as ms
+from mindspore import Tensor, ops
+
+
+def length_mask(lengths: Tensor, num_frames: int) -> Tensor:
+    """Return (B, 1, T), 1.0 where a frame belongs to its utterance and 0.0 where it is padding.
+
+    Frame t of T counts when t < length * T in float32: SpeechBrain's `length_to_mask`, whose rounding this keeps. A
+    length of n / T that float32 rounds up can let frame n count as well.
+
+    Args:
+        lengths: share of the T frames that each utterance fills, (B,), float32, in (0, 1].
+        num_frames: T.
+    """
+    frames = ops.arange(num_frames).astype(ms.float32)
+    return (frames < (lengths * num_frames).expand_dims(1)).astype(ms.float32).expand_dims(1)

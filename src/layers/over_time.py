@@ -1,0 +1,57 @@
+"""Sums over time and their reverse, in the form that the target device computes fast.
+
+MindSpore's CPU kernels (2.10) take some ten times as long for a sum along an axis, and in graphs of dynamic shape for
+an operation between (B, C, T) and (B, C, 1), as for a product with a vector of ones. "product" is that product;
+"native" is the sum itself, because products on Ascend may round to half precision. Both give the same numbers on a CPU.
+"""
+
+from typing import Optional
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+
+def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
+    """Sum x (B, C, T) over its frames, each times its entry of a mask (B, 1, T) when there is one: (B, C, 1)."""
+    if form == "native":
+        return (x if mask is None else x * mask).sum(axis=2, keepdims=True)
+    ones = ops.ones((x.shape[0], x.shape[2], 1), x.dtype) if mask is None else mask.swapaxes(1, 2)
+    return ops.BatchMatMul()(x, ones)
+
+
+def mean_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
+    """Mean (B, C, 1), float32, of x (B, C, T) over its frames: over all, or those in a mask (B, 1, T) of 0 and 1."""
+    x = x.astype(ms.float32)
+    num_frames = x.shape[2] if mask is None else sum_over_time(mask, form)
+    return sum_over_time(x, form, mask) / num_frames
+
+
+def for_each_frame(value: Tensor, x: Tensor, form: str) -> Tensor:
+    """Return (B, C, 1) in a shape that can be added to x (B, C, T) or multiplied with it."""
+    if form == "native":
+        return value
+    return ops.BatchMatMul()(value, ops.ones((x.shape[0], 1, x.shape[2]), value.dtype))
+
+
+class SoftmaxOverTime(nn.Cell):
+    """Softmax over frames.
+
+    Args:
+        form: "product" computes the sum in the gradient by a product.
+
+    Inputs:
+        - **x** - (B, C, T).
+
+    Outputs:
+        (B, C, T).
+    """
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.softmax(x, axis=2)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        return (out * (dout - for_each_frame(sum_over_time(out * dout, self.form), out, self.form)),)
