@@ -3,14 +3,14 @@
 import mindspore as ms
 
 from src.config import Config, require
-from src.corpus.trials import find_trial_list
 from src.device import set_device
 from src.files import sha256_file
 from src.models import check_settings, load_model, model_settings
 from src.models.checkpoint import find_checkpoint
 from src.scoring.embeddings import cell_encoder
-from src.scoring.evaluate import Result, TrialList, check_unseen_speakers, evaluate
+from src.scoring.evaluate import Result, evaluate
 from src.scoring.stores import FeatureStores
+from src.scoring.trial_list import TrialList, check_unseen_speakers
 
 
 def evaluate_checkpoint(config: Config) -> dict[str, Result]:
@@ -27,14 +27,14 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     check_settings(meta, model_settings(config), checkpoint)
 
     stores = FeatureStores.open(config, config.eval_data_path, meta["front_end"])
-    trial_list = find_trial_list(config.veri_file_path, config.eval_data_path)
-    trials = TrialList.read(trial_list, config.trial_format, stores.evaluation)
+    trials = TrialList.from_config(config, config.eval_data_path, stores.evaluation)
     if not config.allow_seen_speakers:
         check_unseen_speakers(trials, stores.evaluation, checkpoint, meta["speakers_sha256"])
 
+    has_one_length = config.cut_wav or config.eval_crops > 0
     evaluation, cohort = stores.embed(
         config.npy_file_path,
-        cell_encoder(model, config.in_channels, config.eval_batch_size if config.cut_wav else None),
+        cell_encoder(model, config.in_channels, config.eval_batch_size if has_one_length else None),
         model_sha256=sha256_file(checkpoint),
         engine=f"mindspore {ms.__version__} {target}",
         cut_frames=config.cut_frames if config.cut_wav else None,

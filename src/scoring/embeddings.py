@@ -33,8 +33,9 @@ class Identity:
         model_sha256: of the checkpoint or exported model file.
         store_sha256: of the evaluation store.
         engine: program, version and device that computed, such as "mindspore 2.10.0 CPU".
-        cut_frames: frames kept of each utterance; None: all.
+        cut_frames: frames kept of each utterance, or of each crop; None: all.
         front_end: parameters of the features.
+        num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
     """
 
     model_sha256: str
@@ -42,6 +43,7 @@ class Identity:
     engine: str
     cut_frames: Optional[int]
     front_end: dict
+    num_crops: int = 0
 
     def differences(self, other: "Identity") -> list[str]:
         """Return the names of the attributes that differ."""
@@ -54,7 +56,7 @@ class EmbeddingStore:
 
     Attributes:
         utt_ids, spk_ids: names of the rows; every utt_id stands once.
-        embeddings: float32 (U, D), U >= 1, finite.
+        embeddings: float32 (U, D), U >= 1, finite; with crops (U, identity.num_crops, D).
         identity: what they were made of.
     """
 
@@ -91,10 +93,11 @@ class EmbeddingStore:
             raise InputError(f"{folder / 'embeddings.npy'}: missing or damaged ({error}). Make it again.") from None
         if not utt_ids or len(set(utt_ids)) < len(utt_ids):
             raise InputError(f"{folder / 'index.csv'}: expected each utterance once, got {len(utt_ids)} rows.")
-        if embeddings.dtype != np.float32 or embeddings.ndim != 2 or len(embeddings) != len(index):
+        leading = (len(index), identity.num_crops) if identity.num_crops else (len(index),)
+        if embeddings.dtype != np.float32 or embeddings.shape[:-1] != leading:
             raise InputError(
-                f"{folder / 'embeddings.npy'}: expected float32 ({len(index)}, D) as index.csv has rows, "
-                f"got {embeddings.dtype} {embeddings.shape}."
+                f"{folder / 'embeddings.npy'}: expected float32 ({', '.join(map(str, leading))}, D) as index.csv has "
+                f"rows, got {embeddings.dtype} {embeddings.shape}."
             )
         check_finite(embeddings, utt_ids)
         return cls(utt_ids, [spk_id for _, spk_id in index], embeddings, identity)
@@ -103,14 +106,15 @@ class EmbeddingStore:
 def _identity(path: Path) -> Identity:
     meta = read_json(path)
     names = [field.name for field in fields(Identity)]
-    if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= set(names):
+    needed = set(names) - {"num_crops"}  # which those who know no crops leave out
+    if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= needed:
         raise InputError(f"{path}: expected format_version {FORMAT_VERSION} and {', '.join(names)}. Make it again.")
-    return Identity(**{name: meta[name] for name in names})
+    return Identity(**{name: meta[name] for name in names if name in meta})
 
 
 def check_finite(embeddings: np.ndarray, utt_ids: Sequence[str]) -> None:
     """Raise InputError when an embedding has a NaN or infinite value, with the first such utterance's name."""
-    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=tuple(range(1, embeddings.ndim))))
     if len(bad):
         raise InputError(
             f"{len(bad)} of {len(utt_ids)} embeddings have NaN or infinite values; the first is of {utt_ids[bad[0]]}."
@@ -126,7 +130,7 @@ def load_or_extract(
         print(f"{folder}: embeddings reused: same model, features, cut and engine")
         return found
     print(f"{folder}: making embeddings: {reason}")
-    embeddings = extract(encode, store, identity.cut_frames, batch_size)
+    embeddings = extract(encode, store, identity.cut_frames, batch_size, num_crops=identity.num_crops)
     made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
     made.save(folder)
     return made
@@ -145,9 +149,14 @@ def _reusable(folder: Path, identity: Identity) -> tuple[Optional[EmbeddingStore
 
 
 def extract(
-    encode: Encode, store: EvalStore, cut_frames: Optional[int], batch_size: int, progress: bool = True
+    encode: Encode,
+    store: EvalStore,
+    cut_frames: Optional[int],
+    batch_size: int,
+    progress: bool = True,
+    num_crops: int = 0,
 ) -> np.ndarray:
-    """Embed every utterance of a store, and print the speed.
+    """Embed every utterance of a store, or several crops of each, and print the speed.
 
     Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
     subtracted.
@@ -156,18 +165,20 @@ def extract(
         encode: the model.
         store: features before mean subtraction.
         cut_frames: frames to keep of each utterance, repeated from its start when shorter; None: all.
-        batch_size: utterances in a batch at most.
+        batch_size: utterances, or crops, in a batch at most.
         progress: show a bar when stderr is a terminal.
+        num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
 
     Returns:
-        Embeddings in the store's order, float32 (U, D).
+        Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
 
     Raises:
         InputError: an utterance is too short, or the model returns another shape than (B, D), or NaN; the utterance is
             named.
     """
     start = time.perf_counter()
-    lengths = np.full(len(store), cut_frames) if cut_frames else np.asarray(store.num_frames)
+    per_utt = max(1, num_crops)
+    lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
     shortest = int(np.argmin(lengths))
     if lengths[shortest] < MIN_FRAMES:
         raise InputError(
@@ -175,25 +186,27 @@ def extract(
             "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
         )
     embeddings = None
-    with tqdm(total=len(store), unit="utt", disable=None if progress else True) as bar:
-        for rows in _equal_length_batches(lengths, batch_size):
-            batch = np.asarray(encode(np.stack([_feats(store, row, cut_frames) for row in rows])))
+    with tqdm(total=len(lengths), unit="utt", disable=None if progress else True) as bar:
+        for pieces in _equal_length_batches(lengths, batch_size):
+            utts = [piece // per_utt for piece in pieces]
+            feats = [_piece(store, piece, cut_frames, num_crops) for piece in pieces]
+            batch = np.asarray(encode(np.stack(feats)))
             if embeddings is None:
-                embeddings = np.empty((len(store), *batch.shape[1:]), dtype=np.float32)
-            if batch.ndim != 2 or batch.shape != (len(rows), embeddings.shape[1]):
+                embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
+            if batch.ndim != 2 or batch.shape != (len(pieces), embeddings.shape[1]):
                 raise InputError(
-                    f"{store.utt_ids[rows[0]]}: expected embeddings ({len(rows)}, D), the model gave {batch.shape}."
+                    f"{store.utt_ids[utts[0]]}: expected embeddings ({len(pieces)}, D), the model gave {batch.shape}."
                 )
-            check_finite(batch, [store.utt_ids[row] for row in rows])
-            embeddings[rows] = batch
-            bar.update(len(rows))
+            check_finite(batch, [store.utt_ids[utt] for utt in utts])
+            embeddings[pieces] = batch
+            bar.update(len(pieces))
     elapsed_s = time.perf_counter() - start
     audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
     print(
-        f"{len(store)} embeddings in {elapsed_s:.1f} s: {len(store) / elapsed_s:.1f} utterances/s, "
-        f"{audio_s / elapsed_s:.1f} times real time"
+        f"{len(lengths)} embeddings in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
+        f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
     )
-    return embeddings
+    return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings
 
 
 def _equal_length_batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -202,9 +215,20 @@ def _equal_length_batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.n
         yield from (group[start : start + batch_size] for start in range(0, len(group), batch_size))
 
 
-def _feats(store: EvalStore, row: int, cut_frames: Optional[int]) -> np.ndarray:
-    feats = store.feats(row)
-    return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames) if cut_frames else feats)
+def _piece(store: EvalStore, piece: int, cut_frames: Optional[int], num_crops: int) -> np.ndarray:
+    """Return what an embedding is made of: a whole utterance, its start, or one of its crops; less its mean."""
+    if not num_crops:
+        feats = store.feats(piece)
+        return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames) if cut_frames else feats)
+    utt, crop = divmod(int(piece), num_crops)
+    feats = fbank.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
+    first = crop_starts(len(feats), cut_frames, num_crops)[crop]
+    return fbank.subtract_mean(feats[first : first + cut_frames])
+
+
+def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
+    """Return the first frames of crops that are spread evenly from start to end, as voxceleb_trainer's are."""
+    return np.linspace(0, num_frames - crop_frames, num_crops).astype(int)
 
 
 def fill_batches(encode: Encode, batch_size: int) -> Encode:

@@ -1,6 +1,5 @@
 """Evaluation of a trial list: scores of every kind, error rates, the printed lines and the files that keep them."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -8,17 +7,50 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from src.config import Config
-from src.corpus.tables import read_speakers
-from src.corpus.trials import Trial, read_trials
 from src.data.eval_store import EvalStore
-from src.errors import InputError
+from src.errors import InputError, UsageError
 from src.files import PathLike, atomic_path, sha256_file, write_json
+from src.scoring import metrics
+from src.scoring.bootstrap import LEVEL, Intervals, speaker_intervals
 from src.scoring.embeddings import EmbeddingStore
-from src.scoring.metrics import eer, min_dcf
-from src.scoring.normalisation import cohort_statistics, cosine_scores, mean_embedding, normalise, unit_length
+from src.scoring.normalisation import (
+    cohort_statistics,
+    cosine_scores,
+    crop_distance_scores,
+    mean_embedding,
+    normalise,
+    speaker_means,
+    unit_length,
+)
+from src.scoring.trial_list import TrialList, some
 
 FORMAT_VERSION = 1
 P_TARGETS = (0.01, 0.05)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How trials are scored; names, values and meanings are those of the configuration's keys.
+
+    Attributes:
+        sub_mean: whose mean is subtracted: "cohort", or "test" for that of the trials' own utterances.
+        score_norm: "s-norm", "z-norm", "t-norm" or "none".
+        cohort_size, norm_std: see cohort_statistics.
+        cohort_over: what a cohort score is of: "utterance", or "speaker" for the mean embedding of each.
+        crop_score: of utterances with several crops: "distance" or "cosine", the mean over all pairs.
+    """
+
+    sub_mean: str = "cohort"
+    score_norm: str = "s-norm"
+    cohort_size: int = 20000
+    norm_std: str = "population"
+    cohort_over: str = "utterance"
+    crop_score: str = "distance"
+
+    @classmethod
+    def from_config(cls, config: Config) -> "ScoreOptions":
+        """Take the keys of these names."""
+        return cls(**{name: getattr(config, name) for name in cls.__dataclass_fields__})
 
 
 class Result(NamedTuple):
@@ -29,9 +61,42 @@ class Result(NamedTuple):
     min_dcf: dict[float, float]
 
 
+class Details(NamedTuple):
+    """Further numbers of one kind of score, which need no calibration; see metrics.
+
+    Attributes:
+        at_false_alarm_rate: the threshold for the false-alarm rate that the key `target_far` asks for.
+        intervals: of EER and minDCF, when speakers were bootstrapped.
+    """
+
+    roc_auc: float
+    min_cllr: float
+    eer_voxceleb_trainer: float
+    eer_speechbrain: float
+    at_false_alarm_rate: metrics.Threshold
+    intervals: Optional[Intervals]
+
+
 def measure(scores: np.ndarray, is_target: np.ndarray) -> Result:
-    """Compute the error rates that are printed."""
-    return Result(*eer(scores, is_target), {p_target: min_dcf(scores, is_target, p_target) for p_target in P_TARGETS})
+    """Compute the error rates that are printed first."""
+    points = metrics.operating_points(scores, is_target)
+    costs = {p_target: metrics.min_dcf_of(points, p_target) for p_target in P_TARGETS}
+    return Result(*metrics.eer_of(points), costs)
+
+
+def measure_details(
+    scores: np.ndarray, is_target: np.ndarray, target_far: float, intervals: Optional[Intervals] = None
+) -> Details:
+    """Compute the further numbers."""
+    points = metrics.operating_points(scores, is_target)
+    return Details(
+        roc_auc=metrics.roc_auc_of(points),
+        min_cllr=metrics.min_cllr_of(points),
+        eer_voxceleb_trainer=metrics.eer_voxceleb_trainer(points),
+        eer_speechbrain=metrics.eer_speechbrain(points),
+        at_false_alarm_rate=metrics.threshold_at_false_alarm_rate(scores, is_target, target_far),
+        intervals=intervals,
+    )
 
 
 def format_result(name: str, result: Result) -> str:
@@ -40,73 +105,20 @@ def format_result(name: str, result: Result) -> str:
     return f"eer {name}:{result.eer:.4f} {costs}"
 
 
-@dataclass(frozen=True)
-class TrialList:
-    """A trial list, each side found in a store.
-
-    Attributes:
-        path: the file.
-        trials: its lines.
-        is_target: truth of each trial, bool.
-        enrol, test: row of each trial's side in the store.
-    """
-
-    path: Path
-    trials: list[Trial]
-    is_target: np.ndarray
-    enrol: np.ndarray
-    test: np.ndarray
-
-    @classmethod
-    def read(cls, path: PathLike, trial_format: str, store: EvalStore | EmbeddingStore) -> "TrialList":
-        """Read a trial list and find its utterances among the store's.
-
-        Raises:
-            InputError: the file is wrong, names utterances that the store lacks, or has trials of one kind only.
-        """
-        trials = read_trials(path, trial_format)
-        row_of = {utt_id: row for row, utt_id in enumerate(store.utt_ids)}
-        named = {utt_id for trial in trials for utt_id in (trial.enrol, trial.test)}
-        missing = named - row_of.keys()
-        if missing:
-            raise InputError(
-                f"{path}: {len(missing)} of its {len(named)} utterances are not in the store, "
-                f"such as {_some(missing)}. Prepare the store for this list."
-            )
-        is_target = np.array([trial.is_target for trial in trials])
-        if is_target.all() or not is_target.any():
-            raise InputError(f"{path}: expected target and non-target trials, all {len(trials)} are of one kind.")
-        enrol = np.array([row_of[trial.enrol] for trial in trials])
-        test = np.array([row_of[trial.test] for trial in trials])
-        return cls(Path(path), trials, is_target, enrol, test)
-
-    def rows(self) -> np.ndarray:
-        """Return the rows that any trial names, rising."""
-        return np.unique(np.concatenate((self.enrol, self.test)))
-
-
-def check_unseen_speakers(trials: TrialList, store: EvalStore, checkpoint: PathLike, speakers_sha256: str) -> None:
-    """Refuse trials of speakers that the model was trained on.
-
-    Args:
-        trials: the trial list.
-        store: the store that it was read for.
-        checkpoint: the model's file; speakers.csv beside it is the table of its training speakers.
-        speakers_sha256: content of that table as the checkpoint's meta has it.
-    """
-    table = Path(checkpoint).with_name("speakers.csv")
-    advice = "or pass --allow_seen_speakers=true."
-    if not table.is_file() or sha256_file(table) != speakers_sha256:
-        raise InputError(
-            f"{table}: expected the training speakers of {checkpoint}, to keep them out of the trials, but it is "
-            f"missing or another model's. Put it back, {advice}"
-        )
-    seen = {store.spk_ids[row] for row in trials.rows()} & read_speakers(table).keys()
-    if seen:
-        raise InputError(
-            f"{trials.path}: {len(seen)} of its speakers are in {table}, such as {_some(seen)}. "
-            f"Use other trials, {advice}"
-        )
+def format_details(name: str, result: Result, details: Details, target_far: float) -> list[str]:
+    """Return the lines of further numbers that follow the evaluation lines."""
+    at_far = details.at_false_alarm_rate
+    lines = [
+        f"auc {name}:{details.roc_auc:.4f} mincllr:{details.min_cllr:.4f} threshold at EER:{result.threshold:.4f}, "
+        f"at false alarms {target_far:g}:{at_far.threshold:.4f} (misses {at_far.miss_rate:.4f})"
+    ]
+    if details.intervals:
+        costs = details.intervals.min_dcf.items()
+        ends = {"EER": details.intervals.eer} | {f"mindcf({p_target:g})": cost for p_target, cost in costs}
+        spans = " ".join(f"{what}:{low:.4f}..{high:.4f}" for what, (low, high) in ends.items())
+        draws = f"{details.intervals.num_speakers} speakers drawn {details.intervals.num_draws} times"
+        lines.append(f"{LEVEL:.0%} of {name}: {spans} ({draws})")
+    return lines
 
 
 def why_no_cohort(config: Config) -> str:
@@ -126,50 +138,85 @@ def check_disjoint(store: EvalStore | EmbeddingStore, cohort: EvalStore | Embedd
         shared = set(names) & set(cohort_names)
         if shared:
             raise InputError(
-                f"{len(shared)} of the cohort's {what} are also in the evaluation store, such as {_some(shared)}. "
+                f"{len(shared)} of the cohort's {what} are also in the evaluation store, such as {some(shared)}. "
                 "Prepare a cohort of other speakers."
             )
 
 
-def _some(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)[:3])
+def check_score_options(options: ScoreOptions, num_crops: int) -> None:
+    """Raise UsageError for a score that is not defined."""
+    if num_crops and options.crop_score == "distance" and options.score_norm != "none":
+        raise UsageError(
+            f"score_norm: {options.score_norm} is defined for cosines, not for crop_score: distance. "
+            "Pass --score_norm=none, or --crop_score=cosine."
+        )
 
 
 def score_trials(
-    trials: TrialList,
-    evaluation: EmbeddingStore,
-    cohort: Optional[EmbeddingStore],
-    *,
-    sub_mean: str,
-    score_norm: str,
-    cohort_size: int,
-    norm_std: str,
+    trials: TrialList, evaluation: EmbeddingStore, cohort: Optional[EmbeddingStore], options: ScoreOptions
 ) -> dict[str, np.ndarray]:
     """Score every trial: "baseline" (cosine), "sub mean" (cosine after mean subtraction), and the chosen norm of that.
+
+    With several crops of each utterance a score is the mean over all pairs of crops: of their cosines, or of their
+    negated distances.
 
     Args:
         trials: trial list read for `evaluation`.
         evaluation, cohort: embeddings. Without a cohort the kinds that need one are left out.
-        sub_mean: whose mean is subtracted: "cohort", or "test" for that of the trials' own utterances.
-        score_norm: "s-norm", "z-norm", "t-norm" or "none".
-        cohort_size, norm_std: see cohort_statistics.
+        options: how to score.
 
     Returns:
         Scores by kind, float32 (number of trials,).
+
+    Raises:
+        UsageError: options and embeddings do not fit together.
+        InputError: an embedding has no direction, or the cohort is too small or without spread.
     """
-    rows = trials.rows()
-    enrol, test = np.searchsorted(rows, trials.enrol), np.searchsorted(rows, trials.test)
-    embeddings, utt_ids = evaluation.embeddings[rows], [evaluation.utt_ids[row] for row in rows]
-    scores = {"baseline": cosine_scores(unit_length(embeddings, utt_ids), enrol, test)}
-    if cohort is not None or sub_mean == "test":
-        mean = mean_embedding(embeddings if sub_mean == "test" else cohort.embeddings)
-        centred = unit_length(embeddings, utt_ids, mean)
-        scores["sub mean"] = cosine_scores(centred, enrol, test)
-    if cohort is not None and score_norm != "none":
-        centred_cohort = unit_length(cohort.embeddings, cohort.utt_ids, mean)
-        statistics = cohort_statistics(centred, centred_cohort, utt_ids, cohort_size, norm_std)
-        scores[score_norm] = normalise(scores["sub mean"], enrol, test, statistics, score_norm)
+    num_crops = evaluation.identity.num_crops
+    check_score_options(options, num_crops)
+    if num_crops and trials.model_names:
+        raise UsageError("enrol_map_path: models of several utterances are not defined for eval_crops: set it to 0.")
+    sides = trials.sides(evaluation)
+
+    def score(units: np.ndarray) -> np.ndarray:
+        if num_crops and options.crop_score == "distance":
+            return crop_distance_scores(units, sides.enrol, sides.test)
+        return cosine_scores(_over_crops(units), sides.enrol, sides.test)
+
+    scores = {"baseline": score(_units(sides.embeddings, sides.names))}
+    if cohort is not None or options.sub_mean == "test":
+        of_mean = evaluation.embeddings[trials.rows()] if options.sub_mean == "test" else cohort.embeddings
+        mean = mean_embedding(of_mean.reshape(-1, of_mean.shape[-1]))
+        centred = _units(sides.embeddings, sides.names, mean)
+        scores["sub mean"] = score(centred)
+    if cohort is not None and options.score_norm != "none":
+        centred_cohort = _over_crops(_units(*_cohort_members(cohort, options.cohort_over), mean))
+        statistics = cohort_statistics(
+            _over_crops(centred), centred_cohort, sides.names, options.cohort_size, options.norm_std
+        )
+        normalised = normalise(scores["sub mean"], sides.enrol, sides.test, statistics, options.score_norm)
+        scores[options.score_norm] = normalised
     return {name: values.astype(np.float32) for name, values in scores.items()}
+
+
+def _units(embeddings: np.ndarray, names: list[str], mean: Optional[np.ndarray] = None) -> np.ndarray:
+    """Return embeddings (U, D) or (U, C, D) less the mean, each of length 1."""
+    repeated = np.repeat(names, embeddings.shape[1]) if embeddings.ndim == 3 else names
+    return unit_length(embeddings.reshape(-1, embeddings.shape[-1]), repeated, mean).reshape(embeddings.shape)
+
+
+def _over_crops(units: np.ndarray) -> np.ndarray:
+    """Return (U, D): the mean of each utterance's crops, whose products are the mean cosines of all pairs."""
+    return units.mean(axis=1) if units.ndim == 3 else units
+
+
+def _cohort_members(cohort: EmbeddingStore, cohort_over: str) -> tuple[np.ndarray, list[str]]:
+    """Return embeddings and names of what the cohort consists of: utterances or speakers."""
+    if cohort_over == "utterance":
+        return cohort.embeddings, cohort.utt_ids
+    flat = cohort.embeddings.reshape(len(cohort.utt_ids), -1)
+    speakers, means = speaker_means(flat, cohort.spk_ids)
+    return means.reshape(-1, *cohort.embeddings.shape[1:]), speakers
 
 
 def evaluate(
@@ -182,33 +229,65 @@ def evaluate(
 ) -> dict[str, Result]:
     """Score a trial list, print the evaluation's lines, and write scores.tsv and results.json.
 
+    Of a blind list the scores are written, and there are no error rates.
+
     Args:
         trials: trial list read for `evaluation`.
         evaluation, cohort: embeddings of one model.
-        config: sub_mean, score_norm, cohort_size and norm_std are used.
+        config: the keys of ScoreOptions, target_far, bootstrap and bootstrap_seed are used.
         folder: where the files go.
         why_none: why there is no cohort, when there is none.
     """
     if cohort is not None:
         check_disjoint(evaluation, cohort)
         _check_same_model(evaluation, cohort)
-    options = {name: getattr(config, name) for name in ("sub_mean", "score_norm", "cohort_size", "norm_std")}
-    scores = score_trials(trials, evaluation, cohort, **options)
-    results = {name: measure(values, trials.is_target) for name, values in scores.items()}
-    print(f"{trials.path}: {len(trials.trials)} trials, {np.count_nonzero(trials.is_target)} of them target")
+    score_options = ScoreOptions.from_config(config)
+    scores = score_trials(trials, evaluation, cohort, score_options)
+    options = asdict(score_options) | {
+        name: getattr(config, name) for name in ("target_far", "bootstrap", "bootstrap_seed")
+    }
+    print(*trials.describe(), sep="\n")
     if config.score_norm in scores:
-        options["cohort_size_used"] = min(config.cohort_size, len(cohort.utt_ids))
-        print(
-            f"{config.score_norm}: best {options['cohort_size_used']} of {len(cohort.utt_ids)} cohort scores are used"
-        )
-    for name, result in results.items():
-        print(format_result(name, result))
+        size = len(set(cohort.spk_ids)) if config.cohort_over == "speaker" else len(cohort.utt_ids)
+        options["cohort_size_used"] = min(config.cohort_size, size)
+        print(f"{config.score_norm}: best {options['cohort_size_used']} of {size} cohort scores are used")
+    results, details = {}, {}
+    if trials.is_target is not None:
+        results = {name: measure(values, trials.is_target) for name, values in scores.items()}
+        details = _details(trials, evaluation, scores, config)
+    _print_results(results, details, config)
+    if trials.is_target is None:
+        print(f"{', '.join(scores)}: scores only; error rates need a list that tells the truth")
     missing = [name for name in ("sub mean", config.score_norm) if name != "none" and name not in scores]
     if missing:
         print(f"no {' and no '.join(missing)}: {why_none}")
     _write_scores(Path(folder) / "scores.tsv", trials, scores)
-    _write_results(Path(folder) / "results.json", trials, evaluation, cohort, options, results)
+    _write_results(Path(folder) / "results.json", trials, evaluation, cohort, options, results, details)
     return results
+
+
+def _details(
+    trials: TrialList, evaluation: EmbeddingStore, scores: dict[str, np.ndarray], config: Config
+) -> dict[str, Details]:
+    intervals: dict[str, Intervals] = {}
+    if config.bootstrap:
+        speakers = trials.speakers(evaluation)
+        draws = (config.bootstrap, config.bootstrap_seed)
+        intervals = {
+            name: speaker_intervals(values, trials.is_target, *speakers, P_TARGETS, *draws)
+            for name, values in scores.items()
+        }
+    return {
+        name: measure_details(values, trials.is_target, config.target_far, intervals.get(name))
+        for name, values in scores.items()
+    }
+
+
+def _print_results(results: dict[str, Result], details: dict[str, Details], config: Config) -> None:
+    for name, result in results.items():
+        print(format_result(name, result))
+    for name, result in results.items():
+        print(*format_details(name, result, details[name], config.target_far), sep="\n")
 
 
 def _check_same_model(evaluation: EmbeddingStore, cohort: EmbeddingStore) -> None:
@@ -218,11 +297,15 @@ def _check_same_model(evaluation: EmbeddingStore, cohort: EmbeddingStore) -> Non
 
 
 def _write_scores(path: Path, trials: TrialList, scores: dict[str, np.ndarray]) -> None:
+    """Write a line a trial; a blind list has no column `label`."""
+    is_blind = trials.is_target is None
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        print("label", "enrol", "test", *(name.replace(" ", "_") for name in scores), sep="\t", file=stream)
-        for trial, *values in zip(trials.trials, *scores.values(), strict=True):
-            numbers = (f"{value:.9g}" for value in values)  # nine digits give the same float32 back
-            print(int(trial.is_target), trial.enrol, trial.test, *numbers, sep="\t", file=stream)
+        names = [name.replace(" ", "_") for name in scores]
+        print(*([] if is_blind else ["label"]), "enrol", "test", *names, sep="\t", file=stream)
+        for (is_target, enrol, test), *values in zip(trials.trials, *scores.values(), strict=True):
+            label = "" if is_blind else f"{is_target:d}\t"
+            numbers = "\t".join(f"{value:.9g}" for value in values)  # nine digits give the same float32 back
+            stream.write(f"{label}{enrol}\t{test}\t{numbers}\n")
 
 
 def _write_results(
@@ -232,6 +315,7 @@ def _write_results(
     cohort: Optional[EmbeddingStore],
     options: dict[str, Any],
     results: dict[str, Result],
+    details: dict[str, Details],
 ) -> None:
     summary = {
         "format_version": FORMAT_VERSION,
@@ -239,7 +323,9 @@ def _write_results(
             "file": trials.path.name,
             "sha256": sha256_file(trials.path),
             "num_trials": len(trials.trials),
-            "num_targets": int(np.count_nonzero(trials.is_target)),
+            "num_targets": None if trials.is_target is None else int(np.count_nonzero(trials.is_target)),
+            "num_repeated": trials.num_repeated,
+            "excluded": trials.excluded and trials.excluded._asdict(),
         },
         "options": options,
         "evaluation": asdict(evaluation.identity),
@@ -249,8 +335,18 @@ def _write_results(
                 "eer": result.eer,
                 "threshold": result.threshold,
                 "min_dcf": {f"{p_target:g}": cost for p_target, cost in result.min_dcf.items()},
+                **_details_json(details[name]),
             }
             for name, result in results.items()
         },
     }
     write_json(path, summary)
+
+
+def _details_json(details: Details) -> dict[str, Any]:
+    numbers = details._asdict() | {"at_false_alarm_rate": details.at_false_alarm_rate._asdict()}
+    intervals = numbers.pop("intervals")
+    if intervals:
+        costs = {f"{p_target:g}": ends for p_target, ends in intervals.min_dcf.items()}
+        numbers["intervals"] = {"level": LEVEL, **intervals._asdict(), "min_dcf": costs}
+    return numbers

@@ -1,8 +1,14 @@
-"""Error rates of scored trials. A trial is accepted when its score is at least the threshold."""
+"""Error rates of scored trials. A trial is accepted when its score is at least the threshold.
 
+`eer`, `min_dcf`, `roc_auc` and `min_cllr` depend on the order of the scores alone. `act_dcf` and `cllr` take the scores
+at their word, as natural logarithms of likelihood ratios: a cosine is none before it is calibrated.
+"""
+
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from src.errors import InputError
 
@@ -60,12 +66,48 @@ def eer(scores: np.ndarray, is_target: np.ndarray) -> EerResult:
 
     Args and Raises: see operating_points.
     """
-    points = operating_points(scores, is_target)
+    return eer_of(operating_points(scores, is_target))
+
+
+def eer_of(points: OperatingPoints) -> EerResult:
+    """Equal error rate from operating points; see eer."""
     num_targets, num_nontargets = points.num_misses[0], points.num_false_alarms[-1]
     # False-alarm rate minus miss rate, times both counts: whole numbers, strictly rising from below 0 to above 0.
     excess = points.num_false_alarms * num_targets - points.num_misses * num_nontargets
     false_alarms = np.interp(0, excess, points.num_false_alarms)
     return EerResult(float(false_alarms / num_nontargets), float(np.interp(0, excess, points.thresholds)))
+
+
+def eer_voxceleb_trainer(points: OperatingPoints) -> float:
+    """Equal error rate as voxceleb_trainer's tuneThresholdfromScore defines it, for comparison with its tables.
+
+    The greater of the two rates at the corner of the ROC where they differ least, the strictest first. Corners, because
+    scikit-learn's roc_curve, which it reads, leaves out the points between on a straight run.
+    """
+    turns = (np.diff(points.num_misses[1:], 2) != 0) | (np.diff(points.num_false_alarms[1:], 2) != 0)
+    is_corner = np.concatenate(([True], [True], turns, [True]))[: len(points.thresholds)]
+    miss, false_alarm = _rates(points)
+    return _at_least_difference(miss[is_corner], false_alarm[is_corner], np.maximum)
+
+
+def eer_speechbrain(points: OperatingPoints) -> float:
+    """Equal error rate as speechbrain.utils.metric_stats.EER defines it (1.1.2), for comparison with its tables.
+
+    The mean of the two rates at the operating point where they differ least, the most lenient first; the point that
+    accepts all is none of its candidates.
+    """
+    miss, false_alarm = _rates(points)
+    return _at_least_difference(miss[-2::-1], false_alarm[-2::-1], lambda a, b: (a + b) / 2)
+
+
+def _at_least_difference(miss: np.ndarray, false_alarm: np.ndarray, combine: Callable) -> float:
+    best = np.argmin(np.abs(miss - false_alarm))
+    return float(combine(miss[best], false_alarm[best]))
+
+
+def _rates(points: OperatingPoints) -> tuple[np.ndarray, np.ndarray]:
+    """Return miss rate and false-alarm rate of every operating point."""
+    return points.num_misses / points.num_misses[0], points.num_false_alarms / points.num_false_alarms[-1]
 
 
 def min_dcf(
@@ -81,14 +123,131 @@ def min_dcf(
         p_target: prior probability of a target trial, between 0 and 1.
         c_miss, c_fa: costs of the two errors, positive.
     """
+    _check_costs(p_target, c_miss, c_fa)
+    return min_dcf_of(operating_points(scores, is_target), p_target, c_miss, c_fa)
+
+
+def min_dcf_of(points: OperatingPoints, p_target: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
+    """Least normalised detection cost from operating points; see min_dcf."""
+    miss, false_alarm = _rates(points)
+    return float(np.min(_normalised_cost(miss, false_alarm, p_target, c_miss, c_fa)))
+
+
+def act_dcf(llrs: np.ndarray, is_target: np.ndarray, p_target: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
+    """Actual detection cost, normalised like min_dcf, at the threshold that the costs themselves give (Bayes).
+
+    That is log(c_fa * (1 - p_target) / (c_miss * p_target)): where scores are well calibrated, act_dcf is near min_dcf;
+    it has no upper bound.
+
+    Args:
+        llrs: log-likelihood ratio of each trial, natural logarithm.
+        is_target, p_target, c_miss, c_fa: see min_dcf.
+    """
+    _check_costs(p_target, c_miss, c_fa)
+    targets, nontargets = _split(llrs, is_target)
+    threshold = np.log(c_fa * (1 - p_target)) - np.log(c_miss * p_target)
+    miss, false_alarm = np.mean(targets < threshold), np.mean(nontargets >= threshold)
+    return float(_normalised_cost(miss, false_alarm, p_target, c_miss, c_fa))
+
+
+def _check_costs(p_target: float, c_miss: float, c_fa: float) -> None:
     if not (0 < p_target < 1 and c_miss > 0 and c_fa > 0):
         raise ValueError(f"`p_target` must lie in (0, 1) and costs be positive, got {p_target}, {c_miss}, {c_fa}.")
-    points = operating_points(scores, is_target)
-    miss_rate = points.num_misses / points.num_misses[0]
-    false_alarm_rate = points.num_false_alarms / points.num_false_alarms[-1]
+
+
+def _normalised_cost(
+    miss: np.ndarray, false_alarm: np.ndarray, p_target: float, c_miss: float, c_fa: float
+) -> np.ndarray:
     miss_weight, false_alarm_weight = c_miss * p_target, c_fa * (1 - p_target)
-    cost = miss_weight * miss_rate + false_alarm_weight * false_alarm_rate
-    return float(np.min(cost) / min(miss_weight, false_alarm_weight))
+    return (miss_weight * miss + false_alarm_weight * false_alarm) / min(miss_weight, false_alarm_weight)
+
+
+def cllr(llrs: np.ndarray, is_target: np.ndarray) -> float:
+    """Cost of log-likelihood ratios in bits (Bruemmer and du Preez 2006, "Application-independent evaluation").
+
+    The mean of log2(1 + exp(-llr)) over targets and of log2(1 + exp(llr)) over non-targets, averaged. Scores that are
+    all 0, which say nothing, cost 1.
+
+    Args and Raises: see operating_points; natural logarithms.
+    """
+    targets, nontargets = _split(llrs, is_target)
+    return float((np.logaddexp(0, -targets).mean() + np.logaddexp(0, nontargets).mean()) / (2 * np.log(2)))
+
+
+def min_cllr(scores: np.ndarray, is_target: np.ndarray) -> float:
+    """Least cllr that any rising map of the scores reaches, in [0, 1]: what calibration cannot repair.
+
+    The best map is found by isotonic regression of the truth on the scores (pool adjacent violators); equal scores stay
+    equal.
+
+    Args and Raises: see operating_points.
+    """
+    return min_cllr_of(operating_points(scores, is_target))
+
+
+def min_cllr_of(points: OperatingPoints) -> float:
+    """Least cllr from operating points; see min_cllr."""
+    targets, nontargets = -np.diff(points.num_misses)[::-1], np.diff(points.num_false_alarms)[::-1]  # scores rising
+    trials = targets + nontargets
+    posterior = isotonic_regression(targets / trials, weights=trials).x
+    prior_odds = targets.sum() / nontargets.sum()
+
+    def bits(counts: np.ndarray, own: np.ndarray, other: np.ndarray, odds: float) -> float:
+        is_there = counts > 0  # where there is no trial of this kind, its posterior may be 0
+        return np.sum(counts[is_there] * np.log2(1 + odds * other[is_there] / own[is_there])) / counts.sum()
+
+    rest = np.maximum(1 - posterior, 0)  # a posterior may exceed 1 by rounding
+    target_bits = bits(targets, posterior, rest, prior_odds)
+    return float((target_bits + bits(nontargets, rest, posterior, 1 / prior_odds)) / 2)
+
+
+def roc_auc(scores: np.ndarray, is_target: np.ndarray) -> float:
+    """Area below the ROC: how often a target scores above a non-target; a tie counts half.
+
+    Args and Raises: see operating_points.
+    """
+    return roc_auc_of(operating_points(scores, is_target))
+
+
+def roc_auc_of(points: OperatingPoints) -> float:
+    """Area below the ROC from operating points; see roc_auc."""
+    miss, false_alarm = _rates(points)
+    return float(np.sum(np.diff(false_alarm) * (2 - miss[1:] - miss[:-1])) / 2)
+
+
+class Threshold(NamedTuple):
+    """A threshold and what it does: a trial is accepted when its score is at least the threshold."""
+
+    threshold: float
+    miss_rate: float
+    false_alarm_rate: float
+
+
+def threshold_at_false_alarm_rate(scores: np.ndarray, is_target: np.ndarray, rate: float) -> Threshold:
+    """Return the most lenient threshold whose false-alarm rate is at most `rate`.
+
+    It is the lowest accepted score itself, or, when not even the highest may be accepted, the next number above it.
+
+    Args:
+        scores, is_target: see operating_points, also for what is raised.
+        rate: in [0, 1].
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"`rate` must lie in [0, 1], got {rate}.")
+    points = operating_points(scores, is_target)
+    last = int(np.searchsorted(points.num_false_alarms / points.num_false_alarms[-1], rate, side="right")) - 1
+    miss, false_alarm = _rates(points)
+    distinct = np.unique(np.asarray(scores, dtype=np.float64))[::-1]
+    threshold = distinct[last - 1] if last else np.nextafter(distinct[0], np.inf)
+    return Threshold(float(threshold), float(miss[last]), float(false_alarm[last]))
+
+
+def _split(scores: np.ndarray, is_target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return target scores and non-target scores, checked."""
+    scores = np.asarray(scores, dtype=np.float64)
+    is_target = np.asarray(is_target, dtype=bool)
+    _check(scores, is_target)
+    return scores[is_target], scores[~is_target]
 
 
 def _check(scores: np.ndarray, is_target: np.ndarray) -> None:

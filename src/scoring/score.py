@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Optional
 
 from src.config import load_paths_and_config
-from src.corpus.trials import find_trial_list
 from src.errors import run
 from src.scoring.embeddings import EmbeddingStore
-from src.scoring.evaluate import TrialList, evaluate, why_no_cohort
+from src.scoring.evaluate import evaluate, why_no_cohort
+from src.scoring.trial_list import TrialList
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         data="evaluation store, where the trial list is looked for",
     )
     evaluation = EmbeddingStore.open(arguments.result / "eval")
-    trials = TrialList.read(find_trial_list(config.veri_file_path, arguments.data), config.trial_format, evaluation)
+    trials = TrialList.from_config(config, arguments.data, evaluation)
     why_none = why_no_cohort(config)
     cohort = None if why_none else EmbeddingStore.open(arguments.result / "norm")
     evaluate(trials, evaluation, cohort, config, arguments.result, why_none)

@@ -6,10 +6,11 @@ from typing import Any, Optional
 
 from src.config import Config
 from src.data.eval_store import EvalStore
+from src.errors import InputError
 from src.files import PathLike
 from src.frontend.fbank import check_front_end
 from src.scoring.embeddings import EmbeddingStore, Encode, Identity, load_or_extract
-from src.scoring.evaluate import check_disjoint, why_no_cohort
+from src.scoring.evaluate import ScoreOptions, check_disjoint, check_score_options, why_no_cohort
 
 
 @dataclass(frozen=True)
@@ -20,29 +21,35 @@ class FeatureStores:
         evaluation: the trial list's utterances.
         cohort: other speakers' utterances, or None.
         why_none: why there is no cohort, when there is none.
+        num_crops, crop_frames: crops of each utterance that get an embedding of their own (0: none), and their length.
     """
 
     evaluation: EvalStore
     cohort: Optional[EvalStore]
     why_none: str
+    num_crops: int
+    crop_frames: int
 
     @classmethod
     def open(cls, config: Config, data: PathLike, front_end: dict[str, Any]) -> "FeatureStores":
         """Open the stores at `data` and `train_norm_path`, and check all that can be before hours of extraction.
 
         Raises:
+            UsageError: the keys ask for a score that is not defined.
             InputError: a store is missing or damaged, was made with another front end than the model's, or both share
                 speakers.
         """
+        check_score_options(ScoreOptions.from_config(config), config.eval_crops)
         evaluation = EvalStore.open(data)
         check_front_end(front_end, evaluation.front_end, str(data))
         why_none = why_no_cohort(config)
+        crops = (config.eval_crops, config.eval_frames)
         if why_none:
-            return cls(evaluation, None, why_none)
+            return cls(evaluation, None, why_none, *crops)
         cohort = EvalStore.open(config.train_norm_path)
         check_front_end(front_end, cohort.front_end, config.train_norm_path)
         check_disjoint(evaluation, cohort)
-        return cls(evaluation, cohort, "")
+        return cls(evaluation, cohort, "", *crops)
 
     def embed(
         self,
@@ -54,10 +61,17 @@ class FeatureStores:
         cut_frames: Optional[int],
         batch_size: int,
     ) -> tuple[EmbeddingStore, Optional[EmbeddingStore]]:
-        """Embed both stores into `folder`/eval and `folder`/norm, or reuse what is there; see `load_or_extract`."""
+        """Embed both stores into `folder`/eval and `folder`/norm, or reuse what is there; see `load_or_extract`.
+
+        Raises:
+            InputError: see `load_or_extract`; or crops are wanted of another length than the model takes.
+        """
+        if self.num_crops and cut_frames not in (None, self.crop_frames):
+            raise InputError(f"eval_frames: crops of {self.crop_frames} frames, but the model takes {cut_frames}.")
+        frames = self.crop_frames if self.num_crops else cut_frames
 
         def embed(store: EvalStore, name: str) -> EmbeddingStore:
-            identity = Identity(model_sha256, store.sha256, engine, cut_frames, store.front_end)
+            identity = Identity(model_sha256, store.sha256, engine, frames, store.front_end, self.num_crops)
             return load_or_extract(Path(folder) / name, identity, store, encode, batch_size)
 
         return embed(self.evaluation, "eval"), embed(self.cohort, "norm") if self.cohort is not None else None

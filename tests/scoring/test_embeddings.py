@@ -7,7 +7,15 @@ import pytest
 from mindspore import nn, ops
 
 from src.errors import InputError
-from src.scoring.embeddings import EmbeddingStore, Identity, cell_encoder, extract, fill_batches, load_or_extract
+from src.scoring.embeddings import (
+    EmbeddingStore,
+    Identity,
+    cell_encoder,
+    crop_starts,
+    extract,
+    fill_batches,
+    load_or_extract,
+)
 
 NUM_MELS = 4
 IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, {"hop_length_ms": 10.0})
@@ -243,3 +251,48 @@ def test_a_cells_embeddings_do_not_depend_on_the_batch(cut_frames):
     one_by_one = extract(cell_encoder(cell, NUM_MELS, 1 if cut_frames else None), store, cut_frames, batch_size=1)
     assert in_batches.shape == (7, 3 + NUM_MELS)
     np.testing.assert_allclose(in_batches, one_by_one, atol=1e-5)
+
+
+def test_crops_are_spread_from_start_to_end():
+    assert crop_starts(300, 100, 5).tolist() == [0, 50, 100, 150, 200]
+    assert crop_starts(105, 100, 4).tolist() == [0, 1, 3, 5]  # linspace 0, 1.67, 3.33, 5, cut to whole frames
+    assert crop_starts(100, 100, 3).tolist() == [0, 0, 0]
+    assert crop_starts(300, 100, 1).tolist() == [0]
+
+
+def test_extract_embeds_crops_of_each_utterance():
+    store = FakeStore([25, 8, 19])
+    embeddings = extract(encode_first_frame, store, 10, batch_size=4, num_crops=3)
+    assert embeddings.shape == (3, 3, NUM_MELS)
+    for row, feats in enumerate(store.all_feats):
+        feats = np.concatenate((feats, feats))[: max(10, len(feats))]  # what is shorter is repeated
+        crops = [feats[start : start + 10] for start in np.linspace(0, len(feats) - 10, 3).astype(int)]
+        expected = [(crop[0] - crop.mean(axis=0)) * 10 for crop in crops]
+        np.testing.assert_allclose(embeddings[row], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_crops_are_stored_and_made_anew_when_their_number_changes(tmp_path, capsys):
+    store = FakeStore([25, 19])
+    for num_crops, message in ((3, "there are none yet"), (3, "reused"), (4, "another num_crops"), (0, "num_crops")):
+        identity = dataclasses.replace(IDENTITY, num_crops=num_crops)
+        made = load_or_extract(tmp_path / "e", identity, store, encode_first_frame, 4)
+        assert message in capsys.readouterr().out
+        assert made.embeddings.shape == ((2, num_crops, NUM_MELS) if num_crops else (2, NUM_MELS))
+        np.testing.assert_array_equal(EmbeddingStore.open(tmp_path / "e").embeddings, made.embeddings)
+
+
+def test_a_store_whose_crops_do_not_fit_its_description_is_refused(tmp_path):
+    stored().save(tmp_path)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    (tmp_path / "meta.json").write_text(json.dumps(meta | {"num_crops": 5}))
+    with pytest.raises(InputError, match=r"expected float32 \(3, 5, D\)"):
+        EmbeddingStore.open(tmp_path)
+
+
+def test_a_description_without_crops_is_read(tmp_path):
+    """C++ writes none."""
+    stored().save(tmp_path)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    del meta["num_crops"]
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    assert EmbeddingStore.open(tmp_path).identity == IDENTITY

@@ -116,3 +116,17 @@ def test_eval_refuses_a_cohort_of_the_trials_speakers_before_it_embeds(arguments
     write_store(tmp_path / "norm_store", "id", num_speakers=3, utts_each=3, num_frames=40)
     assert "3 of the cohort's speakers are also in the evaluation store" in run_eval(tmp_path, arguments, 1)
     assert not (tmp_path / "npys").exists()
+
+
+def test_eval_scores_crops(arguments, tmp_path):
+    crops = ["--eval_crops=3", "--eval_frames=20"]
+    message = run_eval(tmp_path, [*arguments, *crops], 2)
+    assert "score_norm: s-norm is defined for cosines" in message
+    assert not (tmp_path / "npys").exists()
+    distance = run_eval(tmp_path, [*arguments, *crops, "--score_norm=none"])
+    assert "24 embeddings in" in distance
+    assert [line.split(":")[0] for line in eer_lines(distance)] == ["eer baseline", "eer sub mean"]
+    cosine = run_eval(tmp_path, [*arguments, *crops, "--crop_score=cosine"])
+    assert cosine.count("reused") == 2
+    assert len(eer_lines(cosine)) == 3
+    assert "eval_crops: expected 0 with cut_wav" in run_eval(tmp_path, [*arguments, *crops, "--cut_wav"], 2)

@@ -7,23 +7,16 @@ import pytest
 
 from src.config import Config
 from src.corpus.tables import write_speakers
-from src.errors import InputError
+from src.errors import InputError, UsageError
 from src.files import sha256_file
 from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.evaluate import (
-    Result,
-    TrialList,
-    check_unseen_speakers,
-    evaluate,
-    format_result,
-    score_trials,
-    why_no_cohort,
-)
+from src.scoring.evaluate import Result, ScoreOptions, evaluate, format_result, score_trials, why_no_cohort
 from src.scoring.metrics import eer
 from src.scoring.score import main as score
+from src.scoring.trial_list import TrialList, check_unseen_speakers
 
 IDENTITY = Identity("model", "store", "engine", None, {"n_mels": 80})
-OPTIONS = {"sub_mean": "cohort", "score_norm": "s-norm", "cohort_size": 10, "norm_std": "population"}
+OPTIONS = ScoreOptions(cohort_size=10)
 
 
 def embedding_store(prefix, num_speakers, utts_each, seed, size=24):
@@ -107,6 +100,8 @@ def test_results_file_says_what_was_measured(evaluation, cohort, trials_path, tm
         "sha256": sha256_file(trials_path),
         "num_trials": 435,
         "num_targets": 60,
+        "num_repeated": 0,
+        "excluded": None,
     }
     assert written["options"]["cohort_size_used"] == 20
     assert written["evaluation"] == dataclasses.asdict(IDENTITY)
@@ -140,7 +135,7 @@ def test_what_cannot_be_computed_is_said(
 
 def test_scores_equal_a_loop_over_trials(evaluation, cohort, trials_path):
     trials = TrialList.read(trials_path, "voxceleb", evaluation)
-    scores = score_trials(trials, evaluation, cohort, **OPTIONS)
+    scores = score_trials(trials, evaluation, cohort, OPTIONS)
 
     def cosine(a, b):
         return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
@@ -162,7 +157,7 @@ def test_the_test_sets_mean_is_that_of_the_trials_utterances(evaluation, trials_
     path = tmp_path / "fewer.txt"
     path.write_text("\n".join(lines))
     trials = TrialList.read(path, "voxceleb", evaluation)
-    scores = score_trials(trials, evaluation, None, **{**OPTIONS, "sub_mean": "test"})
+    scores = score_trials(trials, evaluation, None, dataclasses.replace(OPTIONS, sub_mean="test"))
     used = evaluation.embeddings[[not utt_id.startswith("id5") for utt_id in evaluation.utt_ids]]
     enrol, test = evaluation.embeddings[[trials.enrol[0], trials.test[0]]] - used.mean(axis=0)
     expected = enrol @ test / np.linalg.norm(enrol) / np.linalg.norm(test)
@@ -175,7 +170,7 @@ def test_scores_do_not_depend_on_the_order_of_trials_or_the_sides_of_s_norm(eval
     path = tmp_path / "shuffled.txt"
     path.write_text("\n".join(" ".join(lines[row].split()[column] for column in (0, 2, 1)) for row in order))
     scores, shuffled = (
-        score_trials(TrialList.read(name, "voxceleb", evaluation), evaluation, cohort, **OPTIONS)
+        score_trials(TrialList.read(name, "voxceleb", evaluation), evaluation, cohort, OPTIONS)
         for name in (trials_path, path)
     )
     for name in scores:
@@ -276,3 +271,138 @@ def test_scorer_takes_the_configurations_keys(evaluation, trials_path, tmp_path,
 def test_scorer_refuses_a_folder_without_embeddings(trials_path, tmp_path):
     with pytest.raises(InputError, match="expected a finished embedding store"):
         run_score(tmp_path, tmp_path / "none", trials_path.parent)
+
+
+def test_further_numbers_stand_below_the_known_lines_and_in_the_results(
+    evaluation, cohort, trials_path, tmp_path, capsys
+):
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    evaluate(trials, evaluation, cohort, config(bootstrap=30, target_far=0.05), tmp_path, "")
+    lines = capsys.readouterr().out.splitlines()
+    kinds = ["baseline", "sub mean", "s-norm"]
+    assert [line.split(":")[0] for line in lines[2:5]] == [f"eer {kind}" for kind in kinds]
+    assert [line.split(":")[0] for line in lines[5:]] == [
+        text for kind in kinds for text in (f"auc {kind}", f"95% of {kind}")
+    ]
+    assert re.fullmatch(
+        r"auc s-norm:0\.\d{4} mincllr:0\.\d{4} threshold at EER:-?\d+\.\d{4}, "
+        r"at false alarms 0.05:-?\d+\.\d{4} \(misses 0\.\d{4}\)",
+        lines[9],
+    )
+    assert re.fullmatch(
+        r"95% of s-norm: EER:0\.\d{4}\.\.0\.\d{4} mindcf\(0.01\):\S+ mindcf\(0.05\):\S+ \(6 speakers drawn 30 times\)",
+        lines[10],
+    )
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["options"]["bootstrap"] == 30
+    result = written["results"]["s-norm"]
+    low, high = result["intervals"]["eer"]
+    assert low <= result["eer"] <= high
+    assert set(result["intervals"]["min_dcf"]) == set(result["min_dcf"])
+    assert result["at_false_alarm_rate"]["false_alarm_rate"] <= 0.05
+    assert result["eer_speechbrain"] == pytest.approx(result["eer"], abs=0.02)
+    assert result["eer_voxceleb_trainer"] == pytest.approx(result["eer"], abs=0.02)
+
+
+def test_a_blind_list_is_scored_without_error_rates(evaluation, cohort, trials_path, tmp_path, capsys):
+    truth = TrialList.read(trials_path, "voxceleb", evaluation)
+    evaluate(truth, evaluation, cohort, config(), tmp_path / "truth", "")
+    blind_path = tmp_path / "blind.txt"
+    blind_path.write_text("".join(f"{trial.enrol} {trial.test}\n" for trial in truth.trials))
+    capsys.readouterr()
+    blind = TrialList.read(blind_path, "voxsrc", evaluation)
+    assert evaluate(blind, evaluation, cohort, config(), tmp_path / "blind", "") == {}
+    out = capsys.readouterr().out
+    assert eer_lines(out) == []
+    assert "baseline, sub mean, s-norm: scores only; error rates need a list that tells the truth" in out
+    rows = [line.split("\t", 1)[1] for line in (tmp_path / "truth" / "scores.tsv").read_text().splitlines()]
+    assert (tmp_path / "blind" / "scores.tsv").read_text().splitlines() == rows
+    written = json.loads((tmp_path / "blind" / "results.json").read_text())
+    assert written["trials"]["num_targets"] is None and written["results"] == {}
+
+
+def test_a_cohort_over_speakers_is_their_mean_embeddings(evaluation, trials_path, tmp_path, capsys):
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    utterances = embedding_store("co", 12, 4, seed=2)
+    by_hand = [utterances.embeddings[start : start + 4].mean(axis=0) for start in range(0, 48, 4)]
+    names = sorted(f"co{speaker}" for speaker in range(12))
+    means = EmbeddingStore(names, names, np.array([by_hand[int(name[2:])] for name in names]), IDENTITY)
+    options = dataclasses.replace(OPTIONS, cohort_over="speaker", cohort_size=5)
+    scores = score_trials(trials, evaluation, utterances, options)
+    expected = score_trials(trials, evaluation, means, dataclasses.replace(OPTIONS, cohort_size=5))
+    np.testing.assert_allclose(scores["s-norm"], expected["s-norm"], rtol=1e-4)
+    evaluate(trials, evaluation, utterances, config(cohort_over="speaker", cohort_size=20), tmp_path, "")
+    assert "s-norm: best 12 of 12 cohort scores are used" in capsys.readouterr().out
+
+
+def cropped(store, num_crops=3):
+    noise = np.random.default_rng(9).normal(size=(len(store.utt_ids), num_crops, store.embeddings.shape[1]))
+    embeddings = (store.embeddings[:, None] + 0.5 * noise).astype(np.float32)
+    return dataclasses.replace(
+        store, embeddings=embeddings, identity=dataclasses.replace(IDENTITY, num_crops=num_crops, cut_frames=300)
+    )
+
+
+def all_pairs(trials, embeddings, pair_score):
+    units = embeddings / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    sides = zip(trials.enrol, trials.test, strict=True)
+    return [np.mean([pair_score(a, b) for a in units[enrol] for b in units[test]]) for enrol, test in sides]
+
+
+@pytest.mark.parametrize(
+    ("crop_score", "pair_score"), [("distance", lambda a, b: -np.linalg.norm(a - b)), ("cosine", np.dot)]
+)
+def test_crops_are_scored_pair_by_pair(evaluation, cohort, trials_path, crop_score, pair_score):
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    evaluation, cohort = cropped(evaluation), cropped(cohort)
+    options = dataclasses.replace(OPTIONS, crop_score=crop_score, score_norm="none")
+    scores = score_trials(trials, evaluation, cohort, options)
+    mean = cohort.embeddings.reshape(-1, 24).mean(axis=0)
+    np.testing.assert_allclose(scores["baseline"], all_pairs(trials, evaluation.embeddings, pair_score), atol=1e-5)
+    centred = evaluation.embeddings - mean
+    np.testing.assert_allclose(scores["sub mean"], all_pairs(trials, centred, pair_score), atol=1e-5)
+
+
+def test_s_norm_of_crops_takes_the_mean_cosine_with_each_cohort_utterance(evaluation, cohort, trials_path):
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    evaluation, cohort = cropped(evaluation), cropped(cohort)
+    scores = score_trials(trials, evaluation, cohort, dataclasses.replace(OPTIONS, crop_score="cosine"))
+    mean = cohort.embeddings.reshape(-1, 24).mean(axis=0)
+    units, others = (store.embeddings - mean for store in (evaluation, cohort))
+    units, others = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (units, others))
+    sides = [trials.enrol[7], trials.test[7]]
+    best = [sorted(np.mean(units[side] @ other.T) for other in others)[-10:] for side in sides]
+    expected = np.mean([(scores["sub mean"][7] - np.mean(side)) / np.std(side) for side in best])
+    assert scores["s-norm"][7] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_norm_of_crop_distances_is_refused(evaluation, cohort, trials_path):
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    with pytest.raises(UsageError, match="score_norm: s-norm is defined for cosines.*Pass --score_norm=none, or"):
+        score_trials(trials, cropped(evaluation), cropped(cohort), OPTIONS)
+
+
+def test_scorer_takes_models_and_an_exclude_list(evaluation, tmp_path, capsys):
+    evaluation.save(tmp_path / "eval")
+    lines = [f"m{a} id{b}/s/4.wav {int(a == b)}\n" for a in range(6) for b in range(6)]
+    (tmp_path / "trials.lst").write_text("".join(lines))
+    models = [f"m{number} " + " ".join(f"id{number}/s/{utt}.wav" for utt in range(4)) + "\n" for number in range(6)]
+    (tmp_path / "enroll.map").write_text("".join(models))
+    (tmp_path / "exclude").write_text("id2/s/4.wav\nid3/s/0.wav\n")
+    keys = ["--veri_file_path=trials.lst", "--trial_format=cnceleb", "--score_norm=none", "--sub_mean=test"]
+    keys += [f"--enrol_map_path={tmp_path / 'enroll.map'}", f"--exclude_list={tmp_path / 'exclude'}"]
+    assert run_score(tmp_path, tmp_path, tmp_path, *keys) == 0
+    out = capsys.readouterr().out
+    assert "30 trials, 5 of them target" in out
+    assert "6 models of 3 to 4 utterances are enrolled" in out
+    assert "exclude_list: 2 utterances, 6 of 36 trials are left out" in out
+    label, enrol, test, baseline, _ = (tmp_path / "scores.tsv").read_text().splitlines()[1].split("\t")
+    assert (label, enrol, test) == ("1", "m0", "id0/s/4.wav")
+    enrolled, tested = evaluation.embeddings[:4].mean(axis=0), evaluation.embeddings[4]
+    expected = enrolled @ tested / np.linalg.norm(enrolled) / np.linalg.norm(tested)
+    assert float(baseline) == pytest.approx(expected, abs=1e-6)
+    assert json.loads((tmp_path / "results.json").read_text())["trials"]["excluded"] == {
+        "num_utterances": 2,
+        "num_trials": 6,
+        "num_listed": 36,
+    }

@@ -1,8 +1,24 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from src.errors import InputError
-from src.scoring.metrics import eer, min_dcf, operating_points
+from src.scoring.metrics import (
+    act_dcf,
+    cllr,
+    eer,
+    eer_speechbrain,
+    eer_voxceleb_trainer,
+    min_cllr,
+    min_dcf,
+    operating_points,
+    roc_auc,
+    threshold_at_false_alarm_rate,
+)
 
 
 def random_trials(seed, num_trials=400, ties=False):
@@ -147,3 +163,128 @@ def test_wrong_scores_are_refused(scores, is_target, message):
 def test_impossible_costs_are_refused(arguments):
     with pytest.raises(ValueError, match="p_target"):
         min_dcf(np.array([1.0, 0.0]), np.array([True, False]), *arguments)
+
+
+REFERENCE = np.load(Path(__file__).parent / "reference" / "metrics.npz")
+EXPECTED = json.loads(str(REFERENCE["expected"]))  # made by reference/make_metrics_reference.py
+
+
+@pytest.mark.parametrize("case", range(len(EXPECTED["cases"])))
+def test_metrics_equal_speechbrains_and_scikit_learns(case):
+    scores, is_target = REFERENCE[f"scores_{case}"], REFERENCE[f"is_target_{case}"]
+    expected = EXPECTED["cases"][case]
+    points = operating_points(scores, is_target)
+    assert eer(scores, is_target).eer == pytest.approx(expected["brentq_eer"], abs=1e-9)
+    assert eer_voxceleb_trainer(points) == pytest.approx(expected["voxceleb_trainer_eer"], abs=1e-12)
+    assert eer_speechbrain(points) == pytest.approx(expected["speechbrain_eer"], abs=1e-6)  # its rates are float32
+    p_target = EXPECTED["p_target"]  # SpeechBrain does not divide by the better blind answer, here p_target
+    assert min_dcf(scores, is_target, p_target) * p_target == pytest.approx(expected["speechbrain_min_dcf"], abs=1e-7)
+    assert roc_auc(scores, is_target) == pytest.approx(expected["auc"], abs=1e-12)
+    assert min_cllr(scores, is_target) == pytest.approx(expected["min_cllr"], abs=1e-7)
+
+
+def test_cllr_of_a_hand_made_list():
+    # Targets at odds 3 and 1, non-targets at odds 1/3: log2(4/3) and log2(2) on one side, log2(4/3) on the other.
+    llrs = np.log([3.0, 1.0, 1 / 3])
+    assert cllr(llrs, np.array([True, True, False])) == pytest.approx(((np.log2(4 / 3) + 1) / 2 + np.log2(4 / 3)) / 2)
+
+
+def test_cllr_of_gaussian_scores_is_its_integral():
+    # Scores N(+-m, 2m) are their own log-likelihood ratios, and both kinds cost E log2(1 + exp(-x)), x ~ N(m, 2m).
+    mean = 2.0
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    expected = np.sum(weights * np.logaddexp(0, -(mean + np.sqrt(2 * mean) * nodes))) / weights.sum() / np.log(2)
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=200_000) * np.sqrt(2 * mean)
+    is_target = np.arange(len(noise)) % 2 == 0
+    llrs = np.where(is_target, mean, -mean) + noise
+    assert cllr(llrs, is_target) == pytest.approx(expected, abs=0.004)
+    assert min_cllr(llrs, is_target) == pytest.approx(expected, abs=0.004)
+    assert act_dcf(llrs, is_target, 0.1) == pytest.approx(min_dcf(llrs, is_target, 0.1), abs=0.01)
+
+
+def test_scores_that_say_nothing_cost_one_bit_and_right_ones_none():
+    is_target = np.array([True, True, False, False])
+    assert cllr(np.zeros(4), is_target) == pytest.approx(1)
+    assert min_cllr(np.zeros(4), is_target) == pytest.approx(1)
+    assert min_cllr(np.array([4.0, 3.0, 2.0, 1.0]), is_target) == 0
+    assert min_cllr(np.array([1.0, 2.0, 3.0, 4.0]), is_target) == pytest.approx(1)
+    assert cllr(np.array([800.0, 800.0, -800.0, -800.0]), is_target) == 0
+    assert np.isfinite(cllr(np.array([-1e300, 1, 1e300, 0]), is_target))
+
+
+def test_act_dcf_uses_the_threshold_that_the_costs_give():
+    is_target = np.array([True, True, True, False, False])
+    llrs = np.array([5.0, 4.5, -1.0, 4.55, -2.0])
+    # p_target 0.01: accept from log(99) = 4.595 on: one target of three is accepted, no non-target.
+    assert act_dcf(llrs, is_target, 0.01) == pytest.approx(2 / 3)
+    # Costs 99 and 1 at 0.01 accept from 0 on: one target of three is missed, one non-target of two accepted.
+    assert act_dcf(llrs, is_target, 0.01, c_miss=99) == pytest.approx(1 / 3 + 1 / 2)
+    assert act_dcf(np.full(2, np.log(99)), np.array([True, False]), 0.01) == pytest.approx(99)  # at it is accepted
+
+
+def test_threshold_at_a_false_alarm_rate_is_the_most_lenient_one():
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.1])
+    is_target = np.array([True, False, True, False, False, True, False])
+    assert threshold_at_false_alarm_rate(scores, is_target, 0.25) == (0.7, pytest.approx(1 / 3), 0.25)
+    assert threshold_at_false_alarm_rate(scores, is_target, 0.49) == (0.7, pytest.approx(1 / 3), 0.25)
+    assert threshold_at_false_alarm_rate(scores, is_target, 0.0) == (0.9, pytest.approx(2 / 3), 0.0)
+    assert threshold_at_false_alarm_rate(scores, is_target, 1.0) == (0.1, 0.0, 1.0)
+    strictest = threshold_at_false_alarm_rate(-scores, is_target, 0.1)
+    assert strictest.threshold > -0.1 and strictest[1:] == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1])
+def test_impossible_rates_are_refused(rate):
+    with pytest.raises(ValueError, match="rate"):
+        threshold_at_false_alarm_rate(np.array([1.0, 0.0]), np.array([True, False]), rate)
+
+
+FINITE = st.floats(-1e6, 1e6, allow_nan=False, width=32)
+
+
+@st.composite
+def trials(draw):
+    scores = draw(st.lists(st.one_of(FINITE, st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=60))
+    is_target = draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores)))
+    is_target[:2] = True, False
+    return np.array(scores, dtype=np.float64), np.array(is_target)
+
+
+def by_order(scores, is_target):
+    """The numbers that depend on the order of scores alone."""
+    points = operating_points(scores, is_target)
+    rates = (eer(scores, is_target).eer, min_dcf(scores, is_target, 0.05), min_dcf(scores, is_target, 0.3, 5, 2))
+    others = (roc_auc(scores, is_target), min_cllr(scores, is_target))
+    return (*rates, *others, eer_voxceleb_trainer(points), eer_speechbrain(points))
+
+
+@settings(max_examples=150, deadline=None)
+@given(trials(), st.integers(0, 2**32))
+def test_order_of_trials_and_rising_maps_change_nothing(listed, seed):
+    scores, is_target = listed
+    order = np.random.default_rng(seed).permutation(len(scores))
+    ranks = np.unique(scores, return_inverse=True)[1]
+    expected = by_order(scores, is_target)
+    assert by_order(scores[order], is_target[order]) == pytest.approx(expected, abs=1e-12)
+    assert by_order(np.exp(ranks / 10.0), is_target) == pytest.approx(expected, abs=1e-12)
+    assert cllr(scores[order], is_target[order]) == pytest.approx(cllr(scores, is_target), rel=1e-12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trials())
+def test_swapping_the_kinds_and_the_sign_changes_nothing(listed):
+    scores, is_target = listed
+    assert eer(-scores, ~is_target).eer == pytest.approx(eer(scores, is_target).eer, abs=1e-12)
+    assert roc_auc(-scores, ~is_target) == pytest.approx(roc_auc(scores, is_target), abs=1e-12)
+    assert min_cllr(-scores, ~is_target) == pytest.approx(min_cllr(scores, is_target), abs=1e-9)
+    assert cllr(-scores, ~is_target) == pytest.approx(cllr(scores, is_target), rel=1e-12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(trials())
+def test_least_costs_are_below_actual_ones_and_in_their_range(listed):
+    scores, is_target = listed
+    assert -1e-12 <= min_cllr(scores, is_target) <= min(1, cllr(scores, is_target)) + 1e-9
+    for p_target in (0.01, 0.5, 0.9):
+        assert 0 <= min_dcf(scores, is_target, p_target) <= min(1, act_dcf(scores, is_target, p_target)) + 1e-12
