@@ -12,9 +12,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Export as the configuration says."""
     config = load_config(Config, argv)
     from src.deploy.export import export  # after the arguments are right: MindSpore takes seconds to import
-    from src.device import set_device
 
-    export(config, set_device(config.device_target, config.device_id))
+    export(config)
     return 0
 
 

@@ -1,83 +1,227 @@
 """Exporting a checkpoint, and testing what was written."""
 
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from src.config import Config
-from src.deploy.engine import load_engine
-from src.deploy.exported import ExportedModel
+from src.deploy.engine import RT_INFO, load_engine, require_library
+from src.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
+from src.deploy.fold import fold_ecapa
+from src.deploy.folded_cell import FoldedEcapaCell
+from src.device import set_device
 from src.errors import InputError, UsageError
 from src.files import atomic_path, sha256_file
-from src.models import check_settings, load_model, model_settings
-from src.models.checkpoint import find_checkpoint
+from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from src.frontend.fbank_cell import FbankCell, WaveformModel
+from src.layers.conv import conv_form
+from src.models import check_settings, create_model, load_model, model_settings
+from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from src.scoring.embeddings import MIN_FRAMES, cell_encoder
 
-TOLERANCE = 1e-5  # of the greatest embedding value; both run the same kernels
+# Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
+# float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
+# multiply with 10 bits of mantissa.
+TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
+ACCELERATOR_TOLERANCE = 1e-2
 TEST_FRAMES = (301, 157)
+FOLDABLE = "ecapa_tdnn"  # whose batch norms fold_ecapa folds
 
 
-def export(config: Config, device_target: str) -> Path:
-    """Export the checkpoint that `config` names, load the file again and compare embeddings.
+def export(config: Config) -> Path:
+    """Export the checkpoint that `config` names, load the file and compare embeddings; only then it takes its name.
 
     Returns:
         The exported file.
 
     Raises:
-        UsageError: no checkpoint is named.
-        InputError: the checkpoint does not fit, or the exported model gives other embeddings.
+        UsageError: no checkpoint is named, or the file's suffix is another format's.
+        InputError: the format cannot be written here, the checkpoint does not fit, or the exported model gives other
+            embeddings.
     """
+    target = _check_format(config)
     named = config.exp_ckpt_file or config.model_path
     if not named:
         raise UsageError("not set: exp_ckpt_file. Give --exp_ckpt_file=CHECKPOINT.")
+    path = _named_file(config)
     checkpoint = find_checkpoint(named)
-    model, meta = load_model(checkpoint, device_target)
+    arrays, meta = read_checkpoint(checkpoint)
     check_settings(meta, model_settings(config), checkpoint)
-    num_mels = meta["model"]["in_channels"]
-    if config.channel != num_mels:
-        raise InputError(f"channel: the configuration says {config.channel}, {checkpoint} takes frames of {num_mels}.")
-    path = Path(config.file_name)
-    if path.suffix != ".mindir":
-        path = path.with_name(f"{path.name}.mindir")
-    shape = [config.batch_size or None, config.length or None, num_mels]
-    with atomic_path(path) as temporary:
-        example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
-        ms.export(model, example, file_name=str(temporary), file_format=config.file_format)
-        temporary.chmod(0o600)  # MindSpore makes its files read-only
-    ExportedModel(
-        file_format=config.file_format,
-        batch_size=shape[0],
-        num_frames=shape[1],
-        num_mels=num_mels,
-        emb_size=meta["model"]["emb_size"],
-        front_end=meta["front_end"],
-        model=meta["model"],
-        checkpoint_sha256=sha256_file(checkpoint),
-        file_sha256=sha256_file(path),
-    ).save(path)
-    difference, bound = _difference(path, checkpoint, device_target)
-    print(
-        f"exported {path}: input {_describe(shape)}, max difference from the checkpoint's embeddings {difference:.3g}"
-    )
-    if not difference <= bound:
-        raise InputError(f"{path}: the exported model's embeddings differ by {difference:.3g}, more than {bound:.3g}.")
+    exported = describe(config, meta, checkpoint, target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        staged = Path(folder, path.name)
+        write_model(staged, exported, arrays)
+        weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
+        exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
+        exported.save(staged)
+        found = _test(staged, exported, checkpoint, path)
+        _publish(staged, path)
+    (source,) = exported.inputs
+    shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
+    print(f"exported {path}: {exported.file_format}, input {source['name']} {shape}, {found}")
     return path
 
 
-def _difference(path: Path, checkpoint: Path, device_target: str) -> tuple[float, float]:
-    """Return the greatest difference of embeddings on random features, and the greatest that is allowed."""
-    encode, exported = load_engine(path)
-    model, _ = load_model(checkpoint, device_target)
+def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: str) -> ExportedModel:
+    """Return the description of the model to be written, but for the hashes of its file.
+
+    Args:
+        meta: the checkpoint's.
+        target: the device it is for.
+
+    Raises:
+        InputError: the checkpoint's model or front end does not suit what the configuration asks for.
+    """
+    model = meta["model"]
+    num_mels = model["in_channels"]
+    if config.channel != num_mels:
+        raise InputError(f"channel: the configuration says {config.channel}, {checkpoint} takes frames of {num_mels}.")
+    if model["name"] != FOLDABLE and (config.file_format in ("ONNX", "IR") or "attention" in config.outputs):
+        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
+    if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:
+        raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
+    return ExportedModel(
+        file_format=config.file_format,
+        input_kind=config.input_kind,
+        batch_size=config.batch_size or None,
+        num_frames=config.length or None,
+        min_frames=MIN_FRAMES,
+        num_mels=num_mels,
+        emb_size=model["emb_size"],
+        attention_size=3 * model["channels"] if "attention" in config.outputs else None,
+        precision="float32",
+        device_target=target if config.file_format in ("MINDIR", "AIR") else None,
+        front_end=meta["front_end"],
+        model=model,
+        checkpoint_sha256=sha256_file(checkpoint),
+        file_sha256="",
+        weights_sha256=None,
+    )
+
+
+def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
+    if exported.file_format in ("MINDIR", "AIR"):
+        _write_mindspore(path, exported, build_network(exported, arrays))
+        return
+    from src.deploy.onnx_graph import build_onnx  # here: its package is an extra
+
+    model = build_onnx(fold_ecapa(arrays, exported.model), exported).SerializeToString(deterministic=True)
+    if exported.file_format == "ONNX":
+        path.write_bytes(model)
+    else:
+        _write_ir(path, exported, model)
+
+
+def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
+    """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
+    if exported.model["name"] == FOLDABLE:
+        folded = fold_ecapa(arrays, exported.model)
+        network = FoldedEcapaCell(folded, exported.attention_size is not None, conv_form(exported.device_target))
+    else:
+        network = create_model(exported.model, exported.device_target)
+        assign(network, arrays, "model.", "checkpoint")
+    if exported.input_kind == "waveform":
+        network = WaveformModel(FbankCell(FbankConfig.from_dict(exported.front_end)), network)
+    return network.set_train(False)
+
+
+def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> None:
+    shape = exported.inputs[0]["shape"]
+    example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
+    ms.export(network, example, file_name=str(path), file_format=exported.file_format)
+    path.chmod(0o600)  # MindSpore makes its files read-only
+
+
+def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
+    openvino = require_library("openvino", "file_format=IR")
+    model = openvino.Core().read_model(onnx_model)
+    for key, value in exported.metadata().items():
+        model.set_rt_info(value, [RT_INFO, key])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _check_format(config: Config) -> str:
+    """Choose the device to compute on, and return the one that the model is for.
+
+    Raises:
+        InputError: this machine cannot write the format; nothing has been read or written then.
+    """
+    found = ms.get_context("device_target")
+    target = found if config.device_target == "auto" else config.device_target
+    if config.file_format == "AIR" and found != "Ascend":
+        raise InputError(
+            "file_format AIR: MindSpore writes it on Ascend alone. MINDIR for Ascend can be written here: "
+            "--file_format=MINDIR --device_target=Ascend"
+        )
+    for library in {"ONNX": ("onnx",), "IR": ("onnx", "openvino")}.get(config.file_format, ()):
+        require_library(library, f"file_format={config.file_format}")
+    set_device(target if target == found else "CPU", config.device_id)
+    return target
+
+
+def _named_file(config: Config) -> Path:
+    path, suffix = Path(config.file_name), FILE_FORMATS[config.file_format]
+    if path.suffix == suffix:
+        return path
+    if path.suffix in FILE_FORMATS.values():
+        raise UsageError(f"file_name: {path} ends with {path.suffix}, file_format {config.file_format} with {suffix}.")
+    return path.with_name(path.name + suffix)
+
+
+def _publish(staged: Path, path: Path) -> None:
+    """Give a tested model its name, FILE.json last: what is interrupted fits no FILE.json."""
+    pairs = [(staged, path), (description_path(staged), description_path(path))]
+    if weights_path(staged).is_file():
+        pairs.insert(0, (weights_path(staged), weights_path(path)))
+    for source, final in pairs:
+        with atomic_path(final) as temporary:
+            os.replace(source, temporary)
+
+
+def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -> str:
+    """Compare the file with the checkpoint, and return what was found.
+
+    Raises:
+        InputError: the embeddings differ too much.
+    """
+    if exported.file_format == "AIR":
+        return "not tested: no Python library runs an AIR"
+    device = ms.get_context("device_target")
+    engine = load_engine(staged, device)
+    model, _ = load_model(checkpoint, device)
+    expect = cell_encoder(model, exported.num_mels)
     rng = np.random.default_rng(0)
     difference, largest = 0.0, 0.0
     for num_frames in (exported.num_frames,) if exported.num_frames else TEST_FRAMES:
-        feats = (10 * rng.standard_normal((exported.batch_size or 2, num_frames, exported.num_mels))).astype(np.float32)
-        expected = model(Tensor(feats)).asnumpy()
-        difference = max(difference, float(np.abs(encode(feats) - expected).max()))
+        batch, feats = random_input(rng, exported, num_frames)
+        expected = expect(feats)
+        difference = max(difference, float(np.abs(engine.encode(batch) - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
-    return difference, TOLERANCE * largest
+    bound = largest * (TOLERANCES[exported.input_kind] if device == "CPU" else ACCELERATOR_TOLERANCE)
+    if not difference <= bound:
+        raise InputError(
+            f"{path}: not written: its embeddings differ from the checkpoint's by {difference:.3g}, more than "
+            f"{bound:.3g}."
+        )
+    return f"max difference from the checkpoint's embeddings {difference:.3g} of {largest:.3g} in {engine.name}"
 
 
-def _describe(shape: list) -> str:
-    return " x ".join("any" if size is None else str(size) for size in shape)
+def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random input of a model, and the mean-subtracted features that it stands for."""
+    num_utterances = exported.batch_size or 2
+    if exported.input_kind == "fbank":
+        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.num_mels), np.float32)
+        return feats, feats
+    front_end = Fbank(FbankConfig.from_dict(exported.front_end))
+    num_samples = (num_frames - 1) * front_end.config.hop_length
+    waveforms = 0.1 * rng.standard_normal((num_utterances, num_samples), np.float32)
+    return waveforms, subtract_mean(np.stack([front_end(waveform) for waveform in waveforms]))

@@ -1,15 +1,18 @@
 """Embeddings of an evaluation store and its cohort from an exported model, for the scorer.
 
-`python -m src.deploy.infer MODEL DATA [--config_path FILE] [--key=value ...]` is what
-scripts/run_infer_310.sh runs where there is no MindSpore Lite.
+`python -m src.deploy.infer MODEL DATA [--config_path FILE] [--key=value ...]` is what scripts/run_infer_310.sh runs
+where the C++ program has no library for the model. A MODEL in ONNX or OpenVINO's format needs no MindSpore.
 """
 
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from src.config import load_paths_and_config
+from src.config import Config, load_paths_and_config
+from src.deploy.engine import load_engine
+from src.deploy.exported import ExportedModel
 from src.errors import InputError, run
+from src.files import PathLike
 from src.scoring.stores import FeatureStores
 
 
@@ -19,30 +22,45 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv,
         "python -m src.deploy.infer",
         "Run an exported model over an evaluation store and its cohort.",
-        model="the .mindir that export.py wrote",
+        model="the .mindir, .onnx or .xml that export.py wrote",
         data="evaluation store: feat_eval_folder",
     )
-    import mindspore as ms  # after the arguments are right: MindSpore takes seconds to import
-
-    from src.deploy.engine import load_engine
-    from src.device import set_device
-
-    target = set_device(config.device_target, config.device_id)
-    encode, exported = load_engine(arguments.model)
-    cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
-    if config.cut_wav and cut_frames != config.cut_frames:
-        raise InputError(
-            f"cut_frames: the configuration says {config.cut_frames}, {arguments.model} takes {cut_frames}."
-        )
+    exported = ExportedModel.read(arguments.model)
+    cut_frames = frames_to_keep(arguments.model, exported, config)
+    engine = load_engine(arguments.model, _device(exported, config))
     FeatureStores.open(config, arguments.data, exported.front_end).embed(
         "infer_result",
-        encode,
+        engine.encode,
         model_sha256=exported.file_sha256,
-        engine=f"mindspore {ms.__version__} {target}",
+        engine=engine.name,
         cut_frames=cut_frames,
         batch_size=exported.batch_size or config.eval_batch_size,
     )
     return 0
+
+
+def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> Optional[int]:
+    """Return how many frames of each utterance in a store a model is given; None: all.
+
+    Raises:
+        InputError: the model takes no features, or other lengths than the configuration asks for.
+    """
+    if exported.input_kind != "fbank":
+        raise InputError(
+            f"{model}: takes waveforms, an evaluation store holds features. Export a model for it with --input=fbank."
+        )
+    cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
+    if config.cut_wav and cut_frames != config.cut_frames:
+        raise InputError(f"cut_frames: the configuration says {config.cut_frames}, {model} takes {cut_frames}.")
+    return cut_frames
+
+
+def _device(exported: ExportedModel, config: Config) -> str:
+    if exported.file_format != "MINDIR":
+        return "CPU"
+    from src.device import set_device  # here: MindSpore takes seconds to import, and other formats do without
+
+    return set_device(config.device_target, config.device_id)
 
 
 if __name__ == "__main__":

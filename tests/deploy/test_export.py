@@ -1,122 +1,203 @@
-"""Export to MINDIR, its description, and the engine that runs it."""
+"""Exporting a checkpoint, and the refusals of it."""
 
-import dataclasses
-import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from mindspore import Tensor
 
+import src.deploy.export as export_module
 from src.config import Config, load_config
-from src.deploy.engine import load_engine
+from src.deploy.engine import Engine, load_engine
 from src.deploy.export import export
 from src.deploy.exported import ExportedModel
 from src.errors import InputError, UsageError
-from src.files import sha256_file
-from src.models import create_model, load_model
-from src.models.checkpoint import checkpoint_path, write_checkpoint
+from src.frontend.fbank import Fbank, subtract_mean
+from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, save_description
 
-SETTINGS = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
-META = {"model": SETTINGS, "front_end": {"n_mels": 8}, "speakers_sha256": "0", "epoch": 1, "step": 2}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    np.random.seed(0)
-    path = checkpoint_path(tmp_path_factory.mktemp("ckpt"), 1, 2)
-    state = {f"model.{parameter.name}": parameter for parameter in create_model(SETTINGS).get_parameters()}
-    write_checkpoint(path, state, META)
-    return path
+ROOT = Path(__file__).resolve().parents[2]
+BOUND = 5e-6  # float32 sums in another order
+WAVEFORM_BOUND = 1e-4  # and features that are up to 3e-3 dB off in a few bins
 
 
-def settings(checkpoint, path, *options):
-    sizes = ("--inChannels=8", "--channels=8", "--emb_size=6", "--channel=8")
-    given = {option.split("=")[0] for option in options}
-    words = (f"--exp_ckpt_file={checkpoint}", f"--file_name={path}", *sizes)
-    return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
+@pytest.fixture(scope="module", autouse=True)
+def reference_is_not_compiled(trained):
+    """Export compares with the trained Cell; tests/e2e does it as shipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_module, "cell_encoder", lambda *_: trained)
+        yield
 
 
 @pytest.fixture(scope="module")
 def dynamic(checkpoint, tmp_path_factory):
     path = tmp_path_factory.mktemp("dynamic") / "model"
-    return export(settings(checkpoint, path, "--length=0", "--batch_size=0"), "CPU")
+    return export(config_of(checkpoint, path, "--length=0", "--batch_size=0"))
 
 
-def test_dynamic_model_takes_any_batch_and_length(dynamic, checkpoint):
-    encode, exported = load_engine(dynamic)
-    assert (exported.batch_size, exported.num_frames) == (None, None)
-    model, _ = load_model(checkpoint)
-    for shape in ((1, 9, 8), (3, 50, 8), (2, 33, 8)):
-        feats = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        np.testing.assert_allclose(encode(feats), model(Tensor(feats)).asnumpy(), rtol=1e-4, atol=1e-6)
-
-
-def test_fixed_model_of_a_batch_serves_fewer(checkpoint, tmp_path, capsys):
-    path = export(settings(checkpoint, tmp_path / "model.mindir", "--length=20", "--batch_size=4"), "CPU")
-    assert "input 4 x 20 x 8, max difference" in capsys.readouterr().out
-    encode, exported = load_engine(path)
-    assert (exported.batch_size, exported.num_frames) == (4, 20)
-    feats = np.random.default_rng(0).standard_normal((3, 20, 8)).astype(np.float32)
-    assert encode(feats).shape == (3, 6)
-
-
-def test_description_says_what_goes_in_and_out(dynamic):
+def test_mindir_of_free_sizes_has_the_trained_embeddings(dynamic, trained):
     assert dynamic.name == "model.mindir"
-    content = json.loads(dynamic.with_name("model.mindir.json").read_text())
-    assert content["inputs"] == [{"name": "feats", "shape": [None, None, 8], "dtype": "float32"}]
-    assert content["outputs"] == [{"name": "embedding", "shape": [None, 6], "dtype": "float32"}]
-    assert content["front_end"] == META["front_end"] and content["model"] == SETTINGS
+    engine = load_engine(dynamic)
+    exported = engine.exported
+    assert (exported.batch_size, exported.num_frames, exported.device_target) == (None, None, "CPU")
+    for shape in ((1, 9), (3, 50)):
+        feats = random_feats(*shape)
+        assert relative(engine.encode(feats), trained(feats)) <= BOUND
+    assert engine.name.startswith("mindspore ") and engine.name.endswith(" CPU")
 
 
-def test_altered_model_is_refused(dynamic, tmp_path):
-    for suffix in ("", ".json"):
-        (tmp_path / f"a.mindir{suffix}").write_bytes(dynamic.with_name(f"model.mindir{suffix}").read_bytes())
-    with open(tmp_path / "a.mindir", "ab") as stream:
-        stream.write(b"x")
-    with pytest.raises(InputError, match="sha256 differs"):
-        load_engine(tmp_path / "a.mindir")
+def test_ascends_form_of_a_waveform_model_with_attention_is_made_and_tried_on_a_cpu(
+    checkpoint, trained, tmp_path, capsys
+):
+    options = ("--device_target=Ascend", "--input=waveform", "--outputs=embedding,attention")
+    path = export(config_of(checkpoint, tmp_path / "m.mindir", "--length=0", "--batch_size=0", *options))
+    assert "MINDIR, input waveform any x any, max difference from the checkpoint's" in capsys.readouterr().out
+    engine = load_engine(path)
+    assert engine.exported.device_target == "Ascend"
+    waveforms = 0.1 * np.random.default_rng(0).standard_normal((3, 3040), np.float32)
+    feats = subtract_mean(np.stack([Fbank(FRONT_END)(waveform) for waveform in waveforms]))
+    assert relative(engine.encode(waveforms), trained(feats)) <= WAVEFORM_BOUND
+    embedding, attention = engine.run(waveforms)
+    assert attention.shape == (3, 20, 48)
+    np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
 
 
-def test_damaged_model_with_a_matching_description_is_refused(dynamic, tmp_path):
-    damaged = tmp_path / "a.mindir"
-    damaged.write_bytes(b"no model")
-    dataclasses.replace(ExportedModel.read(dynamic), file_sha256=sha256_file(damaged)).save(damaged)
-    with pytest.raises(InputError, match="not a whole MINDIR"):
-        load_engine(damaged)
-
-
-def test_missing_model_or_description_is_named(dynamic, tmp_path):
-    with pytest.raises(InputError, match="a.mindir: no such model"):
-        load_engine(tmp_path / "a.mindir")
-    (tmp_path / "a.mindir").write_bytes(dynamic.read_bytes())
-    with pytest.raises(InputError, match="a.mindir.json: no such file"):
-        load_engine(tmp_path / "a.mindir")
+def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
+    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    path = export(config_of(checkpoint, tmp_path / "model", "--file_format=ONNX", "--length=40", "--batch_size=1"))
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json"]
+    assert "ONNX, input feats 1 x 40 x 16, max difference" in capsys.readouterr().out
+    feats = random_feats(1, 40)
+    assert relative(load_engine(path).encode(feats), trained(feats)) <= BOUND
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--channels=16"], "the checkpoint has channels 8, not 16"),
+        (["--channels=24"], "the checkpoint has channels 16, not 24"),
         (["--channel=80"], "channel: the configuration says 80"),
-        (["--exp_ckpt_file=nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
+        (["--exp_ckpt_file=nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
+        (["--file_format=AIR"], "MindSpore writes it on Ascend alone"),
     ],
 )
-def test_settings_that_do_not_fit_the_checkpoint_are_refused(checkpoint, tmp_path, options, said):
+def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(checkpoint, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
-        export(settings(checkpoint, tmp_path / "m", *options), "CPU")
+        export(config_of(checkpoint, tmp_path / "m", *options))
     assert not list(tmp_path.iterdir())
 
 
-def test_export_without_a_checkpoint_says_which_key_to_set(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--length=5"], "length: expected 0 or at least 9 frames, got 5"),
+        (["--file_format=AIR", "--length=0"], "AIR takes input fbank, and a batch_size and a length above 0"),
+        (["--file_format=OM"], "expected one of MINDIR, ONNX, IR, AIR"),
+        (["--input=mfcc"], "expected one of fbank, waveform"),
+        (["--outputs=attention"], "expected one of embedding, embedding,attention"),
+    ],
+)
+def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):
+    with pytest.raises(UsageError, match=said):
+        config_of(checkpoint, tmp_path / "m", *options)
+
+
+def test_suffix_of_another_format_is_refused(checkpoint, tmp_path):
+    with pytest.raises(UsageError, match=r"ends with \.onnx, file_format MINDIR with \.mindir"):
+        export(config_of(checkpoint, tmp_path / "m.onnx"))
+
+
+def test_export_without_a_checkpoint_says_which_key_to_set():
     with pytest.raises(UsageError, match="exp_ckpt_file"):
-        export(load_config(Config, ["--exp_ckpt_file=", "--model_path="]), "CPU")
+        export(load_config(Config, ["--exp_ckpt_file=", "--model_path="]))
 
 
-def test_model_that_was_exported_wrong_is_an_error(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.deploy.export.load_engine", lambda path: (lambda feats: np.ones((len(feats), 6)), _free()))
-    with pytest.raises(InputError, match="embeddings differ by"):
-        export(settings(checkpoint, tmp_path / "m", "--length=0", "--batch_size=0"), "CPU")
+@pytest.mark.parametrize(("option", "missing"), [("ONNX", "onnx"), ("IR", "openvino")])
+def test_missing_package_is_named_before_any_work(checkpoint, tmp_path, monkeypatch, option, missing):
+    monkeypatch.setattr("src.deploy.engine.is_installed", lambda name: name != missing)
+    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    with pytest.raises(InputError, match=f"needs {missing}: pip install -r requirements-onnx.txt"):
+        export(config_of(checkpoint, tmp_path / "m", f"--file_format={option}", "--exp_ckpt_file=nowhere.ckpt"))
 
 
-def _free():
-    return ExportedModel("MINDIR", None, None, 8, 6, {}, SETTINGS, "", "")
+def test_model_with_other_embeddings_never_gets_its_name(checkpoint, tmp_path, monkeypatch):
+    path = tmp_path / "m.mindir"
+    path.write_bytes(b"an earlier model")
+    monkeypatch.setattr(export_module, "write_model", lambda path, *_: path.write_bytes(b"model"))
+    monkeypatch.setattr(
+        export_module, "load_engine", lambda path, _: Engine("a wrong one", ExportedModel.read(path), _ones)
+    )
+    with pytest.raises(InputError, match="not written: its embeddings differ"):
+        export(config_of(checkpoint, path, "--length=0", "--batch_size=0"))
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("m.mindir", b"an earlier model")]
+
+
+def _ones(batch):
+    return [np.ones((len(batch), 6), np.float32)]
+
+
+def test_other_architecture_is_refused_for_onnx(tmp_path):
+    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    checkpoint = make_checkpoint(tmp_path, name="wespeaker_ecapa", mfa_channels=24)
+    with pytest.raises(InputError, match="wespeaker_ecapa can be exported as MINDIR or AIR"):
+        export(config_of(checkpoint, tmp_path / "m", "--file_format=ONNX", "--model=wespeaker_ecapa"))
+
+
+def test_damaged_mindir_with_a_matching_description_is_refused(dynamic, tmp_path):
+    damaged = tmp_path / "a.mindir"
+    for content in (b"no model", dynamic.read_bytes()[:-1000]):
+        damaged.write_bytes(content)
+        save_description(damaged, ExportedModel.read(dynamic))
+        with pytest.raises(InputError, match="not a whole MINDIR"):
+            load_engine(damaged)
+
+
+def test_description_of_another_format_is_refused(dynamic, tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(dynamic.read_bytes())
+    save_description(path, ExportedModel.read(dynamic))
+    with pytest.raises(InputError, match=r"described as MINDIR: expected the suffix \.mindir"):
+        load_engine(path)
+
+
+def test_air_cannot_be_run_in_python(dynamic, tmp_path):
+    path = tmp_path / "a.air"
+    path.write_bytes(b"air")
+    save_description(path, ExportedModel.read(dynamic), file_format="AIR")
+    with pytest.raises(InputError, match="no library reads an AIR"):
+        load_engine(path)
+
+
+def test_missing_libraries_are_named(dynamic, tmp_path, monkeypatch):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"onnx")
+    save_description(path, ExportedModel.read(dynamic), file_format="ONNX")
+    monkeypatch.setattr("src.deploy.engine.is_installed", lambda _: False)
+    with pytest.raises(InputError, match="needs onnxruntime or openvino: pip install -r requirements-onnx.txt"):
+        load_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        (np.zeros((1, 20, 8), np.float32), "takes feats float32 any x any x 16, got float32 1 x 20 x 8"),
+        (np.zeros((20, 16), np.float32), "got float32 20 x 16"),
+        (np.zeros((1, 20, 16)), "got float64"),
+        (np.zeros((0, 20, 16), np.float32), "got float32 0 x 20 x 16"),
+        (np.zeros((1, 8, 16), np.float32), "expected at least 9 frames, got 8"),
+        (np.full((1, 20, 16), np.nan, np.float32), "NaN or infinite"),
+    ],
+)
+def test_input_that_does_not_fit_is_refused(dynamic, batch, said):
+    engine = Engine("none", ExportedModel.read(dynamic), _ones)
+    with pytest.raises(InputError, match=said):
+        engine.encode(batch)
+
+
+def test_command_refuses_air_in_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "export.py", "--file_format=AIR", "--exp_ckpt_file=nowhere.ckpt"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n"), done.stderr[:23]) == (1, 1, "error: file_format AIR:")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,168 @@
+"""The parity command: its table, its exit code, and what it says of engines that are not here."""
+
+import stat
+
+import numpy as np
+import pytest
+import soundfile
+
+import src.deploy.check_parity as parity
+from src.data.eval_store import EvalStoreWriter
+from src.deploy.exported import ExportedModel
+from src.errors import InputError, UsageError
+from src.models.checkpoint import read_checkpoint
+from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
+
+pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
+pytest.importorskip("openvino", reason="needs requirements-onnx.txt")
+
+FREE = ("--batch_size=0", "--length=0")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reference_is_not_compiled(trained):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("src.scoring.embeddings.cell_encoder", lambda *_: trained)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint, tmp_path_factory):
+    return write_toy(checkpoint, tmp_path_factory.mktemp("onnx") / "m.onnx", *FREE)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    rng = np.random.default_rng(0)
+    with EvalStoreWriter(folder, FRONT_END.to_dict()) as writer:
+        for index, num_frames in enumerate((50, 9, 77)):
+            writer.add(f"a/{index}.wav", "a", rng.normal(-40, 10, (num_frames, 16)).astype(np.float32))
+    return folder
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        path = tmp_path / "recordings" / "a" / f"{index}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * rng.standard_normal(4000 + 999 * index), 16000)
+    return tmp_path / "recordings"
+
+
+def check(checkpoint, *arguments):
+    return parity.main(["--checkpoint", str(checkpoint), "--cpp=nowhere", *map(str, arguments)])
+
+
+def test_engines_that_are_here_agree_over_a_store(checkpoint, exported, store, capsys):
+    assert check(checkpoint, "--exported", exported, "--features", store) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "3 utterances: store" in lines[0]
+    for line, name in zip(lines[2:4], ("ONNX in ONNX Runtime", "ONNX in OpenVINO"), strict=True):
+        assert line.startswith(name) and "1.0000" in line
+    assert lines[4:] == [
+        "not checked: MINDIR in MindSpore: no MINDIR file was given",
+        "not checked: IR in OpenVINO: no IR file was given",
+        "not checked: C++ program: nowhere is not built",
+    ]
+
+
+def test_fixed_waveform_model_is_compared_over_recordings(checkpoint, recordings, tmp_path, capsys):
+    path = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=2", "--length=30", "--input=waveform")
+    assert check(checkpoint, "--exported", path, "--features", recordings, "--max_utterances=1") == 0
+    out = capsys.readouterr().out
+    assert "1 utterances: recordings in" in out and "ONNX in OpenVINO" in out
+
+
+def test_without_features_the_utterances_are_random_and_it_says_so(checkpoint, exported, capsys):
+    assert check(checkpoint, "--exported", exported, "--max_utterances=2") == 0
+    assert "2 utterances: random noise in bursts (--features DIR takes real ones)" in capsys.readouterr().out
+
+
+def test_wrong_weights_are_an_error(checkpoint, store, tmp_path, capsys):
+    arrays, _ = read_checkpoint(checkpoint)
+    arrays = {name: value + 0.01 if name == "model.fc.weight" else value for name, value in arrays.items()}
+    path = tmp_path / "m.onnx"
+    _write(path, checkpoint, arrays)
+    with pytest.raises(InputError, match=r"an engine's embeddings have a cosine below 0\.99999"):
+        check(checkpoint, "--exported", path, "--features", store)
+    assert capsys.readouterr().out.count("below 0.99999") == 2
+
+
+def test_agreement_of_nan_is_none():
+    expected = np.ones((2, 3), np.float32)
+    got = expected.copy()
+    got[1, 1] = np.nan
+    assert not parity.agreement(expected, got).least_cosine >= -1
+
+
+def test_least_cosine_is_of_the_worst_utterance():
+    found = parity.agreement(np.array([[1, 0], [1, 0]], np.float32), np.array([[2, 0], [3, 4]], np.float32))
+    assert found == parity.Agreement(pytest.approx(0.6), 4.0, 1.0)
+
+
+def test_cpp_program_is_run_over_a_store_of_the_utterances(checkpoint, exported, store, tmp_path):
+    """A stand-in that says what it was asked to do, and fails."""
+    program = tmp_path / "ecapa_infer"
+    program.write_text('#!/bin/sh\necho "$@" >&2\nexit 3\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    words = ["--checkpoint", checkpoint, "--exported", exported, "--features", store, "--cpp", program]
+    with pytest.raises(InputError, match=r"ecapa_infer over .*m\.onnx: exit code 3: --model .*m\.onnx --data .*/store"):
+        parity.main([str(word) for word in words])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--exported", "x.onnx"], "checkpoint"),
+        (["--checkpoint", "c"], "exported"),
+        (["--checkpoint", "c", "--exported", "x", "--tolerance", "2"], "expected a cosine above 0 and at most 1"),
+        (["--checkpoint", "c", "--exported", "x", "--max_utterances", "-1"], "expected 0 or more, got -1"),
+        (["--checkpoint", "c", "--exported", "x", "--what"], "--what"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(arguments, said):
+    with pytest.raises(UsageError, match=said):
+        parity.main(arguments)
+
+
+def test_model_of_another_checkpoint_is_refused(exported, tmp_path):
+    other = make_checkpoint(tmp_path, emb_size=8)
+    with pytest.raises(InputError, match="exported from another checkpoint"):
+        check(other, "--exported", exported)
+
+
+def test_store_of_another_front_end_is_refused(checkpoint, exported, tmp_path):
+    with EvalStoreWriter(tmp_path, {**FRONT_END.to_dict(), "top_db": 60.0}) as writer:
+        writer.add("a", "a", np.zeros((20, 16), np.float32))
+    with pytest.raises(InputError, match="made with another front end: top_db"):
+        check(checkpoint, "--exported", exported, "--features", tmp_path)
+
+
+def test_folder_without_anything_is_refused(checkpoint, exported, tmp_path):
+    with pytest.raises(InputError, match=r"neither an evaluation store nor a folder of \.wav or \.flac"):
+        check(checkpoint, "--exported", exported, "--features", tmp_path)
+
+
+def test_waveform_model_over_a_store_is_refused(checkpoint, store, tmp_path):
+    path = write_toy(checkpoint, tmp_path / "w.onnx", *FREE, "--input=waveform")
+    with pytest.raises(InputError, match="a model takes waveforms: give a folder of recordings"):
+        check(checkpoint, "--exported", path, "--features", store)
+
+
+def test_nothing_to_compare_is_an_error(checkpoint, exported, store, monkeypatch):
+    monkeypatch.setattr(parity, "is_installed", lambda _: False)
+    with pytest.raises(InputError, match="nothing was compared"):
+        check(checkpoint, "--exported", exported, "--features", store)
+
+
+def _write(path, checkpoint, arrays):
+    """Write these arrays as a model that claims to be of `checkpoint`."""
+    from src.deploy.export import describe, write_model
+
+    config = config_of(checkpoint, path, "--file_format=ONNX", *FREE)
+    exported: ExportedModel = describe(config, META, checkpoint, "CPU")
+    write_model(path, exported, arrays)
+    save_description(path, exported)

@@ -1,0 +1,106 @@
+"""FILE.json: what it says, and that nothing else is believed."""
+
+import json
+
+import pytest
+
+from src.deploy.exported import ExportedModel, description_path
+from src.errors import InputError
+from tests.deploy.toy import FRONT_END, SETTINGS, save_description
+
+MODEL = ExportedModel(
+    file_format="ONNX",
+    input_kind="fbank",
+    batch_size=None,
+    num_frames=301,
+    min_frames=9,
+    num_mels=16,
+    emb_size=6,
+    attention_size=None,
+    precision="float32",
+    device_target=None,
+    front_end=FRONT_END.to_dict(),
+    model=SETTINGS,
+    checkpoint_sha256="c",
+    file_sha256="",
+    weights_sha256=None,
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    return save_description(tmp_path / "a.onnx", MODEL)
+
+
+def alter(path, **changes):
+    content = json.loads(description_path(path).read_text())
+    content.update(changes)
+    description_path(path).write_text(json.dumps({key: value for key, value in content.items() if value != "gone"}))
+
+
+def test_description_survives_the_disk(path):
+    read = ExportedModel.read(path)
+    assert (read.num_frames, read.front_end, read.model) == (301, MODEL.front_end, SETTINGS)
+
+
+def test_description_lists_inputs_and_outputs(path):
+    content = json.loads(description_path(path).read_text())
+    assert content["format_version"] == 2
+    assert content["inputs"] == [{"name": "feats", "shape": [None, 301, 16], "dtype": "float32"}]
+    assert content["outputs"] == [{"name": "embedding", "shape": [None, 6], "dtype": "float32"}]
+
+
+def test_waveform_of_301_frames_has_3_seconds(path):
+    save_description(path, MODEL, input_kind="waveform", attention_size=48, batch_size=4)
+    read = ExportedModel.read(path)
+    assert read.inputs == [{"name": "waveform", "shape": [4, 48000], "dtype": "float32"}]
+    assert read.outputs[1] == {"name": "attention", "shape": [4, 301, 48], "dtype": "float32"}
+    assert read.min_length == 8 * 160
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format_version": 1}, "expected the description of an exported model, format 2"),
+        ({"input_kind": "gone"}, "lacks input_kind"),
+        ({"inputs": "gone"}, "lacks inputs"),
+        ({"num_mels": 80}, "inputs do not fit the sizes beside them"),
+        ({"emb_size": 7}, "outputs do not fit"),
+        ({"batch_size": -1}, "impossible values: batch_size -1"),
+        ({"num_frames": "301"}, "impossible values: num_frames '301'"),
+        ({"num_mels": True}, "impossible values: num_mels True"),
+        ({"file_format": "OM"}, "impossible values: file_format 'OM'"),
+        ({"input_kind": "mfcc"}, "impossible values: input_kind 'mfcc'"),
+        ({"front_end": []}, "impossible values: front_end"),
+        ({"weights_sha256": "0"}, "impossible values: weights_sha256"),
+        ({"input_kind": "waveform", "front_end": {"type": "mfcc"}}, "expected a front end of type fbank"),
+        ({"file_sha256": "0"}, "sha256 differs"),
+    ],
+)
+def test_altered_description_is_refused(path, changes, said):
+    alter(path, **changes)
+    with pytest.raises(InputError, match=said):
+        ExportedModel.read(path)
+
+
+def test_description_that_is_no_object_is_refused(path):
+    for text in ("[]", "{", "\xff"):
+        description_path(path).write_text(text, encoding="latin-1")
+        with pytest.raises(InputError, match=r"a\.onnx\.json: expected"):
+            ExportedModel.read(path)
+
+
+def test_altered_model_is_refused(path):
+    with open(path, "ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(InputError, match="sha256 differs"):
+        ExportedModel.read(path)
+
+
+def test_missing_model_or_description_is_named(path):
+    with pytest.raises(InputError, match=r"b\.onnx: no such model"):
+        ExportedModel.read(path.with_name("b.onnx"))
+    description_path(path).unlink()
+    with pytest.raises(InputError, match=r"a\.onnx\.json: no such file"):
+        ExportedModel.read(path)

@@ -1,0 +1,100 @@
+"""A small trained-looking checkpoint for the tests of this folder."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from src.config import Config, load_config
+from src.deploy.export import describe, write_model
+from src.deploy.exported import ExportedModel, weights_path
+from src.files import sha256_file
+from src.frontend.fbank import FbankConfig
+from src.models import create_model
+from src.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+
+NUM_MELS = 16
+FRONT_END = FbankConfig(n_mels=NUM_MELS)
+SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_size": 6, "global_context": True}
+META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
+
+
+def make_checkpoint(folder: Path, **settings: Any) -> Path:
+    """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
+    rng = np.random.default_rng(0)
+    np.random.seed(0)
+    settings = {**SETTINGS, **settings}
+    model = create_model(settings)
+    for parameter in model.get_parameters():
+        kind = parameter.name.rsplit(".", 1)[-1]
+        values = {
+            "gamma": lambda shape: rng.uniform(0.5, 1.5, shape) * rng.choice([1, 1, 1, -1, 0], shape),
+            "beta": lambda shape: rng.normal(0, 0.5, shape),
+            "moving_mean": lambda shape: rng.normal(0, 0.5, shape),
+            "moving_variance": lambda shape: rng.uniform(0.3, 3, shape),
+        }.get(kind)
+        if values is not None:
+            parameter.set_data(Tensor(values(parameter.shape).astype(np.float32)))
+    path = checkpoint_path(folder, 1, 2)
+    state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
+    write_checkpoint(path, state, {**META, "model": settings})
+    return path
+
+
+def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
+    """Return the configuration of an export of the toy model."""
+    sizes = (
+        f"--inChannels={NUM_MELS}",
+        f"--channel={NUM_MELS}",
+        "--channels=16",
+        "--emb_size=6",
+        "--device_target=CPU",
+    )
+    given = {option.split("=")[0] for option in options}
+    words = (f"--exp_ckpt_file={checkpoint}", f"--file_name={file_name}", *sizes)
+    return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
+
+
+def write_toy(checkpoint: Path, path: Path, *options: str) -> Path:
+    """Write an exported model with its FILE.json, without the comparison that export makes."""
+    formats = {".mindir": "MINDIR", ".onnx": "ONNX", ".xml": "IR"}
+    config = config_of(checkpoint, path, f"--file_format={formats[path.suffix]}", *options)
+    arrays, meta = read_checkpoint(checkpoint)
+    exported = describe(config, meta, checkpoint, "CPU")
+    write_model(path, exported, arrays)
+    return save_description(path, exported)
+
+
+def save_description(path: Path, exported: ExportedModel, **changes: Any) -> Path:
+    """Write FILE.json with the hashes of the files as they are, and with these values changed."""
+    values = {name: getattr(exported, name) for name in exported.__dataclass_fields__}
+    hashes = {"file_sha256": sha256_file(path), "weights_sha256": None}
+    if exported.file_format == "IR":
+        hashes["weights_sha256"] = sha256_file(weights_path(path))
+    ExportedModel(**{**values, **hashes, **changes}).save(path)
+    return path
+
+
+def random_feats(num_utterances: int, num_frames: int) -> np.ndarray:
+    """Return features (B, T, F) as loud as mean-subtracted speech."""
+    rng = np.random.default_rng(num_frames)
+    return 10 * rng.standard_normal((num_utterances, num_frames, NUM_MELS), np.float32)
+
+
+def relative(got: np.ndarray, expected: np.ndarray) -> float:
+    """Return the greatest difference as a share of the greatest value."""
+    return float(np.abs(got - expected).max() / np.abs(expected).max())
+
+
+@contextmanager
+def without_compiling() -> Iterator[None]:
+    """Compute in PyNative mode: the same numbers, and no seconds of compilation for each Cell."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=ms.GRAPH_MODE)
