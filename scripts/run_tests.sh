@@ -15,6 +15,6 @@ make_environment requirements-dev.txt
 cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-"$(dirname "$PYTHON")/shellcheck" -x scripts/*.sh benchmarks/*.sh data_prepare.sh .ci/run
+"$(dirname "$PYTHON")/shellcheck" -x scripts/*.sh ascend310_infer/*.sh benchmarks/*.sh data_prepare.sh .ci/run
 # Two processes: most of the time goes into compiling graphs, which uses one core.
 "$PYTHON" -m pytest --numprocesses 2 --dist loadscope "${selection[@]}" "$@"

@@ -158,7 +158,7 @@ def test_checkpoint_of_another_size_is_one_clear_line(worked):
     [
         ([], 2, "usage: bash scripts/run_infer_310.sh MODEL DATA"),
         (["model.mindir"], 2, "usage:"),
-        (["model.onnx", "features/eval"], 2, "expected a .mindir file"),
+        (["model.bin", "features/eval"], 2, "expected a .mindir, .onnx or .xml file"),
         (["model.mindir", "features/eval"], 2, "model.mindir: no such model"),
         (["ecapa-tdnn_config.yaml", "features/eval", "zero"], 2, "DEVICE_ID: expected a number"),
         (["ecapa-tdnn_config.yaml", "features/eval", "0", "word"], 2, "expected --key=value, got 'word'"),

@@ -1,0 +1,23 @@
+# Sets ECAPA_WITH_OPENVINO and ECAPA_WITH_MSLITE to what was asked for and found.
+function(ecapa_find_engine package wish result)
+  if(wish STREQUAL "OFF")
+    set(found OFF)
+  elseif(wish STREQUAL "ON")
+    find_package(${package} REQUIRED)
+    set(found ON)
+  else()
+    find_package(${package} QUIET)
+    set(found ${${package}_FOUND})
+  endif()
+  if(found)
+    message(STATUS "${package}: yes")
+  else()
+    message(STATUS "${package}: no")
+    set(found OFF)
+  endif()
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+# OpenVINO_DIR is given by build.sh: its wheel carries CMake files.
+ecapa_find_engine(OpenVINO "${ECAPA_OPENVINO}" ECAPA_WITH_OPENVINO)
+ecapa_find_engine(MindSporeLite "${ECAPA_MSLITE}" ECAPA_WITH_MSLITE)

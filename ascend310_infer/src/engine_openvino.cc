@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <openvino/frontend/manager.hpp>
+#include <openvino/openvino.hpp>
+#include <string>
+#include <utility>
+
+#include "src/encoder.h"
+#include "src/errors.h"
+
+namespace ecapa {
+namespace {
+
+// OpenVINO's messages have several lines, with places in its sources.
+std::string OneLine(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+class OpenVinoEncoder : public Encoder {
+ public:
+  OpenVinoEncoder(ov::CompiledModel* model, const ExportedModel& sizes)
+      : request_(model->create_infer_request()),
+        output_(model->outputs().front()),
+        num_mels_(sizes.num_mels),
+        emb_size_(sizes.emb_size) {}
+
+  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
+    try {
+      const ov::Shape shape = {static_cast<size_t>(batch), static_cast<size_t>(frames), static_cast<size_t>(num_mels_)};
+      if (ov::shape_size(shape) != feats.size()) throw std::logic_error("feats do not have the shape given");
+      // The tensor refers to feats, which OpenVINO does not write to.
+      request_.set_input_tensor(ov::Tensor(ov::element::f32, shape, const_cast<float*>(feats.data())));
+      request_.infer();
+      const ov::Tensor output = request_.get_tensor(output_);
+      const ov::Shape expected = {static_cast<size_t>(batch), static_cast<size_t>(emb_size_)};
+      if (output.get_element_type() != ov::element::f32 || output.get_shape() != expected) {
+        throw InputError(Concat("the model gave ", output.get_element_type().to_string(), " ", output.get_shape(),
+                                ", expected f32 ", expected));
+      }
+      const auto* values = output.data<float>();
+      return {values, values + output.get_size()};
+    } catch (const ov::Exception& error) {
+      throw InputError(Concat("OpenVINO failed: ", OneLine(error.what())));
+    }
+  }
+
+ private:
+  ov::InferRequest request_;
+  ov::Output<const ov::Node> output_;  // the first: a second one may give the attention's weights
+  int64_t num_mels_;
+  int64_t emb_size_;
+};
+
+ov::Dimension DimensionOf(const std::optional<int64_t>& size) {
+  return size ? ov::Dimension(*size) : ov::Dimension::dynamic();
+}
+
+void CheckSignature(const ov::Model& network, const ExportedModel& model) {
+  const ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.num_mels};
+  const ov::PartialShape embedding = {DimensionOf(model.batch_size), model.emb_size};
+  const bool fits = network.inputs().size() == 1 && network.input().get_element_type() == ov::element::f32 &&
+                    network.input().get_partial_shape() == feats && !network.outputs().empty() &&
+                    network.output(0).get_element_type() == ov::element::f32 &&
+                    network.output(0).get_partial_shape().compatible(embedding);
+  if (!fits) {
+    throw InputError(Concat(model.path.string(), ": its description says that it takes one input, float32 ", feats,
+                            ", and gives ", embedding, "; it does not. Export it anew."));
+  }
+}
+
+// Reads a model by the reader of its format alone: Core::read_model would offer a damaged file to those of all others.
+std::shared_ptr<ov::Model> ReadNetwork(const std::filesystem::path& path) {
+  ov::frontend::FrontEndManager readers;
+  const auto reader = readers.load_by_framework(path.extension() == ".onnx" ? "onnx" : "ir");
+  return reader->convert(reader->load(path.string()));
+}
+
+ov::AnyMap Properties(const EngineOptions& options) {
+  ov::AnyMap properties = {
+      ov::inference_num_threads(options.num_threads), ov::num_streams(options.num_workers),
+      // Said always: left alone, OpenVINO computes in bfloat16 where the processor can, without a word.
+      ov::hint::inference_precision(options.precision == Precision::kBfloat16 ? ov::element::bf16 : ov::element::f32)};
+  if (!options.cache_folder.empty()) properties.insert(ov::cache_dir(options.cache_folder.string()));
+  return properties;
+}
+
+}  // namespace
+
+Engine LoadOpenVino(const ExportedModel& model, const EngineOptions& options) {
+  if (options.device == Device::kAscend) {
+    throw UsageError(Concat(model.path.string(), ": OpenVINO runs on the CPU. Export a .mindir for Ascend."));
+  }
+  if (options.precision == Precision::kFloat16) {
+    throw UsageError("--precision: OpenVINO on a CPU has f32 and bf16.");
+  }
+  if (!options.lite_config.empty()) throw UsageError("--lite_config: is for .mindir models.");
+  const bool is_bfloat16 = options.precision == Precision::kBfloat16;
+  try {
+    ov::Core core;
+    const auto network = ReadNetwork(model.path);
+    CheckSignature(*network, model);
+    auto compiled = core.compile_model(network, "CPU", Properties(options));
+    Engine engine;
+    const std::string version = ov::get_openvino_version().buildNumber;
+    engine.name = Concat("openvino ", version.substr(0, version.find('-')), " CPU ", is_bfloat16 ? "bf16" : "f32");
+    for (int i = 0; i < options.num_workers; ++i) {
+      engine.encoders.push_back(std::make_unique<OpenVinoEncoder>(&compiled, model));
+    }
+    return engine;
+  } catch (const ov::Exception& error) {
+    throw InputError(Concat(model.path.string(), ": OpenVINO cannot load it: ", OneLine(error.what())));
+  }
+}
+
+}  // namespace ecapa

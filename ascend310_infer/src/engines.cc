@@ -1,0 +1,31 @@
+#include <string>
+
+#include "src/encoder.h"
+#include "src/errors.h"
+
+namespace ecapa {
+
+Engine LoadEngine(const ExportedModel& model, [[maybe_unused]] const EngineOptions& options) {
+  const std::string suffix = model.path.extension().string();
+  if (suffix == ".onnx" || suffix == ".xml") {
+#ifdef ECAPA_WITH_OPENVINO
+    return LoadOpenVino(model, options);
+#else
+    throw UsageError(
+        Concat(model.path.string(),
+               ": this program was built without OpenVINO. Install requirements-cpp.txt and build again."));
+#endif
+  }
+  if (suffix == ".mindir") {
+#ifdef ECAPA_WITH_MSLITE
+    return LoadMindSporeLite(model, options);
+#else
+    throw UsageError(Concat(model.path.string(),
+                            ": this program was built without MindSpore Lite. Set LITE_HOME and build again, or run "
+                            "`python -m src.deploy.infer`."));
+#endif
+  }
+  throw UsageError(Concat(model.path.string(), ": expected a model that ends in .mindir, .onnx or .xml."));
+}
+
+}  // namespace ecapa

@@ -1,0 +1,161 @@
+#include "src/exported_model.h"
+
+#include <set>
+
+#include "src/errors.h"
+#include "src/files.h"
+
+namespace ecapa {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kFormatVersion = 2;
+constexpr int64_t kMaxSize = int64_t{1} << 31;  // of a dimension: beyond it a description is damaged
+constexpr int64_t kMaxTextBytes = int64_t{1} << 20;
+
+// Takes typed values out of the description and collects what is wrong with them.
+class Description {
+ public:
+  Description(const json& content, const std::string& name) : content_(content), name_(name) {}
+
+  int64_t Count(const char* key) {
+    const json& value = Find(key);
+    if (!value.is_number_integer() || value < 1 || value > kMaxSize) return Wrong(key, value), 0;
+    return value.get<int64_t>();
+  }
+
+  std::optional<int64_t> FreeOrCount(const char* key) {
+    if (Find(key).is_null()) return std::nullopt;
+    return Count(key);
+  }
+
+  std::string Text(const char* key) {
+    const json& value = Find(key);
+    if (!value.is_string()) return Wrong(key, value), "";
+    return value.get<std::string>();
+  }
+
+  json Object(const char* key) {
+    const json& value = Find(key);
+    if (!value.is_object()) Wrong(key, value);
+    return value;
+  }
+
+  void Finish() const {
+    if (!wrong_.empty()) {
+      throw InputError(Concat(name_, ": missing or impossible values: ", wrong_, ". Export the model anew."));
+    }
+  }
+
+ private:
+  const json& Find(const char* key) const {
+    static const json kAbsent(json::value_t::discarded);
+    const auto entry = content_.find(key);
+    return entry == content_.end() ? kAbsent : *entry;
+  }
+
+  void Wrong(const char* key, const json& value) {
+    wrong_ += (wrong_.empty() ? "" : ", ") + std::string(key);
+    if (!value.is_discarded()) wrong_ += " " + value.dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+
+  const json& content_;
+  const std::string& name_;
+  std::string wrong_;
+};
+
+std::string ValueText(const json& object, const std::string& key) {
+  return object.contains(key) ? object[key].dump(-1, ' ', false, json::error_handler_t::replace) : "nothing";
+}
+
+void CheckSha256(const std::filesystem::path& path, const std::string& expected, const std::string& name) {
+  if (Sha256OfFile(path) != expected) {
+    throw InputError(
+        Concat(path.string(), ": not the file that ", name, " describes (sha256 differs). Export it anew."));
+  }
+}
+
+}  // namespace
+
+ExportedModel ExportedModel::Read(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) {
+    throw InputError(Concat(path.string(), ": no such model. export.py makes one."));
+  }
+  const std::string name = path.string() + ".json";
+  ExportedModel model = Parse(ReadText(name, kMaxTextBytes), name);
+  model.path = path;
+  CheckSha256(path, model.file_sha256, name);
+  if (!model.weights_sha256.empty()) {
+    CheckSha256(std::filesystem::path(path).replace_extension(".bin"), model.weights_sha256, name);
+  }
+  return model;
+}
+
+ExportedModel ExportedModel::Parse(std::string_view text, const std::string& name) {
+  const json content = ParseJson(text, name);
+  if (!content.is_object() || content.value("format_version", json()) != kFormatVersion) {
+    throw InputError(
+        Concat(name, ": expected the description of an exported model, format ", kFormatVersion, ". Export it anew."));
+  }
+  Description description(content, name);
+  ExportedModel model;
+  model.file_format = description.Text("file_format");
+  model.batch_size = description.FreeOrCount("batch_size");
+  model.num_frames = description.FreeOrCount("num_frames");
+  model.min_frames = description.Count("min_frames");
+  model.num_mels = description.Count("num_mels");
+  model.emb_size = description.Count("emb_size");
+  model.front_end = description.Object("front_end");
+  model.file_sha256 = description.Text("file_sha256");
+  if (model.file_format == "IR") model.weights_sha256 = description.Text("weights_sha256");
+  const std::string input_kind = description.Text("input_kind");
+  description.Finish();
+  if (input_kind != "fbank") {
+    throw InputError(Concat(name, ": the model takes input of kind '", input_kind,
+                            "'; this program makes features by itself and runs models that take 'fbank'. Export with "
+                            "--input=fbank."));
+  }
+  if (model.front_end.value("n_mels", json(model.num_mels)) != model.num_mels) {
+    throw InputError(Concat(name, ": n_mels of the front end and num_mels differ. Export the model anew."));
+  }
+  return model;
+}
+
+void CheckFrontEnd(const json& expected, const json& got, const std::string& where) {
+  if (expected.value("type", json()) != got.value("type", json())) {
+    throw InputError(Concat(where, ": made with front end ", ValueText(got, "type"), ", expected ",
+                            ValueText(expected, "type"), ": other features altogether."));
+  }
+  std::set<std::string> keys;
+  for (const json* front_end : {&expected, &got}) {
+    for (const auto& [key, value] : front_end->items()) keys.insert(key);
+  }
+  std::string differing;
+  for (const auto& key : keys) {
+    if (expected.value(key, json()) == got.value(key, json())) continue;
+    differing += Concat(differing.empty() ? "" : ", ", key, " ", ValueText(got, key), " (expected ",
+                        ValueText(expected, key), ")");
+  }
+  if (!differing.empty()) {
+    throw InputError(
+        Concat(where, ": made with another front end: ", differing, ". Prepare the data anew for this model."));
+  }
+}
+
+double ExportedModel::FrameShift() const {
+  const json shift_ms = front_end.value("hop_length_ms", json(10));
+  return shift_ms.is_number() ? shift_ms.get<double>() / 1000 : 0;
+}
+
+json ParseJson(std::string_view text, const std::string& name) {
+  try {
+    return json::parse(text);
+  } catch (const json::exception& error) {
+    throw InputError(Concat(name, ": expected JSON, got something else (", error.what(), "). Make it again."));
+  }
+}
+
+std::string JsonText(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
+
+}  // namespace ecapa

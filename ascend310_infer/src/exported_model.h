@@ -1,0 +1,51 @@
+// What an exported model takes and gives: FILE.json beside FILE, which export.py writes (src/deploy/exported.py).
+#ifndef ECAPA_EXPORTED_MODEL_H_
+#define ECAPA_EXPORTED_MODEL_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace ecapa {
+
+// Sizes without a value are free.
+struct ExportedModel {
+  std::filesystem::path path;
+  std::string file_format;            // "MINDIR", "ONNX", "IR" or "AIR"
+  std::optional<int64_t> batch_size;  // utterances taken at once
+  std::optional<int64_t> num_frames;  // frames of an utterance
+  int64_t min_frames = 0;             // the fewest frames of an utterance
+  int64_t num_mels = 0;
+  int64_t emb_size = 0;
+  nlohmann::json front_end;  // how the features are made
+  std::string file_sha256;
+  std::string weights_sha256;  // of the .bin beside an IR's .xml, else empty
+
+  // Distance between frames, seconds.
+  double FrameShift() const;
+
+  // Reads FILE.json and checks that it belongs to FILE.
+  //
+  // Throws InputError: model or description is missing or damaged, they do not belong together, or the model takes
+  // something else than features.
+  static ExportedModel Read(const std::filesystem::path& path);
+
+  // Reads the content of FILE.json, without FILE; `name` is its path, for messages.
+  static ExportedModel Parse(std::string_view text, const std::string& name);
+};
+
+// Compares two front ends; throws InputError that names the differing keys, `where` the second comes from.
+void CheckFrontEnd(const nlohmann::json& expected, const nlohmann::json& got, const std::string& where);
+
+// Parses JSON; throws InputError when `text`, the content of `name`, is none.
+nlohmann::json ParseJson(std::string_view text, const std::string& name);
+
+// Returns JSON as the project writes it: indented, keys sorted, UTF-8, with a line end.
+std::string JsonText(const nlohmann::json& value);
+
+}  // namespace ecapa
+
+#endif  // ECAPA_EXPORTED_MODEL_H_

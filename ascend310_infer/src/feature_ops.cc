@@ -1,0 +1,53 @@
+#include "src/feature_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "src/errors.h"
+
+namespace ecapa {
+
+bool AllFinite(const float* values, size_t count) {
+  uint32_t greatest = 0;  // of the bits without sign: infinity is the first that is not finite; one vectorised pass
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    greatest = std::max(greatest, bits & 0x7FFFFFFFU);
+  }
+  return greatest < 0x7F800000U;
+}
+
+void CutFrames(int64_t num_frames, int64_t num_mels, std::vector<float>* feats) {
+  const auto wanted = static_cast<size_t>(num_frames * num_mels);
+  const size_t given = feats->size();
+  feats->resize(wanted);
+  for (size_t i = given; i < wanted; ++i) (*feats)[i] = (*feats)[i - given];
+}
+
+void SubtractMean(int64_t num_mels, std::vector<float>* feats) {
+  const auto width = static_cast<size_t>(num_mels);
+  std::vector<double> mean(width);  // a sum of many frames in float32 drifts
+  for (size_t i = 0; i < feats->size(); i += width) {
+    for (size_t mel = 0; mel < width; ++mel) mean[mel] += static_cast<double>((*feats)[i + mel]);
+  }
+  const auto num_frames = static_cast<double>(feats->size() / width);
+  std::vector<float> rounded(width);
+  for (size_t mel = 0; mel < width; ++mel) rounded[mel] = static_cast<float>(mean[mel] / num_frames);
+  for (size_t i = 0; i < feats->size(); i += width) {
+    for (size_t mel = 0; mel < width; ++mel) (*feats)[i + mel] -= rounded[mel];
+  }
+}
+
+double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  double product = 0, a_squared = 0, b_squared = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    product += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    a_squared += static_cast<double>(a[i]) * static_cast<double>(a[i]);
+    b_squared += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  if (a_squared == 0 || b_squared == 0) throw InputError("an embedding is zero: it has no direction to compare.");
+  return product / std::sqrt(a_squared * b_squared);
+}
+
+}  // namespace ecapa

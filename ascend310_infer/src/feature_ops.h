@@ -1,0 +1,25 @@
+// What happens to features between their source and the model.
+#ifndef ECAPA_FEATURE_OPS_H_
+#define ECAPA_FEATURE_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ecapa {
+
+// Tells whether all values are finite.
+bool AllFinite(const float* values, size_t count);
+
+// Keeps the first `num_frames` frames of feats (T, num_mels); what is shorter is repeated from its start.
+void CutFrames(int64_t num_frames, int64_t num_mels, std::vector<float>* feats);
+
+// Subtracts from each mel bin of feats (T, num_mels) its mean over the frames.
+void SubtractMean(int64_t num_mels, std::vector<float>* feats);
+
+// Returns the cosine of two vectors of one length; throws InputError when one has no length.
+double Cosine(const std::vector<float>& a, const std::vector<float>& b);
+
+}  // namespace ecapa
+
+#endif  // ECAPA_FEATURE_OPS_H_

@@ -1,0 +1,41 @@
+// The .npy format: float32 arrays of two dimensions, little-endian, rows one after the other.
+#ifndef ECAPA_NPY_H_
+#define ECAPA_NPY_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "src/files.h"
+
+namespace ecapa {
+
+// Where the numbers of a float32 array (rows, columns) lie in its file.
+struct NpyLayout {
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t data_offset = 0;
+};
+
+// Reads the header at the start of a .npy file, versions 1 to 3.
+//
+// Args:
+//   head: the first bytes of the file, kNpyHeadBytes of them or the whole file.
+//   file_bytes: size of the file.
+//   name: stands in messages.
+//
+// Throws InputError: not such a file, another type, order or number of dimensions, or a size that the file has not.
+NpyLayout ParseNpyHeader(std::string_view head, int64_t file_bytes, const std::string& name);
+
+// ParseNpyHeader of an open file.
+NpyLayout ReadNpyHeader(const InputFile& file);
+
+// Returns the header of a float32 array (rows, columns), as numpy.save writes it.
+std::string NpyHeader(int64_t rows, int64_t columns);
+
+// Bytes that a header may take: NumPy itself reads no longer ones.
+inline constexpr int64_t kNpyHeadBytes = 10012;
+
+}  // namespace ecapa
+
+#endif  // ECAPA_NPY_H_

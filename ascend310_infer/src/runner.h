@@ -1,0 +1,44 @@
+// From features to embeddings: cutting, mean subtraction, batches of equal length, workers.
+#ifndef ECAPA_RUNNER_H_
+#define ECAPA_RUNNER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "src/encoder.h"
+#include "src/exported_model.h"
+#include "src/sources.h"
+
+namespace ecapa {
+
+struct RunOptions {
+  std::optional<int64_t> cut_frames;  // frames kept of each utterance, repeated when it is shorter; none: all
+  int64_t batch_size = 1;             // most utterances of one length that go through the model at once
+  // Called now and then, from any worker, with the number of utterances that are done.
+  std::function<void(size_t)> progress;
+};
+
+struct RunResult {
+  std::vector<size_t> rows;       // of the source's utterances that have an embedding, rising
+  std::vector<float> embeddings;  // (rows, emb_size)
+  std::vector<Failure> failures;  // the source's own first, then in its order
+  std::vector<double> latency_s;  // of each row: from reading its batch to its embedding
+  int64_t num_frames = 0;         // that went through the model
+  double elapsed_s = 0;
+};
+
+// Embeds every utterance of a source. Utterances are never padded: a batch holds utterances of one length, the shortest
+// batches come first, and no result depends on which worker took it. One that cannot be read, is too short, or whose
+// features or embedding are not finite is a failure and leaves the others as they are.
+RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options);
+
+// Returns the frames of an utterance of `num_frames` that the model gets: `cut_frames` when it has a value, else the
+// greatest gear that is not longer (the least when all are), else all.
+int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames, const std::vector<int64_t>& gears);
+
+}  // namespace ecapa
+
+#endif  // ECAPA_RUNNER_H_

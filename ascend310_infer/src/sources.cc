@@ -1,0 +1,231 @@
+#include "src/sources.h"
+
+#include <algorithm>
+#include <system_error>
+#include <unordered_set>
+#include <utility>
+
+#include "src/audio.h"
+#include "src/errors.h"
+#include "src/fbank.h"
+#include "src/files.h"
+#include "src/npy.h"
+
+namespace ecapa {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kStoreFormatVersion = 1;
+
+size_t ByteCount(int64_t num_frames, int64_t num_mels) { return static_cast<size_t>(num_frames * num_mels) * 4; }
+
+std::vector<float> ReadFloats(const InputFile& file, int64_t offset, int64_t num_frames, int64_t num_mels) {
+  std::vector<float> values(static_cast<size_t>(num_frames * num_mels));
+  file.ReadAt(offset, values.data(), ByteCount(num_frames, num_mels));
+  return values;
+}
+
+// What the files of a list have in common with their names: the SHA-256 of all.
+std::string Sha256OfFiles(const std::vector<ListEntry>& entries) {
+  Sha256 digest;
+  for (const auto& entry : entries) {
+    const std::string line = Concat(entry.utt_id, "\t", Sha256OfFile(entry.path), "\n");
+    digest.Update(line.data(), line.size());
+  }
+  return digest.Hex();
+}
+
+class EvalStore : public FeatureSource {
+ public:
+  EvalStore(const std::filesystem::path& folder, const ExportedModel& model)
+      : num_mels_(model.num_mels), file_(OpenFeats(folder)) {
+    const std::string meta_name = (folder / "meta.json").string();
+    const json meta = ParseJson(ReadText(meta_name), meta_name);
+    const bool is_meta =
+        meta.is_object() && meta.value("sha256", json()).is_string() && meta.value("front_end", json()).is_object();
+    if (!is_meta || meta.value("format_version", json()) != kStoreFormatVersion) {
+      throw InputError(Concat(meta_name, ": expected the description of a store, format_version ", kStoreFormatVersion,
+                              ". Prepare it anew."));
+    }
+    CheckFrontEnd(model.front_end, meta["front_end"], folder.string());
+    sha256_ = meta["sha256"].get<std::string>();
+    const std::string index_name = (folder / "index.csv").string();
+    utterances_ = ParseIndex(ReadText(index_name), index_name);
+    int64_t num_frames = 0;
+    for (const auto& utterance : utterances_) {
+      first_frame_.push_back(num_frames);
+      num_frames += utterance.num_frames;
+    }
+    const NpyLayout layout = ReadNpyHeader(file_);
+    if (layout.rows != num_frames || layout.columns != num_mels_) {
+      throw InputError(Concat(file_.path().string(), ": index.csv and meta.json expect float32 (", num_frames, ", ",
+                              num_mels_, "), got (", layout.rows, ", ", layout.columns,
+                              "). Copy the whole folder again or prepare it anew."));
+    }
+    data_offset_ = layout.data_offset;
+  }
+
+  std::vector<float> Read(size_t row) const override {
+    const int64_t offset = data_offset_ + 4 * num_mels_ * first_frame_[row];
+    return ReadFloats(file_, offset, utterances_[row].num_frames, num_mels_);
+  }
+
+  std::string ContentSha256() const override { return sha256_; }
+
+ private:
+  static std::filesystem::path OpenFeats(const std::filesystem::path& folder) {
+    if (!std::filesystem::exists(folder / "meta.json")) {
+      throw InputError(
+          Concat(folder.string(), ": not a complete store: no meta.json. Let eval_data_prepare.py make it."));
+    }
+    return folder / "feats.npy";
+  }
+
+  int64_t num_mels_;
+  InputFile file_;
+  std::string sha256_;
+  std::vector<int64_t> first_frame_;
+  int64_t data_offset_ = 0;
+};
+
+// A source of one file an utterance: those whose header is wrong become failures.
+class FileSource : public FeatureSource {
+ public:
+  std::string ContentSha256() const override { return Sha256OfFiles(entries_); }
+
+ protected:
+  // `num_frames(path)` returns the length of a file, or throws InputError.
+  template <typename NumFrames>
+  void Open(std::vector<ListEntry> entries, const NumFrames& num_frames) {
+    for (auto& entry : entries) {
+      try {
+        utterances_.push_back({entry.utt_id, SpeakerOf(entry.utt_id), num_frames(entry.path)});
+        entries_.push_back(std::move(entry));
+      } catch (const InputError& error) {
+        failures_.push_back({entry.utt_id, error.what()});
+      }
+    }
+  }
+
+  const std::string& path(size_t row) const { return entries_[row].path; }
+
+ private:
+  std::vector<ListEntry> entries_;  // of utterances_
+};
+
+class FeatureFiles : public FileSource {
+ public:
+  FeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model) : num_mels_(model.num_mels) {
+    Open(std::move(entries), [this](const std::string& path) { return Layout(InputFile(path)).rows; });
+  }
+
+  std::vector<float> Read(size_t row) const override {
+    const InputFile file(path(row));
+    const NpyLayout layout = Layout(file);
+    if (layout.rows != utterances_[row].num_frames) {
+      throw InputError(Concat(path(row), ": has changed while the program ran."));
+    }
+    return ReadFloats(file, layout.data_offset, layout.rows, num_mels_);
+  }
+
+ private:
+  NpyLayout Layout(const InputFile& file) const {
+    const NpyLayout layout = file.path().extension() == ".npy" ? ReadNpyHeader(file) : RawLayout(file);
+    if (layout.columns != num_mels_ || layout.rows < 1) {
+      throw InputError(Concat(file.path().string(), ": expected (T, ", num_mels_, "), T >= 1, got (", layout.rows, ", ",
+                              layout.columns, ")."));
+    }
+    return layout;
+  }
+
+  NpyLayout RawLayout(const InputFile& file) const {
+    const int64_t frame_bytes = 4 * num_mels_;
+    if (file.size() == 0 || file.size() % frame_bytes != 0) {
+      throw InputError(Concat(file.path().string(), ": expected a multiple of ", frame_bytes, " bytes, frames of ",
+                              num_mels_, " float32, got ", file.size(), "."));
+    }
+    return {file.size() / frame_bytes, num_mels_, 0};
+  }
+
+  int64_t num_mels_;
+};
+
+class Recordings : public FileSource {
+ public:
+  Recordings(std::vector<ListEntry> entries, const ExportedModel& model)
+      : fbank_(FbankConfig::FromJson(model.front_end, model.path.string() + ".json")) {
+    Open(std::move(entries), [this](const std::string& path) {
+      return fbank_.config().NumFrames(AudioFile(path).NumSamples(fbank_.config().sample_rate));
+    });
+  }
+
+  std::vector<float> Read(size_t row) const override {
+    return fbank_(AudioFile(path(row)).Read(fbank_.config().sample_rate));
+  }
+
+ private:
+  Fbank fbank_;
+};
+
+}  // namespace
+
+std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder, const ExportedModel& model) {
+  return std::make_unique<EvalStore>(folder, model);
+}
+
+std::unique_ptr<FeatureSource> OpenFeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model) {
+  return std::make_unique<FeatureFiles>(std::move(entries), model);
+}
+
+std::unique_ptr<FeatureSource> OpenRecordings(std::vector<ListEntry> entries, const ExportedModel& model) {
+  return std::make_unique<Recordings>(std::move(entries), model);
+}
+
+std::vector<ListEntry> FindFiles(const std::filesystem::path& list_or_folder,
+                                 const std::vector<std::string>& suffixes) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(list_or_folder)) return ParseList(ReadText(list_or_folder), list_or_folder.string());
+  std::vector<ListEntry> entries;
+  try {
+    for (const auto& file :
+         fs::recursive_directory_iterator(list_or_folder, fs::directory_options::follow_directory_symlink)) {
+      const std::string suffix = file.path().extension().string();
+      if (!file.is_regular_file() || std::find(suffixes.begin(), suffixes.end(), suffix) == suffixes.end()) continue;
+      const std::string utt_id = file.path().lexically_relative(list_or_folder).generic_string();
+      if (!IsUtf8(utt_id)) throw InputError(Concat(file.path().string(), ": expected a name in UTF-8."));
+      entries.push_back({utt_id, file.path().string()});
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw InputError(Concat(list_or_folder.string(), ": ", error.code().message(), "."));
+  }
+  if (entries.empty()) {
+    std::string listed;
+    for (const auto& suffix : suffixes) listed += (listed.empty() ? "" : ", ") + suffix;
+    throw InputError(Concat(list_or_folder.string(), ": expected files that end in ", listed, ", found none."));
+  }
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.utt_id < b.utt_id; });
+  return entries;
+}
+
+std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name) {
+  constexpr int64_t kMaxFrames = int64_t{1} << 40;  // in all: 127 years; keeps sums of bytes far from overflow
+  std::vector<Utterance> utterances;
+  std::unordered_set<std::string> names;
+  int64_t next_frame = 0;
+  for (auto& row : ParseCsv(text, name, {"utt_id", "spk_id", "first_frame", "num_frames"})) {
+    const auto first = ParseCount(row[2]);
+    const auto count = ParseCount(row[3]);
+    if (first != next_frame || count.value_or(0) < 1 || *count > kMaxFrames - next_frame) {
+      throw InputError(Concat(name, ": ", row[0], ": expected first_frame ", next_frame, " and num_frames >= 1, got ",
+                              row[2], " and ", row[3], "."));
+    }
+    if (!names.insert(row[0]).second) throw InputError(Concat(name, ": ", row[0], " stands twice. Prepare it anew."));
+    utterances.push_back({std::move(row[0]), std::move(row[1]), *count});
+    next_frame += *count;
+  }
+  if (utterances.empty()) throw InputError(Concat(name, ": no utterances in it. Prepare it anew."));
+  return utterances;
+}
+
+}  // namespace ecapa

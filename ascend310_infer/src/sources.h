@@ -1,0 +1,72 @@
+// Where features come from: an evaluation store, a list of feature files, or a list of recordings.
+#ifndef ECAPA_SOURCES_H_
+#define ECAPA_SOURCES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/exported_model.h"
+#include "src/text.h"
+
+namespace ecapa {
+
+struct Utterance {
+  std::string utt_id;
+  std::string spk_id;
+  int64_t num_frames = 0;
+};
+
+// An utterance that could not be embedded, and why.
+struct Failure {
+  std::string utt_id;
+  std::string reason;
+};
+
+// Features of named utterances, before mean subtraction.
+class FeatureSource {
+ public:
+  virtual ~FeatureSource() = default;
+
+  // The utterances that can be read as far as is known beforehand, in the order of the input.
+  const std::vector<Utterance>& utterances() const { return utterances_; }
+
+  // Those of the input that cannot.
+  const std::vector<Failure>& failures() const { return failures_; }
+
+  // Returns features (num_frames, num_mels) of utterance `row`. May be called from several threads; throws InputError.
+  virtual std::vector<float> Read(size_t row) const = 0;
+
+  // Returns what the features depend on, as a SHA-256: the same content has the same wherever it lies.
+  virtual std::string ContentSha256() const = 0;
+
+ protected:
+  std::vector<Utterance> utterances_;
+  std::vector<Failure> failures_;
+};
+
+// Opens the evaluation store (src/data/eval_store.py) in a folder.
+//
+// Throws InputError: there is no complete store, its files do not fit each other, or it was made with another front end
+// than the model's.
+std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder, const ExportedModel& model);
+
+// Opens files of features: `.npy`, float32 (T, num_mels), or any other suffix for the bare numbers.
+std::unique_ptr<FeatureSource> OpenFeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model);
+
+// Opens recordings, of which features are made as the model expects them.
+std::unique_ptr<FeatureSource> OpenRecordings(std::vector<ListEntry> entries, const ExportedModel& model);
+
+// Returns the files of a list (see ParseList), or those below a folder that end in one of `suffixes`, under their path
+// below it and in its order. Throws InputError when there is none.
+std::vector<ListEntry> FindFiles(const std::filesystem::path& list_or_folder, const std::vector<std::string>& suffixes);
+
+// Returns the rows of a store's index; throws InputError when they do not lie one after the other.
+std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name);
+
+}  // namespace ecapa
+
+#endif  // ECAPA_SOURCES_H_

@@ -1,0 +1,144 @@
+// What several tests need: a folder of their own, a small model description, an encoder without a library.
+#ifndef ECAPA_TESTS_SUPPORT_H_
+#define ECAPA_TESTS_SUPPORT_H_
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "src/encoder.h"
+#include "src/errors.h"
+#include "src/exported_model.h"
+#include "src/files.h"
+#include "src/npy.h"
+#include "src/sources.h"
+
+namespace ecapa {
+
+// A folder that is removed with all in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "ecapa_test.XXXXXX").string()) {
+    if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::filesystem::path operator/(const std::string& name) const { return std::filesystem::path(path_) / name; }
+  std::filesystem::path path() const { return path_; }
+
+  std::string Write(const std::string& name, std::string_view content) const {
+    WriteFile(*this / name, {content});
+    return (*this / name).string();
+  }
+
+ private:
+  std::string path_;
+};
+
+inline std::string_view BytesOf(const std::vector<float>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+inline std::string NpyOf(const std::vector<float>& values, int64_t columns) {
+  return NpyHeader(static_cast<int64_t>(values.size()) / columns, columns) + std::string(BytesOf(values));
+}
+
+// The shipped front end with another number of filters.
+inline nlohmann::json FrontEndJson(int64_t n_mels) {
+  return {{"type", "fbank"},       {"sample_rate", 16000}, {"n_mels", n_mels}, {"n_fft", 400},  {"win_length_ms", 25.0},
+          {"hop_length_ms", 10.0}, {"f_min", 0.0},         {"f_max", 8000.0},  {"amin", 1e-10}, {"top_db", 80.0}};
+}
+
+inline nlohmann::json ModelJson(int64_t n_mels, int64_t emb_size, const std::string& file_sha256 = "") {
+  return {{"format_version", 2},       {"file_format", "ONNX"}, {"input_kind", "fbank"},
+          {"batch_size", nullptr},     {"num_frames", nullptr}, {"min_frames", 3},
+          {"num_mels", n_mels},        {"emb_size", emb_size},  {"front_end", FrontEndJson(n_mels)},
+          {"file_sha256", file_sha256}};
+}
+
+inline ExportedModel SmallModel(int64_t n_mels = 4, int64_t emb_size = 3) {
+  return ExportedModel::Parse(ModelJson(n_mels, emb_size).dump(), "model.json");
+}
+
+// Writes a store of utterances speaker<row>/<row> with these lengths; feature values follow from their place.
+inline void WriteStore(const TemporaryFolder& folder, const std::vector<int64_t>& lengths, int64_t n_mels = 4) {
+  std::vector<float> values;
+  std::string index = "utt_id,spk_id,first_frame,num_frames\n";
+  int64_t first = 0;
+  for (size_t row = 0; row < lengths.size(); ++row) {
+    index += Concat("speaker", row, "/", row, ",speaker", row, ",", first, ",", lengths[row], "\n");
+    for (int64_t i = 0; i < lengths[row] * n_mels; ++i) {
+      values.push_back(static_cast<float>((i * 7 + static_cast<int64_t>(row) * 13) % 11) - 5);
+    }
+    first += lengths[row];
+  }
+  folder.Write("feats.npy", NpyOf(values, n_mels));
+  folder.Write("index.csv", index);
+  folder.Write("meta.json",
+               nlohmann::json({{"format_version", 1}, {"front_end", FrontEndJson(n_mels)}, {"sha256", "f00"}}).dump());
+}
+
+// Gives each utterance a number of squares of its features; does not depend on the others of its batch.
+class FakeEncoder : public Encoder {
+ public:
+  explicit FakeEncoder(const ExportedModel& model) : num_mels_(model.num_mels), emb_size_(model.emb_size) {}
+
+  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
+    if (feats.size() != static_cast<size_t>(batch * frames * num_mels_)) throw std::logic_error("wrong feats");
+    calls.push_back(batch);
+    if (!failure.empty()) throw InputError(failure);
+    std::vector<float> embeddings;
+    for (int64_t row = 0; row < batch; ++row) {
+      for (int64_t d = 0; d < emb_size_; ++d) {
+        float sum = value_added;
+        for (int64_t t = 0; t < frames; ++t) {
+          const float value = feats[static_cast<size_t>((row * frames + t) * num_mels_ + d % num_mels_)];
+          sum += value * value * static_cast<float>(t + d + 1);
+        }
+        embeddings.push_back(sum);
+      }
+    }
+    return embeddings;
+  }
+
+  std::vector<int64_t> calls;  // batch of each
+  std::string failure;         // thrown by every call
+  float value_added = 0;
+
+ private:
+  int64_t num_mels_;
+  int64_t emb_size_;
+};
+
+inline Engine FakeEngine(const ExportedModel& model, int num_workers = 1) {
+  Engine engine;
+  engine.name = "fake";
+  for (int i = 0; i < num_workers; ++i) engine.encoders.push_back(std::make_unique<FakeEncoder>(model));
+  return engine;
+}
+
+// Returns the message of the InputError that `call` throws, or "nothing was thrown".
+template <typename Call>
+std::string MessageOf(const Call& call) {
+  try {
+    call();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+inline bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace ecapa
+
+#endif  // ECAPA_TESTS_SUPPORT_H_

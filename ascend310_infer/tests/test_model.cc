@@ -1,0 +1,93 @@
+#include <doctest/doctest.h>
+
+#include "src/exported_model.h"
+#include "tests/support.h"
+
+namespace ecapa {
+
+using nlohmann::json;
+
+TEST_CASE("a description gives sizes, null being free") {
+  json content = ModelJson(80, 192, "abc");
+  content["num_frames"] = 301;
+  const ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK_FALSE(model.batch_size);
+  CHECK(model.num_frames == 301);
+  CHECK(model.FrameShift() == doctest::Approx(0.01));
+  CHECK((model.min_frames == 3 && model.num_mels == 80 && model.emb_size == 192));
+}
+
+TEST_CASE("a damaged description is refused, with all that is wrong") {
+  const auto message = [](const json& content) {
+    return MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); });
+  };
+  for (const auto& entry : std::vector<std::pair<std::string, json>>{{"num_mels", 0},
+                                                                     {"emb_size", -1},
+                                                                     {"min_frames", 1.5},
+                                                                     {"batch_size", "any"},
+                                                                     {"num_frames", true},
+                                                                     {"num_mels", 1e30},
+                                                                     {"front_end", json::array()},
+                                                                     {"file_sha256", nullptr}}) {
+    const auto& key = entry.first;
+    const auto& value = entry.second;
+    json content = ModelJson(80, 192);
+    content[key] = value;
+    CHECK_MESSAGE(Contains(message(content), "m.json: missing or impossible values: " + key + " " + value.dump()), key);
+    content.erase(key);
+    CHECK_MESSAGE(Contains(message(content), "missing or impossible values: " + key + "."), key);
+  }
+  CHECK(Contains(message(json::array()), "expected the description of an exported model, format 2."));
+  CHECK(Contains(message({{"format_version", 1}}), "format 2."));
+  json waveform = ModelJson(80, 192);
+  waveform["input_kind"] = "waveform";
+  CHECK(Contains(message(waveform), "runs models that take 'fbank'. Export with --input=fbank."));
+  json mels = ModelJson(80, 192);
+  mels["num_mels"] = 40;
+  CHECK(Contains(message(mels), "n_mels of the front end and num_mels differ."));
+  CHECK(Contains(MessageOf([] { ExportedModel::Parse("{", "m.json"); }), "m.json: expected JSON, got something else"));
+}
+
+TEST_CASE("model and description must belong together") {
+  const TemporaryFolder folder;
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "no such model. export.py makes one."));
+  folder.Write("m.onnx", "abc");
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "m.onnx.json: No such file"));
+  folder.Write("m.onnx.json", ModelJson(80, 192, "00").dump());
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "(sha256 differs). Export it anew."));
+  json content = ModelJson(80, 192, Sha256OfFile(folder / "m.onnx"));
+  folder.Write("m.onnx.json", content.dump());
+  CHECK(ExportedModel::Read(folder / "m.onnx").path == folder / "m.onnx");
+}
+
+TEST_CASE("the weights of an IR are part of it") {
+  const TemporaryFolder folder;
+  folder.Write("m.xml", "<net/>");
+  json content = ModelJson(80, 192, Sha256OfFile(folder / "m.xml"));
+  content["file_format"] = "IR";
+  folder.Write("m.xml.json", content.dump());
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.xml"); }), "weights_sha256"));
+  folder.Write("m.bin", "weights");
+  content["weights_sha256"] = Sha256OfFile(folder / "m.bin");
+  folder.Write("m.xml.json", content.dump());
+  CHECK(ExportedModel::Read(folder / "m.xml").num_mels == 80);
+  folder.Write("m.bin", "weight");
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.xml"); }), "m.bin: not the file that"));
+}
+
+TEST_CASE("front ends are compared by value, and differing keys are named") {
+  json got = FrontEndJson(80);
+  got["win_length_ms"] = 25;  // a whole number is the same
+  CheckFrontEnd(FrontEndJson(80), got, "store");
+  json other = got;
+  other["type"] = "mfcc";
+  CHECK(MessageOf([&] { CheckFrontEnd(FrontEndJson(80), other, "store"); }) ==
+        "store: made with front end \"mfcc\", expected \"fbank\": other features altogether.");
+  got["n_mels"] = 40;
+  got.erase("top_db");
+  CHECK(MessageOf([&] { CheckFrontEnd(FrontEndJson(80), got, "store"); }) ==
+        "store: made with another front end: n_mels 40 (expected 80), top_db nothing (expected 80.0). Prepare the data "
+        "anew for this model.");
+}
+
+}  // namespace ecapa

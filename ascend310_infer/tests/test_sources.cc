@@ -1,0 +1,140 @@
+#include <doctest/doctest.h>
+#include <sndfile.h>
+
+#include "src/sources.h"
+#include "tests/support.h"
+
+namespace ecapa {
+namespace {
+
+std::string StoreMessage(const TemporaryFolder& folder) {
+  return MessageOf([&] { OpenEvalStore(folder.path(), SmallModel()); });
+}
+
+}  // namespace
+
+TEST_CASE("an evaluation store gives each utterance its own frames") {
+  const TemporaryFolder folder;
+  WriteStore(folder, {5, 3, 9});
+  const auto store = OpenEvalStore(folder.path(), SmallModel());
+  REQUIRE(store->utterances().size() == 3);
+  CHECK((store->utterances()[1].utt_id == "speaker1/1" && store->utterances()[1].spk_id == "speaker1"));
+  CHECK((store->utterances()[1].num_frames == 3 && store->failures().empty() && store->ContentSha256() == "f00"));
+  std::vector<float> expected;
+  for (int i = 0; i < 12; ++i) expected.push_back(static_cast<float>((i * 7 + 13) % 11) - 5);
+  CHECK(store->Read(1) == expected);
+  CHECK(store->Read(2).size() == 36);
+}
+
+TEST_CASE("an incomplete or altered store is refused") {
+  const TemporaryFolder folder;
+  CHECK(Contains(StoreMessage(folder), "not a complete store: no meta.json. Let eval_data_prepare.py make it."));
+  WriteStore(folder, {5, 3});
+  const std::string feats = ReadText(folder / "feats.npy");
+  folder.Write("feats.npy", feats.substr(0, feats.size() - 1));
+  CHECK(Contains(StoreMessage(folder), "feats.npy: its header says (8, 4), but it has 127 bytes of data."));
+  folder.Write("feats.npy", feats + "x");
+  CHECK(Contains(StoreMessage(folder), "but it has 129 bytes"));
+  folder.Write("feats.npy", NpyOf(std::vector<float>(28), 4));
+  CHECK(Contains(StoreMessage(folder), "index.csv and meta.json expect float32 (8, 4), got (7, 4)."));
+  folder.Write("feats.npy", NpyOf(std::vector<float>(32), 8));
+  CHECK(Contains(StoreMessage(folder), "expect float32 (8, 4), got (4, 8)."));
+  std::filesystem::remove(folder / "feats.npy");
+  CHECK(Contains(StoreMessage(folder), "feats.npy: No such file or directory."));
+  WriteStore(folder, {5, 3});
+  for (const char* meta : {"[]", "{}", "{\"format_version\": 2, \"sha256\": \"\", \"front_end\": {}}"}) {
+    folder.Write("meta.json", meta);
+    CHECK(Contains(StoreMessage(folder), "expected the description of a store, format_version 1."));
+  }
+  WriteStore(folder, {5, 3}, 8);
+  CHECK(Contains(StoreMessage(folder), "made with another front end: n_mels 8 (expected 4)."));
+}
+
+TEST_CASE("an index whose rows do not lie one after the other is refused") {
+  const auto message = [](const std::string& rows) {
+    return MessageOf([&] { ParseIndex("utt_id,spk_id,first_frame,num_frames\n" + rows, "i.csv"); });
+  };
+  CHECK(message("a,s,0,3\nb,s,3,4\n") == "nothing was thrown");
+  CHECK(message("") == "i.csv: no utterances in it. Prepare it anew.");
+  CHECK(Contains(message("a,s,1,3\n"), "i.csv: a: expected first_frame 0 and num_frames >= 1, got 1 and 3."));
+  for (const char* rows : {"a,s,0,0\n", "a,s,0,-1\n", "a,s,0,x\n", "a,s,00,3\nb,s,2,1\n", "a,s,0,3\nb,s,4,1\n",
+                           "a,s,0,99999999999999999999\n", "a,s,0,9223372036854775807\n"}) {
+    CHECK_MESSAGE(Contains(message(rows), "expected first_frame"), rows);
+  }
+  CHECK(message("a,s,0,3\na,s,3,4\n") == "i.csv: a stands twice. Prepare it anew.");
+}
+
+TEST_CASE("single files, .npy and raw, are read, and those of a wrong size are failures") {
+  const TemporaryFolder folder;
+  const std::vector<float> values = {1, 2, 3, 4, 5, 6, 7, 8};
+  std::filesystem::create_directories(folder / "spk");
+  folder.Write("spk/a.npy", NpyOf(values, 4));
+  folder.Write("spk/b.bin", BytesOf(values));
+  folder.Write("c.npy", NpyOf(values, 2));
+  folder.Write("d.bin", BytesOf(values).substr(1));
+  folder.Write("e.bin", "");
+  folder.Write("f.npy", "no array");
+  folder.Write("g.npy", NpyHeader(0, 4));
+  folder.Write("ignored.txt", "");
+  const auto files = OpenFeatureFiles(FindFiles(folder.path(), {".npy", ".bin"}), SmallModel());
+  REQUIRE(files->utterances().size() == 2);
+  CHECK((files->utterances()[0].utt_id == "spk/a.npy" && files->utterances()[0].spk_id == "spk"));
+  CHECK((files->Read(0) == values && files->Read(1) == values));
+  REQUIRE(files->failures().size() == 5);
+  CHECK(Contains(files->failures()[0].reason, "c.npy: expected (T, 4), T >= 1, got (4, 2)."));
+  CHECK(Contains(files->failures()[1].reason, "expected a multiple of 16 bytes, frames of 4 float32, got 31."));
+  CHECK(Contains(files->failures()[2].reason, "got 0."));
+  CHECK(Contains(files->failures()[3].reason, "not a whole .npy file."));
+  CHECK(Contains(files->failures()[4].reason, "got (0, 4)."));
+}
+
+TEST_CASE("the sha256 of files follows from names and content, not from where they lie") {
+  const TemporaryFolder one, two;
+  for (const auto* folder : {&one, &two}) folder->Write("a.bin", std::string(16, 'x'));
+  const auto sha256 = [](const TemporaryFolder& folder) {
+    return OpenFeatureFiles(FindFiles(folder.path(), {".bin"}), SmallModel())->ContentSha256();
+  };
+  CHECK(sha256(one) == sha256(two));
+  two.Write("a.bin", std::string(16, 'y'));
+  CHECK(sha256(one) != sha256(two));
+}
+
+TEST_CASE("linked folders are searched too") {
+  const TemporaryFolder corpus, folder;
+  corpus.Write("a.bin", std::string(16, 'x'));
+  std::filesystem::create_directory_symlink(corpus.path(), folder / "spk");
+  const auto entries = FindFiles(folder.path(), {".bin"});
+  REQUIRE(entries.size() == 1);
+  CHECK(entries[0].utt_id == "spk/a.bin");
+}
+
+TEST_CASE("a list that names a missing file gives a failure, a missing list an error") {
+  const TemporaryFolder folder;
+  folder.Write("l.txt", "name\tnowhere.npy\n");
+  const auto files = OpenFeatureFiles(FindFiles(folder / "l.txt", {".npy"}), SmallModel());
+  CHECK((files->utterances().empty() && files->failures()[0].utt_id == "name"));
+  CHECK(files->failures()[0].reason == "nowhere.npy: No such file or directory.");
+  CHECK_THROWS_AS(FindFiles(folder / "none.txt", {".npy"}), InputError);
+  CHECK(Contains(MessageOf([&] { FindFiles(folder.path(), {".wav", ".flac"}); }), "end in .wav, .flac, found none."));
+}
+
+TEST_CASE("recordings become features of as many frames as their header promised") {
+  const TemporaryFolder folder;
+  SF_INFO info{};
+  info.samplerate = 16000;
+  info.channels = 1;
+  info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
+  std::vector<float> samples(4000);
+  for (size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<float>(i % 50) / 100;
+  SNDFILE* file = sf_open((folder / "a.wav").c_str(), SFM_WRITE, &info);
+  REQUIRE(file != nullptr);
+  sf_writef_float(file, samples.data(), 4000);
+  sf_close(file);
+  folder.Write("b.wav", "RIFF");
+  const auto recordings = OpenRecordings(FindFiles(folder.path(), {".wav"}), SmallModel());
+  REQUIRE((recordings->utterances().size() == 1 && recordings->failures().size() == 1));
+  CHECK(recordings->utterances()[0].num_frames == 26);
+  CHECK(recordings->Read(0).size() == 26 * 4);
+}
+
+}  // namespace ecapa

@@ -1,0 +1,334 @@
+"""The C++ program and scripts/run_infer_310.sh on small models, against Python's numbers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from src.corpus.audio import read_audio
+from src.data.eval_store import EvalStore, EvalStoreWriter
+from src.frontend.fbank import Fbank, cut_frames, subtract_mean
+from src.scoring.embeddings import EmbeddingStore, extract
+from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
+SAMPLE_RATE = 16000
+LENGTHS = (50, 37, 50, 61, 37, 50, 90, 10)
+BOUND = 2e-5  # of the greatest value: float32 sums in another order, through fifteen layers
+FEATURE_BOUND = 1e-3  # dB
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory) -> Path:
+    """A folder with a checkpoint, the models that were exported from it, stores and recordings."""
+    folder = tmp_path_factory.mktemp("cpp")
+    checkpoint = make_checkpoint(folder / "ckpt")
+    for name in ("free.onnx", "free.xml"):
+        write_toy(checkpoint, folder / name, "--length=0", "--batch_size=0")
+    write_toy(checkpoint, folder / "fixed.onnx", "--length=40", "--batch_size=3")
+    write_toy(checkpoint, folder / "wave.onnx", "--length=0", "--batch_size=0", "--input=waveform")
+    write_store(folder / "eval", "test", LENGTHS, with_trials=True)
+    write_store(folder / "norm", "cohort", (40,) * 12)
+    for speaker in range(3):
+        path = folder / "wav" / f"id{speaker}" / "a.wav"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, noise(speaker, 8000 + 3000 * speaker), SAMPLE_RATE)
+    (folder / "config.yaml").write_text(
+        f"inChannels: {NUM_MELS}\nchannels: 16\nemb_size: 6\ndevice_target: CPU\ncut_frames: 40\n"
+        "eval_data_path: eval\ntrain_norm_path: norm\n"
+    )
+    return folder
+
+
+def noise(seed: int, length: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, length).astype(np.float32)
+
+
+def write_store(folder: Path, prefix: str, lengths: tuple[int, ...], with_trials: bool = False) -> None:
+    names = [f"{prefix}{row % 4}/{row}.wav" for row in range(len(lengths))]
+    trials = folder.with_name("veri_test2.txt")
+    if with_trials:
+        pairs = [(a, b) for row, a in enumerate(names) for b in names[row + 1 :]]
+        trials.write_text("".join(f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for a, b in pairs))
+    with EvalStoreWriter(folder, FRONT_END.to_dict(), trials if with_trials else None) as writer:
+        for row, (name, length) in enumerate(zip(names, lengths, strict=True)):
+            feats = 10 * np.random.default_rng(row + len(prefix)).standard_normal((length, NUM_MELS), np.float32)
+            writer.add(name, name.split("/")[0], feats)
+
+
+def call(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(word) for word in command], cwd=folder, env={**os.environ, "VIRTUAL_ENV": sys.prefix, **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def must(folder: Path, *command: object, **environment: str) -> str:
+    done = call(folder, *command, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
+    from src.deploy.engine import load_engine
+
+    return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
+
+
+def close(got: np.ndarray, expected: np.ndarray) -> bool:
+    return np.abs(got - expected).max() <= BOUND * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "frames"),
+    [
+        ("free.xml", (), None),
+        ("free.onnx", ("--batch_size=2", "--workers=2"), None),
+        ("free.xml", ("--cut_frames=45",), 45),
+        ("fixed.onnx", (), 40),
+    ],
+)
+def test_embeddings_of_a_store_are_those_of_python(program, worked, tmp_path, model, options, frames):
+    out = tmp_path / "out"
+    said = must(worked, program, "--model", model, "--data", "eval", "--output", out, *options)
+    assert said.startswith(f"{len(LENGTHS)} embeddings in ")
+    made = EmbeddingStore.open(out)
+    store = EvalStore.open(worked / "eval")
+    assert (made.utt_ids, made.spk_ids) == (store.utt_ids, store.spk_ids)
+    assert close(made.embeddings, in_python(worked, model, frames))
+    assert (made.identity.store_sha256, made.identity.cut_frames) == (store.sha256, frames)
+    assert made.identity.front_end == store.front_end and made.identity.engine.endswith("CPU f32")
+    assert made.identity.model_sha256 == json.loads((worked / f"{model}.json").read_text())["file_sha256"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "embeddings.npy", "index.csv", "meta.json", "report.json",
+    ]  # fmt: skip
+    report = json.loads((out / "report.json").read_text())
+    assert (report["num_utterances"], report["num_failed"], report["failures"]) == (len(LENGTHS), 0, [])
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"] <= report["latency_ms"]["max"]
+    assert report["audio_s"] == pytest.approx(sum(frames or length for length in LENGTHS) / 100)
+
+
+def test_output_is_bit_identical_for_any_number_of_workers_and_threads(program, worked, tmp_path):
+    stores = []
+    for workers, threads in ((1, 1), (1, 2), (2, 2), (3, 2), (8, 5)):
+        out = tmp_path / f"{workers}-{threads}"
+        options = (f"--workers={workers}", f"--threads={threads}", "--batch_size=2")
+        must(worked, program, "--model", "free.xml", "--data", "eval", "--output", out, *options)
+        stores.append((out / "embeddings.npy").read_bytes() + (out / "meta.json").read_bytes())
+    assert len(set(stores)) == 1
+
+
+def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp_path):
+    from src.deploy.engine import load_engine
+
+    must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
+    made = EmbeddingStore.open(tmp_path)
+    assert made.utt_ids == ["id0/a.wav", "id1/a.wav", "id2/a.wav"] and made.spk_ids == ["id0", "id1", "id2"]
+    encode, fbank = load_engine(worked / "free.xml").encode, Fbank(FRONT_END)
+    for utt_id, embedding in zip(made.utt_ids, made.embeddings, strict=True):
+        feats = subtract_mean(fbank(read_audio(worked / "wav" / utt_id).waveform))
+        assert close(embedding, encode(feats[None])[0])
+
+
+def test_two_recordings_are_compared(program, worked):
+    compare = (program, "--model", "free.xml", "--verify", "wav/id0/a.wav")
+    assert must(worked, *compare, "wav/id0/a.wav") == "cosine 1.000000\n"
+    said = must(worked, *compare, "wav/id1/a.wav").split()
+    cosine = float(said[1])
+    assert -1 <= cosine < 1
+    assert must(worked, *compare, "wav/id1/a.wav", f"--threshold={cosine - 0.01}").split()[2] == "accept"
+    assert must(worked, *compare, "wav/id1/a.wav", f"--threshold={cosine + 0.01}").split()[2] == "reject"
+
+
+def test_single_feature_files_are_run_and_bad_ones_named(program, worked, tmp_path):
+    store = EvalStore.open(worked / "eval")
+    files = tmp_path / "files"
+    files.mkdir()
+    np.save(files / "a.npy", store.feats(0))
+    store.feats(1).tofile(files / "b.bin")
+    for name, content in {
+        "cut.npy": (files / "a.npy").read_bytes()[:-7],
+        "long.npy": (files / "a.npy").read_bytes() + bytes(4),
+        "odd.bin": bytes(NUM_MELS * 4 - 1),
+        "empty.npy": b"",
+    }.items():
+        (files / name).write_bytes(content)
+    np.save(files / "double.npy", store.feats(0).astype(np.float64))
+    np.save(files / "mels.npy", store.feats(0)[:, 1:].copy())
+    np.save(files / "nan.npy", np.where(np.arange(NUM_MELS) == 3, np.nan, store.feats(0)).astype(np.float32))
+    np.save(files / "short.npy", store.feats(0)[:5])
+    done = call(worked, program, "--model", "free.xml", "--features", files, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    made = EmbeddingStore.open(tmp_path / "out")
+    assert made.utt_ids == ["a.npy", "b.bin"]
+    assert close(made.embeddings, in_python(worked, "free.xml", None)[:2])
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {failure["utt_id"] for failure in report["failures"]} == {
+        "cut.npy", "long.npy", "odd.bin", "empty.npy", "double.npy", "mels.npy", "nan.npy", "short.npy",
+    }  # fmt: skip
+    assert "error: 8 of 10 utterances failed" in done.stderr
+    assert "error: nan.npy: NaN or infinite features" in done.stderr
+    assert "5 frames, an embedding needs at least 9" in done.stderr
+
+
+def damage(folder: Path, kind: str) -> None:
+    feats = np.load(folder / "feats.npy")
+    if kind == "cut off":
+        content = (folder / "feats.npy").read_bytes()
+        (folder / "feats.npy").write_bytes(content[:-100])
+    elif kind == "oversized":
+        np.save(folder / "feats.npy", np.concatenate([feats, feats]))
+    elif kind == "NaN":
+        feats[70, 2] = np.nan
+        np.save(folder / "feats.npy", feats)
+    elif kind == "infinite":
+        feats[0, 0] = -np.inf
+        np.save(folder / "feats.npy", feats)
+    elif kind == "wrong dimension":
+        np.save(folder / "feats.npy", feats[:, 1:].copy())
+    elif kind == "missing":
+        (folder / "feats.npy").unlink()
+    elif kind == "no index":
+        (folder / "index.csv").unlink()
+    else:
+        assert kind == "other front end"
+        meta = json.loads((folder / "meta.json").read_text())
+        meta["front_end"]["top_db"] = 70
+        (folder / "meta.json").write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("cut off", "feats.npy: its header says (385, 16), but it has"),
+        ("oversized", "expect float32 (385, 16), got (770, 16)"),
+        ("NaN", "test1/1.wav: NaN or infinite features"),
+        ("infinite", "test0/0.wav: NaN or infinite features"),
+        ("wrong dimension", "expect float32 (385, 16), got (385, 15)"),
+        ("missing", "feats.npy: No such file"),
+        ("no index", "index.csv: No such file"),
+        ("other front end", "made with another front end: top_db 70 (expected 80.0)"),
+    ],
+)
+def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked, tmp_path, kind, said):
+    shutil.copytree(worked / "eval", tmp_path / "eval")
+    out = tmp_path / "out"
+    must(worked, program, "--model", "free.xml", "--data", tmp_path / "eval", "--output", out)
+    damage(tmp_path / "eval", kind)
+    done = call(worked, program, "--model", "free.xml", "--data", tmp_path / "eval", "--output", out)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    # What cannot be opened is found before anything is touched; later, the old result must not pass for the new one.
+    assert (out / "meta.json").exists() == (kind not in ("NaN", "infinite"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model=nowhere.onnx", "--data=eval", "--output=o"], 1, "nowhere.onnx: no such model"),
+        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=fbank"),
+        (["--model=free.xml", "--data=wav", "--output=o"], 1, "wav: not a complete store"),
+        (["--model=free.xml", "--data=eval", "--output=config.yaml"], 1, "config.yaml: "),
+        (["--model=free.xml", "--data=eval", "--output=o", "--cut_frames=5"], 2, "expected at least 9"),
+        (
+            ["--model=fixed.onnx", "--data=eval", "--output=o", "--cut_frames=41"],
+            2,
+            "41 was given, fixed.onnx takes 40",
+        ),
+        (["--model=fixed.onnx", "--data=eval", "--output=o", "--batch_size=2"], 2, "2 was given, fixed.onnx takes 3"),
+        (["--model=free.xml", "--data=eval", "--output=o", "--precision=f16"], 2, "f32 and bf16"),
+        (["--model=free.xml", "--data=eval", "--output=o", "--device=ascend"], 2, "OpenVINO runs on the CPU"),
+        (["--model=free.xml", "--verify", "wav/id0/a.wav", "none.wav"], 1, "none.wav: No such file"),
+        (["--model=free.xml", "--wav_list=config.yaml", "--output=o"], 1, "utterances failed"),
+    ],
+)
+def test_wrong_use_has_its_message_and_exit_code(program, worked, arguments, code, said):
+    done = call(worked, program, *arguments)
+    assert done.returncode == code
+    assert said in done.stderr and "error: " in done.stderr
+
+
+def test_an_altered_model_is_refused(program, worked, tmp_path):
+    for name in ("free.xml", "free.xml.json", "free.bin"):
+        shutil.copy(worked / name, tmp_path)
+    weights = tmp_path / "free.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    done = call(tmp_path, program, "--model=free.xml", "--data", worked / "eval", "--output=o")
+    assert done.returncode == 1 and "free.bin: not the file that free.xml.json describes" in done.stderr
+
+
+def test_features_are_those_of_python(checks, worked, tmp_path):
+    """On real speech where it is there, on silence, a square wave, other rates and channels."""
+    files = sorted(CORPUS.glob("*/*/*.flac"))[::3]
+    time = np.arange(9000) / SAMPLE_RATE
+    signals = {
+        "silence": (np.where(time < 0.3, 0, noise(0, len(time))), 16000),
+        "square": (np.sign(np.sin(2 * np.pi * 440 * time)), 16000),
+        "tiny": (noise(1, 100), 16000),
+        "stereo": (np.stack([noise(2, 9000), noise(3, 9000)], axis=1), 16000),
+        "rate8": (noise(4, 8000), 8000),
+        "rate44": (noise(5, 44100), 44100),
+    }
+    for name, (samples, rate) in signals.items():
+        files.append(tmp_path / f"{name}.wav")
+        soundfile.write(files[-1], samples, rate, subtype="FLOAT")
+    fbank = Fbank()
+    for path in files:
+        must(tmp_path, checks / "tests" / "dump_feats", path, "feats.npy")
+        expected = fbank(read_audio(path).waveform)
+        feats = np.load(tmp_path / "feats.npy")
+        assert feats.shape == expected.shape
+        assert np.abs(feats - expected).max() <= FEATURE_BOUND, path
+
+
+def score_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("eer ")]
+
+
+def test_script_scores_as_the_checkpoint_does(program, worked):
+    """A free model at full length, a fixed one with cut_wav."""
+    config = "--config_path=config.yaml"
+    for model, cut in (("free.xml", "false"), ("fixed.onnx", "true")):
+        options = (config, f"--cut_wav={cut}")
+        evaluated = score_lines(must(worked, sys.executable, ROOT / "eval.py", *options, "--model_path=ckpt",
+                                     "--allow_seen_speakers=true"))  # fmt: skip
+        assert len(evaluated) == 3
+        infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", model, "eval", "0", *options)
+        assert score_lines(must(worked, *infer)) == evaluated
+        assert score_lines((worked / "acc.log").read_text()) == evaluated
+        engine = json.loads((worked / "infer_result" / "norm" / "meta.json").read_text())["engine"]
+        assert engine.startswith("openvino ") and engine.endswith(" CPU f32")
+
+
+def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(program, worked):
+    infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", "free.xml", "eval", "0", "--config_path=config.yaml")
+    must(worked, *infer, ECAPA_INFER_OPTIONS="--precision bf16 --workers 2")
+    assert json.loads((worked / "infer_result" / "eval" / "meta.json").read_text())["engine"].endswith(" CPU bf16")
+    done = call(worked, *infer, "--eval_crops=2")
+    assert done.returncode == 2 and "eval_crops: the C++ program embeds utterances" in done.stderr
+    (worked / "any.mindir").write_bytes(b"")
+    done = call(
+        worked, *infer[:2], "any.mindir", "eval", ECAPA_INFER_OPTIONS="--workers 2", LITE_HOME="", MS_LITE_HOME=""
+    )
+    assert done.returncode == 2 and "ECAPA_INFER_OPTIONS: is for the C++ program" in done.stderr
+    done = call(worked, "bash", ROOT / "ascend310_infer" / "build.sh", LITE_HOME="nowhere")
+    assert done.returncode == 2 and "LITE_HOME: nowhere does not exist" in done.stderr
+    done = call(worked, "bash", ROOT / "ascend310_infer" / "build.sh", "word")
+    assert done.returncode == 2 and "expected -DNAME=VALUE, got 'word'" in done.stderr
+
+
+def test_cut_frames_of_python_is_what_the_program_does(program, worked, tmp_path):
+    """Cutting repeats what is short, before the mean is subtracted."""
+    from src.deploy.engine import load_engine
+
+    must(worked, program, "--model", "free.xml", "--data", "eval", "--output", tmp_path, "--cut_frames", 80)
+    made = EmbeddingStore.open(tmp_path).embeddings
+    feats = cut_frames(EvalStore.open(worked / "eval").feats(7), 80)
+    assert close(made[7], load_engine(worked / "free.xml").encode(subtract_mean(feats)[None])[0])
