@@ -42,7 +42,7 @@ def fuzz(checks: Path, target: str, folder: Path, *limits: str) -> str:
     found = folder / "found"
     found.mkdir()
     done = subprocess.run(
-        [program, found, CORPUS / target, "-max_len=2048", "-timeout=20", "-print_final_stats=1", *limits],
+        [program, found, CORPUS / target, "-max_len=2048", "-timeout=300", "-print_final_stats=1", *limits],
         cwd=folder, env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
         capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip

@@ -202,6 +202,7 @@ def test_imports_have_no_effects(tmp_path):
     names = sorted(
         str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__")
         for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("*.py")]
+        if path.name != "speechbrain_front.py"  # its import is the error that says what to install
     )
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
     done = subprocess.run(
