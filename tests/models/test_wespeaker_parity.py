@@ -43,7 +43,8 @@ SLOW = pytest.mark.slow  # each case compiles a graph
 
 
 @pytest.mark.parametrize(
-    ("kind", "form"), [("glob", "product"), ("plain", "product"), pytest.param("glob", "native", marks=SLOW)]
+    ("kind", "form"),
+    [("glob", "product"), *(pytest.param(*case, marks=SLOW) for case in (("plain", "product"), ("glob", "native")))],
 )
 def test_embeddings_equal_wespeakers(kind, form):
     reference = load(kind)
@@ -57,7 +58,8 @@ def test_embeddings_equal_wespeakers(kind, form):
         assert np.abs(embedding - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("kind", ["glob", pytest.param("plain", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_the_third_aam_step_equal_wespeakers(kind):
     reference = load(kind)
     model, loss = reference_model(kind, reference), AamSoftmax(12, 7, margin=0.2, scale=30)

@@ -139,6 +139,7 @@ def test_overflow_at_the_least_scale_ends_the_run():
     assert _overflow(step, 7) == "step 7: gradients overflowed, the weights stay; loss scale 4"
 
 
+@pytest.mark.slow  # compiles the whole step
 def test_run_says_which_steps_it_leaves_out_and_its_learning_rate_waits(tmp_path, capsys):
     scale = ("--loss_scale=dynamic", "--loss_scale_start=3e37")
     path = train(settings(write_store(tmp_path / "store"), tmp_path, *scale, "--log_steps=1"))

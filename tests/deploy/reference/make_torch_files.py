@@ -59,7 +59,6 @@ def main() -> None:
     embeddings = {
         "speechbrain": model(feats).detach().squeeze(1).numpy(),
         "classifier": classifier.weight.detach().numpy(),
-        "wespeaker": network(torch.tensor(features(2, 3, 50, wespeaker.MELS)).double()).numpy(),
     }
     np.savez_compressed(FOLDER / "embeddings.npz", **embeddings)
 
