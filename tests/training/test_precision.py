@@ -157,7 +157,20 @@ def test_run_says_which_steps_it_leaves_out_and_its_learning_rate_waits(tmp_path
     assert arrays["opt.global_step"] == 12 - len(skipped)
 
 
-@pytest.mark.parametrize("level", ["O2", pytest.param("O3", marks=pytest.mark.slow)])
+def test_half_precision_embeds_nearly_what_single_does():
+    feats = Tensor(8 * np.random.default_rng(0).standard_normal((3, 20, 8)), ms.float32)
+    embeddings = {}
+    for amp_level in ("O0", "O2"):
+        np.random.seed(0)
+        embedding = mixed_precision(EcapaTdnn(8, 16, 6), amp_level).set_train(False)(feats)
+        assert embedding.dtype == ms.float32
+        embeddings[amp_level] = embedding.asnumpy()
+    difference = np.abs(embeddings["O2"] - embeddings["O0"]).max() / np.abs(embeddings["O0"]).max()
+    assert 1e-5 < difference < 1e-2  # more than single precision's rounding: something is half
+
+
+@pytest.mark.slow  # compiles two whole steps
+@pytest.mark.parametrize("level", ["O2", "O3"])
 def test_half_precision_trains_like_single(level):
     """Weights keep name and type; loss and update are off by no more than half precision's digits."""
     losses, updates, names = {}, {}, {}
