@@ -70,6 +70,17 @@ class Graph:
         weight, bias = self.constant(conv.weight, "weight"), self.constant(conv.bias, "bias")
         return self.add("Conv", x, weight, bias, kernel_shape=[kernel_size], dilations=[dilation])
 
+    def conv_of_parts(self, parts: Sequence[str], conv: Conv) -> str:
+        """Convolve the concatenation of equal parts, one frame at a time, as a sum over the parts.
+
+        OpenVINO's product of 3072 by 3072 channels runs at a quarter of its rate on AVX2, three of 1024 do not.
+        """
+        first, *others = np.split(conv.weight, len(parts), axis=1)
+        total = self.conv(parts[0], Conv(first, conv.bias))
+        for part, weight in zip(parts[1:], others, strict=True):
+            total = self.add("Add", total, self.project(part, weight))
+        return total
+
     def project(self, x: str, weight: np.ndarray) -> str:
         """Multiply channels, without a bias."""
         return self.add("Conv", x, self.constant(weight, "weight"), kernel_shape=[1])
@@ -137,7 +148,7 @@ def _network(graph: Graph, folded: FoldedEcapa, x: str, with_attention: bool) ->
     for block, dilation in zip(folded.blocks, DILATIONS, strict=True):
         x = _block(graph, block, x, dilation)
         outputs.append(x)
-    x = graph.relu(graph.conv(graph.add("Concat", *outputs, axis=1), folded.mfa))
+    x = graph.relu(graph.conv_of_parts(outputs, folded.mfa))
     weight = _attention(graph, folded, x)
     if with_attention:
         graph.add("Transpose", weight, perm=[0, 2, 1], name="attention")
