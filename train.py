@@ -11,9 +11,10 @@ from src.errors import run
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train as the configuration says."""
     config = load_config(Config, argv)
-    from src.training.loop import train  # after the arguments are right: MindSpore takes seconds to import
+    from src.scoring.validation import make_validation  # after the arguments are right: MindSpore takes seconds
+    from src.training.loop import train
 
-    train(config)
+    train(config, make_validation)
     return 0
 
 

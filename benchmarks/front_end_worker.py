@@ -65,10 +65,10 @@ class Ours:
 
     def _open(self, stages: str) -> tuple:
         from src.data.online import OnlineFeatures
-        from src.data.pipeline import TrainBatches, sample_crops
+        from src.data.pipeline import TrainBatches
 
         features = OnlineFeatures.from_config(self.config(stages), num_speakers=1)
-        stream = sample_crops(TrainBatches(self.data / "waves", BATCH, NUM_FRAMES, 0, online=features))
+        stream = TrainBatches(self.data / "waves", BATCH, NUM_FRAMES, 0, online=features).sample_crops()
         for _ in range(PREFETCHED):
             next(stream)
         return features, stream

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Train on the devices of a rank table.
+# Train on the devices of a rank table, one process each; several servers: the same command on each.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-[[ $# -ge 1 ]] || usage "usage: bash scripts/run_distribute_train.sh RANK_TABLE_FILE [--key=value ...]"
-[[ -f "$1" ]] || usage "error: $1: no such rank table."
-echo "error: training on several devices is not built yet. Train on one: bash scripts/run_standalone_train_ascend.sh DEVICE_ID" >&2
-exit 1
+[[ $# -ge 1 && "$1" != --* ]] || usage "usage: bash scripts/run_distribute_train.sh RANK_TABLE_FILE [--key=value ...]"
+find_python
+exec "$PYTHON" -m src.training.launch "$@"

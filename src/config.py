@@ -154,6 +154,10 @@ def _part(value: Any) -> str:
     return match[0]
 
 
+def _resume(value: Any) -> str:
+    return "no" if str(value).lower() in ("no", "false", "") else str(value)  # YAML reads `no` as false
+
+
 STORE_KINDS = ("fbank", "waveform")
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
 TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc")
@@ -283,15 +287,48 @@ class Config(AugmentationOptions):
     global_context: bool = option(True, "attention sees the utterance's mean and deviation")
     class_num: int = option(0, "training speakers; auto takes the store's number", name="CLASS_NUM", parse=_class_num)
     margin: float = option(0.2, "additive angular margin, radians", minimum=0, below=1.5)
+    margin_start: float = option(0.0, "margin before margin_from_epoch, radians", minimum=0, below=1.5)
+    margin_from_epoch: float = option(1.0, "epoch (from 1) at whose start the margin begins to grow", minimum=1)
+    margin_to_epoch: float = option(
+        1.0, "epoch at whose start it has grown to margin; 1: margin from the start", minimum=1
+    )
+    margin_growth: str = option(
+        "exponential", "how it grows: fast at first, or evenly", choices=("exponential", "linear")
+    )
     scale: float = option(30.0, "factor on the cosines before softmax", above=0)
+    batch_norm: str = option(
+        "local",
+        "what batch norms normalise by in training: the batch of each device, or what evaluation uses, unchanged",
+        choices=("local", "frozen"),
+    )
+    sub_centers: int = option(1, "centres of each speaker, of which the nearest counts", minimum=1)
+    inter_topk: int = option(0, "nearest other speakers that are pulled nearer still; 0: none", minimum=0)
+    inter_topk_margin: float = option(
+        0.06, "by what angle, radians, at the full margin; grows with it", minimum=0, below=1.5
+    )
     # optimisation
-    base_lrate: float = option(1e-6, "least learning rate of the cycle", minimum=0)
-    max_lrate: float = option(1e-4, "greatest learning rate of the cycle", above=0)
+    optimizer: str = option("adam", "how gradients change weights", choices=("adam", "sgd"))
+    schedule: str = option(
+        "cyclic", "how the learning rate changes; docs/recipes.md", choices=("cyclic", "exponential", "cosine")
+    )
+    base_lrate: float = option(1e-6, "least learning rate: of the cycle, or at the end", minimum=0)
+    max_lrate: float = option(1e-4, "greatest learning rate: of the cycle, or where the decay begins", above=0)
     step_size: int = option(65000, "half of a cycle, steps", minimum=1)
     cycle_peak: float = option(0.5, "share of a cycle in which the learning rate rises", above=0, below=1)
-    momentum: float = option(0.95, "Adam's beta1", minimum=0, below=1)
+    warmup_epochs: float = option(0.0, "epochs in which the learning rate rises from 0 when not cyclic", minimum=0)
+    scale_lrate: str = option(
+        "none",
+        "factor on the learning rate when devices times accumulate_steps is n: 1, n or its root; cycles shrink by n",
+        choices=("none", "linear", "sqrt"),
+    )
+    momentum: float = option(0.95, "Adam's beta1, or SGD's momentum", minimum=0, below=1)
+    nesterov: bool = option(True, "SGD looks ahead along its momentum")
     weight_decay: float = option(2e-6, "L2 penalty on weights and biases", name="weightDecay", minimum=0)
     clip_grad_norm: float = option(5.0, "greatest global norm of the gradients; 0: no clipping", minimum=0)
+    accumulate_steps: int = option(1, "batches whose mean gradient makes one change of the weights", minimum=1)
+    ema_decay: float = option(
+        0.0, "decay of a moving average of the weights, which evaluation then uses; 0: none", minimum=0, below=1
+    )
     amp_level: str = option(
         "O0", "precision: O0 float32; O2 float16 but for batch norms; O3 float16", choices=("O0", "O2", "O3")
     )
@@ -316,12 +353,29 @@ class Config(AugmentationOptions):
     pre_trained: bool = option(False, "start from checkpoint_path")
     checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained")
     ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints")
+    resume: str = option(
+        "no",
+        "go on with an earlier run: no, auto (ckpt_save_dir's newest whole checkpoint), or a checkpoint",
+        parse=_resume,
+    )
     keep_checkpoint_max: int = option(30, "newest checkpoints to keep", minimum=1)
     save_checkpoint_epochs: int = option(1, "write a checkpoint every so many epochs; 0: off", minimum=0)
     save_checkpoint_steps: int = option(0, "write a checkpoint every so many steps; 0: off", minimum=0)
     save_checkpoint_minutes: float = option(0.0, "write a checkpoint every so many minutes; 0: off", minimum=0)
+    on_full_disk: str = option(
+        "stop", "when there is no room for a checkpoint: stop, or continue without it", choices=("stop", "continue")
+    )
     log_steps: int = option(100, "steps between two lines of the log", minimum=1)
+    tensorboard: bool = option(True, "write event files for TensorBoard into ckpt_save_dir/tensorboard")
     num_workers: int = option(1, "threads that crop batches of features, processes that augment waveforms", minimum=1)
+    # validation in training
+    valid_trials: str = option("", "trial list in VoxCeleb's form; looked for as given, then in valid_data_path")
+    valid_data_path: str = option("", "evaluation store with the utterances of valid_trials")
+    valid_utterances: int = option(
+        0, "instead of valid_trials: training utterances held out, whose halves are compared; 0: none", minimum=0
+    )
+    valid_steps: int = option(0, "validate every so many steps; 0: off", minimum=0)
+    valid_epochs: int = option(1, "validate at the end of every so many epochs; 0: off", minimum=0)
     # augmentation in training, besides the keys above
     speed_classes: bool = option(False, "each speed but 1.0 makes new speakers: label + speakers * number of the speed")
     spec_augment: float = option(0.0, "share of crops with masked frames and bins", minimum=0)
@@ -385,7 +439,7 @@ class Config(AugmentationOptions):
     # device
     device_target: str = option("auto", "where to run", choices=("auto", "CPU", "GPU", "Ascend"))
     device_id: int = option(0, "number of the device", minimum=0)
-    run_distribute: bool = option(False, "train on several devices")
+    run_distribute: bool = option(False, "train on several devices; scripts/run_distribute_train.sh sets it")
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -394,8 +448,22 @@ class Config(AugmentationOptions):
             found.append(f"channels: expected a multiple of 8, got {self.channels}.")
         if self.base_lrate > self.max_lrate:
             found.append(f"base_lrate: expected at most max_lrate {self.max_lrate:g}, got {self.base_lrate:g}.")
+        if self.schedule == "exponential" and self.base_lrate == 0:
+            found.append("base_lrate: an exponential schedule cannot end at 0.")
+        if self.schedule == "cyclic" and self.warmup_epochs:
+            found.append("warmup_epochs: expected 0 with schedule cyclic, which rises by itself.")
+        if self.warmup_epochs >= self.num_epochs:
+            found.append(f"warmup_epochs: expected less than num_epochs {self.num_epochs}, got {self.warmup_epochs:g}.")
+        if self.margin_from_epoch > self.margin_to_epoch:
+            found.append(
+                f"margin_from_epoch: expected at most margin_to_epoch {self.margin_to_epoch:g}, got "
+                f"{self.margin_from_epoch:g}."
+            )
+        if self.optimizer == "sgd" and self.nesterov and not self.momentum:
+            found.append("nesterov: needs a momentum above 0.")
         if self.pre_trained and not self.checkpoint_path:
             found.append("checkpoint_path: pre_trained needs the checkpoint to start from.")
+        found += self._validation_problems()
         if self.cut_wav and self.eval_crops:
             found.append("eval_crops: expected 0 with cut_wav, which keeps one piece of each utterance.")
         if 0 < self.length < 9:
@@ -406,6 +474,21 @@ class Config(AugmentationOptions):
             found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
         if self.speed_classes and 1.0 not in self.speeds:
             found.append("speeds: speed_classes needs 1.0 among them, the speed that keeps its label.")
+        return found
+
+    def _validation_problems(self) -> list[str]:
+        found = []
+        if bool(self.valid_trials) != bool(self.valid_data_path):
+            found.append("valid_trials: expected together with valid_data_path, the store of its utterances.")
+        if self.valid_trials and self.valid_utterances:
+            found.append("valid_utterances: expected 0 with valid_trials: give one of them.")
+        validates = self.valid_trials or self.valid_utterances
+        if self.valid_steps and not validates:
+            found.append("valid_steps: there is nothing to validate with: set valid_trials or valid_utterances.")
+        if validates and not (self.valid_steps or self.valid_epochs):
+            found.append(
+                "valid_epochs: expected valid_steps or valid_epochs above 0 with valid_trials or valid_utterances."
+            )
         return found
 
 

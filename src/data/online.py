@@ -113,6 +113,10 @@ class OnlineFeatures:
         """Classes that each speaker makes."""
         return 1 if self.num_speakers is None else len(self.augmenter.options.speed_percents)
 
+    def clean(self, samples: np.ndarray) -> np.ndarray:
+        """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
+        return self._fbank(samples.astype(np.float32) / np.float32(FULL_SCALE))
+
     def __call__(self, crops: Crops) -> Features:
         waves = crops.samples.astype(np.float32) / np.float32(FULL_SCALE)
         feats = np.empty((len(waves), self.num_frames, self.front_end.n_mels), np.float32)

@@ -1,22 +1,29 @@
 """Training batches: shuffled records of a training store, a random crop of each, new in every epoch.
 
 Records are features, cropped by threads, or samples, which worker processes distort and transform (`online`).
+
+The order of an epoch follows from seed and epoch alone. Processes that train together cut it into the same global
+batches and take a part of each, so that how many they are, and where a run was interrupted, changes no global batch.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from typing import NamedTuple, Optional
 
 import mindspore.dataset as ds
 import numpy as np
 
 from src.config import Config
+from src.data.held_out import choose_held_out
 from src.data.online import Crops, FeatureWorkers, OnlineFeatures, crop_samples, generator
 from src.data.train_store import WAVEFORM, decode_wave, read_manifest, shard_paths
 from src.errors import InputError
 from src.files import PathLike
 from src.frontend.augment import FeatureMasks, parse_stages
 from src.frontend.fbank import repeat_to, subtract_mean
+
+NAMES_AT_ONCE = 1000
 
 
 class Batch(NamedTuple):
@@ -32,15 +39,20 @@ class TrainBatches:
 
     Args:
         folder: the training store.
-        batch_size: utterances in a batch; an epoch's last records that fill no batch are left out of it.
+        batch_size: utterances in a batch of this process; an epoch's last records that fill no global batch are left
+            out of it.
         num_frames: frames of a crop; shorter records are repeated from their start.
         seed: of the order and of the crops.
         num_workers: threads that crop features, or processes that make features of samples.
         masks: of the features of a store of features; None: none.
         online: makes features of a store of samples, and must be given for one.
+        rank: this process among those that train together, from 0.
+        num_ranks: how many they are; a global batch has batch_size utterances for each.
+        num_held_out: utterances that are left out of the batches, to validate with.
 
     Raises:
-        InputError: the store is missing, damaged, or smaller than one batch.
+        InputError: the store is missing, damaged, or smaller than one global batch; or so many utterances cannot be
+            held out.
     """
 
     def __init__(
@@ -52,32 +64,33 @@ class TrainBatches:
         num_workers: int = 1,
         masks: Optional[FeatureMasks] = None,
         online: Optional[OnlineFeatures] = None,
+        rank: int = 0,
+        num_ranks: int = 1,
+        num_held_out: int = 0,
     ) -> None:
         self.manifest = read_manifest(folder)
-        if self.manifest.num_utterances < batch_size:
+        self.paths = shard_paths(folder)
+        self.records = np.arange(self.manifest.num_utterances)
+        self.held_out: list[int] = []
+        if num_held_out:
+            names, labels = self._names()
+            held_out = choose_held_out(names, labels, num_held_out, seed)
+            self.records = np.delete(self.records, held_out.records)
+            self.held_out = held_out.samples
+        self.global_size = batch_size * num_ranks
+        if len(self.records) < self.global_size:
+            devices = f" of each of {num_ranks} devices" if num_ranks > 1 else ""
             raise InputError(
-                f"{folder}: {self.manifest.num_utterances} records, fewer than a batch of {batch_size}: "
+                f"{folder}: {len(self.records)} records, fewer than a batch of {batch_size}{devices}: "
                 "set a smaller minibatch_size."
             )
-        self.num_batches = self.manifest.num_utterances // batch_size
+        self.batch_size = batch_size
         self.num_frames = num_frames
         self.seed = seed
+        self.num_workers = num_workers
         self.masks = masks
         self.online = online
-        self.num_workers = num_workers
-        is_online = self.manifest.kind == WAVEFORM
-        ds.config.set_seed(seed)
-        columns = ["utt_id", "label", "wave" if is_online else "feats"]
-        # A worker needs the epoch, which MindSpore tells this function only.
-        records = ds.MindDataset(shard_paths(folder), columns_list=columns, shuffle=True)
-        self._batches = records.batch(
-            batch_size,
-            drop_remainder=True,
-            num_parallel_workers=1 if is_online else min(num_workers, ds.config.get_num_parallel_workers()),
-            input_columns=columns,
-            output_columns=[*columns, "epoch"] if is_online else columns,
-            per_batch_map=self._cut if is_online else self._crop,
-        )
+        self.rank = rank
 
     @property
     def front_end(self) -> dict:
@@ -89,31 +102,89 @@ class TrainBatches:
         """What the objective tells apart: speakers, or speakers at each speed."""
         return self.manifest.num_speakers * (self.online.num_speeds if self.online else 1)
 
-    def iterator(self) -> Iterator:
-        """Return MindSpore's iterator, which begins a new epoch whenever it is asked again after its end."""
-        # One for all epochs: a new one would repeat the first epoch's order.
-        return self._batches.create_tuple_iterator(num_epochs=-1, output_numpy=True)
+    def num_batches(self, first_record: int = 0) -> int:
+        """Return the batches of an epoch, or of what is left of it behind `first_record` records."""
+        return (len(self.records) - first_record) // self.global_size
 
-    def epochs(self) -> Iterator[Iterator[Batch]]:
+    def order(self, epoch: int, first_record: int = 0) -> np.ndarray:
+        """Return which records this process takes in an epoch (from 0), behind `first_record` of all processes."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.records)
+        used = order[first_record : first_record + self.num_batches(first_record) * self.global_size]
+        part = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
+        return used.reshape(-1, self.global_size)[:, part].ravel()
+
+    def epochs(self, epoch: int = 0, first_record: int = 0) -> Iterator[Iterator[Batch]]:
         """Yield epoch after epoch without end, each an iterator over its batches.
+
+        Args:
+            epoch: the first of them, from 0.
+            first_record: records of it that all processes have had already.
 
         Raises:
             InputError: of a store of samples: a worker was killed, or a noise or room cannot be read.
         """
+        starts = ((number, first_record if number == epoch else 0) for number in count(epoch))
         if self.online is None:
-            iterator = self.iterator()
-            while True:
-                yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats in iterator)
+            for start in starts:
+                yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats in self._records(*start))
         workers = FeatureWorkers(self.online, self.num_workers)
         try:
-            batches = workers.map(sample_crops(self))  # across the ends of epochs, where workers would wait otherwise
-            while True:
-                yield (Batch(batch.feats, batch.label, batch.utt_ids) for batch in islice(batches, self.num_batches))
+            batches = workers.map(self.sample_crops(epoch, first_record))  # across the ends of epochs, without a pause
+            for _, first in starts:
+                features = islice(batches, self.num_batches(first))
+                yield (Batch(batch.feats, batch.label, batch.utt_ids) for batch in features)
         finally:
             workers.close()
 
-    def _crop(self, utt_ids: list, labels: list, feats: list, info: ds.BatchInfo) -> tuple[np.ndarray, ...]:
-        names, epoch = [str(utt_id) for utt_id in utt_ids], info.get_epoch_num()
+    def sample_crops(self, epoch: int = 0, first_record: int = 0) -> Iterator[Crops]:
+        """Yield the batches of a store of samples, not yet distorted, epoch after epoch without end; see `epochs`."""
+        for number in count(epoch):
+            for utt_ids, label, samples in self._records(number, first_record if number == epoch else 0):
+                yield Crops(utt_ids.tolist(), label, samples, number)
+
+    def _records(self, epoch: int, first_record: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return an epoch's batches of names, labels, and crops of features or samples."""
+        is_online = self.manifest.kind == WAVEFORM
+        columns = self._columns()
+        order = self.order(epoch, first_record).tolist()
+        if not order:  # MindSpore takes an empty list for all records
+            return iter(())
+        batches = self._read(order, columns).batch(
+            self.batch_size,
+            drop_remainder=True,
+            num_parallel_workers=1 if is_online else min(self.num_workers, ds.config.get_num_parallel_workers()),
+            input_columns=columns,
+            output_columns=columns,
+            per_batch_map=partial(self._cut if is_online else self._crop, epoch),
+        )
+        return batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
+
+    def held_out_feats(self) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yield name, label and features (T, F), before mean subtraction, of one record of each held-out utterance."""
+        if not self.held_out:  # MindSpore takes an empty list for all records
+            return
+        rows = self._read(self.held_out, self._columns()).create_tuple_iterator(num_epochs=1, output_numpy=True)
+        for name, label, content in rows:
+            yield str(name), int(label), self.online.clean(decode_wave(content)) if self.online else content
+
+    def _columns(self) -> list[str]:
+        return ["utt_id", "label", "wave" if self.manifest.kind == WAVEFORM else "feats"]
+
+    def _read(self, records: list[int], columns: list[str]) -> ds.MindDataset:
+        """Return these columns of these records, in this order."""
+        return ds.MindDataset(self.paths, columns_list=columns, sampler=ds.SubsetSampler(records))
+
+    def _names(self) -> tuple[list[str], list[int]]:
+        """Return names and labels of all records."""
+        rows = self._read(self.records.tolist(), ["utt_id", "label"]).batch(NAMES_AT_ONCE)
+        names, labels = [], []
+        for name, label in rows.create_tuple_iterator(num_epochs=1, output_numpy=True):
+            names += name.tolist()
+            labels += label.tolist()
+        return names, labels
+
+    def _crop(self, epoch: int, utt_ids: list, labels: list, feats: list, _: ds.BatchInfo) -> tuple[np.ndarray, ...]:
+        names = [str(utt_id) for utt_id in utt_ids]
         # Seeded by what is cropped, not by when, so that workers and order do not matter.
         rngs = [generator(self.seed, epoch, name) for name in names]
         crops = [random_crop(record, self.num_frames, rng) for record, rng in zip(feats, rngs, strict=True)]
@@ -121,17 +192,17 @@ class TrainBatches:
             crops = [self.masks(crop, rng) for crop, rng in zip(crops, rngs, strict=True)]
         return np.array(names), np.array(labels, np.int32), np.stack(crops)
 
-    def _cut(self, utt_ids: list, labels: list, waves: list, info: ds.BatchInfo) -> tuple[np.ndarray, ...]:
-        names, epoch, length = [str(utt_id) for utt_id in utt_ids], info.get_epoch_num(), self.online.crop_length
+    def _cut(self, epoch: int, utt_ids: list, labels: list, waves: list, _: ds.BatchInfo) -> tuple[np.ndarray, ...]:
+        names, length = [str(utt_id) for utt_id in utt_ids], self.online.crop_length
         crops = [
             crop_samples(decode_wave(wave), length, generator(self.seed, epoch, name))
             for wave, name in zip(waves, names, strict=True)
         ]
-        return np.array(names), np.array(labels, np.int32), np.stack(crops), np.full(len(names), epoch, np.int32)
+        return np.array(names), np.array(labels, np.int32), np.stack(crops)
 
 
-def open_batches(config: Config) -> TrainBatches:
-    """Open the training store of a configuration, with the augmentation that it asks for.
+def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatches:
+    """Open the training store of a configuration, with the augmentation that it asks for; `rank`: see `TrainBatches`.
 
     Raises:
         InputError: the store is missing, damaged, or smaller than one batch; a store of features is to be distorted.
@@ -139,22 +210,15 @@ def open_batches(config: Config) -> TrainBatches:
     """
     manifest = read_manifest(config.train_data_path)
     common = (config.train_data_path, config.minibatch_size, config.train_frames, config.seed, config.num_workers)
+    shared = {"rank": rank, "num_ranks": num_ranks, "num_held_out": config.valid_utterances}
     if manifest.kind == WAVEFORM:
-        return TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers))
+        return TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers), **shared)
     if any(stage.steps for stage in parse_stages(config)) or config.speed_classes:
         raise InputError(
             f"{config.train_data_path}: holds features, which cannot be distorted any more. Leave augmentations at "
             "[clean] and speed_classes at false, or prepare with store_kind: waveform."
         )
-    return TrainBatches(*common, masks=FeatureMasks.from_config(config))
-
-
-def sample_crops(batches: TrainBatches) -> Iterator[Crops]:
-    """Yield the batches of a store of samples, not yet distorted, epoch after epoch without end."""
-    iterator = batches.iterator()
-    while True:
-        for utt_ids, label, samples, epoch in iterator:
-            yield Crops(utt_ids.tolist(), label, samples, int(epoch[0]))
+    return TrainBatches(*common, masks=FeatureMasks.from_config(config), **shared)
 
 
 def random_crop(feats: np.ndarray, num_frames: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 The manifest is written last: a folder without it is no store.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -75,6 +76,12 @@ class Manifest:
     shards: list[Shard]
     skipped: list[Skipped]
     num_converted: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of speakers and records in their order: the same content has the same wherever it lies."""
+        parts = (self.speakers_sha256, *(shard.sha256 for shard in self.shards))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Record(NamedTuple):

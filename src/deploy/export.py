@@ -22,7 +22,7 @@ from src.files import atomic_path, sha256_file
 from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
 from src.frontend.fbank_cell import FbankCell, WaveformModel
 from src.layers.conv import conv_form
-from src.models import check_settings, create_model, load_model, model_settings
+from src.models import check_settings, create_model, evaluation_weights, load_model, model_settings
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from src.scoring.embeddings import MIN_FRAMES, cell_encoder
 
@@ -58,7 +58,7 @@ def export(config: Config) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
         staged = Path(folder, path.name)
-        write_model(staged, exported, arrays)
+        write_model(staged, exported, evaluation_weights(arrays))
         weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
         exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
         exported.save(staged)

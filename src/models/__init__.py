@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from mindspore import nn
 
 from src.config import Config
@@ -41,7 +42,7 @@ def create_model(settings: dict[str, Any], device_target: str = "CPU") -> nn.Cel
 
 
 def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cell, dict[str, Any]]:
-    """Build the model that a checkpoint describes, with its weights, in evaluation mode.
+    """Build the model that a checkpoint describes, with the weights for evaluation, in evaluation mode.
 
     Returns:
         The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
@@ -52,9 +53,17 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cel
     """
     arrays, meta = read_checkpoint(checkpoint)
     model = create_model(meta["model"], device_target)
-    assign(model, arrays, "model.", checkpoint)
+    assign(model, evaluation_weights(arrays), "model.", checkpoint)
     model.set_train(False)
     return model, meta
+
+
+def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights that a checkpoint's model is evaluated with, "model.*": the moving average, if it has one."""
+    averages = {name.removeprefix("ema."): array for name, array in arrays.items() if name.startswith("ema.")}
+    if averages:
+        return {f"model.{name}": array for name, array in averages.items()}
+    return {name: array for name, array in arrays.items() if name.startswith("model.")}
 
 
 def check_settings(meta: dict[str, Any], wanted: dict[str, Any], checkpoint: PathLike) -> None:

@@ -22,22 +22,33 @@ def checkpoint_path(folder: PathLike, epoch: int, step: int) -> Path:
     return Path(folder) / f"train_ecapa_vox12-{epoch}_{step}.ckpt"
 
 
+def list_checkpoints(folder: PathLike) -> dict[int, Path]:
+    """Return the checkpoints of a folder by their steps, in rising order; best.ckpt is not among them."""
+    folder = Path(folder)
+    files = folder.iterdir() if folder.is_dir() else ()
+    found = [(int(match[2]), file) for file in files if (match := CHECKPOINT_NAME.fullmatch(file.name))]
+    return dict(sorted(found))
+
+
 def find_checkpoint(path: PathLike) -> Path:
     """Return `path` when it is a file; for a folder, its checkpoint of the most steps."""
     path = Path(path)
     if not path.is_dir():
         return path
-    found = [(int(match[2]), file) for file in path.iterdir() if (match := CHECKPOINT_NAME.fullmatch(file.name))]
+    found = list_checkpoints(path)
     if not found:
         raise InputError(f"{path}: no checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt in this folder.")
-    return max(found)[1]
+    return found[max(found)]
 
 
 def write_checkpoint(path: PathLike, parameters: dict[str, Parameter], meta: dict[str, Any]) -> None:
     """Write parameters by name and the meta beside `path`, then rename; MindSpore alone deletes the old file first."""
     entries = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
     with atomic_path(path) as temporary:
-        ms.save_checkpoint(entries, str(temporary), append_dict={"meta": json.dumps(meta)}, crc_check=True)
+        try:
+            ms.save_checkpoint(entries, str(temporary), append_dict={"meta": json.dumps(meta)}, crc_check=True)
+        finally:
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves it there when it fails
         os.chmod(temporary, 0o600)  # MindSpore makes its files read-only
 
 
@@ -67,18 +78,22 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, An
 
 
 def assign(cell: nn.Cell, arrays: dict[str, np.ndarray], prefix: str, source: PathLike) -> None:
-    """Set every parameter of `cell` from the array of exactly its name after `prefix`.
+    """Set every parameter of `cell` from the array of exactly its name after `prefix`; see `assign_parameters`."""
+    wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
+    assign_parameters(wanted, {name: array for name, array in arrays.items() if name.startswith(prefix)}, source)
+
+
+def assign_parameters(wanted: dict[str, Parameter], arrays: dict[str, np.ndarray], source: PathLike) -> None:
+    """Set every parameter from the array of exactly its name.
 
     `ms.load_param_into_net` guesses prefixes and fills weights from optimizer moments (2.10), hence this loop.
 
     Raises:
         InputError: names or shapes differ; nothing is set then.
     """
-    wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
-    given = {name for name in arrays if name.startswith(prefix)}
-    wrong = [f"{name} is missing" for name in sorted(set(wanted) - given)]
-    wrong += [f"{name} is not in the model" for name in sorted(given - set(wanted))]
-    for name in sorted(given & set(wanted)):
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(arrays))]
+    wrong += [f"{name} is not in the model" for name in sorted(set(arrays) - set(wanted))]
+    for name in sorted(set(arrays) & set(wanted)):
         if arrays[name].shape != wanted[name].shape:
             wrong.append(f"{name} is {arrays[name].shape}, the model's {wanted[name].shape}")
     if wrong:

@@ -156,7 +156,7 @@ def extract(
     progress: bool = True,
     num_crops: int = 0,
 ) -> np.ndarray:
-    """Embed every utterance of a store, or several crops of each, and print the speed.
+    """Embed every utterance of a store, or several crops of each.
 
     Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
     subtracted.
@@ -166,7 +166,7 @@ def extract(
         store: features before mean subtraction.
         cut_frames: frames to keep of each utterance, repeated from its start when shorter; None: all.
         batch_size: utterances, or crops, in a batch at most.
-        progress: show a bar when stderr is a terminal.
+        progress: show a bar when stderr is a terminal, and print the speed.
         num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
 
     Returns:
@@ -200,12 +200,13 @@ def extract(
             check_finite(batch, [store.utt_ids[utt] for utt in utts])
             embeddings[pieces] = batch
             bar.update(len(pieces))
-    elapsed_s = time.perf_counter() - start
-    audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
-    print(
-        f"{len(lengths)} embeddings in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
-        f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
-    )
+    if progress:
+        elapsed_s = time.perf_counter() - start
+        audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
+        print(
+            f"{len(lengths)} embeddings in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
+            f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
+        )
     return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings
 
 

@@ -1,36 +1,64 @@
 """The checkpoints of a run: names, contents, which are kept."""
 
+import errno
+import fcntl
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import mindspore as ms
-from mindspore import Parameter
+from typing import Any, Optional
 
 from src.config import Config
 from src.errors import InputError
 from src.files import PathLike
-from src.models.checkpoint import CHECKPOINT_NAME, checkpoint_path, write_checkpoint
-from src.training.step import ScaledTrainStep, TrainStep
+from src.models.checkpoint import checkpoint_path, list_checkpoints, write_checkpoint
+from src.training.position import Position
+from src.training.step import TrainStep
+
+BEST = "best.ckpt"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LEFTOVERS = (".train_ecapa_vox12-*.ckpt", ".train_ecapa_vox12-*.tmp", ".best.*.ckpt", ".best.*.tmp")
 
 
 def refuse_earlier_run(folder: PathLike) -> None:
     """Raise InputError when a folder holds checkpoints."""
-    folder = Path(folder)
-    if folder.is_dir() and any(CHECKPOINT_NAME.fullmatch(path.name) for path in folder.iterdir()):
+    if list_checkpoints(folder) or Path(folder, BEST).exists():
         raise InputError(
-            f"{folder}: holds checkpoints of an earlier run, which this one would mix with its own: "
-            "set another ckpt_save_dir or move them away."
+            f"{folder}: holds checkpoints of an earlier run, which this one would mix with its own. To go on with that "
+            "run pass --resume=auto; for a new one set another ckpt_save_dir or move them away."
         )
 
 
+@contextmanager
+def only_run_in(folder: PathLike) -> Iterator[None]:
+    """Keep a second run out of a folder, which is made when absent; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another run writes its checkpoints here: wait for it, or end it.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
 class CheckpointWriter:
-    """Writes the checkpoints of one run into a folder and keeps the newest.
+    """Writes the checkpoints of one run into a folder and keeps the newest and the best.
+
+    Files of a session that was killed while it wrote are removed.
 
     Args:
-        config: gives the folder, the intervals and how many to keep.
+        config: gives the folder, the intervals, how many to keep, and what to do on a full disk.
         step_cell: holds model, loss and optimiser.
-        meta: what every checkpoint says beside its epoch and step.
+        meta: what every checkpoint says beside its position.
     """
 
     def __init__(self, config: Config, step_cell: TrainStep, meta: dict[str, Any]) -> None:
@@ -39,42 +67,73 @@ class CheckpointWriter:
         self.every_epochs = config.save_checkpoint_epochs
         self.every_steps = config.save_checkpoint_steps
         self.every_s = config.save_checkpoint_minutes * 60
+        self.goes_on_without_room = config.on_full_disk == "continue"
         self.meta = meta
-        self.state = state_of(step_cell)
-        self.written: list[Path] = []
+        self.state = step_cell.state()
         self.last_time = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.is_due = False
+        for pattern in LEFTOVERS:
+            for path in self.folder.glob(pattern):
+                path.unlink()
 
-    def after_step(self, epoch: int, step: int, epoch_ends: bool) -> None:
-        """Write a checkpoint when one is due after `step` steps in all, in `epoch` (both counted from 1)."""
-        due = self.every_steps > 0 and step % self.every_steps == 0
-        due |= epoch_ends and self.every_epochs > 0 and epoch % self.every_epochs == 0
-        due |= self.every_s > 0 and time.monotonic() - self.last_time >= self.every_s
-        if due:
-            self.write(epoch, step)
+    def after_step(self, position: Position, can_write: bool = True) -> None:
+        """Write a checkpoint when one is due.
 
-    def write(self, epoch: int, step: int) -> Path:
-        """Write the checkpoint of this moment, and delete this run's oldest beyond `keep`."""
-        path = checkpoint_path(self.folder, epoch, step)
-        write_checkpoint(path, self.state, {**self.meta, "epoch": epoch, "step": step})
-        self.written.append(path)
-        self.last_time = time.monotonic()
-        for old in self.written[: -self.keep]:
-            old.unlink(missing_ok=True)
-        self.written = self.written[-self.keep :]
+        Args:
+            position: where the run is.
+            can_write: whether a checkpoint of this moment would be complete; one that is due waits until it is.
+        """
+        step, epoch = position.step, position.epoch
+        self.is_due |= self.every_steps > 0 and step % self.every_steps == 0
+        self.is_due |= position.record == 0 and self.every_epochs > 0 and epoch % self.every_epochs == 0
+        self.is_due |= self.every_s > 0 and time.monotonic() - self.last_time >= self.every_s
+        if self.is_due and can_write:
+            self._write_if_there_is_room(checkpoint_path(self.folder, position.running_epoch, step), position)
+            self.is_due, self.last_time = False, time.monotonic()
+            self._remove_old()
+
+    def after_validation(self, position: Position) -> None:
+        """Keep the checkpoint of this moment as the best when it is."""
+        if position.best_step == position.step:
+            self._write_if_there_is_room(self.folder / BEST, position)
+
+    def finish(self, position: Position) -> Path:
+        """Write the checkpoint of a session's end and return its path.
+
+        Raises:
+            InputError: there is no room for it.
+        """
+        path = checkpoint_path(self.folder, position.running_epoch, position.step)
+        self._write(path, position)
+        self._remove_old()
         return path
 
+    def newest(self) -> Optional[Path]:
+        """Return the checkpoint of the most steps; None: there is none."""
+        return next(reversed(list_checkpoints(self.folder).values()), None)
 
-def state_of(step_cell: TrainStep) -> dict[str, Parameter]:
-    """Return all that a checkpoint holds, by its name there: model.*, loss.*, opt.*; scale.* of a dynamic scale."""
-    parts = {"model": step_cell.model_with_loss.model, "loss": step_cell.model_with_loss.loss}
-    state = {
-        f"{part}.{parameter.name}": parameter for part, cell in parts.items() for parameter in cell.get_parameters()
-    }
-    weights = {id(parameter) for parameter in state.values()}
-    for parameter in step_cell.optimizer.get_parameters():
-        if id(parameter) not in weights:
-            state[f"opt.{parameter.name}"] = parameter
-    if isinstance(step_cell, ScaledTrainStep) and isinstance(step_cell.loss_scaler, ms.amp.DynamicLossScaler):
-        state |= {f"scale.{name}": getattr(step_cell.loss_scaler, name) for name in ("scale_value", "counter")}
-    return state
+    def _write_if_there_is_room(self, path: Path, position: Position) -> None:
+        try:
+            self._write(path, position)
+        except InputError as error:
+            if not self.goes_on_without_room:
+                raise
+            print(f"warning: {error} Training goes on (on_full_disk: continue).", file=sys.stderr, flush=True)
+
+    def _write(self, path: Path, position: Position) -> None:
+        place = {"epoch": position.running_epoch, "step": position.step, "position": position.to_dict()}
+        try:
+            write_checkpoint(path, self.state, {**self.meta, **place})
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            newest = self.newest()
+            kept = f"the last one is {newest}" if newest else "there is none yet"
+            raise InputError(
+                f"{path}: no room for this checkpoint on the disk ({error.strerror}); {kept}. Free some, then go on "
+                "with --resume=auto."
+            ) from None
+
+    def _remove_old(self) -> None:
+        for path in list(list_checkpoints(self.folder).values())[: -self.keep]:
+            path.unlink()

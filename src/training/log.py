@@ -1,70 +1,112 @@
-"""The lines that a training run prints."""
+"""The lines that a training run prints, and its event files."""
 
 import math
 import time
 from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Optional
 
 from tqdm import tqdm
+
+from src.config import Config
+from src.data.pipeline import TrainBatches
+from src.training.position import Position
+from src.training.tensorboard import EventFile
 
 
 class TrainingLog:
     """Averages loss and accuracy since the last line, prints a line every so many steps, draws a bar on a terminal.
 
     Args:
-        num_batches: batches of an epoch.
-        batch_size: utterances of a batch.
-        log_steps: steps between lines; the first and the last step have one too.
-        num_epochs: epochs of the run, unless it is bound by time.
-        span_s: seconds of the run when it is bound by time, else 0.
+        config: its intervals, the run's length, and whether event files are wanted.
+        batches: of the run.
+        start: where the session begins.
+        is_first: whether this process prints and writes; the others only measure time.
     """
 
-    def __init__(self, num_batches: int, batch_size: int, log_steps: int, num_epochs: int, span_s: float) -> None:
-        self.num_batches = num_batches
-        self.batch_size = batch_size
-        self.log_steps = log_steps
-        self.num_epochs = num_epochs
-        self.span_s = span_s
+    def __init__(self, config: Config, batches: TrainBatches, start: Position, is_first: bool = True) -> None:
+        self.log_steps = config.log_steps
+        self.num_epochs = config.num_epochs
+        self.span_s = config.max_train_minutes * 60
+        self.batches = batches
+        self.is_first = is_first
+        self.first_step = start.step + 1
+        self.earlier_s = start.elapsed_s
         self.started = self.line_time = time.monotonic()
         self.losses: list[float] = []
         self.accuracies: list[float] = []
-        total = None if span_s else num_epochs * num_batches
-        self.bar = tqdm(total=total, unit="step", disable=None, leave=False)  # None: no bar outside a terminal
+        total = None if self.span_s else start.step + self._batches_left(start)
+        # disable=None: no bar outside a terminal
+        self.bar = tqdm(total=total, initial=start.step, unit="step", disable=None if is_first else True, leave=False)
+        wants_events = config.tensorboard and is_first
+        self.events = EventFile(f"{config.ckpt_save_dir}/tensorboard", self.first_step) if wants_events else None
+
+    def __enter__(self) -> "TrainingLog":
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.bar.close()
+        if self.events:
+            self.events.close()
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.started
+        """Seconds of training, those of earlier sessions included."""
+        return self.earlier_s + time.monotonic() - self.started
 
-    def after_step(self, epoch: int, step: int, loss: float, accuracy: float, lrate: float, last: bool = False) -> None:
-        """Take in a step, the `step`-th of all, in `epoch` (both counted from 1), and print when a line is due."""
+    def after_step(
+        self, position: Position, loss: float, accuracy: float, lrate: float, margin: float, last: bool = False
+    ) -> None:
+        """Take in a step, which led to `position`, and print when a line is due, as after the first and the last."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
         self.bar.update()
-        if step == 1 or step % self.log_steps == 0 or last:
-            tqdm.write(self._line(epoch, step, lrate))
+        if position.step == self.first_step or position.step % self.log_steps == 0 or last:
+            self._report(position, lrate, margin)
             self.losses, self.accuracies, self.line_time = [], [], time.monotonic()
+
+    def after_validation(self, position: Position, eer: float, took_s: float) -> None:
+        """Print a validation's result; the time that it took does not count in utterances/s."""
+        self.line_time += took_s
+        best = "best so far" if position.best_step == position.step else f"best:{position.best_eer:.4f}"
+        self.note(f"{datetime.now()}, step {position.step}: valid eer:{eer:.4f}, {best}, in {took_s:.1f} s")
+        if self.events:
+            self.events.add(position.step, {"valid eer": eer})
 
     def note(self, text: str) -> None:
         """Print a line beside the bar."""
-        tqdm.write(text)
+        if self.is_first:
+            tqdm.write(text)
 
-    def close(self) -> None:
-        """Remove the bar."""
-        self.bar.close()
-
-    def _line(self, epoch: int, step: int, lrate: float) -> str:
+    def _report(self, position: Position, lrate: float, margin: float) -> None:
         steps = len(self.losses)
-        rate = steps * self.batch_size / max(time.monotonic() - self.line_time, 1e-9)
-        if self.span_s:
-            left_s = max(0.0, self.span_s - self.elapsed_s)
-            num_epochs = math.ceil(epoch + left_s * rate / self.batch_size / self.num_batches)
-        else:
-            num_epochs = self.num_epochs
-            left_s = (num_epochs * self.num_batches - step) * self.batch_size / rate
-        iteration = (step - 1) % self.num_batches + 1
-        return (
-            f"{datetime.now()}, epoch:{epoch}/{num_epochs}, iter-{iteration}/{self.num_batches}, "
-            f"aver loss:{sum(self.losses) / steps:.4f}, cur loss:{self.losses[-1]:.4f}, "
-            f"acc_aver:{sum(self.accuracies) / steps:.4f}, lr:{lrate:.3e}, utts/s:{rate:.1f}, "
-            f"left:{timedelta(seconds=round(left_s))}"
+        rate = steps * self.batches.global_size / max(time.monotonic() - self.line_time, 1e-9)
+        loss, accuracy = sum(self.losses) / steps, sum(self.accuracies) / steps
+        self.note(
+            f"{datetime.now()}, {self._place(position, rate)}, aver loss:{loss:.4f}, cur loss:{self.losses[-1]:.4f}, "
+            f"acc_aver:{accuracy:.4f}, lr:{lrate:.3e}, utts/s:{rate:.1f}, "
+            f"left:{timedelta(seconds=round(self._left_s(position, rate)))}"
         )
+        if self.events:
+            measures = {"loss": loss, "accuracy": accuracy, "learning rate": lrate, "margin": margin}
+            self.events.add(position.step, {**measures, "utterances per second": rate})
+
+    def _place(self, position: Position, rate: float) -> str:
+        num_batches, epoch = self.batches.num_batches(), position.running_epoch
+        num_epochs = self.num_epochs
+        if self.span_s:
+            batches_left = self._left_s(position, rate) * rate / self.batches.global_size
+            num_epochs = math.ceil(epoch + batches_left / num_batches)
+        iteration = position.record // self.batches.global_size or num_batches
+        return f"epoch:{epoch}/{num_epochs}, iter-{iteration}/{num_batches}"
+
+    def _left_s(self, position: Position, rate: float) -> float:
+        if self.span_s:
+            return max(0.0, self.span_s - self.elapsed_s)
+        return self._batches_left(position) * self.batches.global_size / rate
+
+    def _batches_left(self, position: Position) -> int:
+        later = (self.num_epochs - position.epoch - 1) * self.batches.num_batches()
+        return self.batches.num_batches(position.record) + later

@@ -2,106 +2,215 @@
 
 import math
 import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from signal import Signals
+from typing import Any, Optional
 
 import mindspore as ms
 from mindspore import Tensor, nn
 
 from src.config import Config, require, save_config
-from src.data.pipeline import TrainBatches, open_batches
-from src.device import set_device
-from src.errors import InputError, UsageError
+from src.data.pipeline import Batch, TrainBatches, open_batches
+from src.errors import InputError, Stopped
 from src.frontend.fbank import check_front_end
-from src.losses.aam_softmax import AamSoftmax
+from src.losses import make_loss
+from src.losses.aam_softmax import first_classes
 from src.models import check_settings, create_model, model_settings
-from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
-from src.training.checkpoints import CheckpointWriter, refuse_earlier_run
+from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint
+from src.training.batch_norm import set_batch_norms
+from src.training.checkpoints import CheckpointWriter, only_run_in
+from src.training.interruption import Interruption
 from src.training.log import TrainingLog
-from src.training.precision import loss_scaler, mixed_precision
-from src.training.schedule import CyclicLearningRate
-from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
+from src.training.position import Position
+from src.training.precision import mixed_precision
+from src.training.resume import Checkpoint, find_earlier, identity, restore
+from src.training.schedule import Schedule, make_schedule
+from src.training.step import ScaledTrainStep, TrainStep, make_step
+from src.training.world import World, join_world
+
+ALONE = World()
+CHECK_STEPS = 1000  # between two comparisons of all processes' weights
+Validate = Callable[[nn.Cell], float]
+"""The EER of a model that is being trained."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run is made of."""
+    """What a training run is made of, and where it begins."""
 
     config: Config
+    world: World
     batches: TrainBatches
     step_cell: TrainStep
-    schedule: CyclicLearningRate
+    schedule: Schedule
+    start: Position
     meta: dict[str, Any]
 
 
-def train(config: Config) -> Path:
+def train(
+    config: Config, make_validate: Optional[Callable[[Config, TrainBatches, str], Optional[Validate]]] = None
+) -> Path:
     """Train as `config` says and return the path of the last checkpoint.
+
+    Args:
+        config: the settings.
+        make_validate: called with these, the batches and the device's name before training; returns what measures the
+            EER, or None, when the settings ask for no validation.
 
     Raises:
         UsageError: a needed key is not set.
-        InputError: the store, the checkpoint to start from or the device does not fit, the folder of checkpoints is in
-            use, or the loss is not finite.
+        InputError: the store, the checkpoint to start or go on from, or the device does not fit, the folder of
+            checkpoints is in use, its disk is full, or the loss is not finite.
+        Stopped: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     require(config, "train_data_path", "ckpt_save_dir")
-    if config.run_distribute:
-        raise UsageError("run_distribute: training on several devices is not built yet; set run_distribute: false.")
-    refuse_earlier_run(config.ckpt_save_dir)
-    target = set_device(config.device_target, config.device_id)
-    run = set_up(config, target)
-    checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
-    save_config(config, checkpoints.folder / "config.yaml")
-    shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
-    _describe(run, target)
-    return fit(run, checkpoints)
+    target, world = join_world(config)
+    with only_run_in(config.ckpt_save_dir) if world.is_first else nullcontext():
+        earlier = find_earlier(config, world.is_first)
+        run = set_up(config, target, world, earlier)
+        if earlier and _is_finished(config, run.start):
+            print(f"{earlier.path}: this run is finished, after {run.start.step} steps: nothing to do")
+            return earlier.path
+        if not world.is_first:
+            return fit(run, None)
+        validate = make_validate(config, run.batches, target) if make_validate else None
+        checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
+        save_config(config, checkpoints.folder / "config.yaml")
+        shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
+        _describe(run, target)
+        if earlier:
+            print(f"resume: from {earlier.path}, after {run.start.step} steps")
+        return fit(run, checkpoints, validate)
 
 
-def set_up(config: Config, device_target: str) -> Run:
-    """Open the training store and build model, objective, optimiser and schedule."""
+def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
+    """Open the training store and build model, objective, optimiser and schedule, in the state of an earlier run."""
     ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
-    batches = open_batches(config)
-    meta = _meta(config, batches)
+    batches = open_batches(config, world.rank, world.size)
+    meta = {**_meta(config, batches), "run": identity(config, batches)}
     model = create_model(meta["model"], device_target)
-    loss = AamSoftmax(config.emb_size, batches.num_classes, config.margin, config.scale)
-    if config.pre_trained:
+    set_batch_norms(model, config.batch_norm)
+    loss = make_loss(config, batches.num_classes)
+    if config.pre_trained and earlier is None:
         start_from(config.checkpoint_path, model, loss, meta)
-    step_cell = _step_cell(config, mixed_precision(model, config.amp_level), loss)
+    step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
     step_cell.set_train()
-    span_s = config.max_train_minutes * 60
-    schedule = CyclicLearningRate(config.base_lrate, config.max_lrate, config.step_size, config.cycle_peak, span_s)
-    return Run(config, batches, step_cell, schedule, meta)
+    schedule = make_schedule(config, batches.num_batches(), world.size)
+    start = restore(earlier, meta["run"], step_cell, batches) if earlier else Position()
+    return Run(config, world, batches, step_cell, schedule, start, meta)
 
 
-def fit(run: Run, checkpoints: CheckpointWriter) -> Path:
-    """Step through the epochs, print, write checkpoints, and return the path of the last."""
-    config, batches, span_s = run.config, run.batches, run.schedule.span_s
-    log = TrainingLog(batches.num_batches, config.minibatch_size, config.log_steps, config.num_epochs, span_s)
-    step = 0
-    for epoch, epoch_batches in enumerate(batches.epochs(), start=1):
-        for batch in epoch_batches:
-            updates = run.step_cell.num_updates
-            lrate = run.schedule.at(updates, log.elapsed_s)
-            run.step_cell.optimizer.learning_rate.set_data(Tensor(lrate, ms.float32))
-            loss, accuracy = (float(value) for value in run.step_cell(Tensor(batch.feats), Tensor(batch.label)))
-            step += 1
+def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Validate] = None) -> Path:
+    """Step through the epochs, print, validate, write checkpoints, and return the path of the last.
+
+    Args:
+        run: what is trained.
+        checkpoints: None in a process that does not write.
+        validate: None: no validation.
+    """
+    config, step_cell, position = run.config, run.step_cell, run.start
+    signal, is_finished = None, False
+    run.world.refuse_difference(step_cell.state(), position.step)
+    with Interruption() as interruption, TrainingLog(config, run.batches, position, run.world.is_first) as log:
+        for batch in _batches_from(position, run.batches, interruption):
+            lrate = run.schedule.lrate(position.update, position.elapsed_s)
+            margin = run.schedule.margin(position.update, position.elapsed_s)
+            updates = step_cell.num_updates
+            loss, accuracy = _step(step_cell, batch, lrate, margin)
+            updates = step_cell.num_updates - updates
             if not math.isfinite(loss):
-                raise InputError(
-                    f"the loss became {loss} in step {step} at learning rate {lrate:g}. Checkpoints in "
-                    f"{checkpoints.folder} are from before. Lower max_lrate, or look at this step's utterances: "
-                    f"{', '.join(batch.utt_ids)}."
-                )
-            if run.step_cell.num_updates == updates:
-                log.note(_overflow(run.step_cell, step))
-            epoch_ends = step % batches.num_batches == 0
-            last = log.elapsed_s >= span_s if span_s else epoch_ends and epoch == config.num_epochs
-            log.after_step(epoch, step, loss, accuracy, lrate, last)
-            if last:
-                log.close()
-                path = checkpoints.write(epoch, step)
-                print(f"trained {step} steps in {log.elapsed_s:.0f} s; last checkpoint: {path}")
-                return path
-            checkpoints.after_step(epoch, step, epoch_ends)
-    raise AssertionError("batches.epochs() has no end")
+                raise _not_finite(loss, position.step + 1, lrate, batch, config.ckpt_save_dir)
+            if updates == 0 and step_cell.num_gathered == 0:
+                log.note(_overflow(step_cell, position.step + 1))
+            elapsed_s, signal = _agreed(run.world, log.elapsed_s, interruption.signal)
+            position = position.after_batch(run.batches, updates, elapsed_s)
+            is_finished = _is_finished(config, position)
+            log.after_step(position, loss, accuracy, lrate, margin, is_finished)
+            if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
+                run.world.refuse_difference(step_cell.state(), position.step)
+            # Each process gathers a sum of its own, of which a checkpoint has the first one's only.
+            is_whole = run.world.size == 1 or step_cell.num_gathered == 0
+            if signal and is_whole:
+                break
+            if validate and (is_finished or _validation_is_due(config, position)):
+                position = _validated(run, validate, position, log)
+                checkpoints.after_validation(position)
+            if is_finished:
+                break
+            if checkpoints:
+                checkpoints.after_step(position, is_whole)
+        path = checkpoint_path(config.ckpt_save_dir, position.running_epoch, position.step)
+        if checkpoints:
+            checkpoints.finish(position)
+        signal = signal or interruption.signal
+    run.world.gather()  # msrun kills all others as soon as one has left with an error: the first must have written
+    if signal and not is_finished:
+        raise Stopped(
+            f"stopped as asked after step {position.step}; checkpoint: {path}. To go on: --resume=auto", signal
+        )
+    if run.world.is_first:
+        print(f"trained {position.step} steps in {position.elapsed_s:.0f} s; last checkpoint: {path}")
+    return path
+
+
+def _batches_from(start: Position, batches: TrainBatches, interruption: Interruption) -> Iterator[Batch]:
+    """Yield the batches from a position on, without end."""
+    with closing(batches.epochs(start.epoch, start.record)) as epochs:
+        try:
+            for epoch_batches in epochs:
+                yield from epoch_batches
+        except InputError:
+            if interruption.signal is None:  # else the signal has reached the processes that make features, too
+                raise
+
+
+def _step(step_cell: TrainStep, batch: Batch, lrate: float, margin: float) -> tuple[float, float]:
+    """Take one step and return loss and accuracy."""
+    step_cell.optimizer.learning_rate.set_data(Tensor(lrate, ms.float32))
+    step_cell.model_with_loss.loss.set_margin(margin)
+    loss, accuracy = step_cell(Tensor(batch.feats), Tensor(batch.label))
+    return float(loss), float(accuracy)
+
+
+def _is_finished(config: Config, position: Position) -> bool:
+    if config.max_train_minutes:
+        return position.elapsed_s >= config.max_train_minutes * 60
+    return position.epoch >= config.num_epochs
+
+
+def _agreed(world: World, elapsed_s: float, signal: Optional[Signals]) -> tuple[float, Optional[Signals]]:
+    """Return the first process's clock and anyone's signal: all must stop after the same step, at the same rates."""
+    if world.size == 1:
+        return elapsed_s, signal
+    clocks, numbers = world.gather(elapsed_s, float(signal or 0)).T
+    return float(clocks[0]), Signals(int(numbers.max())) if numbers.any() else None
+
+
+def _validation_is_due(config: Config, position: Position) -> bool:
+    by_steps = config.valid_steps > 0 and position.step % config.valid_steps == 0
+    by_epochs = config.valid_epochs > 0 and position.record == 0 and position.epoch % config.valid_epochs == 0
+    return by_steps or by_epochs
+
+
+def _validated(run: Run, validate: Validate, position: Position, log: TrainingLog) -> Position:
+    """Measure the EER, print it, and return the position with the best so far."""
+    begin = time.monotonic()
+    with run.step_cell.averaged_weights():
+        eer = validate(run.step_cell.model_with_loss.model)
+    position = position.after_validation(eer)
+    log.after_validation(position, eer, time.monotonic() - begin)
+    return position
+
+
+def _not_finite(loss: float, step: int, lrate: float, batch: Batch, folder: str) -> InputError:
+    return InputError(
+        f"the loss became {loss} in step {step} at learning rate {lrate:g}. Checkpoints in {folder} are from before. "
+        f"Lower max_lrate, or look at this step's utterances: {', '.join(batch.utt_ids)}."
+    )
 
 
 def start_from(checkpoint: str, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
@@ -114,7 +223,7 @@ def start_from(checkpoint: str, model: nn.Cell, loss: nn.Cell, meta: dict[str, A
     same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
     if same_speakers:
         margin = loss.margin.asnumpy().copy()
-        assign(loss, arrays, "loss.", path)
+        assign(loss, first_classes(arrays, found.get("sub_centers", 1), loss), "loss.", path)
         loss.set_margin(float(margin))
     which = "and classifier" if same_speakers else "only, its speakers are others than the store's: new classifier"
     print(f"start from {path}: model {which}")
@@ -137,27 +246,8 @@ def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
         "model": model_settings(config),
         "front_end": batches.front_end,
         "speakers_sha256": manifest.speakers_sha256,
+        "sub_centers": config.sub_centers,
     }
-
-
-def _optimizer(config: Config, model: nn.Cell, loss: nn.Cell) -> nn.Adam:
-    # The rate is set before every step; weight decay spares the batch norms' gamma and beta, as nn.Adam does by itself.
-    return nn.Adam(
-        [*model.trainable_params(), *loss.trainable_params()],
-        learning_rate=config.base_lrate,
-        beta1=config.momentum,
-        beta2=0.999,
-        eps=1e-8,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _step_cell(config: Config, model: nn.Cell, loss: nn.Cell) -> TrainStep:
-    parts = ModelWithLoss(model, loss), _optimizer(config, model, loss)
-    scaler = loss_scaler(config.loss_scale, config.amp_level, config.loss_scale_start, config.loss_scale_window)
-    if scaler is None:
-        return TrainStep(*parts, config.clip_grad_norm)
-    return ScaledTrainStep(*parts, scaler, config.clip_grad_norm)
 
 
 def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
@@ -175,8 +265,8 @@ def _describe(run: Run, device_target: str) -> None:
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
     print(f"model: ECAPA-TDNN, {config.channels} channels, {millions:.2f} M parameters, on {device_target}")
     print(
-        f"data: {manifest.num_utterances} records of {manifest.num_speakers} speakers, "
-        f"{run.batches.num_batches} batches of {config.minibatch_size} x {config.train_frames} frames an epoch"
+        f"data: {len(run.batches.records)} records of {manifest.num_speakers} speakers, "
+        f"{run.batches.num_batches()} batches of {config.minibatch_size} x {config.train_frames} frames an epoch"
     )
     if run.batches.online:
         print(

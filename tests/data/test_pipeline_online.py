@@ -98,6 +98,27 @@ def test_batches_are_the_same_for_any_number_of_workers_and_new_in_every_epoch(f
     assert common and not any(np.array_equal(first[name], second[name]) for name in common)
 
 
+def test_batches_from_anywhere_are_the_tail_of_all(folders):
+    config = settings(folders, f"--augmentations={ALL}")
+    whole = sum(batches_of(config, num_epochs=3), [])
+    epochs = open_batches(config).epochs(epoch=1, first_record=5)
+    part = sum((list(next(epochs)) for _ in range(2)), [])
+    epochs.close()
+    assert len(part) == 3
+    for expected, batch in zip(whole[3:], part, strict=True):
+        assert batch.utt_ids == expected.utt_ids
+        np.testing.assert_array_equal(batch.feats, expected.feats)
+
+
+def test_held_out_samples_become_clean_features(folders):
+    batches = open_batches(settings(folders, f"--augmentations={ALL}", "--valid_utterances=4"))
+    held_out = list(batches.held_out_feats())
+    assert len(held_out) == 4 and len(batches.records) == NUM_SPEAKERS * UTTERANCES - 4
+    for name, label, feats in held_out:
+        wave = wave_of(label, int(name[4])).astype(np.float32) / 32768
+        np.testing.assert_allclose(feats, Fbank(FRONT_END)(wave), rtol=0, atol=1e-3)
+
+
 def test_clean_features_are_those_of_the_crop(folders):
     batch = batches_of(settings(folders), num_epochs=1)[0][0]
     for name, feats in zip(batch.utt_ids, batch.feats, strict=True):

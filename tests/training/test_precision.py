@@ -12,10 +12,9 @@ from src.errors import InputError, UsageError
 from src.losses.aam_softmax import AamSoftmax
 from src.models.checkpoint import read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
-from src.training.checkpoints import state_of
 from src.training.loop import _overflow, train
 from src.training.precision import loss_scaler, mixed_precision
-from src.training.schedule import CyclicLearningRate
+from src.training.schedule import make_schedule
 from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 from tests.training.test_training import settings, write_store
 
@@ -52,7 +51,7 @@ def run(step: TrainStep, feats: np.ndarray = FEATS) -> float:
 
 
 def weights(step: TrainStep) -> dict[str, np.ndarray]:
-    return {name: value.asnumpy().copy() for name, value in state_of(step).items() if not name.startswith("scale.")}
+    return {name: value.asnumpy().copy() for name, value in step.state().items() if not name.startswith("scale.")}
 
 
 def test_scaled_step_changes_weights_as_the_plain_one_does():
@@ -103,9 +102,9 @@ def test_fixed_scale_leaves_out_an_overflowing_step_too():
 def test_state_of_a_dynamic_scale_is_in_the_checkpoint():
     step = make_step(ms.amp.DynamicLossScaler(1024.0, 2, 3))
     run(step)
-    state = state_of(step)
+    state = step.state()
     assert float(state["scale.scale_value"]) == 1024 and int(state["scale.counter"]) == 1
-    assert not [name for name in state_of(make_step()) if name.startswith("scale.")]
+    assert not [name for name in make_step().state() if name.startswith("scale.")]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,8 @@ def test_overflow_at_the_least_scale_ends_the_run():
 @pytest.mark.slow  # compiles the whole step
 def test_run_says_which_steps_it_leaves_out_and_its_learning_rate_waits(tmp_path, capsys):
     scale = ("--loss_scale=dynamic", "--loss_scale_start=3e37")
-    path = train(settings(write_store(tmp_path / "store"), tmp_path, *scale, "--log_steps=1"))
+    config = settings(write_store(tmp_path / "store"), tmp_path, *scale, "--log_steps=1")
+    path = train(config)
     said = capsys.readouterr().out
     skipped = [
         int(step) for step in re.findall(r"step (\d+): gradients overflowed, the weights stay; loss scale", said)
@@ -150,8 +150,8 @@ def test_run_says_which_steps_it_leaves_out_and_its_learning_rate_waits(tmp_path
     assert 1 in skipped and len(skipped) < 12
     rates = [float(rate) for rate in re.findall(r"lr:(\S+),", said)]
     before = [sum(earlier not in skipped for earlier in range(1, step)) for step in range(1, 13)]  # updates before each
-    schedule = CyclicLearningRate(0.001, 0.01, 6)
-    assert rates == pytest.approx([schedule.at(updates, 0.0) for updates in before], rel=1e-3)
+    schedule = make_schedule(config, num_batches=3)
+    assert rates == pytest.approx([schedule.lrate(updates, 0.0) for updates in before], rel=1e-3)
     arrays, _ = read_checkpoint(path)
     assert arrays["scale.scale_value"] == np.float32(3e37) / 2 ** len(skipped)
     assert arrays["opt.global_step"] == 12 - len(skipped)

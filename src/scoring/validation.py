@@ -1,0 +1,137 @@
+"""Validation while a model is trained: its EER on trials that the final evaluation does not use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from mindspore import nn
+
+from src.config import Config
+from src.corpus.trials import find_trial_list, read_trials
+from src.data.eval_store import EvalStore
+from src.data.pipeline import TrainBatches
+from src.errors import InputError
+from src.frontend.fbank import check_front_end, repeat_to
+from src.models import create_model, model_settings
+from src.models.checkpoint import assign
+from src.scoring.embeddings import MIN_FRAMES, Encode, cell_encoder, extract
+from src.scoring.metrics import eer
+from src.scoring.normalisation import cosine_scores, unit_length
+from src.scoring.trial_list import TrialList
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Utterances and which of them are compared.
+
+    Attributes:
+        store: features of the utterances.
+        enrol, test: rows of the store that each trial compares.
+        is_target: whether both are of one speaker.
+    """
+
+    store: EvalStore
+    enrol: np.ndarray
+    test: np.ndarray
+    is_target: np.ndarray
+
+
+class Validation:
+    """Measure the EER of the plain cosine.
+
+    A model of its own takes over the weights of the trained one: neither is compiled anew when the other is used, and
+    statistics of batch norms do not change.
+
+    Args:
+        trials: what is compared.
+        model: in evaluation mode, with parameters of the same names as the trained model's.
+        encode: feats (B, T, F) to embeddings, by `model`.
+        batch_size: utterances in a batch at most.
+    """
+
+    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int) -> None:
+        self.trials = trials
+        self.model = model
+        self.encode = encode
+        self.batch_size = batch_size
+
+    def __call__(self, trained: nn.Cell) -> float:
+        arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
+        assign(self.model, arrays, "model.", "the model in training")
+        store, trials = self.trials.store, self.trials
+        embeddings = unit_length(extract(self.encode, store, None, self.batch_size, progress=False), store.utt_ids)
+        return eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
+
+
+def make_validation(config: Config, batches: TrainBatches, device_target: str) -> Optional[Callable[[nn.Cell], float]]:
+    """Return the validation that a training configuration asks for; None: it asks for none.
+
+    Raises:
+        InputError: store or trial list are wrong, made by another front end, or those of the evaluation.
+    """
+    if config.valid_trials:
+        trials = _listed_trials(config, batches)
+    elif config.valid_utterances:
+        trials = _trials_of_halves(batches)
+    else:
+        return None
+    num_targets = np.count_nonzero(trials.is_target)
+    print(f"validation: {len(trials.store)} pieces, {len(trials.is_target)} trials, {num_targets} of them target")
+    model = create_model(model_settings(config), device_target)
+    model.set_train(False)
+    has_one_length = len(set(trials.store.num_frames.tolist())) == 1
+    fixed_batch = config.eval_batch_size if has_one_length else None
+    return Validation(trials, model, cell_encoder(model, config.in_channels, fixed_batch), config.eval_batch_size)
+
+
+def _listed_trials(config: Config, batches: TrainBatches) -> Trials:
+    store = EvalStore.open(config.valid_data_path)
+    check_front_end(batches.front_end, store.front_end, config.valid_data_path)
+    path = find_trial_list(config.valid_trials, config.valid_data_path)
+    listed = TrialList.read(path, "voxceleb", store)
+    _refuse_evaluation_trials(config, path)
+    return Trials(store, listed.enrol, listed.test, listed.is_target)
+
+
+def _refuse_evaluation_trials(config: Config, path: Path) -> None:
+    """Refuse to choose a model by the trials that it is reported on."""
+    try:
+        evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
+    except InputError:
+        return  # it is not here
+    pairs = {frozenset(trial[1:]) for trial in read_trials(path)}
+    shared = sum(frozenset(trial[1:]) in pairs for trial in read_trials(evaluation, config.trial_format))
+    if shared:
+        raise InputError(
+            f"valid_trials: {path} shares {shared} trials with {evaluation}, the list of the evaluation "
+            "(veri_file_path), which must not choose the model: take others, or valid_utterances."
+        )
+
+
+def _trials_of_halves(batches: TrainBatches) -> Trials:
+    """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
+
+    A half that is too short for an embedding is repeated from its start, as crops are in training.
+    """
+    names, labels, halves = [], [], []
+    for name, label, feats in batches.held_out_feats():
+        middle = len(feats) // 2
+        names.append(name)
+        labels.append(label)
+        halves += [repeat_to(half, max(middle, MIN_FRAMES)) for half in (feats[:middle], feats[middle:])]
+    num_frames = np.array([len(half) for half in halves])
+    store = EvalStore(
+        folder=Path(),
+        utt_ids=[f"{name}, half {number}" for name in names for number in (1, 2)],
+        spk_ids=[str(label) for label in labels for _ in range(2)],
+        first_frame=np.cumsum(num_frames) - num_frames,
+        num_frames=num_frames,
+        front_end=batches.front_end,
+        sha256="",
+        frames=np.concatenate(halves),
+    )
+    first, second = (index.ravel() for index in np.indices((len(names), len(names))))
+    speaker = np.array(labels)
+    return Trials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])

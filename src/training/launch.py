@@ -1,0 +1,329 @@
+"""Start training on the devices of a rank table: python -m src.training.launch RANK_TABLE_FILE [--key=value ...].
+
+One process a device, by MindSpore's msrun. Several servers: the same command on each. See docs/distributed.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Optional
+
+import psutil  # comes with MindSpore
+
+from src.config import ROOT, Config, load_config
+from src.data.parallel import THREAD_VARIABLES, num_cores
+from src.errors import InputError, Stopped, UsageError, run
+from src.training.rank_table import RankTable, Server, local_addresses, read_rank_table
+
+DEFAULT_PORT = 8118
+COLLECTIVE_TIMEOUT_S = 3600  # how long a process waits for the others, as while the first one validates
+LEAVE_S = 120  # to finish a step and write a checkpoint after SIGTERM
+POLL_S = 0.2
+LAST_LINES = 20
+GONE = (psutil.NoSuchProcess, ProcessLookupError)
+FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")  # msrun 2.10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one server's part of a run is.
+
+    Args:
+        table: all servers.
+        server: this one.
+        port: of msrun's scheduler, which runs on the first server.
+        target: "CPU", "GPU" or "Ascend".
+    """
+
+    table: RankTable
+    server: Server
+    port: int
+    target: str
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other server."""
+        return len(self.table.servers) == 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the scheduler runs here."""
+        return self.server == self.table.servers[0]
+
+    def command(self, log_dir: Path, arguments: Sequence[str], program: Path = ROOT / "train.py") -> list[str]:
+        """Return msrun's command line, which starts a program with these arguments on every local device."""
+        options = {
+            "worker_num": self.table.num_ranks,
+            "local_worker_num": len(self.server.devices),
+            "node_rank": self.table.servers.index(self.server),
+            "master_addr": "127.0.0.1" if self.is_alone else self.table.servers[0].server_id,
+            "master_port": self.port,
+            "log_dir": log_dir,
+            "tail_worker_log": self.table.num_ranks,  # nobody's: its tail is killed before the last lines
+            "join": True,
+        }
+        if self.target == "CPU" and shutil.which("taskset"):
+            options["bind_core"] = bound_cores(len(self.server.devices), sorted(os.sched_getaffinity(0)))
+        msrun = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
+        words = [f"--{name}={value}" for name, value in options.items()]
+        return [*msrun, *words, "python", str(program), *arguments]
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of msrun and of all that it starts."""
+        environment = {**inherited, "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("GLOG_v", "3")
+        environment.pop("RANK_TABLE_FILE", None)  # MindSpore would look for its ranks there
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
+        # msrun starts whatever `python` stands first.
+        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")])
+        if self.target == "CPU":
+            environment.setdefault("MS_CPU_COMM_OP_TIMEOUT", str(COLLECTIVE_TIMEOUT_S))  # 30 s otherwise
+            threads = max(1, num_cores() // len(self.server.devices))
+            for variable in THREAD_VARIABLES:
+                environment.setdefault(variable, str(threads))
+        if self.target == "Ascend" and self.server.device_ids != list(range(len(self.server.devices))):
+            # MindSpore numbers the devices that it sees from 0.
+            environment["ASCEND_RT_VISIBLE_DEVICES"] = ",".join(map(str, self.server.device_ids))
+        return environment
+
+
+def bound_cores(num_workers: int, cores: Sequence[int]) -> str:
+    """Return msrun's `bind_core`, which gives every worker cores of its own; False when there are too few."""
+    share = len(cores) // num_workers
+    if share == 0:
+        return "False"
+    shares = [cores[index * share : (index + 1) * share] for index in range(num_workers)]
+    return json.dumps({f"device{index}": [str(core) for core in found] for index, found in enumerate(shares)})
+
+
+def choose_port(port: Optional[int], may_change: bool) -> int:
+    """Return a free port for the scheduler on this machine.
+
+    Args:
+        port: the wanted one; None: the usual one.
+        may_change: whether another than the usual one may be taken, which nobody else needs to know.
+
+    Raises:
+        InputError: it is taken.
+    """
+    first = port or DEFAULT_PORT
+    for candidate in range(first, first + (100 if may_change and port is None else 1)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", candidate))
+                return candidate
+            except OSError:
+                continue
+    raise InputError(
+        f"port {first} is taken, perhaps by another training. End that, or give all servers another one: "
+        "--master_port=NUMBER."
+    )
+
+
+class Follower:
+    """Copies what is added to a file to this program's output."""
+
+    def __init__(self, path: Path) -> None:
+        self.stream = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115 - followed until the end
+
+    def copy(self) -> None:
+        """Copy what is new."""
+        sys.stdout.write(self.stream.read())
+        sys.stdout.flush()
+
+
+class Processes:
+    """msrun, and the scheduler and the workers that it starts, each worker in a session of its own."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with open(log, "wb") as stream:
+            self.msrun = subprocess.Popen(
+                command, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.log = log
+        self.workers: dict[int, psutil.Process] = {}
+        self.scheduler: Optional[psutil.Process] = None
+        self.rank_of: dict[int, int] = {}
+
+    def find(self) -> None:
+        """Take note of processes that msrun has started since the last call."""
+        try:
+            children = psutil.Process(self.msrun.pid).children()
+        except psutil.NoSuchProcess:
+            return
+        for child in children:
+            if child.pid in self.rank_of:
+                continue
+            try:
+                variables = child.environ()
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, OSError):
+                continue
+            if variables.get("MS_ROLE") == "MS_SCHED":
+                self.scheduler = child
+            elif variables.get("MS_ROLE") == "MS_WORKER":
+                self.workers[child.pid] = child
+                self.rank_of[child.pid] = int(variables["MS_NODE_ID"])
+
+    def failure(self) -> Optional[tuple[Optional[int], int]]:
+        """Return rank and exit code of the worker that failed first, by msrun's output; None: none has."""
+        match = FAILURE.search(self.log.read_text(encoding="utf-8", errors="replace"))
+        return (self.rank_of.get(int(match[1])), int(match[2])) if match else None
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the workers; msrun goes first, for it kills all as soon as one has left."""
+        self.find()
+        self.msrun.kill()
+        for worker in self.workers.values():
+            with suppress(*GONE):
+                worker.terminate()
+
+    def running(self) -> list[psutil.Process]:
+        """Return the workers that have not ended."""
+        return [worker for worker in self.workers.values() if self._is_alive(worker)]
+
+    def kill(self) -> None:
+        """End all that is left: workers with the processes that they have started, scheduler, msrun."""
+        self.find()
+        for worker in self.running():
+            with suppress(*GONE):
+                os.killpg(worker.pid, signal.SIGKILL)
+        if self.scheduler and self._is_alive(self.scheduler):
+            with suppress(*GONE):
+                self.scheduler.kill()
+        self.msrun.kill()
+        self.msrun.wait()
+
+    def _is_alive(self, process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def supervise(job: Job, arguments: Sequence[str]) -> None:
+    """Run a job until its end.
+
+    Raises:
+        Stopped: a signal came; the workers were told, and have left.
+        InputError: a worker failed or was killed; the others are ended too.
+    """
+    logs = {rank: Path(f"train_parallel{rank}") / "train.log" for rank in job.server.ranks}
+    for log in logs.values():
+        log.parent.mkdir(exist_ok=True)
+        log.write_bytes(b"")
+    with tempfile.TemporaryDirectory(prefix="msrun-") as folder, caught_signals() as signals:
+        for rank, log in logs.items():  # msrun has names of its own
+            (Path(folder) / f"worker_{rank}.log").symlink_to(log.absolute())
+        first = logs[job.server.ranks[0]]
+        (Path(folder) / "scheduler.log").symlink_to(first.with_name("scheduler.log").absolute())
+        follower = Follower(first)
+        processes = Processes(
+            job.command(Path(folder), arguments), job.environment(os.environ), first.with_name("msrun.log")
+        )
+        try:
+            _wait(processes, follower, signals)
+        finally:
+            processes.kill()
+            follower.copy()
+    if signals:
+        raise Stopped("stopped; all processes of this server have ended.", signals[0])
+    failure = processes.failure()
+    if failure or processes.msrun.returncode != 0:
+        _explain(failure, logs, first.with_name("msrun.log"))
+
+
+def _wait(processes: Processes, follower: Follower, signals: list[int]) -> None:
+    """Return when msrun has ended, a worker has failed, or all have left after a signal."""
+    while processes.msrun.poll() is None:
+        processes.find()
+        follower.copy()
+        if signals:
+            _wait_until_left(processes, follower, signals)
+        elif processes.failure():
+            return  # msrun would kill the other workers now, then wait half a minute for the scheduler
+        time.sleep(POLL_S)
+
+
+def _wait_until_left(processes: Processes, follower: Follower, signals: list[int]) -> None:
+    print("stopping: every process finishes its step; again to end at once.", file=sys.stderr)
+    processes.ask_to_stop()
+    deadline = time.monotonic() + LEAVE_S
+    while processes.running() and time.monotonic() < deadline and len(signals) == 1:
+        follower.copy()
+        time.sleep(POLL_S)
+
+
+def _explain(failure: Optional[tuple[Optional[int], int]], logs: Mapping[int, Path], msrun_log: Path) -> None:
+    rank, code = failure or (None, 0)
+    log = logs.get(rank, msrun_log)
+    who = "msrun" if rank is None else f"rank {rank}"
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code or 1}"
+    if code > 128:  # another server was told to stop, and all agreed
+        raise Stopped(f"{who} {how}: stopped from another server.", code - 128)
+    last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
+    hint = " (out of memory? `dmesg` tells)" if -code == signal.SIGKILL else ""
+    kind = UsageError if code == 2 else InputError
+    raise kind(f"{who} {how}{hint}; all others were ended. The end of {log}:\n{last}")
+
+
+@contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Yield a list to which SIGINT, SIGTERM and SIGHUP are added as they come, unless they are ignored."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    came: list[int] = []
+
+    def add(number: int, _: Optional[FrameType]) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, add) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Train on the devices of a rank table."""
+    parser = argparse.ArgumentParser(
+        prog="bash scripts/run_distribute_train.sh",
+        description="Train on the devices of a rank table, one process each; several servers: the same on each.",
+        epilog="Further --key=value are train.py's.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("rank_table", metavar="RANK_TABLE_FILE", help="HCCL's JSON, version 1.0")
+    parser.add_argument("--server_id", default="", help="this server in the table, when its address does not say so")
+    parser.add_argument(
+        "--master_port", type=int, help=f"port on the first server (default: {DEFAULT_PORT}; alone: the next free one)"
+    )
+    arguments, others = parser.parse_known_args(argv)
+    config = load_config(Config, others)
+    table = read_rank_table(arguments.rank_table)
+    server = table.own_server(arguments.server_id, local_addresses())
+    from src.device import find_target  # after the arguments are right: MindSpore takes seconds to import
+
+    job = Job(table, server, arguments.master_port or DEFAULT_PORT, find_target(config.device_target))
+    if job.is_first:
+        job = Job(table, server, choose_port(arguments.master_port, job.is_alone), job.target)
+    where = "" if job.is_alone else f" of {table.num_ranks}; this is {server.server_id}"
+    print(f"starting ranks {server.ranks[0]} to {server.ranks[-1]}{where}; their output: train_parallel*/train.log")
+    supervise(job, [*others, "--run_distribute=true"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,125 @@
+"""Two real processes that train together: the same result as one, and an end in good order whatever happens."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from src.config import ROOT
+from src.models.checkpoint import find_checkpoint, read_checkpoint
+from src.training.loop import train
+from src.training.world import World
+from tests.training.test_training import settings, write_store
+
+SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"
+LIMIT_S = 240  # of a run on a busy machine; one takes 25 s
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return write_store(tmp_path_factory.mktemp("store") / "feat_train")
+
+
+def start(folder: Path, store: Path, *options: str) -> subprocess.Popen:
+    """Start the pair in `folder`; each process takes 4 utterances, so that an epoch has 3 steps."""
+    sizes = ("--inChannels=8", "--channels=8", "--emb_size=6", "--minibatch_size=4", "--train_frames=20")
+    rates = ("--max_lrate=0.01", "--base_lrate=0.001", "--step_size=6", "--log_steps=1", "--tensorboard=false")
+    (folder / "feat_train").symlink_to(store)
+    words = ["bash", str(SCRIPT), str(ROOT / "hparams" / "rank_table_cpu_2.json")]
+    return subprocess.Popen(
+        [*words, "--train_data_path=feat_train", "--device_target=CPU", *sizes, *rates, *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def losses(text: str) -> list[float]:
+    return [float(loss) for loss in re.findall(r"cur loss:(\S+),", text)]
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Return the processes that work in a folder, by rank; the launcher is not among them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.environ().get("MS_ROLE") and process.ppid() != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return sorted(found, key=lambda process: process.environ().get("MS_NODE_ID", ""))
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    """Wait until the pair has taken some steps."""
+    log, deadline = folder / "train_parallel0" / "train.log", time.monotonic() + LIMIT_S
+    while len(losses(log.read_text() if log.exists() else "")) < step:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, capsys):
+    slow = ("--max_lrate=0.002", "--base_lrate=0.001")  # losses are printed with four decimals: they must stay large
+    options = ("--num_epochs=7", "--batch_norm=frozen", "--save_checkpoint_epochs=0", *slow)
+    out, err = start(tmp_path, store, *options).communicate(timeout=LIMIT_S)
+    assert "trained 21 steps" in out, err
+    alone = train(settings(store, tmp_path / "alone", *options, "--log_steps=1", "--minibatch_size=8"))
+    expected = losses(capsys.readouterr().out)
+    np.testing.assert_allclose(losses(out)[:20], expected[:20], rtol=1e-4)
+    pair, one = (read_checkpoint(find_checkpoint(folder))[0] for folder in (tmp_path / "ckpt", alone.parent))
+    assert pair.keys() == one.keys()
+    for name, value in one.items():
+        # Adam divides by the size of the gradient: rounding of one that is 0 (asp.conv.bias) moves it up to the rate.
+        np.testing.assert_allclose(pair[name], value, rtol=1e-3, atol=1e-3, err_msg=name)
+    assert losses((tmp_path / "train_parallel0" / "train.log").read_text()) == losses(out)
+    assert not losses((tmp_path / "train_parallel1" / "train.log").read_text())
+    assert not processes_of(tmp_path)
+
+
+def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(store, tmp_path, capsys):
+    launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_steps=2", "--save_checkpoint_epochs=0")
+    wait_for_step(tmp_path, 5)
+    begin = time.monotonic()
+    processes_of(tmp_path)[-1].kill()
+    _, err = launcher.communicate(timeout=LIMIT_S)
+    assert time.monotonic() - begin < 60
+    assert launcher.returncode == 1
+    assert "rank 1 was killed by SIGKILL" in err and "train_parallel1/train.log" in err
+    assert not processes_of(tmp_path)
+    left = read_checkpoint(find_checkpoint(tmp_path / "ckpt"))[1]["step"]
+    until = left // 3 + 2
+    path = train(settings(store, tmp_path, "--resume=auto", "--minibatch_size=8", f"--num_epochs={until}"))
+    assert f"after {left} steps" in capsys.readouterr().out
+    assert read_checkpoint(path)[1]["step"] == 3 * until
+
+
+@pytest.mark.slow
+def test_sigterm_writes_a_checkpoint_and_leaves_no_process(store, tmp_path):
+    launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
+    wait_for_step(tmp_path, 3)
+    launcher.send_signal(signal.SIGTERM)
+    out, err = launcher.communicate(timeout=LIMIT_S)
+    assert launcher.returncode == 143, err
+    assert find_checkpoint(tmp_path / "ckpt").exists()
+    assert "stopped; all processes of this server have ended" in err
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_error_of_one_process_is_reported_with_its_rank(store, tmp_path):
+    launcher = start(tmp_path, store, "--minibatch_size=100")
+    _, err = launcher.communicate(timeout=LIMIT_S)
+    assert launcher.returncode == 1
+    assert "rank" in err and "fewer than a batch of 100 of each of 2 devices" in err
+
+
+def test_world_of_one_needs_no_communication():
+    np.testing.assert_array_equal(World().gather(2.0, 3.0), [[2.0, 3.0]])
+    World().refuse_difference({}, 0)

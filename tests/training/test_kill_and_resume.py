@@ -1,0 +1,89 @@
+"""A run that is killed again and again, each time resumed, ends with the weights of one that nothing disturbed."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.config import ROOT
+from src.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
+from tests.training.test_training import write_store
+
+FIRST_LINE_TIMEOUT_S = 300
+EPOCH_STEPS = 3
+
+
+def start(store: Path, folder: Path, num_epochs: int) -> subprocess.Popen:
+    """Start train.py with a checkpoint after every step, so that many kills hit one that is being written."""
+    small = ("--inChannels=8", "--channels=8", "--emb_size=6", "--minibatch_size=8", "--train_frames=20")
+    rates = ("--base_lrate=0.001", "--max_lrate=0.01", "--step_size=7", f"--num_epochs={num_epochs}", "--log_steps=1")
+    every = ("--save_checkpoint_steps=1", "--keep_checkpoint_max=3", "--tensorboard=false", "--device_target=CPU")
+    paths = (f"--train_data_path={store}", f"--ckpt_save_dir={folder}", "--resume=auto")
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *paths, *small, *rates, *every],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"},
+    )
+
+
+def wait_for_a_step(process: subprocess.Popen) -> str:
+    """Read lines until the first step is done."""
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "aver loss" in line:
+            return said
+    raise AssertionError(f"train.py ended with {process.wait()}: {said}")
+
+
+def kill_while_writing(process: subprocess.Popen, folder: Path) -> bool:
+    """Kill the process when a checkpoint's temporary file is seen, and tell whether it was left behind."""
+    while process.poll() is None and not any(folder.glob(".train_ecapa_vox12-*")):
+        pass
+    process.kill()
+    process.wait()
+    return any(folder.glob(".train_ecapa_vox12-*"))
+
+
+def run_with_kills(store: Path, folder: Path, num_kills: int, num_epochs: int) -> int:
+    """Kill a run so often, at random moments or at the next writing after them; return how many left a part."""
+    rng = np.random.default_rng(num_kills)
+    torn, done = 0, [0]
+    for kill in range(num_kills):
+        process = start(store, folder, num_epochs)
+        said = wait_for_a_step(process)
+        assert ("resume: from" if done[-1] else "a new run") in said, said
+        time.sleep(rng.uniform(0, 0.5))
+        if kill % 2 == 0:
+            torn += kill_while_writing(process, folder)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "the run had ended before it was killed: give it more epochs"
+        done.append(max(list_checkpoints(folder), default=0))
+        assert done[-2] <= done[-1] < EPOCH_STEPS * num_epochs
+    assert done[-1] > 0, "no killed run had written a checkpoint"
+    process = start(store, folder, num_epochs)
+    said, _ = process.communicate(timeout=FIRST_LINE_TIMEOUT_S)
+    assert process.returncode == 0, said
+    return torn
+
+
+@pytest.mark.parametrize(("num_kills", "num_epochs"), [(2, 40), pytest.param(20, 200, marks=pytest.mark.slow)])
+def test_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, num_kills, num_epochs):
+    store, whole, killed = write_store(tmp_path / "feat_train"), tmp_path / "whole", tmp_path / "killed"
+    said, _ = start(store, whole, num_epochs).communicate(timeout=FIRST_LINE_TIMEOUT_S)
+    assert "a new run" in said
+    torn = run_with_kills(store, killed, num_kills, num_epochs)
+    assert torn > 0
+    assert sorted(path.name for path in killed.iterdir()) == sorted(path.name for path in whole.iterdir())
+    arrays, meta = read_checkpoint(find_checkpoint(killed))
+    expected, expected_meta = read_checkpoint(find_checkpoint(whole))
+    assert meta["step"] == expected_meta["step"] == EPOCH_STEPS * num_epochs
+    assert arrays.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)

@@ -1,0 +1,252 @@
+"""A run that was stopped and goes on: the same weights, bit for bit, and what is refused."""
+
+import os
+import shutil
+import signal
+import struct
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboardX.crc32c import crc32c
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from src.config import Config, load_config, spellings
+from src.errors import InputError, Stopped
+from src.models.checkpoint import list_checkpoints, read_checkpoint
+from src.training.checkpoints import CheckpointWriter, only_run_in
+from src.training.loop import set_up, train
+from src.training.position import Position
+from src.training.resume import FIXED_KEYS, FREE_KEYS, Checkpoint, check_same_run, find_earlier
+from src.training.world import World
+from tests.training.test_training import settings, write_store
+
+EERS = {2: 0.3, 4: 0.2, 6: 0.25, 8: 0.1, 10: 0.4, 12: 0.15}  # after these steps
+
+
+class FakeValidation:
+    """Give the EERs of a run, and press Ctrl-C after a step."""
+
+    def __init__(self, after: int, stop_at: int = 0) -> None:
+        self.calls = sorted(step for step in EERS if step > after)
+        self.stop_at = stop_at
+
+    def __call__(self, model) -> float:
+        step = self.calls.pop(0)
+        if step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return EERS[step]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return write_store(tmp_path_factory.mktemp("resume") / "feat_train")
+
+
+def options(store: Path, folder: Path, *more: str) -> Config:
+    """12 steps in 4 epochs, a checkpoint after each, a validation after every second."""
+    every = ("--save_checkpoint_steps=1", "--valid_utterances=2", "--valid_steps=2", "--valid_epochs=0")
+    return settings(store, folder, "--minibatch_size=7", "--log_steps=3", *every, *more)
+
+
+@pytest.fixture(scope="module")
+def unbroken(store, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    return train(options(store, folder), lambda *_: FakeValidation(0))
+
+
+def copy_until(step: int, source: Path, folder: Path) -> Path:
+    """Copy a run's folder as it was after a step."""
+    target = folder / "ckpt"
+    shutil.copytree(source.parent, target, ignore=shutil.ignore_patterns("tensorboard"))
+    for later, path in list_checkpoints(target).items():
+        if later > step:
+            path.unlink()
+    return target
+
+
+def read_events(folder: Path) -> list[Event]:
+    """Read the event files of a folder in their order; their format is TensorFlow's record file."""
+    events = []
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        content = path.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            crc = crc32c(content[12 : 12 + length])
+            masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+            assert struct.unpack("<I", content[12 + length : 16 + length]) == (masked,)
+            events.append(Event.FromString(content[12 : 12 + length]))
+            content = content[16 + length :]
+    return events
+
+
+def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbroken, store, tmp_path, capsys):
+    said = r"stopped as asked after step 5; checkpoint: .*-2_5.ckpt. To go on: --resume=auto"
+    with pytest.raises(Stopped, match=said) as stop:
+        train(options(store, tmp_path), lambda *_: FakeValidation(0, stop_at=4))
+    assert stop.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert "stopping after this step; the same again ends at once" in capsys.readouterr().err
+    folder = tmp_path / "ckpt"
+    assert list(list_checkpoints(folder)) == [1, 2, 3, 4, 5]
+    damaged = list_checkpoints(folder)[5]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    (folder / ".train_ecapa_vox12-2_5.abc.tmp").touch()
+
+    path = train(options(store, tmp_path, "--resume=auto", "--num_workers=2"), lambda *_: FakeValidation(4))
+    said = capsys.readouterr()
+    assert "train_ecapa_vox12-2_5.ckpt: not a whole MindSpore checkpoint" in said.err
+    assert f"resume: from {folder}/train_ecapa_vox12-2_4.ckpt, after 4 steps" in said.out
+    assert "step 8: valid eer:0.1000, best so far" in said.out and "step 10: valid eer:0.4000, best:0.1000" in said.out
+    assert not list(folder.glob(".train*")) and (folder / "train_ecapa_vox12-2_5.ckpt.damaged").exists()
+
+    for ours, expected in ((path, unbroken), (folder / "best.ckpt", unbroken.with_name("best.ckpt"))):
+        (arrays, meta), (right, right_meta) = read_checkpoint(ours), read_checkpoint(expected)
+        assert arrays.keys() == right.keys() and "opt.moment1.fc.weight" in arrays
+        for name, value in right.items():
+            np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+        times = [each["position"].pop("elapsed_s") for each in (meta, right_meta)]
+        assert min(times) > 0 and meta == right_meta
+    assert (meta["step"], meta["position"]["best_eer"]) == (8, 0.1)
+
+    events = read_events(folder / "tensorboard")
+    starts = [event.step for event in events if event.session_log.status == SessionLog.START]
+    assert starts == [1, 5]
+    numbers = {(event.step, value.tag): value.simple_value for event in events for value in event.summary.value}
+    assert {step for step, tag in numbers if tag == "valid eer"} == set(EERS)
+    assert numbers[8, "valid eer"] == pytest.approx(0.1)
+    tags = {tag for step, tag in numbers if step == 12}
+    assert tags == {"loss", "accuracy", "learning rate", "margin", "utterances per second", "valid eer"}
+    assert numbers[12, "margin"] == pytest.approx(0.2)
+
+
+def test_finished_run_has_nothing_to_do(unbroken, store, capsys):
+    before = unbroken.stat().st_mtime_ns
+    assert train(options(store, unbroken.parent.parent, "--resume=auto")) == unbroken
+    assert "this run is finished, after 12 steps" in capsys.readouterr().out
+    assert unbroken.stat().st_mtime_ns == before
+
+
+def test_without_checkpoints_auto_begins_anew_and_says_so(store, tmp_path, capsys):
+    assert find_earlier(options(store, tmp_path, "--resume=auto")) is None
+    assert "has no checkpoint to go on from: a new run" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no whole checkpoint"):
+        find_earlier(options(store, tmp_path, f"--resume={tmp_path}"))
+    with pytest.raises(InputError, match="nowhere.ckpt: no such checkpoint"):
+        find_earlier(options(store, tmp_path, "--resume=nowhere.ckpt"))
+
+
+def test_checkpoint_can_be_taken_from_another_folder_but_two_runs_are_not_mixed(unbroken, store, tmp_path):
+    path = list_checkpoints(unbroken.parent)[5]
+    assert find_earlier(options(store, tmp_path, f"--resume={path}")).path == path
+    assert find_earlier(options(store, tmp_path, f"--resume={path.parent}")).path == unbroken
+    with pytest.raises(InputError, match="newer than train_ecapa_vox12-2_5.ckpt: .*-2_6.ckpt.*-4_12.ckpt"):
+        find_earlier(options(store, unbroken.parent.parent, f"--resume={path}"))
+    copy_until(2, unbroken, tmp_path)
+    with pytest.raises(InputError, match="holds checkpoints of an earlier run.*--resume=auto"):
+        find_earlier(options(store, tmp_path, f"--resume={path}"))
+
+
+def test_same_record_comes_next_on_another_number_of_devices(unbroken, store, tmp_path):
+    path = list_checkpoints(unbroken.parent)[5]
+    found = Checkpoint(path, *read_checkpoint(path))
+    assert (found.meta["position"]["epoch"], found.meta["position"]["record"]) == (1, 14)
+    run = set_up(options(store, tmp_path), "CPU", World(0, 3), found)
+    assert run.start == Position(5, 2, 0, 2, run.start.elapsed_s, 0.2, 4)  # 8 of 22 records are left, a batch takes 21
+    run = set_up(options(store, tmp_path, "--minibatch_size=7"), "CPU", World(0, 1), found)
+    assert (run.start.step, run.start.epoch, run.start.record, run.start.update) == (5, 1, 14, 5)
+    arrays = {name: value.asnumpy() for name, value in run.step_cell.state().items()}
+    for name, value in found.arrays.items():
+        np.testing.assert_array_equal(arrays[name], value, err_msg=name)
+
+
+def test_another_run_is_refused_with_what_differs(unbroken, store, tmp_path):
+    path = list_checkpoints(unbroken.parent)[5]
+    found = Checkpoint(path, *read_checkpoint(path))
+    changed = ("--seed=3", "--scale=20", "--num_epochs=9", "--log_steps=7")
+    with pytest.raises(InputError, match="another run. scale: was 30.0, is 20.0; seed: was 0, is 3. Give what it was"):
+        set_up(options(store, tmp_path, *changed), "CPU", earlier=found)
+    other = write_store(tmp_path / "other", num_speakers=9)
+    with pytest.raises(InputError, match="train_data_path: was a store with other content"):
+        set_up(options(other, tmp_path), "CPU", earlier=found)
+    with pytest.raises(InputError, match="cannot be resumed: it holds weights only"):
+        set_up(options(store, tmp_path), "CPU", earlier=Checkpoint(path, found.arrays, {}))
+
+
+def test_batch_size_may_change_when_devices_make_up_for_it():
+    before = {"settings": {"minibatch_size": 16}, "store_sha256": "a", "global_batch": 32}
+    check_same_run(before, {"settings": {"minibatch_size": 32}, "store_sha256": "a", "global_batch": 32}, "x")
+    check_same_run(before, {"settings": {"minibatch_size": 16}, "store_sha256": "a", "global_batch": 16}, "x")
+    with pytest.raises(InputError, match="minibatch_size: was 16, is 32"):
+        check_same_run(before, {"settings": {"minibatch_size": 32}, "store_sha256": "a", "global_batch": 64}, "x")
+
+
+def test_every_key_of_training_is_either_fixed_or_free():
+    names = [spellings(field)[0] for field in fields(Config)]
+    first, last = names.index("eval_data_path"), names.index("device_target")
+    training = {*names[:first], *names[last:]}
+    assert training == {*FIXED_KEYS, *FREE_KEYS}
+    assert not set(FIXED_KEYS) & set(FREE_KEYS)
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    said = "another run writes its checkpoints here"
+    with only_run_in(tmp_path / "ckpt"), pytest.raises(InputError, match=said), only_run_in(tmp_path / "ckpt"):
+        pass
+    with only_run_in(tmp_path / "ckpt"):
+        pass
+
+
+class Step:
+    """What a CheckpointWriter needs of a step."""
+
+    def state(self) -> dict:
+        import mindspore as ms
+
+        return {"model.weight": ms.Parameter(ms.Tensor(np.zeros(1000), ms.float32), name="weight")}
+
+
+META = {"model": {}, "front_end": {}, "speakers_sha256": ""}
+
+
+def writer(folder: Path, *more: str) -> CheckpointWriter:
+    (folder / "ckpt").mkdir(exist_ok=True)
+    config = load_config(Config, [f"--ckpt_save_dir={folder / 'ckpt'}", "--save_checkpoint_steps=1", *more])
+    return CheckpointWriter(config, Step(), META)
+
+
+def test_newest_and_best_are_kept_over_sessions(tmp_path):
+    for first in (1, 4):
+        session = writer(tmp_path, "--keep_checkpoint_max=2")
+        for step in range(first, first + 3):
+            position = Position(step=step, record=step, best_eer=0.1, best_step=2)
+            session.after_validation(position)
+            session.after_step(position)
+    assert sorted(path.name for path in (tmp_path / "ckpt").iterdir()) == [
+        "best.ckpt",
+        "train_ecapa_vox12-1_5.ckpt",
+        "train_ecapa_vox12-1_6.ckpt",
+    ]
+    assert read_checkpoint(tmp_path / "ckpt" / "best.ckpt")[1]["step"] == 2
+
+
+def test_checkpoint_that_is_due_waits_until_it_would_be_complete(tmp_path):
+    session = writer(tmp_path, "--save_checkpoint_steps=2")
+    for step, can_write in ((1, True), (2, False), (3, True), (4, True)):
+        session.after_step(Position(step=step, record=1), can_write)
+    assert list(list_checkpoints(tmp_path / "ckpt")) == [3, 4]
+
+
+def test_best_checkpoint_is_taken_when_it_is_the_only_one(unbroken, store, tmp_path, capsys):
+    folder = copy_until(0, unbroken, tmp_path)
+    found = find_earlier(options(store, tmp_path, "--resume=auto"))
+    assert found.path == folder / "best.ckpt" and found.meta["step"] == 8
+    found.path.write_bytes(b"torn")
+    assert find_earlier(options(store, tmp_path, "--resume=auto"), is_first=False) is None
+    assert (folder / "best.ckpt").exists()
+    assert find_earlier(options(store, tmp_path, "--resume=auto")) is None
+    assert (folder / "best.ckpt.damaged").exists()
+    assert "best.ckpt: not a whole MindSpore checkpoint" in capsys.readouterr().err
