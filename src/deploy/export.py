@@ -14,16 +14,16 @@ from mindspore import Tensor, nn
 from src.config import Config
 from src.deploy.engine import RT_INFO, load_engine, require_library
 from src.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
-from src.deploy.fold import fold_ecapa
-from src.deploy.folded_cell import FoldedEcapaCell
 from src.device import set_device
 from src.errors import InputError, UsageError
 from src.files import atomic_path, sha256_file
 from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
 from src.frontend.fbank_cell import FbankCell, WaveformModel
 from src.layers.conv import conv_form
-from src.models import check_settings, create_model, evaluation_weights, load_model, model_settings
+from src.models import check_settings, create_model, evaluation_weights, is_foldable, load_model, model_settings
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from src.models.fold import fold_ecapa
+from src.models.folded_cell import FoldedEcapaCell
 from src.scoring.embeddings import MIN_FRAMES, cell_encoder
 
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
@@ -32,7 +32,6 @@ from src.scoring.embeddings import MIN_FRAMES, cell_encoder
 TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
 TEST_FRAMES = (301, 157)
-FOLDABLE = "ecapa_tdnn"  # whose batch norms fold_ecapa folds
 
 
 def export(config: Config) -> Path:
@@ -84,7 +83,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
     num_mels = model["in_channels"]
     if config.channel != num_mels:
         raise InputError(f"channel: the configuration says {config.channel}, {checkpoint} takes frames of {num_mels}.")
-    if model["name"] != FOLDABLE and (config.file_format in ("ONNX", "IR") or "attention" in config.outputs):
+    if not is_foldable(model) and (config.file_format in ("ONNX", "IR") or "attention" in config.outputs):
         raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
     if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
@@ -123,7 +122,7 @@ def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.nda
 
 def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
     """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
-    if exported.model["name"] == FOLDABLE:
+    if is_foldable(exported.model):
         folded = fold_ecapa(arrays, exported.model)
         network = FoldedEcapaCell(folded, exported.attention_size is not None, conv_form(exported.device_target))
     else:

@@ -200,11 +200,8 @@ def _fill(model: "nn.Cell", kind: Toolkit, state: State, source: PathLike) -> No
     wrong = [f"{name} is missing" for name in sorted(wanted.keys() - given)]
     wrong += [f"{name} {state[name].shape} is not in the model" for name in sorted(given - wanted.keys())]
     for name in sorted(given & wanted.keys()):
-        shape = wanted[name].shape
-        if state[name].shape not in (
-            shape,
-            shape[:2] if shape[2:] == (1,) else shape,
-        ):  # torch's Linear has no third axis
+        shape = torch_shape(wanted[name].shape)
+        if state[name].shape not in (shape, shape[:2] if shape[2:] == (1,) else shape):  # a Linear has no third axis
             wrong.append(f"{name} is {state[name].shape}, expected {shape}")
         elif not np.isfinite(state[name]).all():
             wrong.append(f"{name} has NaN or infinite values")
@@ -212,6 +209,11 @@ def _fill(model: "nn.Cell", kind: Toolkit, state: State, source: PathLike) -> No
         raise InputError("\n  ".join([f"{source}: its entries do not fit the model:", *wrong]))
     for name, parameter in wanted.items():
         parameter.set_data(Tensor(state[name].reshape(parameter.shape), parameter.dtype))
+
+
+def torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that a parameter of ours has in torch: (out, in, k) of a convolution, not (out, in, 1, k)."""
+    return (*shape[:2], shape[3]) if len(shape) == 4 else shape
 
 
 def _objective(path: PathLike, emb_size: int, labels: Optional[list[str]]) -> "nn.Cell":

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 import numpy as np
 
 from src.deploy.exported import ExportedModel
-from src.deploy.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 from src.frontend.fbank import FbankConfig, mel_filters
 from src.frontend.fbank_cell import DB, windowed_dft
 from src.layers.pooling import EPS
+from src.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
 if TYPE_CHECKING:
     import onnx

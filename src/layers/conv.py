@@ -19,7 +19,7 @@ class TimeConv1d(nn.Cell):
 
     MindSpore's CPU kernel for a convolution longer than one frame runs a hundred times slower than its matrix product
     (2.10), so "product" stacks the shifted inputs and multiplies once. Both forms hold the same parameters and give
-    the same numbers.
+    the same numbers. The weight has MindSpore's shape, (out, in, 1, k): a reshape in the graph would copy it each time.
 
     Args:
         in_channels: channels of the input.
@@ -47,12 +47,12 @@ class TimeConv1d(nn.Cell):
         # Frames that each tap sees of the extended input; constants, so that one graph serves every length.
         self.taps = [(start, start - 2 * self.pad or None) for start in range(0, 2 * self.pad + 1, dilation)]
         bound = 1 / math.sqrt(in_channels * kernel_size)  # torch's default, on which the published recipes rely
-        shape = (out_channels, in_channels, kernel_size)
+        shape = (out_channels, in_channels, 1, kernel_size)
         self.weight = Parameter(Tensor(np.random.uniform(-bound, bound, shape), ms.float32), name="weight")
         self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
         self.stacked = form == "product" and kernel_size > 1
         native_size = 1 if form == "product" else kernel_size
-        self.flat_shape = (out_channels, -1, 1, native_size)
+        self.stacked_shape = (out_channels, kernel_size * in_channels, 1, 1)
         self.conv = ops.Conv2D(out_channels, (1, native_size), pad_mode="valid", dilation=(1, dilation))
 
     def construct(self, x: Tensor) -> Tensor:
@@ -61,15 +61,13 @@ class TimeConv1d(nn.Cell):
         weight = self.weight
         if self.stacked:
             x = ops.cat([x[:, :, start:stop] for start, stop in self.taps], axis=1)  # (B, kC, T)
-            weight = weight.swapaxes(1, 2)  # tap-major, as the stack
-        weight = weight.reshape(self.flat_shape).astype(x.dtype)
-        return add_bias(self.conv(x.expand_dims(2), weight).squeeze(2), self.bias)
+            weight = weight.swapaxes(1, 3).reshape(self.stacked_shape)  # tap-major, as the stack
+        return add_bias(self.conv(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2), self.bias)
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
-    """Multiply the channels of (B, in, T) by a weight (out, in, 1): (B, out, T)."""
-    weight = weight.astype(x.dtype).expand_dims(2)
-    return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight).squeeze(2)
+    """Multiply the channels of (B, in, T) by a weight (out, in, 1, 1): (B, out, T)."""
+    return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2)
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from src.files import PathLike
 from src.layers.conv import conv_form
 from src.models.checkpoint import assign, read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
+from src.models.fold import fold_ecapa
+from src.models.folded_cell import FoldedEcapaCell
 from src.models.wespeaker_ecapa import WespeakerEcapa
 
 MODELS = {"ecapa_tdnn": EcapaTdnn, "wespeaker_ecapa": WespeakerEcapa}
@@ -41,8 +43,13 @@ def create_model(settings: dict[str, Any], device_target: str = "CPU") -> nn.Cel
     return MODELS[name](**arguments, form=conv_form(device_target))
 
 
-def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cell, dict[str, Any]]:
+def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = False) -> tuple[nn.Cell, dict[str, Any]]:
     """Build the model that a checkpoint describes, with the weights for evaluation, in evaluation mode.
+
+    Args:
+        checkpoint: the file.
+        device_target: see `create_model`.
+        fold: take the form without batch norms where the architecture has one: faster, the same up to rounding.
 
     Returns:
         The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
@@ -52,10 +59,18 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU") -> tuple[nn.Cel
         InputError: the file is missing, damaged, or its weights do not fit the model that it names.
     """
     arrays, meta = read_checkpoint(checkpoint)
+    weights = evaluation_weights(arrays)
     model = create_model(meta["model"], device_target)
-    assign(model, evaluation_weights(arrays), "model.", checkpoint)
+    assign(model, weights, "model.", checkpoint)
+    if fold and is_foldable(meta["model"]):
+        model = FoldedEcapaCell(fold_ecapa(weights, meta["model"]), form=conv_form(device_target))
     model.set_train(False)
     return model, meta
+
+
+def is_foldable(settings: dict[str, Any]) -> bool:
+    """Return whether the model of these settings has a form without batch norms."""
+    return settings["name"] == "ecapa_tdnn"
 
 
 def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

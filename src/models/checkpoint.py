@@ -74,7 +74,12 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, An
     missing = [key for key in META_KEYS if key not in meta]
     if missing:
         raise InputError(f"{path}: the checkpoint's meta lacks {', '.join(missing)}.")
-    return {name: parameter.asnumpy() for name, parameter in content.items()}, meta
+    return {name: _with_height(parameter.asnumpy()) for name, parameter in content.items()}, meta
+
+
+def _with_height(array: np.ndarray) -> np.ndarray:
+    """Return (out, in, 1, k) of a convolution's weight that an older checkpoint holds as (out, in, k)."""
+    return array[:, :, None] if array.ndim == 3 else array
 
 
 def assign(cell: nn.Cell, arrays: dict[str, np.ndarray], prefix: str, source: PathLike) -> None:

@@ -23,7 +23,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     require(config, "eval_data_path", "model_path", "npy_file_path")
     target = set_device(config.device_target, config.device_id)
     checkpoint = find_checkpoint(config.model_path)
-    model, meta = load_model(checkpoint, target)
+    model, meta = load_model(checkpoint, target, fold=True)
     check_settings(meta, model_settings(config), checkpoint)
 
     stores = FeatureStores.open(config, config.eval_data_path, meta["front_end"])

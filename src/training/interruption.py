@@ -1,17 +1,21 @@
 """Ctrl-C and SIGTERM in the middle of a training run."""
 
+import os
 import signal
 import sys
+import time
 from types import FrameType, TracebackType
 from typing import Optional
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ECHO_S = 1.0
 
 
 class Interruption:
     """Within a `with` block, turn the first Ctrl-C or SIGTERM into a wish to stop; the second ends the process.
 
-    They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes or reads data.
+    They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes or reads data, and can send it
+    again. What comes within ECHO_S seconds of the first counts as its echo.
 
     Attributes:
         signal: SIGTERM when a stop was asked for; None: it was not.
@@ -19,6 +23,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: Optional[signal.Signals] = None
+        self._asked_at = 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Interruption":
@@ -31,8 +36,10 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, _: int, __: Optional[FrameType]) -> None:
-        self.signal = signal.SIGTERM
-        for number in SIGNALS:
+    def _ask(self, number: int, _: Optional[FrameType]) -> None:
+        if self.signal is None:
+            self.signal, self._asked_at = signal.SIGTERM, time.monotonic()
+            print("stopping after this step; the same again ends without it", file=sys.stderr, flush=True)
+        elif time.monotonic() - self._asked_at > ECHO_S:
             signal.signal(number, signal.SIG_DFL)
-        print("stopping after this step; the same again ends at once", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), number)

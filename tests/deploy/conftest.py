@@ -1,8 +1,6 @@
 import pytest
-from mindspore import Tensor
 
-from src.models import load_model
-from tests.deploy.toy import make_checkpoint, without_compiling
+from tests.deploy.toy import encoder, make_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -12,11 +10,4 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(checkpoint):
-    """The checkpoint's Cell: features (B, T, F) to embeddings."""
-    model, _ = load_model(checkpoint)
-
-    def encode(feats):
-        with without_compiling():
-            return model(Tensor(feats)).asnumpy()
-
-    return encode
+    return encoder(checkpoint)

@@ -1,6 +1,6 @@
 """A small trained-looking checkpoint for the tests of this folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from src.deploy.export import describe, write_model
 from src.deploy.exported import ExportedModel, weights_path
 from src.files import sha256_file
 from src.frontend.fbank import FbankConfig
-from src.models import create_model
+from src.models import create_model, load_model
 from src.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 
 NUM_MELS = 16
@@ -98,3 +98,14 @@ def without_compiling() -> Iterator[None]:
         yield
     finally:
         ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def encoder(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the checkpoint's Cell as a function: features (B, T, F) to embeddings."""
+    model, _ = load_model(checkpoint)
+
+    def encode(feats: np.ndarray) -> np.ndarray:
+        with without_compiling():
+            return model(Tensor(feats)).asnumpy()
+
+    return encode

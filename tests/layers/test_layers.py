@@ -71,7 +71,7 @@ def test_native_and_product_forms_agree(name):
 
 def test_conv_computes_known_values():
     conv = TimeConv1d(1, 1, 3, 2)
-    conv.weight.set_data(Tensor([[[1.0, 10.0, 100.0]]], ms.float32))
+    conv.weight.set_data(Tensor([[[[1.0, 10.0, 100.0]]]], ms.float32))
     conv.bias.set_data(Tensor([0.5], ms.float32))
     x = Tensor([[[1.0, 2.0, 3.0, 4.0]]], ms.float32)  # mirrored: 3 2 | 1 2 3 4 | 3 2
     np.testing.assert_allclose(conv(x).asnumpy(), [[[313.5, 422.5, 331.5, 242.5]]])

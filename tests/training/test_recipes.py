@@ -4,22 +4,23 @@ By default a small model stands in for ECAPA-TDNN, whose step takes many seconds
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from mindspore import nn, ops
 
 from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
 from src.data.train_store import TrainStoreWriter
 from src.errors import InputError
 from src.losses.aam_softmax import AamSoftmax
-from src.models import MODELS, load_model
+from src.models import load_model
 from src.models.checkpoint import read_checkpoint
 from src.training.average_checkpoints import main as average
 from src.training.loop import start_from, train
+from tests.training.small_model import in_place_of_ecapa
 from tests.training.test_training import write_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,24 +29,9 @@ NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 4, 3
 ON_FEATURES = ("train_seed.yaml", "train_mini_librispeech.yaml")
 
 
-class Small(nn.Cell):
-    """Mean over time of one normalised layer, and a product, for the arguments of ECAPA-TDNN."""
-
-    def __init__(self, in_channels, channels, emb_size, global_context, form):
-        super().__init__()
-        self.layer = nn.Dense(in_channels, channels)
-        self.norm = nn.BatchNorm1d(channels)
-        self.fc = nn.Dense(channels, emb_size)
-
-    def construct(self, feats):
-        return self.fc(self.norm(ops.relu(self.layer(feats)).mean(axis=1)))
-
-
 @pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
 def model(request) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "small":
-            patch.setitem(MODELS, "ecapa_tdnn", Small)
+    with in_place_of_ecapa() if request.param == "small" else nullcontext():
         yield request.param
 
 

@@ -18,6 +18,7 @@ from src.models.checkpoint import read_checkpoint
 from src.training.checkpoints import CheckpointWriter
 from src.training.loop import fit, set_up, train
 
+pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
@@ -55,7 +56,7 @@ def settings(store: Path, folder: Path, *options: str) -> Config:
 
 
 @pytest.fixture(scope="module")
-def trained(store, tmp_path_factory):
+def trained(store, small_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     return train(settings(store, folder, "--keep_checkpoint_max=2"))
 
@@ -173,7 +174,7 @@ def test_what_cannot_be_run_here_is_one_clear_line(store, tmp_path):
 
 # What each training key of the seed's parameter block changes; the keys of evaluation are tested with eval.py.
 EFFECTS = {
-    "channels": ("16", lambda run: run.step_cell.model_with_loss.model.blocks[0].conv.weight.shape[0] == 16),
+    "channels": ("16", lambda run: run.step_cell.model_with_loss.model.fc.weight.shape[1] == 16),
     "emb_size": ("12", lambda run: run.step_cell.model_with_loss.model.fc.weight.shape[0] == 12),
     "base_lrate": ("0.002", lambda run: run.schedule.lrate(0, 0.0) == pytest.approx(0.002)),
     "max_lrate": ("0.5", lambda run: run.schedule.lrate(6, 0.0) == pytest.approx(0.5)),
@@ -185,7 +186,7 @@ EFFECTS = {
     "margin": ("0.4", lambda run: float(run.step_cell.model_with_loss.loss.margin) == pytest.approx(0.4)),
     "scale": ("16", lambda run: run.step_cell.model_with_loss.loss.scale == 16),
     "clip_grad_norm": ("0.5", lambda run: run.step_cell.clip_grad_norm == 0.5),
-    "global_context": ("false", lambda run: not run.step_cell.model_with_loss.model.asp.global_context),
+    "global_context": ("false", lambda run: not run.step_cell.model_with_loss.model.global_context),
 }
 
 

@@ -1,4 +1,4 @@
-"""ECAPA-TDNN without batch norms as a Cell: what a MINDIR or AIR holds."""
+"""ECAPA-TDNN without batch norms as a Cell: what evaluation runs, and a MINDIR or AIR holds."""
 
 from typing import Union
 
@@ -6,10 +6,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.deploy.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 from src.layers.conv import TimeConv1d, add_bias, project
 from src.layers.over_time import for_each_frame, mean_over_time, sum_over_time
 from src.layers.pooling import EPS, tanh
+from src.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
 
 class FoldedSERes2Cell(nn.Cell):
@@ -79,11 +79,11 @@ class FoldedEcapaCell(nn.Cell):
         self.attention = conv_cell(folded.attention, form=form)
         self.has_context = folded.context is not None
         if self.has_context:
-            self.context = Parameter(Tensor(folded.context), name="context")
+            self.context = Parameter(Tensor(folded.context[..., None]), name="context")
         scale = Tensor(folded.attention_scale.reshape(1, -1, 1), ms.float32)
         self.attention_scale = Parameter(scale, name="attention_scale")
         self.attention_shift = Parameter(Tensor(folded.attention_shift, ms.float32), name="attention_shift")
-        self.attention_out = Parameter(Tensor(folded.attention_out), name="attention_out")
+        self.attention_out = Parameter(Tensor(folded.attention_out[..., None]), name="attention_out")
         self.fc = conv_cell(folded.fc, form=form)
 
     def construct(self, feats: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:
@@ -118,7 +118,7 @@ def conv_cell(conv: Conv, dilation: int = 1, form: str = "product") -> TimeConv1
     """Return a convolution with these weights."""
     out_channels, in_channels, kernel_size = conv.weight.shape
     cell = TimeConv1d(in_channels, out_channels, kernel_size, dilation, form)
-    cell.weight.set_data(Tensor(conv.weight))
+    cell.weight.set_data(Tensor(conv.weight[:, :, None]))
     cell.bias.set_data(Tensor(conv.bias))
     return cell
 

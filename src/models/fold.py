@@ -1,4 +1,4 @@
-"""Weights of ECAPA-TDNN as deployment wants them: without batch norms.
+"""Weights of ECAPA-TDNN as evaluation and deployment want them: without batch norms.
 
 Batch norm follows ReLU here, y = a relu(z) + b for each channel. Because relu(|a| z) = |a| relu(z), the size of a goes
 into the convolution that makes z, exactly. What is left is its sign, and the shift b. Where a convolution follows, it
@@ -159,7 +159,7 @@ class _Source:
         self._arrays = arrays
 
     def conv(self, name: str) -> Conv:
-        return Conv(*(self._get(f"{name}.{part}") for part in ("weight", "bias")))
+        return Conv(self._get(f"{name}.weight").squeeze(2), self._get(f"{name}.bias"))
 
     def norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and shift of a batch norm in evaluation."""

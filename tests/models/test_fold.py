@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.deploy.fold import fold_ecapa
-from src.deploy.folded_cell import FoldedEcapaCell
 from src.layers.pooling import tanh
 from src.models import load_model
 from src.models.checkpoint import read_checkpoint
-from tests.deploy.toy import SETTINGS, make_checkpoint, random_feats, relative, without_compiling
+from src.models.fold import fold_ecapa
+from src.models.folded_cell import FoldedEcapaCell
+from tests.deploy.toy import SETTINGS, encoder, make_checkpoint, random_feats, relative, without_compiling
 
 BOUND = 2e-6  # float32 sums in another order
 
@@ -34,6 +34,16 @@ class Attention(nn.Cell):
         deviation = ops.sqrt(ops.maximum(ops.square(x - mean).mean(axis=2, keep_dims=True), 1e-12))
         energy = asp.conv(tanh(asp.tdnn(x, ops.cat((mean, deviation), axis=1))))
         return ops.softmax(energy, axis=2).swapaxes(1, 2)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("ckpt"))
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint):
+    return encoder(checkpoint)
 
 
 @pytest.fixture(scope="module")
