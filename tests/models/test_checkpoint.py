@@ -35,6 +35,19 @@ def test_loaded_model_has_the_saved_weights_and_embeddings(saved):
     assert meta == META
 
 
+def test_weights_without_a_height_as_older_checkpoints_have_them_are_read(tmp_path):
+    model = create_model(SETTINGS)
+    old = {
+        f"model.{value.name}": Parameter(Tensor(value.asnumpy().squeeze(2) if value.ndim == 4 else value.asnumpy()))
+        for value in model.get_parameters()
+    }
+    assert old["model.blocks.0.conv.weight"].shape == (8, 8, 5)
+    write_checkpoint(tmp_path / "a.ckpt", old, META)
+    loaded, _ = load_model(tmp_path / "a.ckpt")
+    for value, expected in zip(loaded.get_parameters(), model.get_parameters(), strict=True):
+        np.testing.assert_array_equal(value.asnumpy(), expected.asnumpy(), err_msg=value.name)
+
+
 def test_checkpoint_overwrites_and_leaves_no_other_file(saved):
     path, model = saved
     write_checkpoint(path, {"model.fc.bias": model.fc.bias}, META)
