@@ -95,7 +95,8 @@ def measure_cases(start, all_channels: list[int], rounds: int, peak: float | Non
 
 def measure_lengths(start, channels: int, num_utterances: int) -> None:
     """Print rate and memory of embedding utterances of 150 to 2,000 frames one by one, in ten turns each."""
-    lengths = np.random.default_rng(0).permutation(np.resize(np.arange(150, 2001), num_utterances))
+    rng = np.random.default_rng(0)
+    lengths = np.resize(rng.permutation(np.arange(150, 2001)), num_utterances)
     ours, peer = start()
     with ours, peer:
         before = [worker.ask("prepare_lengths", channels=channels)["memory_gib"] for worker in (ours, peer)]

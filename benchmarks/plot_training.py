@@ -18,6 +18,8 @@ def main() -> int:
     import matplotlib.pyplot as plt
 
     curves = read_scalars(folder)
+    if not curves:
+        raise SystemExit(f"error: {folder}: no event files with numbers in it.")
     figure, axes = plt.subplots(1, len(curves), figsize=(3.2 * len(curves), 2.8), layout="constrained")
     for axis, (tag, points) in zip(axes, sorted(curves.items()), strict=True):
         axis.plot(*zip(*sorted(points.items()), strict=True), marker="." if len(points) < 30 else None)
