@@ -56,9 +56,7 @@ class NoiseFolder:
         Raises:
             InputError: it is missing, or holds no usable recording.
         """
-        found, skipped = _usable(Path(folder), _audio_files(Path(folder)))
-        if not found:
-            raise InputError(_nothing_usable(folder, "recordings of noise", skipped))
+        found, skipped = _usable(Path(folder), _audio_files(Path(folder)), "recordings of noise")
         return cls(folder, list(found), list(found.values()), skipped)
 
     def __len__(self) -> int:
@@ -131,9 +129,7 @@ class RoomFolder:
         Raises:
             InputError: it is missing, or holds no usable response.
         """
-        found, skipped = _usable(Path(folder), _room_files(Path(folder)))
-        if not found:
-            raise InputError(_nothing_usable(folder, "room responses", skipped))
+        found, skipped = _usable(Path(folder), _room_files(Path(folder)), "room responses")
         return cls(folder, list(found), skipped)
 
     def __len__(self) -> int:
@@ -200,17 +196,17 @@ def _names_in(room_list: Path) -> set[str]:
     return {Path(line.split()[-1]).name for line in lines if line.strip()}
 
 
-def _usable(folder: Path, paths: Iterable[str]) -> tuple[dict[str, AudioInfo], list[Skipped]]:
-    """Sort files into those whose header can be read, and the others."""
+def _usable(folder: Path, paths: Iterable[str], what: str) -> tuple[dict[str, AudioInfo], list[Skipped]]:
+    """Sort files into those whose header can be read, at least one, and the others."""
     found, skipped = {}, []
     for path in paths:
         try:
             found[path] = audio_info(folder / path)
         except BadAudio as error:
             skipped.append(Skipped(path, error.reason))
+    if not found:
+        listed = (
+            f"; {len(skipped)} cannot be used, such as {skipped[0].utt_id} ({skipped[0].reason})" if skipped else ""
+        )
+        raise InputError(f"{folder}: expected {what} ({' or '.join(SUFFIXES)}), found none{listed}.")
     return found, skipped
-
-
-def _nothing_usable(folder: PathLike, what: str, skipped: Sequence[Skipped]) -> str:
-    listed = f"; {len(skipped)} cannot be used, such as {skipped[0].utt_id} ({skipped[0].reason})" if skipped else ""
-    return f"{folder}: expected {what} ({' or '.join(SUFFIXES)}), found none{listed}."

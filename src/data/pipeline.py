@@ -8,7 +8,7 @@ batches and take a part of each, so that how many they are, and where a run was 
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import count, islice
+from itertools import chain, count, islice, repeat
 from typing import NamedTuple, Optional
 
 import mindspore.dataset as ds
@@ -123,14 +123,13 @@ class TrainBatches:
         Raises:
             InputError: of a store of samples: a worker was killed, or a noise or room cannot be read.
         """
-        starts = ((number, first_record if number == epoch else 0) for number in count(epoch))
         if self.online is None:
-            for start in starts:
+            for start in _starts(epoch, first_record):
                 yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats in self._records(*start))
         workers = FeatureWorkers(self.online, self.num_workers)
         try:
             batches = workers.map(self.sample_crops(epoch, first_record))  # across the ends of epochs, without a pause
-            for _, first in starts:
+            for _, first in _starts(epoch, first_record):
                 features = islice(batches, self.num_batches(first))
                 yield (Batch(batch.feats, batch.label, batch.utt_ids) for batch in features)
         finally:
@@ -138,8 +137,8 @@ class TrainBatches:
 
     def sample_crops(self, epoch: int = 0, first_record: int = 0) -> Iterator[Crops]:
         """Yield the batches of a store of samples, not yet distorted, epoch after epoch without end; see `epochs`."""
-        for number in count(epoch):
-            for utt_ids, label, samples in self._records(number, first_record if number == epoch else 0):
+        for number, first in _starts(epoch, first_record):
+            for utt_ids, label, samples in self._records(number, first):
                 yield Crops(utt_ids.tolist(), label, samples, number)
 
     def _records(self, epoch: int, first_record: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -219,6 +218,11 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
             "[clean] and speed_classes at false, or prepare with store_kind: waveform."
         )
     return TrainBatches(*common, masks=FeatureMasks.from_config(config), **shared)
+
+
+def _starts(epoch: int, first_record: int) -> Iterator[tuple[int, int]]:
+    """Yield each epoch from `epoch` on, with the record that it begins at: all but the first at 0."""
+    return zip(count(epoch), chain([first_record], repeat(0)))
 
 
 def random_crop(feats: np.ndarray, num_frames: int, rng: np.random.Generator) -> np.ndarray:

@@ -49,6 +49,10 @@ class Identity:
         """Return the names of the attributes that differ."""
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
+    def differences_in_making(self, other: "Identity") -> list[str]:
+        """Return the names of the attributes that differ between embeddings of other utterances: all but the store."""
+        return [name for name in self.differences(other) if name != "store_sha256"]
+
 
 @dataclass(frozen=True)
 class EmbeddingStore:

@@ -9,7 +9,7 @@ import numpy as np
 from src.config import Config
 from src.data.eval_store import EvalStore
 from src.errors import InputError, UsageError
-from src.files import PathLike, atomic_path, sha256_file, write_json
+from src.files import PathLike, sha256_file, write_json
 from src.scoring import metrics
 from src.scoring.bootstrap import LEVEL, Intervals, speaker_intervals
 from src.scoring.embeddings import EmbeddingStore
@@ -261,7 +261,8 @@ def evaluate(
     missing = [name for name in ("sub mean", config.score_norm) if name != "none" and name not in scores]
     if missing:
         print(f"no {' and no '.join(missing)}: {why_none}")
-    _write_scores(Path(folder) / "scores.tsv", trials, scores)
+    columns = {name.replace(" ", "_"): values for name, values in scores.items()}
+    trials.write_scores(Path(folder) / "scores.tsv", columns)
     _write_results(Path(folder) / "results.json", trials, evaluation, cohort, options, results, details)
     return results
 
@@ -291,21 +292,9 @@ def _print_results(results: dict[str, Result], details: dict[str, Details], conf
 
 
 def _check_same_model(evaluation: EmbeddingStore, cohort: EmbeddingStore) -> None:
-    different = [name for name in evaluation.identity.differences(cohort.identity) if name != "store_sha256"]
+    different = evaluation.identity.differences_in_making(cohort.identity)
     if different:
         raise InputError(f"evaluation and cohort embeddings differ in {', '.join(different)}. Make both the same way.")
-
-
-def _write_scores(path: Path, trials: TrialList, scores: dict[str, np.ndarray]) -> None:
-    """Write a line a trial; a blind list has no column `label`."""
-    is_blind = trials.is_target is None
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
-        names = [name.replace(" ", "_") for name in scores]
-        print(*([] if is_blind else ["label"]), "enrol", "test", *names, sep="\t", file=stream)
-        for (is_target, enrol, test), *values in zip(trials.trials, *scores.values(), strict=True):
-            label = "" if is_blind else f"{is_target:d}\t"
-            numbers = "\t".join(f"{value:.9g}" for value in values)  # nine digits give the same float32 back
-            stream.write(f"{label}{enrol}\t{test}\t{numbers}\n")
 
 
 def _write_results(

@@ -21,7 +21,6 @@ from src.errors import InputError, run
 from src.files import PathLike, atomic_path, read_json, sha256_file, write_json
 from src.scoring.embeddings import EmbeddingStore, Identity
 from src.scoring.measures import format_measures
-from src.scoring.score_files import write_scores
 from src.scoring.trial_list import TrialList, some
 from src.scoring.two_covariance import (
     Scorer,
@@ -148,7 +147,7 @@ class Plda:
 
     def _check(self, store: EmbeddingStore, rows: np.ndarray) -> None:
         _check_no_crops(store)
-        different = [name for name in self.identity.differences(store.identity) if name != "store_sha256"]
+        different = self.identity.differences_in_making(store.identity)
         if different:
             raise InputError(
                 f"embeddings to score differ from those that PLDA was trained on in {', '.join(different)}. "
@@ -279,8 +278,7 @@ def _score(arguments: argparse.Namespace) -> None:
         utterances, enrol = np.unique(trials.enrol, return_inverse=True)
         models = utterances[:, None]
     columns = {COLUMN: plda.score(store, models, enrol, trials.test)}
-    enrol_names, test_names = ([getattr(trial, side) for trial in trials.trials] for side in ("enrol", "test"))
-    write_scores(arguments.to, trials.is_target, enrol_names, test_names, columns)
+    trials.write_scores(arguments.to, columns)
     print("\n".join(trials.describe()))
     if trials.is_target is not None:
         print(format_measures(columns, trials.is_target))

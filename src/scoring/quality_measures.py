@@ -45,7 +45,7 @@ class QualitySource:
             InputError: a store is missing or damaged, or they do not belong together.
         """
         evaluation, cohort = (EmbeddingStore.open(Path(embeddings) / name) for name in ("eval", "norm"))
-        different = [name for name in evaluation.identity.differences(cohort.identity) if name != "store_sha256"]
+        different = evaluation.identity.differences_in_making(cohort.identity)
         if different:
             raise InputError(f"{embeddings}: eval and norm differ in {', '.join(different)}. Make both the same way.")
         if evaluation.embeddings.ndim != 2:
@@ -57,7 +57,7 @@ class QualitySource:
 
     def check_same_model(self, identity: Identity) -> None:
         """Refuse embeddings that were made in another way than those of the fit, whose identity is given."""
-        different = [name for name in identity.differences(self.evaluation.identity) if name != "store_sha256"]
+        different = identity.differences_in_making(self.evaluation.identity)
         if different:
             raise InputError(
                 f"the embeddings differ from those that the calibration was fitted with in {', '.join(different)}. "

@@ -1,6 +1,6 @@
 """A trial list, both sides of each trial found in a store; the checks before any of it is scored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -22,6 +22,7 @@ from src.data.eval_store import EvalStore
 from src.errors import InputError
 from src.files import PathLike, sha256_file
 from src.scoring.embeddings import EmbeddingStore
+from src.scoring.score_files import write_scores
 
 
 class Excluded(NamedTuple):
@@ -157,6 +158,11 @@ class TrialList:
         of_row = store.spk_ids + [store.spk_ids[rows[0]] for rows in self.model_rows]
         _, numbers = np.unique(np.asarray(of_row, dtype=object), return_inverse=True)
         return numbers[self.enrol], numbers[self.test]
+
+    def write_scores(self, path: PathLike, columns: Mapping[str, np.ndarray]) -> None:
+        """Write a score file of the trials; `columns`: scores (T,) by the name of their column."""
+        _, enrol, test = zip(*self.trials, strict=True)
+        write_scores(path, self.is_target, enrol, test, columns)
 
     def describe(self) -> list[str]:
         """Return what the user should know of the list, as lines."""

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Optional
@@ -318,7 +318,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     job = Job(table, server, arguments.master_port or DEFAULT_PORT, find_target(config.device_target))
     if job.is_first:
-        job = Job(table, server, choose_port(arguments.master_port, job.is_alone), job.target)
+        job = replace(job, port=choose_port(arguments.master_port, job.is_alone))
     where = "" if job.is_alone else f" of {table.num_ranks}; this is {server.server_id}"
     print(f"starting ranks {server.ranks[0]} to {server.ranks[-1]}{where}; their output: train_parallel*/train.log")
     supervise(job, [*others, "--run_distribute=true"])

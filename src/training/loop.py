@@ -28,7 +28,7 @@ from src.training.log import TrainingLog
 from src.training.position import Position
 from src.training.precision import mixed_precision
 from src.training.resume import Checkpoint, find_earlier, identity, restore
-from src.training.schedule import Schedule, make_schedule
+from src.training.schedule import Schedule
 from src.training.step import ScaledTrainStep, TrainStep, make_step
 from src.training.world import World, join_world
 
@@ -99,7 +99,7 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
         start_from(config.checkpoint_path, model, loss, meta)
     step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
     step_cell.set_train()
-    schedule = make_schedule(config, batches.num_batches(), world.size)
+    schedule = Schedule(config, batches.num_batches(), world.size)
     start = restore(earlier, meta["run"], step_cell, batches) if earlier else Position()
     return Run(config, world, batches, step_cell, schedule, start, meta)
 

@@ -76,11 +76,6 @@ class Schedule:
         return min(1.0, epochs / self.config.warmup_epochs) if self.config.warmup_epochs > 0 else 1.0
 
 
-def make_schedule(config: Config, num_batches: int, num_ranks: int = 1) -> Schedule:
-    """Return the schedule of a configuration; see `Schedule`."""
-    return Schedule(config, num_batches, num_ranks)
-
-
 def triangle(position: float, peak: float = 0.5) -> float:
     """Return the height in [0, 1] of a triangle at `position` in [0, 1], which is 1 at `peak` and 0 at both ends."""
     position = min(max(position, 0.0), 1.0)

@@ -81,3 +81,14 @@ def train_config(train_options):
 @pytest.fixture
 def eval_config(eval_options):
     return lambda *changes: load_config(EvalPrepConfig, [*eval_options, *changes])
+
+
+@pytest.fixture
+def table_of_a_part(tmp_path) -> None:
+    """A user's own table, where train_config looks for it: samples 4000 to 12000 of one recording, named `mine`."""
+    save_folder = tmp_path / "out" / "save"
+    save_folder.mkdir(parents=True)
+    header = "ID,duration,wav,start,stop,spk_id\n"
+    row = "mine,0.5,wav/id00001/session/00003.wav,4000,12000,id00001\n"
+    (save_folder / "train.csv").write_text(header + row)
+    (save_folder / "dev.csv").write_text(header)

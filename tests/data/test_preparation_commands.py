@@ -82,11 +82,6 @@ def test_wrong_input_is_one_error_on_stderr(tmp_path, script, arguments, code, m
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "hparams").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_file_in_hparams_loads(path):
-    load_config(EvalPrepConfig if "eval" in path.name else TrainPrepConfig, [str(path)])
-
-
 @pytest.mark.parametrize(
     ("option", "message"), [("3/2", "expected i/n"), ("0/2", "expected i/n"), ("1", "expected i/n")]
 )

@@ -59,13 +59,7 @@ def test_whole_utterances_are_stored_at_their_length(corpus, train_config):
     np.testing.assert_array_equal(records[utt_id].feats, Fbank()(recording(corpus, utt_id)))
 
 
-def test_part_of_a_recording_in_the_users_table_is_stored_alone(corpus, train_config, tmp_path):
-    save_folder = tmp_path / "out" / "save"
-    save_folder.mkdir(parents=True)
-    header = "ID,duration,wav,start,stop,spk_id\n"
-    row = "mine,0.5,wav/id00001/session/00003.wav,4000,12000,id00001\n"
-    (save_folder / "train.csv").write_text(header + row)
-    (save_folder / "dev.csv").write_text(header)
+def test_part_of_a_recording_in_the_users_table_is_stored_alone(corpus, train_config, table_of_a_part):
     config = train_config("--whole_utterance=true", "--skip_prep=true")
     prepare_train(config)
     waveform = recording(corpus, "id00001/session/00003.wav")[4000:12000]

@@ -14,7 +14,7 @@ from src.models.checkpoint import read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
 from src.training.loop import _overflow, train
 from src.training.precision import loss_scaler, mixed_precision
-from src.training.schedule import make_schedule
+from src.training.schedule import Schedule
 from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 from tests.training.test_training import settings, write_store
 
@@ -150,7 +150,7 @@ def test_run_says_which_steps_it_leaves_out_and_its_learning_rate_waits(tmp_path
     assert 1 in skipped and len(skipped) < 12
     rates = [float(rate) for rate in re.findall(r"lr:(\S+),", said)]
     before = [sum(earlier not in skipped for earlier in range(1, step)) for step in range(1, 13)]  # updates before each
-    schedule = make_schedule(config, num_batches=3)
+    schedule = Schedule(config, num_batches=3)
     assert rates == pytest.approx([schedule.lrate(updates, 0.0) for updates in before], rel=1e-3)
     arrays, _ = read_checkpoint(path)
     assert arrays["scale.scale_value"] == np.float32(3e37) / 2 ** len(skipped)

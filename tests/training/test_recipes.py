@@ -120,7 +120,10 @@ def test_every_option_at_once_trains_and_its_average_is_evaluated(folders, tmp_p
     assert not np.array_equal(arrays["ema.fc.weight"], arrays["model.fc.weight"])
 
 
-@pytest.mark.parametrize("path", [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "ecapa-tdnn_config.yaml"], ids=str)
+YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "ecapa-tdnn_config.yaml"]
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
 def test_yaml_loads(path):
     if path.name.startswith("prepare_eval"):
         load_config(EvalPrepConfig, [str(path)])

@@ -6,11 +6,11 @@ import pytest
 
 from src.config import Config, load_config
 from src.errors import UsageError
-from src.training.schedule import make_schedule, triangle
+from src.training.schedule import Schedule, triangle
 
 
 def schedule(*options, num_batches=100, num_ranks=1):
-    return make_schedule(load_config(Config, list(options)), num_batches, num_ranks)
+    return Schedule(load_config(Config, list(options)), num_batches, num_ranks)
 
 
 def rates(found, updates):
