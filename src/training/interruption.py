@@ -15,7 +15,8 @@ class Interruption:
     """Within a `with` block, turn the first Ctrl-C or SIGTERM into a wish to stop; the second ends the process.
 
     They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes or reads data, and can send it
-    again. What comes within ECHO_S seconds of the first counts as its echo.
+    again. What comes within ECHO_S seconds of the first counts as its echo. Once a stop was asked for, signals are
+    handled so after the block too: an echo must not end a process that is about to leave with its own exit code.
 
     Attributes:
         signal: SIGTERM when a stop was asked for; None: it was not.
@@ -33,8 +34,9 @@ class Interruption:
     def __exit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if self.signal is None:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def _ask(self, number: int, _: Optional[FrameType]) -> None:
         if self.signal is None:

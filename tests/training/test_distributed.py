@@ -13,6 +13,7 @@ import pytest
 
 from src.config import ROOT
 from src.models.checkpoint import find_checkpoint, read_checkpoint
+from src.scoring.validation import make_validation
 from src.training.loop import train
 from src.training.world import World
 from tests.training.test_training import settings, write_store
@@ -45,6 +46,10 @@ def losses(text: str) -> list[float]:
     return [float(loss) for loss in re.findall(r"cur loss:(\S+),", text)]
 
 
+def eers(text: str) -> list[str]:
+    return re.findall(r"valid eer:(\S+),", text)
+
+
 def processes_of(folder: Path) -> list[psutil.Process]:
     """Return the processes that work in a folder, by rank; the launcher is not among them."""
     found = []
@@ -65,22 +70,42 @@ def wait_for_step(folder: Path, step: int) -> None:
         time.sleep(0.2)
 
 
-def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, capsys):
-    slow = ("--max_lrate=0.002", "--base_lrate=0.001")  # losses are printed with four decimals: they must stay large
-    options = ("--num_epochs=7", "--batch_norm=frozen", "--save_checkpoint_epochs=0", *slow)
-    out, err = start(tmp_path, store, *options).communicate(timeout=LIMIT_S)
-    assert "trained 21 steps" in out, err
-    alone = train(settings(store, tmp_path / "alone", *options, "--log_steps=1", "--minibatch_size=8"))
-    expected = losses(capsys.readouterr().out)
-    np.testing.assert_allclose(losses(out)[:20], expected[:20], rtol=1e-4)
-    pair, one = (read_checkpoint(find_checkpoint(folder))[0] for folder in (tmp_path / "ckpt", alone.parent))
+def compare_with_one(store: Path, folder: Path, capsys, *options: str) -> tuple[str, str]:
+    """Train as a pair, and as one process with both batches; return what each printed, once their weights agree.
+
+    Losses are printed with four decimals: the rate is low, so that they stay large.
+    """
+    options = ("--batch_norm=frozen", "--save_checkpoint_epochs=0", "--max_lrate=0.002", *options)
+    launcher = start(folder, store, *options)
+    out, err = launcher.communicate(timeout=LIMIT_S)
+    assert launcher.returncode == 0, err
+    config = settings(store, folder / "alone", *options, "--log_steps=1", "--minibatch_size=8")
+    alone = train(config, make_validation)
+    pair, one = (read_checkpoint(find_checkpoint(path))[0] for path in (folder / "ckpt", alone.parent))
     assert pair.keys() == one.keys()
     for name, value in one.items():
         # Adam divides by the size of the gradient: rounding of one that is 0 (asp.conv.bias) moves it up to the rate.
         np.testing.assert_allclose(pair[name], value, rtol=1e-3, atol=1e-3, err_msg=name)
-    assert losses((tmp_path / "train_parallel0" / "train.log").read_text()) == losses(out)
-    assert not losses((tmp_path / "train_parallel1" / "train.log").read_text())
-    assert not processes_of(tmp_path)
+    assert not losses((folder / "train_parallel1" / "train.log").read_text())
+    assert not processes_of(folder)
+    return out, capsys.readouterr().out
+
+
+def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, capsys):
+    pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=7")
+    assert len(losses(pair)) == 21
+    np.testing.assert_allclose(losses(pair)[:20], losses(one)[:20], rtol=1e-4)
+    assert losses((tmp_path / "train_parallel0" / "train.log").read_text()) == losses(pair)
+
+
+@pytest.mark.slow
+def test_pair_gathers_scales_and_validates_as_one_process_does(store, tmp_path, capsys):
+    gathered = ("--accumulate_steps=3", "--loss_scale=dynamic", "--loss_scale_window=2", "--ema_decay=0.5")
+    validated = ("--valid_utterances=4", "--valid_steps=6", "--valid_epochs=0")
+    pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=12", *gathered, *validated)
+    assert len(losses(pair)) == 24
+    np.testing.assert_allclose(losses(pair), losses(one), rtol=1e-3)
+    assert len(eers(pair)) == 4 and eers(pair) == eers(one)
 
 
 def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(store, tmp_path, capsys):

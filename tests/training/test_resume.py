@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import struct
+import time
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from src.config import Config, load_config, spellings
 from src.errors import InputError, Stopped
 from src.models.checkpoint import list_checkpoints, read_checkpoint
 from src.training.checkpoints import CheckpointWriter, only_run_in
+from src.training.interruption import ECHO_S, SIGNALS
 from src.training.loop import set_up, train
 from src.training.position import Position
 from src.training.resume import FIXED_KEYS, FREE_KEYS, Checkpoint, check_same_run, find_earlier
@@ -82,12 +85,22 @@ def read_events(folder: Path) -> list[Event]:
     return events
 
 
+@pytest.fixture
+def own_handlers() -> Iterator[None]:
+    """A stop that was asked for leaves its signal handlers in place, for echoes."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    time.sleep(ECHO_S)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_handlers")
 def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbroken, store, tmp_path, capsys):
     said = r"stopped as asked after step 5; checkpoint: .*-2_5.ckpt. To go on: --resume=auto"
     with pytest.raises(Stopped, match=said) as stop:
         train(options(store, tmp_path), lambda *_: FakeValidation(0, stop_at=4))
     assert stop.value.exit_code == 143
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert "stopping after this step; the same again ends without it" in capsys.readouterr().err
     folder = tmp_path / "ckpt"
     assert list(list_checkpoints(folder)) == [1, 2, 3, 4, 5]
