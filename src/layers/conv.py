@@ -7,6 +7,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 FORMS = ("product", "native")
+WIDEST_TRANSPOSED = 2048
+"""Channels up to which a product with the transposed weight beats the framework's own gradient of the input."""
 
 
 def conv_form(device_target: str) -> str:
@@ -54,6 +56,8 @@ class TimeConv1d(nn.Cell):
         native_size = 1 if form == "product" else kernel_size
         self.stacked_shape = (out_channels, kernel_size * in_channels, 1, 1)
         self.conv = ops.Conv2D(out_channels, (1, native_size), pad_mode="valid", dilation=(1, dilation))
+        is_narrow = max(out_channels, kernel_size * in_channels) <= WIDEST_TRANSPOSED
+        self.input_gradient = _InputGradient(self.stacked_shape[1]) if form == "product" and is_narrow else None
 
     def construct(self, x: Tensor) -> Tensor:
         if self.pad > 0:
@@ -62,7 +66,41 @@ class TimeConv1d(nn.Cell):
         if self.stacked:
             x = ops.cat([x[:, :, start:stop] for start, stop in self.taps], axis=1)  # (B, kC, T)
             weight = weight.swapaxes(1, 3).reshape(self.stacked_shape)  # tap-major, as the stack
-        return add_bias(self.conv(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2), self.bias)
+        x, weight = x.expand_dims(2), weight.astype(x.dtype)
+        if self.training and self.input_gradient is not None:
+            y = self.conv(ops.stop_gradient(x), weight)
+            y = self.input_gradient(x, ops.stop_gradient(weight), y)
+        else:
+            y = self.conv(x, weight)
+        return add_bias(y.squeeze(2), self.bias)
+
+
+class _InputGradient(nn.Cell):
+    """Return y, the product of x and weight, and give x its gradient by a product with the transposed weight.
+
+    MindSpore's own CPU kernel for that gradient takes 1.5 to 2.2 times as long as a forward product (2.10).
+
+    Args:
+        in_channels: channels of x.
+
+    Inputs:
+        - **x** - (B, in_channels, 1, T).
+        - **weight** - (out, in_channels, 1, 1); gets no gradient here.
+        - **y** - (B, out, 1, T); its own gradient passes.
+
+    Outputs:
+        y.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = ops.Conv2D(in_channels, 1)
+
+    def construct(self, x: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        return y
+
+    def bprop(self, x: Tensor, weight: Tensor, y: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.conv(dout, weight.swapaxes(0, 1)), ops.zeros_like(weight), dout
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
