@@ -58,6 +58,18 @@ def test_gradient_equals_difference_quotient(name):
         assert gradient[index] == pytest.approx(numeric_gradient(layer, x, index), rel=0.03, abs=2e-3)
 
 
+@pytest.mark.parametrize("name", [name for name in LAYERS if "conv" in name])
+def test_gradients_in_training_are_those_of_the_framework(name):
+    """In training, a product gives its input a gradient of its own making."""
+    x = np.random.default_rng(0).standard_normal(LAYERS[name][1]).astype(np.float32)
+    own, framework = (
+        input_and_weight_gradients(build(name)[0].set_train(in_training), [x]) for in_training in (True, False)
+    )
+    for a, b in zip(own, framework, strict=True):
+        assert np.abs(b).max() > 0
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_native_and_product_forms_agree(name):
     product, shape = build(name, "product")

@@ -19,6 +19,7 @@ from src.training.world import World
 from tests.training.test_training import settings, write_store
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"
+PAIR = ROOT / "hparams" / "rank_table_cpu_2.json"
 LIMIT_S = 600  # of a run on a busy machine; one takes 25 s
 
 
@@ -32,7 +33,7 @@ def start(folder: Path, store: Path, *options: str) -> subprocess.Popen:
     sizes = ("--inChannels=8", "--channels=8", "--emb_size=6", "--minibatch_size=4", "--train_frames=20")
     rates = ("--max_lrate=0.01", "--base_lrate=0.001", "--step_size=6", "--log_steps=1", "--tensorboard=false")
     (folder / "feat_train").symlink_to(store)
-    words = ["bash", str(SCRIPT), str(ROOT / "hparams" / "rank_table_cpu_2.json")]
+    words = ["bash", str(SCRIPT), str(PAIR)]
     return subprocess.Popen(
         [*words, "--train_data_path=feat_train", "--device_target=CPU", *sizes, *rates, *options],
         cwd=folder,
@@ -134,6 +135,21 @@ def test_sigterm_writes_a_checkpoint_and_leaves_no_process(store, tmp_path):
     assert launcher.returncode == 143, err
     assert find_checkpoint(tmp_path / "ckpt").exists()
     assert "stopped; all processes of this server have ended" in err
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.slow
+def test_second_signal_ends_processes_that_hang(store, tmp_path):
+    launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
+    wait_for_step(tmp_path, 3)
+    processes_of(tmp_path)[-1].suspend()
+    launcher.send_signal(signal.SIGINT)
+    assert any("again to end at once" in line for line in launcher.stderr)  # reads until it is there
+    begin = time.monotonic()
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=LIMIT_S)
+    assert time.monotonic() - begin < 30
+    assert launcher.returncode == 128 + signal.SIGINT
     assert not processes_of(tmp_path)
 
 
