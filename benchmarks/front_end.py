@@ -19,7 +19,7 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workers import Worker, alternate  # noqa: E402 - below: found through the line above
+from workers import Worker, alternate  # noqa: E402 - needs the line above, as do all imports of src below
 
 from src.corpus.audio import SAMPLE_RATE, read_audio  # noqa: E402
 from src.corpus.noises import NoiseFolder, RoomFolder  # noqa: E402

@@ -14,8 +14,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np  # noqa: E402 - after the number of threads is set
-import soundfile  # noqa: E402
+import numpy as np  # noqa: E402 - reads the numbers of threads, set above, when it is imported
+import soundfile  # noqa: E402 - stands with the others, below those lines
 from workers import serve  # noqa: E402 - found through the lines above
 
 NUM_SAMPLES, NUM_FRAMES = 48000, 301
