@@ -1,5 +1,6 @@
 """Exported models in Python, by whichever library reads them."""
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -121,6 +122,17 @@ def require_library(library: str, purpose: str) -> ModuleType:
     return importlib.import_module(library)
 
 
+@functools.cache
+def openvino_core(openvino: ModuleType) -> Any:
+    """Return the one `openvino.Core` of this process.
+
+    Each that compiles a model gives the thread an alternate signal stack until it goes. When two go in the order in
+    which they came, the stack of the first stays in use after it was freed (OpenVINO 2026.4), and the next signal,
+    Ctrl-C included, is a segmentation fault.
+    """
+    return openvino.Core()
+
+
 def _load_mindir(path: Path, exported: ExportedModel, device_target: str) -> Engine:
     import mindspore as ms  # here, because other formats run on machines without MindSpore
     from mindspore import Tensor, nn
@@ -155,7 +167,7 @@ def _load_onnxruntime(path: Path, exported: ExportedModel, _: str) -> Engine:
 
 def _load_openvino(path: Path, exported: ExportedModel, _: str) -> Engine:
     openvino = require_library("openvino", str(path))
-    core = openvino.Core()
+    core = openvino_core(openvino)
     try:
         model = core.read_model(path)
         # Its own choice on processors that have it is bfloat16.

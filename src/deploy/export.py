@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from src.config import Config
-from src.deploy.engine import RT_INFO, load_engine, require_library
+from src.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
 from src.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from src.device import set_device
 from src.errors import InputError, UsageError
@@ -142,7 +142,7 @@ def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> N
 
 def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
     openvino = require_library("openvino", "file_format=IR")
-    model = openvino.Core().read_model(onnx_model)
+    model = openvino_core(openvino).read_model(onnx_model)
     for key, value in exported.metadata().items():
         model.set_rt_info(value, [RT_INFO, key])
     openvino.save_model(model, path, compress_to_fp16=False)

@@ -14,9 +14,10 @@ ECHO_S = 1.0
 class Interruption:
     """Within a `with` block, turn the first Ctrl-C or SIGTERM into a wish to stop; the second ends the process.
 
-    They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes or reads data, and can send it
-    again. What comes within ECHO_S seconds of the first counts as its echo. Once a stop was asked for, signals are
-    handled so after the block too: an echo must not end a process that is about to leave with its own exit code.
+    They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes. What comes within ECHO_S
+    seconds of the first counts as its echo: a job manager signals every process of a job, and the launcher passes on to
+    its workers what it gets. Once a stop was asked for, signals are handled so after the block too: an echo must not
+    end a process that waits for another's checkpoint, or that is about to leave with its own exit code.
 
     Attributes:
         signal: SIGTERM when a stop was asked for; None: it was not.

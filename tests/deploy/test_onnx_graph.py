@@ -1,10 +1,13 @@
 """The ONNX graph and the IR made of it, in ONNX Runtime and OpenVINO."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from src.config import ROOT
 from src.deploy.engine import load_with
 from src.deploy.exported import ExportedModel
 from src.errors import InputError
@@ -20,6 +23,19 @@ WAVEFORM_BOUND = 1e-4  # and features that are up to 3e-3 dB off in a few bins; 
 FREE = ("--batch_size=0", "--length=0", "--outputs=embedding,attention")
 KINDS = ("fbank", "waveform")
 LIBRARIES = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+
+LOAD_TWO_THEN_SIGNAL = """
+import signal, sys
+from pathlib import Path
+from src.deploy.engine import load_with
+from src.deploy.exported import ExportedModel
+path = Path(sys.argv[1])
+first, second = (load_with("openvino", path, ExportedModel.read(path)) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +155,12 @@ def test_damaged_model_with_a_matching_description_is_refused(files, tmp_path, l
     save_description(path, ExportedModel.read(files[".onnx", "fbank"]))
     with pytest.raises(InputError, match="cannot load it"):
         load_with(library, path, ExportedModel.read(path))
+
+
+def test_signal_after_two_openvino_engines_is_handled(files):
+    command = [sys.executable, "-c", LOAD_TWO_THEN_SIGNAL, str(files[".onnx", "fbank"])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("handled\n", 0), done.stderr
 
 
 def test_weights_of_another_ir_are_refused(files, tmp_path):

@@ -1,4 +1,4 @@
-"""A run that is killed again and again, each time resumed, ends with the weights of one that nothing disturbed."""
+"""A run that is stopped, then killed again and again, ends with the weights of one that nothing disturbed."""
 
 import signal
 import subprocess
@@ -51,22 +51,35 @@ def kill_while_writing(process: subprocess.Popen, folder: Path) -> bool:
     return any(folder.glob(".train_ecapa_vox12-*"))
 
 
+def stop(store: Path, folder: Path, num_epochs: int) -> int:
+    """Press Ctrl-C after the first step or later; return after how many steps the run stopped."""
+    process = start(store, folder, num_epochs)
+    wait_for_a_step(process)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=RUN_TIMEOUT_S)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "stopping after this step; the same again ends without it\n" in said
+    step = max(list_checkpoints(folder))
+    path = find_checkpoint(folder)
+    assert said.endswith(f"stopped as asked after step {step}; checkpoint: {path}. To go on: --resume=auto\n")
+    return step
+
+
 def run_with_kills(store: Path, folder: Path, num_kills: int, num_epochs: int) -> int:
-    """Kill a run so often, at random moments or at the next writing after them; return how many left a part."""
+    """Stop a run, then kill it so often, at random moments or while it writes; return how many left a part."""
     rng = np.random.default_rng(num_kills)
-    torn, done = 0, [0]
+    torn, done = 0, [stop(store, folder, num_epochs)]
     for kill in range(num_kills):
         process = start(store, folder, num_epochs)
         said = wait_for_a_step(process)
-        assert ("resume: from" if done[-1] else "a new run") in said, said
+        assert "resume: from" in said, said
         time.sleep(rng.uniform(0, 0.5))
         if kill % 2 == 0:
             torn += kill_while_writing(process, folder)
         process.kill()
         assert process.wait() == -signal.SIGKILL, "the run had ended before it was killed: give it more epochs"
-        done.append(max(list_checkpoints(folder), default=0))
+        done.append(max(list_checkpoints(folder)))
         assert done[-2] <= done[-1] < EPOCH_STEPS * num_epochs
-    assert done[-1] > 0, "no killed run had written a checkpoint"
     process = start(store, folder, num_epochs)
     said, _ = process.communicate(timeout=RUN_TIMEOUT_S)
     assert process.returncode == 0, said

@@ -1,10 +1,8 @@
 """A run that was stopped and goes on: the same weights, bit for bit, and what is refused."""
 
-import os
 import shutil
 import signal
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +16,7 @@ from src.config import Config, load_config, spellings
 from src.errors import InputError, Stopped
 from src.models.checkpoint import list_checkpoints, read_checkpoint
 from src.training.checkpoints import CheckpointWriter, only_run_in
-from src.training.interruption import ECHO_S, SIGNALS
+from src.training.interruption import SIGNALS
 from src.training.loop import set_up, train
 from src.training.position import Position
 from src.training.resume import FIXED_KEYS, FREE_KEYS, Checkpoint, check_same_run, find_earlier
@@ -30,7 +28,7 @@ EERS = {2: 0.3, 4: 0.2, 6: 0.25, 8: 0.1, 10: 0.4, 12: 0.15}  # after these steps
 
 
 class FakeValidation:
-    """Give the EERs of a run, and press Ctrl-C after a step."""
+    """Give the EERs of a run, and call the handler of Ctrl-C after a step; test_kill_and_resume sends a real one."""
 
     def __init__(self, after: int, stop_at: int = 0) -> None:
         self.calls = sorted(step for step in EERS if step > after)
@@ -39,7 +37,7 @@ class FakeValidation:
     def __call__(self, model) -> float:
         step = self.calls.pop(0)
         if step == self.stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         return EERS[step]
 
 
@@ -90,7 +88,6 @@ def own_handlers() -> Iterator[None]:
     """A stop that was asked for leaves its signal handlers in place, for echoes."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
-    time.sleep(ECHO_S)
     for number, handler in before.items():
         signal.signal(number, handler)
 
