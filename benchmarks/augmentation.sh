@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Error rates after the same number of steps without augmentation, with augmentation while training, and with six copies
-# made beforehand. What is finished in OUT stays: the same command goes on from there.
+# made beforehand; for the trials as they are, and with three other voices behind each, which no training has heard. What
+# is finished in OUT stays: the same command goes on from there.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 find_python
@@ -16,17 +17,23 @@ stages="[clean, augment_wavedrop, augment_speed, add_rev, add_noise, add_rev_noi
 prepare=("--data_folder=$corpus/voxceleb12" --output_folder=tables --random_chunk=false)
 "$PYTHON" "$ROOT/train_data_prepare.py" "$ROOT/hparams/prepare_train.yaml" "${prepare[@]}" --store_kind=waveform --feat_folder=waves
 "$PYTHON" "$ROOT/train_data_prepare.py" "$ROOT/hparams/prepare_train_5x.yaml" "${prepare[@]}" "${distortions[@]}" --feat_folder=copies
-"$PYTHON" "$ROOT/eval_data_prepare.py" "$ROOT/hparams/prepare_eval.yaml" "--data_folder=$corpus/voxceleb1" \
-  --verification_file=veri_test2.txt --feat_eval_folder=eval --feat_norm_folder=norm --output_folder=eval_tables \
-  --train_annotation=tables/save/train.csv "--train_data_folder=$corpus/voxceleb12"
+[[ -f babble/veri_test2.txt ]] || "$PYTHON" "$ROOT/benchmarks/babble_corpus.py" "$corpus/voxceleb1" "$corpus/voxceleb12" babble
+for trials in "$corpus/voxceleb1" babble; do
+  "$PYTHON" "$ROOT/eval_data_prepare.py" "$ROOT/hparams/prepare_eval.yaml" "--data_folder=$trials" \
+    "--feat_eval_folder=eval_$(basename "$trials")" --feat_norm_folder=norm "--output_folder=tables_$(basename "$trials")" \
+    --verification_file=veri_test2.txt --train_annotation=tables/save/train.csv "--train_data_folder=$corpus/voxceleb12"
+done
 
 train() { # NAME ARGUMENT...
-  [[ -f "$1.txt" ]] && return
-  rm -rf "ckpt_$1"
-  "$PYTHON" "$ROOT/train.py" --channels=128 --minibatch_size=32 --train_frames=201 --base_lrate=1e-8 --max_lrate=1e-3 \
-    --step_size=$((steps / 2)) --cycle_peak=0.3 --save_checkpoint_epochs=0 --save_checkpoint_steps=$steps --ckpt_save_dir="ckpt_$1" "${@:2}"
-  "$PYTHON" "$ROOT/eval.py" --channels=128 --model_path="$(echo "ckpt_$1"/*_$steps.ckpt)" --eval_data_path=eval \
-    --train_norm_path=norm --npy_file_path="npys_$1" >"$1.txt"
+  if ! compgen -G "ckpt_$1/*_$steps.ckpt" >/dev/null; then
+    rm -rf "ckpt_$1"
+    "$PYTHON" "$ROOT/train.py" --channels=128 --minibatch_size=32 --train_frames=201 --base_lrate=1e-8 --max_lrate=1e-3 \
+      --step_size=$((steps / 2)) --cycle_peak=0.3 --save_checkpoint_epochs=0 --save_checkpoint_steps=$steps --ckpt_save_dir="ckpt_$1" "${@:2}"
+  fi
+  for trials in voxceleb1 babble; do
+    "$PYTHON" "$ROOT/eval.py" --channels=128 --model_path="$(echo "ckpt_$1"/*_$steps.ckpt)" --eval_data_path="eval_$trials" \
+      --train_norm_path=norm --npy_file_path="npys_$1_$trials" >"$1_$trials.txt"
+  done
 }
 train none --train_data_path=waves --num_epochs=43
 train online --train_data_path=waves --num_epochs=43 "--augmentations=$stages" "${distortions[@]}"

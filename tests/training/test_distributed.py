@@ -39,7 +39,13 @@ def start(folder: Path, store: Path, *options: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=attend_to_ctrl_c,
     )
+
+
+def attend_to_ctrl_c() -> None:
+    """Tests may be a background job of a script, which ignores Ctrl-C with all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def losses(text: str) -> list[float]:
