@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Error rates after the same number of steps without augmentation, with augmentation while training, and with six copies
-# made beforehand; for the trials as they are, and with three other voices behind each, which no training has heard. What
-# is finished in OUT stays: the same command goes on from there.
+# made beforehand; for the trials as they are, and with the voices of three training speakers behind each, a
+# distortion of no training. Stores and checkpoints in OUT stay: the same command goes on from there.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 find_python
@@ -18,9 +18,10 @@ prepare=("--data_folder=$corpus/voxceleb12" --output_folder=tables --random_chun
 "$PYTHON" "$ROOT/train_data_prepare.py" "$ROOT/hparams/prepare_train.yaml" "${prepare[@]}" --store_kind=waveform --feat_folder=waves
 "$PYTHON" "$ROOT/train_data_prepare.py" "$ROOT/hparams/prepare_train_5x.yaml" "${prepare[@]}" "${distortions[@]}" --feat_folder=copies
 [[ -f babble/veri_test2.txt ]] || "$PYTHON" "$ROOT/benchmarks/babble_corpus.py" "$corpus/voxceleb1" "$corpus/voxceleb12" babble
-for trials in "$corpus/voxceleb1" babble; do
-  "$PYTHON" "$ROOT/eval_data_prepare.py" "$ROOT/hparams/prepare_eval.yaml" "--data_folder=$trials" \
-    "--feat_eval_folder=eval_$(basename "$trials")" --feat_norm_folder=norm "--output_folder=tables_$(basename "$trials")" \
+for folder in "$corpus/voxceleb1" babble; do
+  trials="$(basename "$folder")"
+  "$PYTHON" "$ROOT/eval_data_prepare.py" "$ROOT/hparams/prepare_eval.yaml" "--data_folder=$folder" \
+    "--feat_eval_folder=eval_$trials" --feat_norm_folder=norm "--output_folder=tables_$trials" \
     --verification_file=veri_test2.txt --train_annotation=tables/save/train.csv "--train_data_folder=$corpus/voxceleb12"
 done
 

@@ -19,12 +19,12 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workers import Worker, alternate  # noqa: E402 - needs the line above, as do all imports of src below
+from workers import Worker, alternate
 
-from src.corpus.audio import SAMPLE_RATE, read_audio  # noqa: E402
-from src.corpus.noises import NoiseFolder, RoomFolder  # noqa: E402
-from src.data.train_store import TrainStoreWriter, to_int16  # noqa: E402
-from src.frontend.fbank import Fbank, FbankConfig  # noqa: E402
+from src.corpus.audio import SAMPLE_RATE, read_audio
+from src.corpus.noises import NoiseFolder, RoomFolder
+from src.data.train_store import TrainStoreWriter, to_int16
+from src.frontend.fbank import Fbank, FbankConfig
 
 FOLDER = Path(__file__).resolve().parent
 STAGES = ("clean", "drop_freq", "drop_chunk", "speed", "add_rev", "add_noise", "add_rev_noise")

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"  # read when NumPy and torch are imported
+# Read when NumPy and torch are imported.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np  # noqa: E402 - reads the numbers of threads, set above, when it is imported
-import soundfile  # noqa: E402 - stands with the others, below those lines
-from workers import serve  # noqa: E402 - found through the lines above
+import numpy as np
+import soundfile
+from workers import serve
 
 NUM_SAMPLES, NUM_FRAMES = 48000, 301
 BATCH = 32  # what the peer's recipe computes at once

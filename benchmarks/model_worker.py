@@ -11,7 +11,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from workers import peak_memory_gib, serve  # noqa: E402 - found through the lines above
+from workers import peak_memory_gib, serve
 
 NUM_SPEAKERS = 1211  # of VoxCeleb1
 NUM_MELS = 80

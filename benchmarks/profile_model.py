@@ -14,8 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model import NUM_FRAMES, operations  # noqa: E402 - found through the line above
-from model_worker import NUM_MELS, NUM_SPEAKERS, MindSpore  # noqa: E402
+from model import NUM_FRAMES, operations
+from model_worker import NUM_MELS, NUM_SPEAKERS, MindSpore
 
 RUNS = 3
 

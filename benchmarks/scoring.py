@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.scoring.embeddings import EmbeddingStore, Identity  # noqa: E402
-from src.scoring.evaluate import ScoreOptions, measure, score_trials  # noqa: E402
-from src.scoring.normalisation import (  # noqa: E402
+from src.scoring.embeddings import EmbeddingStore, Identity
+from src.scoring.evaluate import ScoreOptions, measure, score_trials
+from src.scoring.normalisation import (
     cohort_statistics,
     map_blocks,
     mean_embedding,
@@ -33,7 +32,7 @@ from src.scoring.normalisation import (  # noqa: E402
     speaker_means,
     unit_length,
 )
-from src.scoring.trial_list import TrialList  # noqa: E402
+from src.scoring.trial_list import TrialList
 
 SIZE = 192
 

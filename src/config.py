@@ -637,7 +637,7 @@ _Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_
 
 def _read_yaml(path: PathLike) -> dict[str, Any]:
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise UsageError(f"{path}: no such configuration file.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:

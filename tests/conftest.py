@@ -4,8 +4,8 @@ import os
 
 os.environ.setdefault("GLOG_v", "3")
 
-import mindspore as ms  # noqa: E402 - its log level is read at import
-import pytest  # noqa: E402
+import mindspore as ms  # its log level is read at import
+import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -145,7 +145,7 @@ class EvalStoreWriter(WholeOrAbsent):
     def __enter__(self) -> "EvalStoreWriter":
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_files(self.folder, OWN_FILES)
-        self._stream = open(self.folder / FEATS_FILE, "wb")  # noqa: SIM115 - closed by __exit__
+        self._stream = open(self.folder / FEATS_FILE, "wb")  # closed by __exit__
         self._write_header()
         return self
 

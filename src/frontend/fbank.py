@@ -124,7 +124,7 @@ class Fbank:
         dtype: of the transform; float32 is as exact as SpeechBrain and a third faster, for crops that are used once.
     """
 
-    def __init__(self, config: FbankConfig = FbankConfig(), dtype: type = np.float64) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: FbankConfig = FbankConfig(), dtype: type = np.float64) -> None:  # frozen
         self.config = config
         self.dtype = np.dtype(dtype)
         self._window = periodic_hamming(config.win_length, config.n_fft).astype(dtype)

@@ -16,7 +16,7 @@ from src.scoring.score_files import write_scores
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install -r requirements-plots.txt")
 
-from src.scoring.plots import det_figure, distribution_figure, png  # noqa: E402
+from src.scoring.plots import det_figure, distribution_figure, png
 
 
 @pytest.fixture
