@@ -1,5 +1,6 @@
 """Reading recordings: mono, 16 kHz, full scale 1, whatever the file holds, or a reason why not."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,37 @@ MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled 
 CANCELLED = 1e-3  # of the channels' peak is left: rounding
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
 _STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
+
+SNDFILE_SUFFIXES = frozenset(
+    (".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".mp1", ".mp2", ".mp3", ".ogg", ".oga", ".opus")
+    + (".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc")
+)
+MEDIA_SUFFIXES = frozenset(
+    (".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".wma", ".asf", ".amr", ".awb", ".3gp", ".3gpp", ".3g2", ".webm")
+    + (".mka", ".mkv", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi")
+)
+AUDIO_SUFFIXES = SNDFILE_SUFFIXES | MEDIA_SUFFIXES
+SUFFIX_EXAMPLES = ".wav, .flac, .mp3, .m4a, ..."  # for messages
+
+
+def is_audio_name(name: str) -> bool:
+    """Tell whether a file is audio by its name, in capitals or not, readable here or not.
+
+    libsndfile reads SNDFILE_SUFFIXES, PyAV (requirements-media.txt) MEDIA_SUFFIXES: audio, or video with sound.
+    """
+    return suffix_of(name) in AUDIO_SUFFIXES
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a path in small letters, such as `.wav`; empty when it has none."""
+    return os.path.splitext(name)[1].lower()
+
+
+class Skipped(NamedTuple):
+    """A file that is not used, and why."""
+
+    utt_id: str
+    reason: str
 
 
 class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers count and list

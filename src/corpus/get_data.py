@@ -14,6 +14,7 @@ from typing import Optional
 from urllib.parse import quote
 
 from src.corpus.archives import extract
+from src.corpus.audio import is_audio_name
 from src.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
 from src.corpus.download import RemoteFile, download, find_credentials
 from src.errors import InputError, UsageError, run
@@ -178,7 +179,7 @@ class _Placing:
     def __call__(self, path: PurePosixPath) -> Optional[PurePosixPath]:
         if not self.audio_root:
             return path
-        if self.audio_root not in path.parts or path.suffix.lower() not in (".wav", ".m4a"):
+        if self.audio_root not in path.parts or not is_audio_name(path.name):
             return None
         return PurePosixPath(*path.parts[path.parts.index(self.audio_root) :])
 

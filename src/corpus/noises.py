@@ -4,7 +4,6 @@ Known layouts are MUSAN (`music/`, `noise/`, `speech/`) and RIRS_NOISES (whose `
 `pointsource_noises` are none); of any other folder every audio file counts.
 """
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,13 +12,12 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from src.corpus.audio import SAMPLE_RATE, AudioInfo, BadAudio, audio_info, read_audio
-from src.corpus.tree import Skipped
+from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, AudioInfo, BadAudio, Skipped, audio_info, read_audio
+from src.corpus.walk import walk_audio
 from src.errors import InputError
 from src.files import PathLike
 from src.lru import ArrayCache
 
-SUFFIXES = (".wav", ".flac")
 MUSAN_PARTS = ("music", "noise", "speech")
 REAL_ROOMS, ROOM_LIST, POINT_NOISES = "real_rirs_isotropic_noises", "rir_list", "pointsource_noises"
 CONVERTED_CACHE_BYTES = 1 << 28  # of recordings at other rates, kept as 16-bit samples
@@ -56,7 +54,7 @@ class NoiseFolder:
         Raises:
             InputError: it is missing, or holds no usable recording.
         """
-        found, skipped = _usable(Path(folder), _audio_files(Path(folder)), "recordings of noise")
+        found, skipped = _usable(Path(folder), walk_audio(folder).names, "recordings of noise")
         return cls(folder, list(found), list(found.values()), skipped)
 
     def __len__(self) -> int:
@@ -164,21 +162,11 @@ def warn_about_skipped(folder: PathLike, skipped: Sequence[Skipped]) -> None:
         print(f"warning: {folder}: {len(skipped)} files cannot be used: {shown}{more}", file=sys.stderr)
 
 
-def _audio_files(folder: Path) -> list[str]:
-    """Return the audio files below a folder, sorted, relative to it."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder.")
-    found = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        found += [Path(parent, name).relative_to(folder).as_posix() for name in names if name.endswith(SUFFIXES)]
-    return sorted(found)
-
-
 def _room_files(folder: Path) -> list[str]:
     """Return the files that hold room responses: of RIRS_NOISES not those that hold noise."""
     listed: dict[Path, set[str]] = {}
     rooms = []
-    for path in _audio_files(folder):
+    for path in walk_audio(folder).names:
         parent, name = (folder / path).parent, Path(path).name
         if parent.name == REAL_ROOMS and (parent / ROOM_LIST).is_file():
             if parent not in listed:
@@ -208,5 +196,5 @@ def _usable(folder: Path, paths: Iterable[str], what: str) -> tuple[dict[str, Au
         listed = (
             f"; {len(skipped)} cannot be used, such as {skipped[0].utt_id} ({skipped[0].reason})" if skipped else ""
         )
-        raise InputError(f"{folder}: expected {what} ({' or '.join(SUFFIXES)}), found none{listed}.")
+        raise InputError(f"{folder}: expected {what} ({SUFFIX_EXAMPLES}), found none{listed}.")
     return found, skipped

@@ -10,7 +10,7 @@ from typing import NamedTuple, Union
 import numpy as np
 
 from src.config import EvalPrepConfig, TrainPrepConfig, require
-from src.corpus.audio import SAMPLE_RATE
+from src.corpus.audio import AUDIO_SUFFIXES, SAMPLE_RATE
 from src.corpus.table_io import (
     read_skipped,
     read_speakers,
@@ -19,7 +19,7 @@ from src.corpus.table_io import (
     write_speakers,
     write_table,
 )
-from src.corpus.tree import SUFFIXES, Skipped, Utterance, list_recordings, read_headers, wav_folder_of
+from src.corpus.tree import Skipped, Utterance, list_recordings, read_headers, wav_folder_of
 from src.corpus.trials import Trial, find_trial_list, read_trials, speaker_of
 from src.errors import InputError
 from src.files import PathLike, read_json, write_json
@@ -287,7 +287,7 @@ def _trial_utterances(
 def _with_other_suffix(wav_folder: Path, utt_id: str) -> str:
     """Return the id of the same recording with another suffix, if there is one, else an empty string."""
     stem = os.path.splitext(utt_id)[0]
-    return next((stem + suffix for suffix in SUFFIXES if Path(wav_folder, stem + suffix).is_file()), "")
+    return next((stem + suffix for suffix in sorted(AUDIO_SUFFIXES) if Path(wav_folder, stem + suffix).is_file()), "")
 
 
 def cohort_folder(config: EvalPrepConfig) -> str:

@@ -9,12 +9,11 @@ from typing import NamedTuple, Union
 
 from tqdm import tqdm
 
-from src.corpus.audio import SAMPLE_RATE, BadAudio, audio_info
+from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_info, is_audio_name
 from src.corpus.trials import speaker_of
 from src.errors import InputError
 from src.files import PathLike
 
-SUFFIXES = (".wav", ".flac")
 _NUM_THREADS = 8  # they wait for the disk or the network most of the time
 
 
@@ -29,18 +28,11 @@ class Utterance(NamedTuple):
     spk_id: str
 
 
-class Skipped(NamedTuple):
-    """A file that is not used, and why."""
-
-    utt_id: str
-    reason: str
-
-
 def scan_tree(data_folder: PathLike, progress: bool = True) -> tuple[list[Utterance], list[Skipped]]:
     """Return all recordings below `data_folder`/wav, sorted by id, and the files that cannot be used.
 
     Args:
-        data_folder: holds wav/<speaker>/<session>/<file> or wav/<speaker>/<file>, .wav or .flac.
+        data_folder: holds wav/<speaker>/<session>/<file> or wav/<speaker>/<file>, audio by name (is_audio_name).
         progress: show a bar when stderr is a terminal.
 
     Raises:
@@ -56,7 +48,7 @@ def wav_folder_of(data_folder: PathLike) -> Path:
     wav_folder = Path(data_folder, "wav")
     if wav_folder.is_dir():
         return wav_folder
-    layout = f"expected {wav_folder}/<speaker>/<session>/<file>.wav or .flac"
+    layout = f"expected {wav_folder}/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})"
     if not Path(data_folder).is_dir():
         raise InputError(f"{data_folder}: no such folder; {layout}.")
     raise InputError(f"{data_folder}: no folder 'wav' in it; {layout}.")
@@ -75,9 +67,8 @@ def list_recordings(data_folder: PathLike) -> tuple[list[str], list[Skipped]]:
         else:
             utt_ids.append(utt_id)
     if not utt_ids:
-        needs_conversion = any(wav_folder.rglob("*.m4a"))
-        hint = " The .m4a files there must be converted to wav first." if needs_conversion else ""
-        raise InputError(f"{wav_folder}: no recordings; expected {wav_folder}/<speaker>/<session>/<file>.wav.{hint}")
+        layout = f"expected {wav_folder}/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})"
+        raise InputError(f"{wav_folder}: no recordings; {layout}.")
     utt_ids.sort()
     _check_unique(wav_folder, utt_ids)
     return utt_ids, misplaced
@@ -89,7 +80,7 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
-            is_recording = entry.name.lower().endswith(SUFFIXES)
+            is_recording = is_audio_name(entry.name)
             if entry.name.startswith("."):
                 continue
             if entry.is_dir() and depth < 2:

@@ -20,8 +20,8 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
-from src.corpus.audio import BadAudio, read_audio
-from src.corpus.tree import SUFFIXES
+from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio, read_audio
+from src.corpus.walk import walk_audio
 from src.data.store import check_feats
 from src.deploy.engine import Engine, load_engine
 from src.errors import InputError, UsageError, run
@@ -50,9 +50,9 @@ def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NU
         InputError: there are no recordings, or one cannot be read.
     """
     root = dataset / "wav" if (dataset / "wav").is_dir() else dataset
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [root / name for name in walk_audio(root).names]
     if not paths:
-        raise InputError(f"{dataset}: expected <speaker>/<session>/<file>.wav or .flac in it, found none.")
+        raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
     labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
     fbank = Fbank(FbankConfig())
     for folder in (inputs, speakers):

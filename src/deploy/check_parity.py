@@ -17,8 +17,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from src.config import ROOT
-from src.corpus.audio import BadAudio, read_audio
-from src.corpus.tree import SUFFIXES
+from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio, read_audio
+from src.corpus.walk import walk_audio
 from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
 from src.deploy.engine import is_installed, libraries_of, load_with
 from src.deploy.exported import ExportedModel
@@ -142,9 +142,9 @@ def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utter
         store = EvalStore.open(folder)
         check_front_end(front_end, store.front_end, str(folder))
         return [Utterance(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = [folder / name for name in walk_audio(folder).names]
     if not paths:
-        raise InputError(f"{folder}: neither an evaluation store nor a folder of .wav or .flac files.")
+        raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
     fbank = Fbank(FbankConfig.from_dict(front_end))
     return [_read_recording(path, folder, fbank) for path in paths], f"recordings in {folder}"
 

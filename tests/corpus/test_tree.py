@@ -80,18 +80,18 @@ def test_one_recording_in_two_formats_is_an_error(tmp_path, make_corpus):
 
 
 def test_a_missing_folder_shows_the_layout(tmp_path):
-    with pytest.raises(InputError, match="no such folder; expected .*none/wav/<speaker>/<session>/<file>.wav or .flac"):
+    with pytest.raises(InputError, match="no such folder; expected .*none/wav/<speaker>/<session>/<file>"):
         scan_tree(tmp_path / "none")
 
 
 def test_a_missing_wav_folder_shows_the_layout(tmp_path):
-    with pytest.raises(InputError, match="no folder 'wav' in it; expected .*/wav/<speaker>/<session>/<file>.wav"):
+    with pytest.raises(InputError, match="no folder 'wav' in it; expected .*/wav/<speaker>/<session>/<file> "):
         scan_tree(tmp_path)
 
 
 def test_a_tree_without_recordings(tmp_path):
     (tmp_path / "wav" / "a").mkdir(parents=True)
-    with pytest.raises(InputError, match="no recordings; expected .*/wav/<speaker>/<session>/<file>.wav"):
+    with pytest.raises(InputError, match="no recordings; expected .*/wav/<speaker>/<session>/<file> "):
         scan_tree(tmp_path)
     (tmp_path / "wav" / "a" / "1.m4a").touch()
     with pytest.raises(InputError, match="m4a files there must be converted"):

@@ -142,7 +142,7 @@ def test_store_of_another_front_end_is_refused(checkpoint, exported, tmp_path):
 
 
 def test_folder_without_anything_is_refused(checkpoint, exported, tmp_path):
-    with pytest.raises(InputError, match=r"neither an evaluation store nor a folder of \.wav or \.flac"):
+    with pytest.raises(InputError, match=r"neither an evaluation store nor a folder of recordings"):
         check(checkpoint, "--exported", exported, "--features", tmp_path)
 
 
