@@ -93,6 +93,15 @@ def test_a_tree_without_recordings(tmp_path):
     (tmp_path / "wav" / "a").mkdir(parents=True)
     with pytest.raises(InputError, match="no recordings; expected .*/wav/<speaker>/<session>/<file> "):
         scan_tree(tmp_path)
-    (tmp_path / "wav" / "a" / "1.m4a").touch()
-    with pytest.raises(InputError, match="m4a files there must be converted"):
+    (tmp_path / "wav" / "a" / "notes.txt").touch()
+    with pytest.raises(InputError, match="no recordings"):
         scan_tree(tmp_path)
+
+
+def test_what_is_audio_by_name_is_never_dropped(tmp_path):
+    (tmp_path / "wav" / "a").mkdir(parents=True)
+    for name in ("1.m4a", "2.MP3", "3.wma"):
+        (tmp_path / "wav" / "a" / name).touch()
+    utterances, skipped = scan_tree(tmp_path)
+    assert utterances == []
+    assert skipped == [(f"a/{name}", "empty file") for name in ("1.m4a", "2.MP3", "3.wma")]
