@@ -422,6 +422,12 @@ class Config(AugmentationOptions):
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results")
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
+    max_frames: int = option(
+        15000,
+        "most frames that go through the model at once; longer utterances are embedded in windows and averaged; "
+        "0: no limit",
+        minimum=0,
+    )
     # export
     exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path")
     file_name: str = option("ecapatdnn", "exported file, with or without suffix")
@@ -466,6 +472,8 @@ class Config(AugmentationOptions):
         found += self._validation_problems()
         if self.cut_wav and self.eval_crops:
             found.append("eval_crops: expected 0 with cut_wav, which keeps one piece of each utterance.")
+        if 0 < self.max_frames < 18:
+            found.append(f"max_frames: expected 0 or at least 18 frames, got {self.max_frames}.")
         if 0 < self.length < 9:
             found.append(f"length: expected 0 or at least 9 frames, got {self.length}.")
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):

@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from src.config import ROOT
+from src.config import ROOT, Config
 from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio, read_audio
 from src.corpus.walk import walk_audio
 from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
@@ -24,8 +24,16 @@ from src.deploy.engine import is_installed, libraries_of, load_with
 from src.deploy.exported import ExportedModel
 from src.errors import InputError, UsageError, run
 from src.files import sha256_file
-from src.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, repeat_to, subtract_mean
-from src.scoring.embeddings import EmbeddingStore, Encode
+from src.frontend.fbank import (
+    Fbank,
+    FbankConfig,
+    check_front_end,
+    cut_frames,
+    repeat_to,
+    subtract_mean,
+    window_edges,
+)
+from src.scoring.embeddings import MIN_FRAMES, EmbeddingStore, Encode
 
 LEAST_COSINE = 0.99999
 NUM_RANDOM = 8
@@ -58,8 +66,11 @@ class Agreement(NamedTuple):
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Compare, print the table and what was not checked."""
     arguments = _parse(argv)
+    from src.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
+
     exported = {path: ExportedModel.read(path) for path in arguments.exported}
-    _check_same_checkpoint(arguments.checkpoint, exported)
+    checkpoint = find_checkpoint(arguments.checkpoint)
+    _check_same_checkpoint(checkpoint, exported)
     front_end = next(iter(exported.values())).front_end
     utterances, source = read_utterances(arguments.features, front_end)
     if arguments.max_utterances:
@@ -67,8 +78,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if any(model.input_kind == "waveform" for model in exported.values()) and utterances[0].waveform is None:
         raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
 
-    print(f"reference: MindSpore Cell of {arguments.checkpoint}; {len(utterances)} utterances: {source}")
-    reference = Reference(arguments.checkpoint)
+    print(f"reference: MindSpore Cell of {checkpoint}; {len(utterances)} utterances: {source}")
+    hop_length = FbankConfig.from_dict(front_end).hop_length
+    utterances = [
+        window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, hop_length)
+    ]
+    reference = Reference(checkpoint)
     print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
     checked, all_agree = [], True
     for engine, path, encode_all in _candidates(exported, arguments.cpp):
@@ -98,7 +113,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = _Parser(prog="python -m src.deploy.check_parity", description=main.__doc__, allow_abbrev=False)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the checkpoint that was exported")
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="the checkpoint that was exported; a folder: its last one"
+    )
     parser.add_argument("--exported", type=Path, required=True, nargs="+", metavar="FILE", help="exported models of it")
     parser.add_argument(
         "--features",
@@ -109,7 +126,17 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--tolerance", type=float, default=LEAST_COSINE, metavar="COSINE", help="least cosine allowed")
     parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="only the first N; 0: all")
     parser.add_argument("--cpp", type=Path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
+    parser.add_argument(
+        "--max_frames",
+        type=int,
+        default=Config.max_frames,
+        metavar="N",
+        help=f"longer recordings are compared in windows of at most so many frames (default: {Config.max_frames}); "
+        "0: no limit",
+    )
     arguments = parser.parse_args(argv)
+    if arguments.max_frames and arguments.max_frames < 2 * MIN_FRAMES:
+        raise UsageError(f"--max_frames: expected 0 or at least {2 * MIN_FRAMES}, got {arguments.max_frames}.")
     if not 0 < arguments.tolerance <= 1:
         raise UsageError(f"--tolerance: expected a cosine above 0 and at most 1, got {arguments.tolerance:g}.")
     if arguments.max_utterances < 0:
@@ -169,6 +196,20 @@ def _random_utterances(front_end: dict) -> Iterator[Utterance]:
         loudness = np.repeat(10 ** rng.uniform(-2, 0, num_samples // 1600 + 1), 1600)[:num_samples]
         waveform = (0.1 * noise * loudness).astype(np.float32)
         yield Utterance(f"random-{index}", fbank(waveform), waveform)
+
+
+def windows_of(utterance: Utterance, max_frames: int, hop_length: int) -> Iterator[Utterance]:
+    """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is.
+
+    Args:
+        hop_length: samples between two frames.
+    """
+    edges = window_edges(len(utterance.feats), max_frames)
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        waveform = utterance.waveform
+        if waveform is not None and len(edges) > 2:
+            waveform = waveform[first * hop_length : last * hop_length]
+        yield Utterance(utterance.utt_id, utterance.feats[first:last], waveform)
 
 
 class Reference:

@@ -9,7 +9,7 @@ from src.config import Config
 from src.errors import InputError
 from src.files import PathLike
 from src.layers.conv import conv_form
-from src.models.checkpoint import assign, read_checkpoint
+from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from src.models.ecapa_tdnn import EcapaTdnn
 from src.models.fold import fold_ecapa
 from src.models.folded_cell import FoldedEcapaCell
@@ -47,7 +47,7 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     """Build the model that a checkpoint describes, with the weights for evaluation, in evaluation mode.
 
     Args:
-        checkpoint: the file.
+        checkpoint: the file; a folder: its last checkpoint.
         device_target: see `create_model`.
         fold: take the form without batch norms where the architecture has one: faster, the same up to rounding.
 
@@ -58,6 +58,7 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     Raises:
         InputError: the file is missing, damaged, or its weights do not fit the model that it names.
     """
+    checkpoint = find_checkpoint(checkpoint)
     arrays, meta = read_checkpoint(checkpoint)
     weights = evaluation_weights(arrays)
     model = create_model(meta["model"], device_target)

@@ -1,10 +1,11 @@
 """Embeddings of an evaluation store: making them, keeping them on disk, and knowing what made them."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 INDEX_HEADER = ("utt_id", "spk_id")
+OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
 MIN_FRAMES = 9  # the widest convolution: kernel 3, dilation 4; also the least cut_frames
 
 Encode = Callable[[np.ndarray], np.ndarray]
@@ -36,6 +38,9 @@ class Identity:
         cut_frames: frames kept of each utterance, or of each crop; None: all.
         front_end: parameters of the features.
         num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
+        max_frames: most frames of a window where some utterance of the store is longer, so that its embedding is a
+            mean over windows; None: every utterance went through the model in one piece. An embedding store's meta.json
+            has the key only where it is a number, so that stores without long utterances, older ones too, stay valid.
     """
 
     model_sha256: str
@@ -44,14 +49,25 @@ class Identity:
     cut_frames: Optional[int]
     front_end: dict
     num_crops: int = 0
+    max_frames: Optional[int] = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that meta.json holds."""
+        return {name: value for name, value in asdict(self).items() if name != "max_frames" or value is not None}
 
     def differences(self, other: "Identity") -> list[str]:
         """Return the names of the attributes that differ."""
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
     def differences_in_making(self, other: "Identity") -> list[str]:
-        """Return the names of the attributes that differ between embeddings of other utterances: all but the store."""
-        return [name for name in self.differences(other) if name != "store_sha256"]
+        """Return the names of the attributes that differ between embeddings of other utterances: all but the store.
+
+        Where only one of both has windows, the other had no utterance that needs them: that is no difference.
+        """
+        free = {"store_sha256"}
+        if None in (self.max_frames, other.max_frames):
+            free.add("max_frames")
+        return [name for name in self.differences(other) if name not in free]
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ class EmbeddingStore:
         with atomic_path(folder / "embeddings.npy") as temporary:
             np.save(temporary, self.embeddings)
         write_csv(folder / "index.csv", INDEX_HEADER, zip(self.utt_ids, self.spk_ids, strict=True))
-        write_json(folder / "meta.json", {"format_version": FORMAT_VERSION, **asdict(self.identity)})
+        write_json(folder / "meta.json", {"format_version": FORMAT_VERSION, **self.identity.to_dict()})
 
     @classmethod
     def open(cls, folder: PathLike) -> "EmbeddingStore":
@@ -110,7 +126,7 @@ class EmbeddingStore:
 def _identity(path: Path) -> Identity:
     meta = read_json(path)
     names = [field.name for field in fields(Identity)]
-    needed = set(names) - {"num_crops"}  # which those who know no crops leave out
+    needed = set(names) - {"num_crops", "max_frames"}  # left out where there are no crops, no windows
     if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= needed:
         raise InputError(f"{path}: expected format_version {FORMAT_VERSION} and {', '.join(names)}. Make it again.")
     return Identity(**{name: meta[name] for name in names if name in meta})
@@ -126,15 +142,20 @@ def check_finite(embeddings: np.ndarray, utt_ids: Sequence[str]) -> None:
 
 
 def load_or_extract(
-    folder: PathLike, identity: Identity, store: EvalStore, encode: Encode, batch_size: int
+    folder: PathLike, identity: Identity, store: EvalStore, encode: Encode, batch_size: int, max_frames: int = 0
 ) -> EmbeddingStore:
-    """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why."""
+    """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why.
+
+    `batch_size` and `max_frames` are those of `extract`.
+    """
     found, reason = _reusable(Path(folder), identity)
     if found is not None:
         print(f"{folder}: embeddings reused: same model, features, cut and engine")
         return found
     print(f"{folder}: making embeddings: {reason}")
-    embeddings = extract(encode, store, identity.cut_frames, batch_size, num_crops=identity.num_crops)
+    embeddings = extract(
+        encode, store, identity.cut_frames, batch_size, num_crops=identity.num_crops, max_frames=max_frames
+    )
     made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
     made.save(folder)
     return made
@@ -159,11 +180,13 @@ def extract(
     batch_size: int,
     progress: bool = True,
     num_crops: int = 0,
+    max_frames: int = 0,
 ) -> np.ndarray:
     """Embed every utterance of a store, or several crops of each.
 
     Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
-    subtracted.
+    subtracted. An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each has its own
+    mean subtracted, and the utterance's embedding is the mean of theirs, weighted by their frames.
 
     Args:
         encode: the model.
@@ -172,38 +195,48 @@ def extract(
         batch_size: utterances, or crops, in a batch at most.
         progress: show a bar when stderr is a terminal, and print the speed.
         num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
+        max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
+            cuts, whose length and number are chosen already.
 
     Returns:
         Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
 
     Raises:
-        InputError: an utterance is too short, or the model returns another shape than (B, D), or NaN; the utterance is
-            named.
+        InputError: an utterance is too short, memory runs out, or the model returns another shape than (B, D), or NaN;
+            the utterance is named.
     """
     start = time.perf_counter()
     per_utt = max(1, num_crops)
     lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
+    max_frames = 0 if cut_frames else max_frames
     shortest = int(np.argmin(lengths))
     if lengths[shortest] < MIN_FRAMES:
         raise InputError(
             f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {MIN_FRAMES}. "
             "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
         )
+    windows = _Windows.of(lengths, max_frames)
+    sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
     embeddings = None
-    with tqdm(total=len(lengths), unit="utt", disable=None if progress else True) as bar:
-        for pieces in _equal_length_batches(lengths, batch_size):
-            utts = [piece // per_utt for piece in pieces]
-            feats = [_piece(store, piece, cut_frames, num_crops) for piece in pieces]
-            batch = np.asarray(encode(np.stack(feats)))
+    with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
+        for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
+            names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
+            feats = np.stack([_window_feats(store, windows, row, cut_frames, num_crops) for row in rows])
+            batch = _encoded(encode, feats, names)
             if embeddings is None:
                 embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
-            if batch.ndim != 2 or batch.shape != (len(pieces), embeddings.shape[1]):
-                raise InputError(
-                    f"{store.utt_ids[utts[0]]}: expected embeddings ({len(pieces)}, D), the model gave {batch.shape}."
-                )
-            check_finite(batch, [store.utt_ids[utt] for utt in utts])
-            embeddings[pieces] = batch
-            bar.update(len(pieces))
+            if batch.ndim != 2 or batch.shape != (len(rows), embeddings.shape[1]):
+                raise InputError(f"{names[0]}: expected embeddings ({len(rows)}, D), the model gave {batch.shape}.")
+            check_finite(batch, names)
+            for row, embedding in zip(rows, batch, strict=True):
+                piece, num_frames = int(windows.piece[row]), windows.num_frames[row]
+                if num_frames == lengths[piece]:
+                    embeddings[piece] = embedding
+                else:
+                    sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
+            bar.update(len(rows))
+    for piece, total in sums.items():
+        embeddings[piece] = total / lengths[piece]
     if progress:
         elapsed_s = time.perf_counter() - start
         audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
@@ -214,21 +247,61 @@ def extract(
     return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings
 
 
-def _equal_length_batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+class _Windows(NamedTuple):
+    """Which frames go through the model at once: of which piece (an utterance or a crop), from which on, how many."""
+
+    piece: np.ndarray
+    first_frame: np.ndarray
+    num_frames: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, max_frames: int) -> "_Windows":
+        """Cut pieces of so many frames into windows of at most `max_frames`; 0: one window each."""
+        edges = [fbank.window_edges(int(length), max_frames) for length in lengths]
+        return cls(
+            np.repeat(np.arange(len(lengths)), [len(of_piece) - 1 for of_piece in edges]),
+            np.concatenate([of_piece[:-1] for of_piece in edges]),
+            np.concatenate([np.diff(of_piece) for of_piece in edges]),
+        )
+
+
+def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int) -> Iterator[np.ndarray]:
     order = np.argsort(lengths, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
-        yield from (group[start : start + batch_size] for start in range(0, len(group), batch_size))
+        size = min(batch_size, max(1, max_frames // lengths[group[0]])) if max_frames else batch_size
+        yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def _piece(store: EvalStore, piece: int, cut_frames: Optional[int], num_crops: int) -> np.ndarray:
-    """Return what an embedding is made of: a whole utterance, its start, or one of its crops; less its mean."""
-    if not num_crops:
-        feats = store.feats(piece)
-        return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames) if cut_frames else feats)
-    utt, crop = divmod(int(piece), num_crops)
-    feats = fbank.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
-    first = crop_starts(len(feats), cut_frames, num_crops)[crop]
-    return fbank.subtract_mean(feats[first : first + cut_frames])
+def _encoded(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return the model's answer; an exception says of which utterances, and when memory ran out what to do."""
+    try:
+        return np.asarray(encode(feats))
+    except (MemoryError, RuntimeError) as error:
+        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} frames at once"
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+            raise InputError(
+                f"{what} need more memory than there is, {len(names)} in a batch. Set a smaller max_frames or "
+                "eval_batch_size."
+            ) from None
+        error.add_note(f"while the model took {what}")
+        raise
+
+
+def _window_feats(
+    store: EvalStore, windows: _Windows, row: int, cut_frames: Optional[int], num_crops: int
+) -> np.ndarray:
+    """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
+    piece = int(windows.piece[row])
+    if num_crops:
+        utt, crop = divmod(piece, num_crops)
+        feats = fbank.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
+        first = crop_starts(len(feats), cut_frames, num_crops)[crop]
+        return fbank.subtract_mean(feats[first : first + cut_frames])
+    feats = store.feats(piece)
+    if cut_frames:
+        return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames))
+    first = windows.first_frame[row]
+    return fbank.subtract_mean(feats[first : first + windows.num_frames[row]])
 
 
 def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:

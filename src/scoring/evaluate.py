@@ -317,8 +317,8 @@ def _write_results(
             "excluded": trials.excluded and trials.excluded._asdict(),
         },
         "options": options,
-        "evaluation": asdict(evaluation.identity),
-        "cohort": asdict(cohort.identity) if cohort is not None else None,
+        "evaluation": evaluation.identity.to_dict(),
+        "cohort": cohort.identity.to_dict() if cohort is not None else None,
         "results": {
             name.replace(" ", "_"): {
                 "eer": result.eer,

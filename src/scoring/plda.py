@@ -9,7 +9,7 @@ import argparse
 import sys
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Optional
@@ -170,7 +170,7 @@ class Plda:
             "format_version": FORMAT_VERSION,
             "arrays_sha256": sha256_file(arrays_path),
             "length_norm": self.preparation.length_norm,
-            "identity": asdict(self.identity),
+            "identity": self.identity.to_dict(),
             "speakers": self.speakers,
             "training": self.training,
         }

@@ -22,6 +22,7 @@ class FeatureStores:
         cohort: other speakers' utterances, or None.
         why_none: why there is no cohort, when there is none.
         num_crops, crop_frames: crops of each utterance that get an embedding of their own (0: none), and their length.
+        max_frames: longest stretch of an utterance that goes through the model at once, frames; 0: no limit.
     """
 
     evaluation: EvalStore
@@ -29,6 +30,7 @@ class FeatureStores:
     why_none: str
     num_crops: int
     crop_frames: int
+    max_frames: int = 0
 
     @classmethod
     def open(cls, config: Config, data: PathLike, front_end: dict[str, Any]) -> "FeatureStores":
@@ -43,13 +45,13 @@ class FeatureStores:
         evaluation = EvalStore.open(data)
         check_front_end(front_end, evaluation.front_end, str(data))
         why_none = why_no_cohort(config)
-        crops = (config.eval_crops, config.eval_frames)
+        pieces = (config.eval_crops, config.eval_frames, config.max_frames)
         if why_none:
-            return cls(evaluation, None, why_none, *crops)
+            return cls(evaluation, None, why_none, *pieces)
         cohort = EvalStore.open(config.train_norm_path)
         check_front_end(front_end, cohort.front_end, config.train_norm_path)
         check_disjoint(evaluation, cohort)
-        return cls(evaluation, cohort, "", *crops)
+        return cls(evaluation, cohort, "", *pieces)
 
     def embed(
         self,
@@ -71,7 +73,16 @@ class FeatureStores:
         frames = self.crop_frames if self.num_crops else cut_frames
 
         def embed(store: EvalStore, name: str) -> EmbeddingStore:
-            identity = Identity(model_sha256, store.sha256, engine, frames, store.front_end, self.num_crops)
-            return load_or_extract(Path(folder) / name, identity, store, encode, batch_size)
+            has_windows = not frames and 0 < self.max_frames < store.num_frames.max()
+            identity = Identity(
+                model_sha256,
+                store.sha256,
+                engine,
+                frames,
+                store.front_end,
+                self.num_crops,
+                self.max_frames if has_windows else None,
+            )
+            return load_or_extract(Path(folder) / name, identity, store, encode, batch_size, self.max_frames)
 
         return embed(self.evaluation, "eval"), embed(self.cohort, "norm") if self.cohort is not None else None

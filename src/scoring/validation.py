@@ -49,19 +49,22 @@ class Validation:
         model: in evaluation mode, with parameters of the same names as the trained model's.
         encode: feats (B, T, F) to embeddings, by `model`.
         batch_size: utterances in a batch at most.
+        max_frames: see `extract`.
     """
 
-    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int) -> None:
+    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0) -> None:
         self.trials = trials
         self.model = model
         self.encode = encode
         self.batch_size = batch_size
+        self.max_frames = max_frames
 
     def __call__(self, trained: nn.Cell) -> float:
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
         assign(self.model, arrays, "model.", "the model in training")
         store, trials = self.trials.store, self.trials
-        embeddings = unit_length(extract(self.encode, store, None, self.batch_size, progress=False), store.utt_ids)
+        found = extract(self.encode, store, None, self.batch_size, progress=False, max_frames=self.max_frames)
+        embeddings = unit_length(found, store.utt_ids)
         return eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
 
 
@@ -83,7 +86,8 @@ def make_validation(config: Config, batches: TrainBatches, device_target: str) -
     model.set_train(False)
     has_one_length = len(set(trials.store.num_frames.tolist())) == 1
     fixed_batch = config.eval_batch_size if has_one_length else None
-    return Validation(trials, model, cell_encoder(model, config.in_channels, fixed_batch), config.eval_batch_size)
+    encode = cell_encoder(model, config.in_channels, fixed_batch)
+    return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
 
 
 def _listed_trials(config: Config, batches: TrainBatches) -> Trials:

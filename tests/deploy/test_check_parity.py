@@ -76,6 +76,25 @@ def test_fixed_waveform_model_is_compared_over_recordings(checkpoint, recordings
     assert "1 utterances: recordings in" in out and "ONNX in OpenVINO" in out
 
 
+def test_long_recordings_are_compared_in_windows_of_features_or_samples(
+    checkpoint, exported, recordings, store, tmp_path
+):
+    waveform = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=1", "--length=0", "--input=waveform")
+    utterances, _ = parity.read_utterances(recordings, FRONT_END.to_dict())
+    windows = [window for utterance in utterances for window in parity.windows_of(utterance, 20, 160)]
+    assert [len(window.feats) for window in windows] == [13, 13, 16, 16]  # of 26 and 32 frames
+    assert [len(window.waveform) for window in windows] == [13 * 160, 1920, 16 * 160, 2439]
+    for path, folder in ((exported, store), (waveform, recordings)):  # second variant: a model of waveforms
+        assert check(checkpoint, "--exported", path, "--features", folder, "--max_frames=20") == 0
+
+
+def test_a_folder_of_checkpoints_stands_for_its_last_one(checkpoint, exported, capsys):
+    assert check(checkpoint.parent, "--exported", exported, "--max_utterances=1") == 0
+    assert f"Cell of {checkpoint};" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no checkpoint train_ecapa_vox12-"):  # second variant: a folder without any
+        check(exported.parent, "--exported", exported)
+
+
 def test_without_features_the_utterances_are_random_and_it_says_so(checkpoint, exported, capsys):
     assert check(checkpoint, "--exported", exported, "--max_utterances=2") == 0
     assert "2 utterances: random noise in bursts (--features DIR takes real ones)" in capsys.readouterr().out

@@ -296,3 +296,73 @@ def test_a_description_without_crops_is_read(tmp_path):
     del meta["num_crops"]
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     assert EmbeddingStore.open(tmp_path).identity == IDENTITY
+
+
+# Long utterances (issue 12, B16): windows. Second variants: crops and cut features, which have no windows; a batch of
+# many utterances that are each short enough; a model that runs out of memory.
+
+
+def test_a_long_utterance_is_the_mean_of_its_windows_weighted_by_their_frames():
+    store = FakeStore([19, 50, 20, 41])
+    embeddings = extract(encode_first_frame, store, None, batch_size=2, max_frames=20)
+    expected = []
+    for feats, edges in zip(store.all_feats, ([0, 19], [0, 16, 33, 50], [0, 20], [0, 13, 27, 41]), strict=True):
+        windows = [feats[first:last] for first, last in zip(edges, edges[1:], strict=False)]
+        parts = [(window[0] - window.mean(axis=0)) * len(window) for window in windows]
+        expected.append(np.average(parts, axis=0, weights=[len(window) for window in windows]))
+    np.testing.assert_allclose(embeddings, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_short_enough_has_the_same_embedding_with_and_without_a_limit():
+    store = FakeStore([19, 20, 12])
+    limited = extract(encode_first_frame, store, None, batch_size=2, max_frames=20)
+    np.testing.assert_array_equal(limited, extract(encode_first_frame, store, None, batch_size=2))
+
+
+def test_a_batch_holds_no_more_frames_than_one_window_may_have():
+    shapes = []
+
+    def encode(feats):
+        shapes.append(feats.shape[:2])
+        return feats[:, 0]
+
+    extract(encode, FakeStore([18, 18, 18, 18, 18, 100]), None, batch_size=16, max_frames=40)
+    assert shapes == [(2, 18), (2, 18), (1, 18), (1, 33), (1, 33), (1, 34)]
+
+
+@pytest.mark.parametrize("num_crops", [0, 3])
+def test_features_that_are_cut_have_no_windows(num_crops):
+    store = FakeStore([50, 30])
+    limited = extract(encode_first_frame, store, 25, batch_size=2, num_crops=num_crops, max_frames=20)
+    np.testing.assert_array_equal(limited, extract(encode_first_frame, store, 25, batch_size=2, num_crops=num_crops))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("Allocate memory failed, size 123")])
+def test_a_model_that_runs_out_of_memory_is_told_with_the_utterance_and_the_keys(error):
+    def encode(feats):
+        raise error
+
+    with pytest.raises(InputError, match=r"id0/a/0.wav: 15 frames at once .* max_frames or eval_batch_size"):
+        extract(encode, FakeStore([15, 16]), None, batch_size=2)
+
+
+def test_another_failure_of_the_model_keeps_its_type_and_names_the_utterance():
+    def encode(feats):
+        raise RuntimeError("the kernel Mul failed")
+
+    with pytest.raises(RuntimeError, match="Mul") as caught:
+        extract(encode, FakeStore([15, 16]), None, batch_size=2)
+    assert "id0/a/0.wav" in caught.value.__notes__[0]
+
+
+def test_the_limit_is_in_the_identity_only_where_it_had_an_effect(tmp_path):
+    windowed = dataclasses.replace(IDENTITY, max_frames=20)
+    assert windowed.differences(IDENTITY) == ["max_frames"]
+    assert windowed.differences_in_making(IDENTITY) == []  # a cohort without long utterances fits
+    assert windowed.differences_in_making(dataclasses.replace(IDENTITY, max_frames=30)) == ["max_frames"]
+    for identity in (IDENTITY, windowed):
+        dataclasses.replace(stored(), identity=identity).save(tmp_path)
+        meta = json.loads((tmp_path / "meta.json").read_text())
+        assert meta.get("max_frames") == identity.max_frames
+        assert ("max_frames" in meta) == (identity is windowed)
+        assert EmbeddingStore.open(tmp_path).identity == identity

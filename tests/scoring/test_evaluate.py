@@ -104,7 +104,7 @@ def test_results_file_says_what_was_measured(evaluation, cohort, trials_path, tm
         "excluded": None,
     }
     assert written["options"]["cohort_size_used"] == 20
-    assert written["evaluation"] == dataclasses.asdict(IDENTITY)
+    assert written["evaluation"] == IDENTITY.to_dict()
     assert set(written["results"]) == {"baseline", "sub_mean", "s-norm"}
     assert written["results"]["sub_mean"]["eer"] == results["sub mean"].eer
     assert written["results"]["sub_mean"]["min_dcf"]["0.01"] == results["sub mean"].min_dcf[0.01]
