@@ -16,8 +16,8 @@ from typing import Any, Optional, TypeVar, Union, get_type_hints
 
 import yaml
 
-from src.errors import UsageError, run
-from src.files import PathLike, atomic_path
+from src.errors import InputError, UsageError, run
+from src.files import PathLike, atomic_path, read_text
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = re.compile(r"<([^<>]+)>")
@@ -645,10 +645,10 @@ _Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_
 
 def _read_yaml(path: PathLike) -> dict[str, Any]:
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # a SafeLoader
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UsageError(f"{path}: no such configuration file.") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(read_text(path, "configuration file"), Loader=_Loader)  # a SafeLoader
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    except yaml.YAMLError as error:
         raise UsageError(f"{path}: not a YAML file of this project: {error}") from None
     if content is None:
         return {}

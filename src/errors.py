@@ -1,10 +1,12 @@
-"""What a user can have wrong, and how an entry point says so."""
+"""User-facing errors and exit codes, and the surroundings of an entry point: text encoding and closed pipes."""
 
 import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Optional
+from typing import Optional, TextIO
+
+PIPE_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `yes | head`
 
 
 class InputError(ValueError):
@@ -33,8 +35,28 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
 
     Anything else is our own mistake and keeps its traceback. MindSpore, when it is imported after this, prints errors
     only: its warnings are about its own internals.
+
+    File names are UTF-8 here, whatever the locale; what the terminal cannot show is printed as an escape such as
+    `\\u58f0`. When whoever reads the output goes away (`eval.py | head`), the command ends without a word and with
+    exit code 141, like any other program that a closed pipe ends.
     """
     os.environ.setdefault("GLOG_v", "3")
+    _use_utf8()
+    try:
+        try:
+            return _call(main)
+        finally:  # also after --help, which raises SystemExit
+            for stream in _streams():
+                stream.flush()
+    except BrokenPipeError as error:
+        closed = [stream for stream in _streams() if _drop_if_closed(stream)]
+        return PIPE_CLOSED if closed else _fail(str(error), 1)  # another pipe than standard output and error
+    except OSError as error:  # what was printed goes to a disk that is full, or fails
+        _drop(sys.stdout)
+        return _fail(f"standard output: {error.strerror}.", 1)
+
+
+def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     try:
         return main(None)
     except UsageError as error:
@@ -44,6 +66,8 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
+    except BrokenPipeError:
+        raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _fail(f"no space left while writing {error.filename or 'a file'}: free some and run again.", 1)
@@ -55,3 +79,44 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def _use_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode where the locale has another encoding.
+
+    Python fixes the encoding of file names when it starts. With another one, names in UTF-8 become text that neither
+    csv, JSON nor MindSpore's C++ can take. Decoding every name by hand would have to be right at every call, in every
+    library and in every child process; the mode is inherited by all of them.
+    """
+    is_utf8 = sys.getfilesystemencoding().lower().replace("-", "") == "utf8"
+    if not is_utf8 and sys._xoptions.get("utf8") != "0":  # which asks for the locale's encoding
+        for stream in _streams():
+            stream.flush()
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ["PYTHONIOENCODING"] = f"{getattr(sys.stdout, 'encoding', 'ascii')}:backslashreplace"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in _streams():
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _streams() -> list[TextIO]:
+    """Return standard output and error; a process may be started without."""
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
+
+
+def _drop_if_closed(stream: TextIO) -> bool:
+    """Tell whether nobody reads a stream any more, and send what it still holds to nowhere."""
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        _drop(stream)
+        return True
+    return False
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what a stream still holds to nowhere: Python's flush at the end would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

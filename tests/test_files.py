@@ -1,4 +1,8 @@
-"""Files are whole or absent; errors become one line and an exit code."""
+"""Text as users write it, files that are whole or absent, errors that become one line and an exit code.
+
+Second variants of issue 12: csv and JSON with a byte order mark, GBK and UTF-16 text (B12); ENOTSUP, and failures that
+must stay errors (B13).
+"""
 
 import errno
 import os
@@ -6,8 +10,19 @@ import stat
 
 import pytest
 
+from src import files
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, read_csv, read_json, sha256_file, write_csv, write_json
+from src.files import (
+    atomic_path,
+    csv_rows,
+    read_csv,
+    read_json,
+    read_text,
+    sha256_file,
+    text_lines,
+    write_csv,
+    write_json,
+)
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -85,3 +100,57 @@ def test_our_own_mistakes_keep_their_traceback():
 
     with pytest.raises(KeyError):
         run(main)
+
+
+def test_text_takes_a_byte_order_mark_other_line_ends_and_blank_lines(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffé 1\r\n\r\n  \n声 2\r\n\n".encode())
+    assert list(text_lines(path)) == [(1, "é 1"), (4, "声 2")]
+    assert read_text(path) == "é 1\n\n  \n声 2\n\n"
+    path.write_bytes(b"\xef\xbb\xbfa,b\r\n\r\n1,2\r\n\r\n")
+    assert list(csv_rows(path, ["a", "b"])) == [(3, ["1", "2"])]
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\r\n')
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a\n\xc9\xf9 b\n", r"a.txt:2: expected UTF-8 text, got b'\\xc9\\xf9 b\\n'. Save the list as UTF-8"),  # GBK
+        ("a\n".encode("utf-16"), "a.txt:1: expected UTF-8 text, got UTF-16"),
+    ],
+)
+def test_text_in_another_encoding_is_named_with_its_line(tmp_path, content, said):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        list(text_lines(tmp_path / "a.txt", "list"))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_folder_that_cannot_be_synced_is_said_once(tmp_path, monkeypatch, capsys, number):
+    real = os.fsync
+
+    def refuse(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    files._warned.cache_clear()
+    monkeypatch.setattr(os, "fsync", refuse)
+    for value in range(2):
+        write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == 1
+    assert capsys.readouterr().err.count("cannot sync") == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_file_that_fails_to_reach_the_disk_is_an_error(tmp_path, monkeypatch, number):
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    write_json(tmp_path / "a.json", 1)
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="a.json|a\\..*json") as raised:
+        write_json(tmp_path / "a.json", 2)
+    assert raised.value.errno == number
+    assert read_json(tmp_path / "a.json") == 1

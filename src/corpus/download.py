@@ -23,7 +23,7 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from src.errors import InputError, UsageError
-from src.files import PathLike, write_json
+from src.files import PathLike, sync, write_json
 from src.progress import Progress
 
 BLOCK_BYTES = 1 << 20
@@ -177,8 +177,7 @@ class _Transfer:
         self.state_path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        with open(self.part, "rb") as stream:
-            os.fsync(stream.fileno())
+        sync(self.part)
         self.part.replace(self.path)
         self.state_path.unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ from src.corpus.audio import is_audio_name
 from src.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
 from src.corpus.download import RemoteFile, download, find_credentials
 from src.errors import InputError, UsageError, run
-from src.files import read_json, write_json
+from src.files import read_json, text_lines, write_json
 
 VOXCELEB_URL = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a/{file}"
 TRIALS_URL = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/{file}"
@@ -190,17 +190,12 @@ def read_checksums(path: Path) -> dict[str, str]:
     Raises:
         InputError: a line has another form, or the file is missing.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
     checksums = {}
-    for line_no, line in enumerate(lines, 1):
+    for line_no, line in text_lines(path, "file of checksums"):
         match = re.fullmatch(r"([0-9a-fA-F]{32})\s+\*?(\S+)", line.strip())
-        if line.strip() and not match:
+        if not match:
             raise InputError(f"{path}:{line_no}: expected '<md5>  <name>' as md5sum writes it, got {line!r}.")
-        if match:
-            checksums[Path(match[2]).name] = match[1].lower()
+        checksums[Path(match[2]).name] = match[1].lower()
     return checksums
 
 

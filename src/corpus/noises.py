@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, AudioInfo, BadAudio, Skipped, audio_info, read_audio
 from src.corpus.walk import walk_audio
 from src.errors import InputError
-from src.files import PathLike
+from src.files import PathLike, text_lines
 from src.lru import ArrayCache
 
 MUSAN_PARTS = ("music", "noise", "speech")
@@ -180,8 +180,7 @@ def _room_files(folder: Path) -> list[str]:
 
 def _names_in(room_list: Path) -> set[str]:
     """Return the file names in a list such as `--rir-id 1 --room-id 2 RIRS_NOISES/real.../name.wav` a line."""
-    lines = room_list.read_text(encoding="utf-8").splitlines()
-    return {Path(line.split()[-1]).name for line in lines if line.strip()}
+    return {Path(line.split()[-1]).name for _, line in text_lines(room_list, "list of room responses")}
 
 
 def _usable(folder: Path, paths: Iterable[str], what: str) -> tuple[dict[str, AudioInfo], list[Skipped]]:

@@ -1,12 +1,12 @@
 """Trial lists: pairs of utterances that a verification system says `same speaker` or `different speakers` about."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from src.errors import InputError, UsageError
-from src.files import PathLike, atomic_path
+from src.files import PathLike, atomic_path, text_lines
 
 
 class Trial(NamedTuple):
@@ -77,26 +77,13 @@ def read_numbered_trials(
         raise UsageError(f"trial_format: expected one of {', '.join(_FORMS)}, got {trial_format!r}.")
     form = _FORMS[trial_format]
     line_nos, trials = [], []
-    for line_no, line in _lines(path, "trial list"):
-        words = line.split()
-        if words:
-            line_nos.append(line_no)
-            trials.append(_parse(words, line, f"{path}:{line_no}", form))
+    for line_no, line in text_lines(path, "trial list"):
+        line_nos.append(line_no)
+        trials.append(_parse(line.split(), line, f"{path}:{line_no}", form))
     if not trials:
         raise InputError(f"{path}: expected trials '{form.text}', got no line.")
     _check_pairs(path, line_nos, trials, repeated_trials)
     return line_nos, trials
-
-
-def _lines(path: PathLike, what: str) -> Iterator[tuple[int, str]]:
-    """Yield numbered lines of a UTF-8 file."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            yield from enumerate(stream, 1)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: expected a {what} in UTF-8 text, got other bytes.") from None
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError(f"{path}: no such {what}.") from None
 
 
 def _parse(words: list[str], line: str, where: str, form: _Form) -> Trial:
@@ -147,10 +134,8 @@ def read_enrol_map(path: PathLike) -> dict[str, list[str]]:
             twice in one model.
     """
     models: dict[str, list[str]] = {}
-    for number, line in _lines(path, "enrolment map"):
+    for number, line in text_lines(path, "enrolment map"):
         words = line.split()
-        if not words:
-            continue
         if len(words) < 2 or not "".join(words).isprintable():
             raise InputError(f"{path}:{number}: expected '<model> <utterance> [<utterance> ...]', got {_shown(line)}.")
         model, *utt_ids = words
@@ -179,7 +164,7 @@ def read_names(path: PathLike) -> dict[str, int]:
         InputError: the file is missing, not text, has no names, or a line with more than one word.
     """
     names: dict[str, int] = {}
-    for number, line in _lines(path, "list of utterance names"):
+    for number, line in text_lines(path, "list of utterance names"):
         words = line.split()
         if len(words) > 1:
             raise InputError(f"{path}:{number}: expected one utterance name, got {_shown(line)}.")

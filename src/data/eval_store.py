@@ -5,7 +5,6 @@ list stands beside them under its own name. `meta.json` is written last: a folde
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ import numpy as np
 from src.corpus.tree import Skipped
 from src.data.store import WholeOrAbsent, check_feats, explain_full_disk, remove_files
 from src.errors import InputError
-from src.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
+from src.files import PathLike, atomic_path, read_csv, read_json, sync, write_csv, write_json
 
 FORMAT_VERSION = 1
 FEATS_FILE = "feats.npy"
@@ -174,9 +173,8 @@ class EvalStoreWriter(WholeOrAbsent):
         with explain_full_disk(self.folder):
             self._stream.seek(0)
             self._write_header()  # as long as the first: NumPy leaves room in it for the number of frames to grow
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
             self._stream.close()
+            sync(self.folder / FEATS_FILE)
             write_csv(self.folder / INDEX_FILE, INDEX_HEADER, self._rows)
             meta = {
                 "format_version": FORMAT_VERSION,

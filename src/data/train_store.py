@@ -4,7 +4,6 @@ The manifest is written last: a folder without it is no store.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from src.corpus.table_io import write_speakers
 from src.corpus.tree import Skipped
 from src.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from src.errors import InputError
-from src.files import PathLike, read_json, sha256_file, write_json
+from src.files import PathLike, read_json, sha256_file, sync, write_json
 
 if TYPE_CHECKING:  # MindSpore takes seconds to import; only functions that touch MindRecord do
     from mindspore.mindrecord import FileWriter
@@ -366,8 +365,7 @@ class ShardWriter:
         index = index_path(self.path)
         for path in (self.path, index):
             path.chmod(mode)  # MindRecord makes files that only their owner can read
-            with open(path, "rb") as stream:
-                os.fsync(stream.fileno())
+            sync(path)
         num_stored = _num_records(self.path)
         if num_stored != self.num_utterances:
             raise RuntimeError(f"{self.path}: MindRecord stored {num_stored} of {self.num_utterances} records.")

@@ -17,7 +17,7 @@ import numpy as np
 from src.corpus.table_io import read_speakers, write_speakers
 from src.deploy.torch_file import read_state
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, sha256_file
+from src.files import PathLike, sha256_file, text_lines
 from src.frontend.fbank import FbankConfig
 
 if TYPE_CHECKING:
@@ -245,14 +245,8 @@ def read_label_encoder(path: PathLike) -> list[str]:
     Raises:
         InputError: no such file, or a line is not `'<speaker>' => <index>`, or the indices are not 0, 1, ...
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: expected UTF-8 text.") from None
     indices: dict[str, int] = {}
-    for line_no, line in enumerate(lines, start=1):
+    for line_no, line in text_lines(path):
         if line.startswith("====="):  # what follows is not about speakers
             break
         match = re.fullmatch(r"'([^'\\]+)' => ([0-9]{1,9})", line)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Optional
 import numpy as np
 
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, sha256_file
+from src.files import atomic_path, sha256_file, text_lines
 from src.scoring.embeddings import EmbeddingStore, Identity, check_finite
 
 VECTOR_KINDS = (b"\0BFV ", b"\0BDV ")  # binary float32 and float64
@@ -92,16 +92,11 @@ def _find(name: str, scp: Path) -> Path:
 
 def _table(path: Path, form: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the two columns of each line of a Kaldi table; the second may hold spaces."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line_no, line in enumerate(stream, 1):
-                words = line.strip().split(maxsplit=1)
-                if words and len(words) != 2:
-                    raise InputError(f"{path}:{line_no}: expected '{form}', got {line.strip()[:100]!r}.")
-                if words:
-                    yield line_no, words
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: expected lines '{form}' in UTF-8 text, got other bytes.") from None
+    for line_no, line in text_lines(path):
+        words = line.strip().split(maxsplit=1)
+        if len(words) != 2:
+            raise InputError(f"{path}:{line_no}: expected '{form}', got {line.strip()[:100]!r}.")
+        yield line_no, words
 
 
 def _ark_entries(path: Path, stream: BinaryIO) -> Iterator[tuple[str, np.ndarray]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from src.corpus.trials import speaker_of
 from src.errors import InputError
-from src.files import PathLike, atomic_path
+from src.files import PathLike, atomic_path, open_text
 
 BLIND_COLUMNS = ("enrol", "test")
 TRIAL_COLUMNS = ("label", *BLIND_COLUMNS)
@@ -98,14 +98,8 @@ def read_scores(path: PathLike) -> ScoreTable:
             or two lines differ about one pair. The message has the number of the line.
     """
     path = Path(path)
-    try:
-        # Lines end at \n alone: other separators that Python knows may stand in names.
-        with open(path, encoding="utf-8-sig", newline="\n") as stream:
-            return _read(path, stream)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8 text, got other bytes ({error.reason}).") from None
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
+    with open_text(path, "score file", newline="\n") as stream:  # a carriage return within a line is an error
+        return _read(path, stream)
 
 
 def _read(path: Path, stream: TextIO) -> ScoreTable:
@@ -149,11 +143,18 @@ def _read(path: Path, stream: TextIO) -> ScoreTable:
 
 
 def _lines(path: Path, stream: TextIO) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line up to the blank ones at the end, which an editor may add."""
+    num_blank = 0
     for line_no, line in enumerate(stream, 1):
         if not line.endswith("\n"):  # 0.58911407 cut after 0.58 is a number, too
             raise InputError(
                 f"{path}:{line_no}: the file ends within a line: it is cut off. Make it again, or end the line."
             )
+        if not line.strip(" \r\n"):
+            num_blank += 1
+            continue
+        yield from ((line_no - back, "") for back in range(num_blank, 0, -1))
+        num_blank = 0
         yield line_no, line[:-1].removesuffix("\r")
 
 

@@ -60,7 +60,7 @@ def test_a_list_without_trials(write, content):
 
 @pytest.mark.parametrize("content", [b"\xff\xfe1\x00 \x00a\x00", bytes(range(128, 256)) * 10])
 def test_other_bytes_than_utf8_text(write, content):
-    with pytest.raises(InputError, match="expected a trial list in UTF-8 text"):
+    with pytest.raises(InputError, match=r"trials\.txt:1: expected UTF-8 text, got .* Save the trial list as UTF-8"):
         read_trials(write(content))
 
 

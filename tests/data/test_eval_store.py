@@ -156,7 +156,7 @@ def test_missing_folder_is_no_store(tmp_path):
 @pytest.mark.parametrize("name", ["feats.npy", "index.csv"])
 def test_missing_files_are_noticed(tmp_path, name):
     (write_store(tmp_path) / name).unlink()
-    with pytest.raises(InputError, match=f"{name}: no such file"):
+    with pytest.raises(InputError, match=f"{name}: no such (csv )?file"):
         EvalStore.open(tmp_path)
 
 

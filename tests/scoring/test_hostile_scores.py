@@ -28,6 +28,8 @@ def simple_read(data):
     if not text.endswith("\n"):
         return None
     header, *lines = [line[:-1] if line[-1:] == "\r" else line for line in text[:-1].split("\n")]
+    while lines and not lines[-1].strip(" \r"):  # blank lines at the end, which an editor may add
+        lines.pop()
     columns = header.split("\t")
     is_blind = columns[0] == "enrol"
     columns = ["label", *columns] if is_blind else columns
