@@ -62,6 +62,11 @@ class Names:
             self._found[text] = self._find(text, where)
         return self._found[text]
 
+    def knows(self, text: str) -> bool:
+        """Tell whether `text` spells a known name, perhaps with other folders before it."""
+        parts, _ = _parts(text, "")
+        return any("/".join(parts[start:]) in self._known for start in range(len(parts)))
+
     def _find(self, text: str, where: str) -> str:
         parts, is_absolute = _parts(text, where)
         spelled = "/".join(parts)

@@ -1,10 +1,10 @@
 """Trial lists: pairs of utterances that a verification system says `same speaker` or `different speakers` about."""
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from src.corpus.names import Names, utterance_name
 from src.errors import InputError, UsageError
 from src.files import PathLike, atomic_path, text_lines
 
@@ -52,22 +52,28 @@ _FORMS = {
 }
 
 
-def read_trials(path: PathLike, trial_format: str = "voxceleb", repeated_trials: str = "keep") -> list[Trial]:
+def read_trials(
+    path: PathLike, trial_format: str = "voxceleb", repeated_trials: str = "keep", known: Iterable[str] = ()
+) -> list[Trial]:
     """Read a trial list; see read_numbered_trials."""
-    return read_numbered_trials(path, trial_format, repeated_trials)[1]
+    return read_numbered_trials(path, trial_format, repeated_trials, known)[1]
 
 
 def read_numbered_trials(
-    path: PathLike, trial_format: str = "voxceleb", repeated_trials: str = "keep"
+    path: PathLike, trial_format: str = "voxceleb", repeated_trials: str = "keep", known: Iterable[str] = ()
 ) -> tuple[list[int], list[Trial]]:
     """Read a trial list, and the number of each trial's line, counted from 1; blank lines are skipped.
+
+    Columns are separated by white space, or by tabs alone, so that names can hold spaces.
 
     Args:
         trial_format: `voxceleb` (`<0|1> <enrol> <test>`, voxceleb_trainer's too), `kaldi`
             (`<enrol> <test> <target|nontarget>`), `cnceleb` (`<enrol> <test> <0|1>`) or `voxsrc` (`<enrol> <test>`,
             blind: every `is_target` is None).
         repeated_trials: what a pair that stands twice is: "error", or "keep" for both lines to count. Two lines that
-            contradict each other, in this or in swapped order of their sides, are always an error.
+            contradict each other, in this or in swapped order of their sides, are always an error; so is an utterance
+            that is said to be of another speaker than itself.
+        known: names of the corpus or store that the list speaks of, by which its spellings are understood (see Names).
 
     Raises:
         InputError: the file is missing, not text, has no trials, or has a line of another form, a repeated or a
@@ -76,24 +82,34 @@ def read_numbered_trials(
     if trial_format not in _FORMS:
         raise UsageError(f"trial_format: expected one of {', '.join(_FORMS)}, got {trial_format!r}.")
     form = _FORMS[trial_format]
+    names = Names(known)
     line_nos, trials = [], []
     for line_no, line in text_lines(path, "trial list"):
         line_nos.append(line_no)
-        trials.append(_parse(line.split(), line, f"{path}:{line_no}", form))
+        trials.append(_parse(split_columns(line, form.num_words), line, f"{path}:{line_no}", form, names))
     if not trials:
         raise InputError(f"{path}: expected trials '{form.text}', got no line.")
     _check_pairs(path, line_nos, trials, repeated_trials)
     return line_nos, trials
 
 
-def _parse(words: list[str], line: str, where: str, form: _Form) -> Trial:
+def split_columns(line: str, num_columns: int) -> list[str]:
+    """Split a line at its tabs when that gives `num_columns` columns, which then may hold spaces, else at any blank."""
+    columns = [column.strip() for column in line.strip().split("\t")]
+    return columns if len(columns) == num_columns and all(columns) else line.split()
+
+
+def _parse(words: list[str], line: str, where: str, form: _Form, names: Names) -> Trial:
     fits = len(words) == form.num_words and "".join(words).isprintable()
-    if fits and form.label_column is None:
-        return Trial(None, *map(sys.intern, words))
-    label = words.pop(form.label_column) if fits else ""
-    if label not in form.is_target:
+    is_target = None
+    if form.label_column is not None:
+        label = words.pop(form.label_column) if fits else ""
+        fits = label in form.is_target
+        is_target = form.is_target.get(label)
+    if not fits:
         raise InputError(f"{where}: expected '{form.text}', got {_shown(line)}. {form.hint}")
-    return Trial(form.is_target[label], *map(sys.intern, words))  # a name stands in many trials
+    enrol, test = (names(word, where) for word in words)
+    return Trial(is_target, enrol, test)
 
 
 def _shown(line: str) -> str:
@@ -102,7 +118,15 @@ def _shown(line: str) -> str:
 
 
 def _check_pairs(path: PathLike, line_nos: list[int], trials: list[Trial], repeated_trials: str) -> None:
-    """Raise InputError for trials that contradict each other, and for repeated ones when these are an error."""
+    """Raise InputError for trials that contradict each other or themselves, and for repeated ones when these are an
+    error.
+    """
+    for line_no, trial in zip(line_nos, trials, strict=True):
+        if trial.enrol == trial.test and trial.is_target is False:
+            raise InputError(
+                f"{path}:{line_no}: says that {_shown(trial.enrol)} is of another speaker than itself. "
+                "Remove the line, or correct its label."
+            )
     if len({(enrol, test) if enrol < test else (test, enrol) for _, enrol, test in trials}) == len(trials):
         return
     first: dict[tuple[str, str], int] = {}
@@ -124,21 +148,42 @@ def count_repeated(trials: Sequence[Trial]) -> int:
     return len(trials) - len(set(trials))
 
 
-def read_enrol_map(path: PathLike) -> dict[str, list[str]]:
+def count_self_trials(trials: Sequence[Trial], models: Optional[Mapping[str, Sequence[str]]] = None) -> int:
+    """Return how many trials compare an utterance with itself, or with one of `models` that it belongs to."""
+    models = models or {}
+    return sum(trial.test == trial.enrol or trial.test in models.get(trial.enrol, ()) for trial in trials)
+
+
+def self_trials_warning(count: int) -> str:
+    """Return what the user should know of trials that compare an utterance with itself."""
+    return (
+        f"warning: self-trials, an utterance against itself: {count}. Their scores say nothing of the system and make "
+        "its error rates look better: remove them"
+    )
+
+
+def read_enrol_map(path: PathLike, known: Iterable[str] = ()) -> dict[str, list[str]]:
     """Read which utterances a model is enrolled with: `<model> <utterance> [<utterance> ...]` a line.
 
-    That is the form of CN-Celeb's enroll.map (several utterances) and enroll.lst (one).
+    That is the form of CN-Celeb's enroll.map (several utterances) and enroll.lst (one). Columns are separated by white
+    space; by tabs alone when all utterances of a line are `known` then, so that names can hold spaces.
 
     Raises:
         InputError: the file is missing, not text, empty, or has a line of another form, a model twice, or an utterance
             twice in one model.
     """
+    names = Names(known)
     models: dict[str, list[str]] = {}
     for number, line in text_lines(path, "enrolment map"):
         words = line.split()
         if len(words) < 2 or not "".join(words).isprintable():
             raise InputError(f"{path}:{number}: expected '<model> <utterance> [<utterance> ...]', got {_shown(line)}.")
-        model, *utt_ids = words
+        where = f"{path}:{number}"
+        by_tabs = [column.strip() for column in line.strip().split("\t") if column.strip()]
+        if len(by_tabs) > 1 and all(map(names.knows, by_tabs[1:])):
+            words = by_tabs
+        model = utterance_name(words[0], where)
+        utt_ids = [names(word, where) for word in words[1:]]
         if model in models:
             raise InputError(f"{path}:{number}: model {model} stands twice: put all its utterances in one line.")
         if len(set(utt_ids)) < len(utt_ids):
@@ -157,28 +202,31 @@ def find_model(models: dict[str, list[str]], name: str) -> Optional[str]:
     return next((known for known in (name, name.removesuffix("-enroll")) if known in models), None)
 
 
-def read_names(path: PathLike) -> dict[str, int]:
+def read_names(path: PathLike, known: Iterable[str] = ()) -> dict[str, int]:
     """Read a file with one utterance name a line: line number of each; blank lines are skipped, repeats are one.
 
     Raises:
-        InputError: the file is missing, not text, has no names, or a line with more than one word.
+        InputError: the file is missing, not text, has no names, or a line with tabs or control characters in its name.
     """
-    names: dict[str, int] = {}
+    names = Names(known)
+    line_nos: dict[str, int] = {}
     for number, line in text_lines(path, "list of utterance names"):
-        words = line.split()
-        if len(words) > 1:
+        name = line.strip()
+        if not name.isprintable():
             raise InputError(f"{path}:{number}: expected one utterance name, got {_shown(line)}.")
-        for name in words:
-            names.setdefault(name, number)
-    if not names:
+        line_nos.setdefault(names(name, f"{path}:{number}"), number)
+    if not line_nos:
         raise InputError(f"{path}: expected utterance names, one a line, got none.")
-    return names
+    return line_nos
 
 
 def write_trials(path: PathLike, trials: Iterable[Trial]) -> None:
-    """Write a trial list in VoxCeleb's form."""
+    """Write a trial list in VoxCeleb's form, separated by tabs when a name has a space."""
+    trials = list(trials)
+    has_spaces = any(" " in name for trial in trials for name in (trial.enrol, trial.test))
+    separator = "\t" if has_spaces else " "
     with atomic_path(path) as temporary:
-        lines = (f"{trial.is_target:d} {trial.enrol} {trial.test}\n" for trial in trials)
+        lines = (separator.join((f"{trial.is_target:d}", trial.enrol, trial.test)) + "\n" for trial in trials)
         temporary.write_text("".join(lines), encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from src.corpus.names import Names
 from src.errors import InputError, UsageError, run
 from src.files import PathLike, read_csv, read_json, sha256_file, write_json
 from src.scoring.calibration import LinearLlr, fit_llr
@@ -247,7 +248,10 @@ def _name_and_rest(word: str) -> tuple[Optional[str], str]:
 
 
 def _speaker_by_name(path: Optional[Path]) -> Optional[dict[str, str]]:
-    return None if path is None else dict(read_csv(path, INDEX_HEADER))
+    if path is None:
+        return None
+    names = Names()
+    return {names(utt_id, str(path)): spk_id for utt_id, spk_id in read_csv(path, INDEX_HEADER)}
 
 
 def _quality_source(arguments: argparse.Namespace, measures: Sequence[str]) -> Optional[QualitySource]:

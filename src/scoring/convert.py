@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
+from src.corpus.names import Names
 from src.errors import InputError, UsageError, run
 from src.files import atomic_path, sha256_file, text_lines
 from src.scoring.embeddings import EmbeddingStore, Identity, check_finite
@@ -50,7 +51,8 @@ def read_kaldi(path: Path) -> tuple[list[str], np.ndarray]:
                 entries = list(_ark_entries(path, stream))
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"{path}: cannot read {error.filename}: {error.strerror}.") from None
-    names = [name for name, _ in entries]
+    spellings = Names()
+    names = [spellings(name, str(path)) for name, _ in entries]
     if not entries:
         raise InputError(f"{path}: expected vectors, got none.")
     if len(set(names)) < len(names):
@@ -176,8 +178,13 @@ def read_utt2spk(path: Path, utt_ids: Sequence[str]) -> list[str]:
     Raises:
         InputError: the file is missing, has a line of another form, or lacks an utterance.
     """
+    names = Names(utt_ids)
+    speaker_of: dict[str, str] = {}
     try:
-        speaker_of = dict(words for _, words in _table(path, "<utterance> <speaker>"))
+        for line_no, (name, speaker) in _table(path, "<utterance> <speaker>"):
+            known = speaker_of.setdefault(names(name, f"{path}:{line_no}"), speaker)
+            if known != speaker:
+                raise InputError(f"{path}:{line_no}: gives {name} the speaker {speaker}, an earlier line {known}.")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     missing = [utt_id for utt_id in utt_ids if utt_id not in speaker_of]

@@ -13,6 +13,7 @@ from typing import Optional, TextIO
 
 import numpy as np
 
+from src.corpus.names import Names
 from src.corpus.trials import speaker_of
 from src.errors import InputError
 from src.files import PathLike, atomic_path, open_text
@@ -107,6 +108,7 @@ def _read(path: Path, stream: TextIO) -> ScoreTable:
     _, header = next(lines, (0, ""))
     names, num_leading = _column_names(path, header)
     is_blind = num_leading == len(BLIND_COLUMNS)
+    spellings = Names()
     rows: dict[str, int] = {}  # number of each utterance, in the order of their first line
     labels, sides, values = array("b"), (array("q"), array("q")), array("d")
     for line_no, line in lines:
@@ -120,10 +122,16 @@ def _read(path: Path, stream: TextIO) -> ScoreTable:
         if not is_blind and words[0] not in ("0", "1"):
             raise InputError(f"{path}:{line_no}: expected the label 0 or 1, got {_shown(words[0])}.")
         labels.append(words[0] == "1" and not is_blind)
-        for side, name in zip(sides, words[-3:-1], strict=True):
-            if name not in rows:
-                _check_name(f"{path}:{line_no}", name)
+        for side, word in zip(sides, words[-3:-1], strict=True):
+            name = word
+            if word not in rows:
+                _check_name(f"{path}:{line_no}", word)
+                name = spellings(word, f"{path}:{line_no}")
             side.append(rows.setdefault(name, len(rows)))
+        if words[0] == "0" and sides[0][-1] == sides[1][-1] and not is_blind:
+            raise InputError(
+                f"{path}:{line_no}: says that {_shown(words[-3])} is of another speaker than itself. Remove the line."
+            )
         values.extend(_numbers(f"{path}:{line_no}", words[-1], numbers))
     if not labels:
         raise InputError(f"{path}: expected trials below the header, got none.")
@@ -170,13 +178,14 @@ def _column_names(path: Path, header: str) -> tuple[list[str], int]:
     if len(set(columns)) < len(columns):
         raise InputError(f"{path}:1: expected each column once, got {_shown(header)}.")
     for name in columns:
-        _check_name(f"{path}:1", name)
+        _check_name(f"{path}:1", name, allows_blanks=False)
     return columns, num_leading
 
 
-def _check_name(where: str, name: str) -> None:
-    if not name or " " in name or not name.isprintable():
-        raise InputError(f"{where}: expected a name without blanks and control characters, got {_shown(name)}.")
+def _check_name(where: str, name: str, allows_blanks: bool = True) -> None:
+    if not name or name != name.strip() or not name.isprintable() or (" " in name and not allows_blanks):
+        blanks = "blanks at its ends" if allows_blanks else "blanks"
+        raise InputError(f"{where}: expected a name without {blanks} and control characters, got {_shown(name)}.")
 
 
 def _numbers(where: str, text: str, words: Sequence[str]) -> list[float]:

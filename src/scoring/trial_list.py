@@ -12,11 +12,13 @@ from src.corpus.tables import read_speakers
 from src.corpus.trials import (
     Trial,
     count_repeated,
+    count_self_trials,
     find_model,
     find_trial_list,
     read_enrol_map,
     read_names,
     read_numbered_trials,
+    self_trials_warning,
 )
 from src.data.eval_store import EvalStore
 from src.errors import InputError
@@ -60,6 +62,7 @@ class TrialList:
         model_names: models of several utterances, in the order of their numbers.
         model_rows: the store's rows that each model is made of.
         num_repeated: trials that repeat an earlier one.
+        num_self: trials that compare an utterance with itself, or with a model that it belongs to.
         excluded: what an exclude_list took away, when there is one.
     """
 
@@ -71,6 +74,7 @@ class TrialList:
     model_names: list[str]
     model_rows: list[np.ndarray]
     num_repeated: int = 0
+    num_self: int = 0
     excluded: Optional[Excluded] = None
 
     @classmethod
@@ -109,11 +113,12 @@ class TrialList:
             InputError: a file is wrong, the list names utterances that the store or models that the map lacks, or is of
                 one kind only; or the exclude_list names utterances that no trial does.
         """
-        line_nos, trials = read_numbered_trials(path, trial_format, repeated_trials)
-        models = _models_of(path, line_nos, trials, enrol_map_path)
+        line_nos, trials = read_numbered_trials(path, trial_format, repeated_trials, store.utt_ids)
+        models = _models_of(path, line_nos, trials, enrol_map_path, store.utt_ids)
         excluded = None
         if exclude_list:
-            line_nos, trials, models, excluded = _exclude(exclude_list, line_nos, trials, models)
+            names = read_names(exclude_list, store.utt_ids)
+            line_nos, trials, models, excluded = _exclude(exclude_list, names, line_nos, trials, models)
             if not trials:
                 raise InputError(f"{exclude_list}: leaves none of the {excluded.num_listed} trials of {path}.")
         row_of = {utt_id: row for row, utt_id in enumerate(store.utt_ids)}
@@ -123,6 +128,7 @@ class TrialList:
         enrol_row = model_row if models else row_of
         model_rows = [np.array([row_of[utt_id] for utt_id in utt_ids]) for utt_ids in models.values()]
         _check_one_speaker(store, models, model_rows)
+        _check_own_utterances(path, line_nos, trials, models)
         return cls(
             path=Path(path),
             trials=trials,
@@ -132,6 +138,7 @@ class TrialList:
             model_names=list(models),
             model_rows=model_rows,
             num_repeated=count_repeated(trials),
+            num_self=count_self_trials(trials, models),
             excluded=excluded,
         )
 
@@ -173,6 +180,8 @@ class TrialList:
             lines.append(f"{len(sizes)} models of {min(sizes)} to {max(sizes)} utterances are enrolled")
         if self.num_repeated:
             lines.append(f"{self.num_repeated} trials repeat an earlier one; each counts")
+        if self.num_self:
+            lines.append(self_trials_warning(self.num_self))
         if self.excluded:
             lines.append(
                 f"exclude_list: {self.excluded.num_utterances} utterances, {self.excluded.num_trials} of "
@@ -182,12 +191,16 @@ class TrialList:
 
 
 def _models_of(
-    path: PathLike, line_nos: Sequence[int], trials: list[Trial], enrol_map_path: PathLike
+    path: PathLike,
+    line_nos: Sequence[int],
+    trials: list[Trial],
+    enrol_map_path: PathLike,
+    utt_ids: Sequence[str],
 ) -> dict[str, list[str]]:
     """Return the utterances of each model that a trial names, by the trials' name of it; empty without a map."""
     if not enrol_map_path:
         return {}
-    known = read_enrol_map(enrol_map_path)
+    known = read_enrol_map(enrol_map_path, utt_ids)
     models: dict[str, list[str]] = {}
     for line_no, trial in zip(line_nos, trials, strict=True):
         if trial.enrol not in models:
@@ -199,10 +212,13 @@ def _models_of(
 
 
 def _exclude(
-    exclude_list: PathLike, line_nos: list[int], trials: list[Trial], models: dict[str, list[str]]
+    exclude_list: PathLike,
+    names: dict[str, int],
+    line_nos: list[int],
+    trials: list[Trial],
+    models: dict[str, list[str]],
 ) -> tuple[list[int], list[Trial], dict[str, list[str]], Excluded]:
     """Take away the utterances of an exclude_list, and the trials that cannot be without them."""
-    names = read_names(exclude_list)
     named = _named(trials, models)
     unknown = {name: line_no for name, line_no in names.items() if name not in named}
     if unknown:
@@ -260,6 +276,18 @@ def _check_one_speaker(
         if len(speakers) > 1:
             raise InputError(
                 f"model {some([name])}: expected utterances of one speaker, got those of {some(speakers)}."
+            )
+
+
+def _check_own_utterances(
+    path: PathLike, line_nos: Sequence[int], trials: list[Trial], models: dict[str, list[str]]
+) -> None:
+    """Refuse a trial that says that an utterance of a model is of another speaker than the model."""
+    for line_no, trial in zip(line_nos, trials, strict=True):
+        if trial.is_target is False and trial.test in models.get(trial.enrol, ()):
+            raise InputError(
+                f"{path}:{line_no}: says that {some([trial.test])} is of another speaker than {some([trial.enrol])}, "
+                "the model that it belongs to. Remove the line, or correct its label."
             )
 
 

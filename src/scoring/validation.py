@@ -95,18 +95,19 @@ def _listed_trials(config: Config, batches: TrainBatches) -> Trials:
     check_front_end(batches.front_end, store.front_end, config.valid_data_path)
     path = find_trial_list(config.valid_trials, config.valid_data_path)
     listed = TrialList.read(path, "voxceleb", store)
-    _refuse_evaluation_trials(config, path)
+    _refuse_evaluation_trials(config, path, store)
     return Trials(store, listed.enrol, listed.test, listed.is_target)
 
 
-def _refuse_evaluation_trials(config: Config, path: Path) -> None:
+def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> None:
     """Refuse to choose a model by the trials that it is reported on."""
     try:
         evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
     except InputError:
         return  # it is not here
-    pairs = {frozenset(trial[1:]) for trial in read_trials(path)}
-    shared = sum(frozenset(trial[1:]) in pairs for trial in read_trials(evaluation, config.trial_format))
+    pairs = {frozenset(trial[1:]) for trial in read_trials(path, known=store.utt_ids)}
+    trials = read_trials(evaluation, config.trial_format, known=store.utt_ids)
+    shared = sum(frozenset(trial[1:]) in pairs for trial in trials)
     if shared:
         raise InputError(
             f"valid_trials: {path} shares {shared} trials with {evaluation}, the list of the evaluation "

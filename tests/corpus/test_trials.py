@@ -1,6 +1,16 @@
 import pytest
 
-from src.corpus.trials import Trial, count_repeated, find_trial_list, read_trials, speaker_of, write_trials
+from src.corpus.trials import (
+    Trial,
+    count_repeated,
+    count_self_trials,
+    find_trial_list,
+    read_enrol_map,
+    read_names,
+    read_trials,
+    speaker_of,
+    write_trials,
+)
 from src.errors import InputError, UsageError
 
 
@@ -134,3 +144,54 @@ def test_repeated_trials_are_kept_or_refused(write):
 def test_names_with_control_characters_are_refused(write, name):
     with pytest.raises(InputError, match="trials.txt:2"):
         read_trials(write(f"1 a b\n0 c {name}\n".encode()))
+
+
+# One recording has many spellings. Second variants: Windows paths, absolute paths, NFD (tests/names_cases.json).
+@pytest.mark.parametrize(
+    ("trial_format", "line"),
+    [
+        ("voxceleb", "1 {a} {b}"),
+        ("kaldi", "{a} {b} target"),
+        ("cnceleb", "{a} {b} 1"),
+        ("voxsrc", "{a} {b}"),
+        ("voxceleb", "1\t{a}\t{b}"),
+        ("kaldi", "{a}\t{b}\ttarget"),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["./a/s/{}", "a//s/./{}", "wav/a/s/{}", "/data/wav/a/s/{}", "a\\s\\{}"])
+def test_every_form_knows_a_name_by_each_spelling(write, trial_format, line, spelling):
+    text = line.format(a=spelling.format("1.wav"), b=spelling.format("2.wav"))
+    (trial,) = read_trials(write(text.encode()), trial_format)
+    assert trial[1:] == ("a/s/1.wav", "a/s/2.wav")
+
+
+def test_two_spellings_of_one_trial_are_a_repeat(write):
+    path = write(b"1 a/1.wav a/2.wav\n1 ./a/1.wav a//2.wav\n")
+    assert count_repeated(read_trials(path)) == 1
+    with pytest.raises(InputError, match=":2: the same trial as line 1"):
+        read_trials(path, repeated_trials="error")
+    with pytest.raises(InputError, match=":2: says the opposite of line 1"):
+        read_trials(write(b"1 a/1.wav a/2.wav\n0 ./a/2.wav wav/a/1.wav\n"))
+
+
+def test_a_path_that_leaves_the_corpus_is_refused(write):
+    with pytest.raises(InputError, match=r":2: '../../a/2.wav' leads out"):
+        read_trials(write(b"1 a/1.wav a/2.wav\n1 a/1.wav ../../a/2.wav\n"))
+
+
+def test_names_with_spaces_stand_between_tabs(tmp_path, write):
+    trials = [Trial(True, "an na/x 1.wav", "an na/2.wav"), Trial(False, "an na/x 1.wav", "b/1.wav")]
+    write_trials(tmp_path / "list", trials)
+    assert (tmp_path / "list").read_text().splitlines()[0] == "1\tan na/x 1.wav\tan na/2.wav"
+    assert read_trials(tmp_path / "list") == trials
+    assert read_names(write(b"an na/x 1.wav\n./an na/x 1.wav\nb/1.wav\n")) == {"an na/x 1.wav": 1, "b/1.wav": 3}
+    path = write(b"m 1\tan na/x 1.wav\t./an na/2.wav\n")
+    assert read_enrol_map(path, ["an na/x 1.wav", "an na/2.wav"]) == {"m 1": ["an na/x 1.wav", "an na/2.wav"]}
+    assert read_enrol_map(write(b"m\ta/1.wav a/2.wav\n"), ["a/1.wav", "a/2.wav"]) == {"m": ["a/1.wav", "a/2.wav"]}
+
+
+def test_an_utterance_is_not_of_another_speaker_than_itself(write):
+    with pytest.raises(InputError, match=":2: says that 'a/1.wav' is of another speaker than itself"):
+        read_trials(write(b"1 a/1.wav a/2.wav\n0 a/1.wav ./a/1.wav\n"))
+    assert count_self_trials(read_trials(write(b"1 a/1.wav a/1.wav\n0 a/1.wav b/1.wav\n"))) == 1
+    assert count_self_trials([Trial(None, "m", "a/1.wav"), Trial(None, "n", "a/1.wav")], {"m": ["a/1.wav"]}) == 1

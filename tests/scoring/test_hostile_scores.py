@@ -10,6 +10,7 @@ import pytest
 from src.errors import InputError
 from src.scoring.measures import measure_llr
 from src.scoring.score_files import read_scores
+from tests.scoring.plain_names import plain_names
 
 HOSTILE = [
     *("nan", "inf", "-inf", "1e999", "-1e-999", "1_0", "0x10", "1e", "--1", ".", "1.5.2", "+.5e-3", "٣", "½", "1,5"),
@@ -41,13 +42,21 @@ def simple_read(data):
         label, *rest = (["0"] if is_blind else []) + line.split("\t")
         if label not in ("0", "1") or len(rest) != len(columns) - 1 or not all(map(NUMBER.fullmatch, rest[2:])):
             return None
-        trial = (None if is_blind else label == "1", rest[0], rest[1], tuple(map(as_double, rest[2:])))
-        if not all(map(math.isfinite, trial[3])) or seen.setdefault((rest[0], rest[1]), trial) != trial:
+        trials.append((None if is_blind else label == "1", rest[0], rest[1], tuple(map(as_double, rest[2:]))))
+    sides = [name for trial in trials for name in trial[1:3]]
+    if any(not name or name != name.strip() or not name.isprintable() for name in (*scores, *sides)):
+        return None
+    names = plain_names(sides, ())
+    if any(" " in name for name in scores) or names is None:
+        return None
+    for index, (is_target, *_, numbers) in enumerate(trials):
+        pair = tuple(names[2 * index : 2 * index + 2])
+        trials[index] = trial = (is_target, *pair, numbers)
+        if not all(map(math.isfinite, numbers)) or seen.setdefault(pair, trial) != trial:
             return None
-        trials.append(trial)
-    names = [*scores, *(name for trial in trials for name in trial[1:3])]
-    good_names = all(name and name.isprintable() and not re.search(r"\s", name) for name in names)
-    return trials if good_names else None
+        if is_target is False and pair[0] == pair[1]:
+            return None
+    return trials
 
 
 def as_double(text):

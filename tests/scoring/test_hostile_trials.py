@@ -9,6 +9,7 @@ import pytest
 from src.corpus.trials import read_trials
 from src.errors import InputError
 from src.scoring.trial_list import TrialList
+from tests.scoring.plain_names import plain_names
 
 WORDS = {
     "voxceleb": ("{label} {a} {b}", {"1": True, "0": False}),
@@ -24,7 +25,7 @@ UTT_IDS = [f"{speaker}/{number}" for speaker in "abc" for number in range(5)]
 STORE = SimpleNamespace(utt_ids=UTT_IDS, spk_ids=[utt_id[0] for utt_id in UTT_IDS])
 
 
-def plain_parse(content: bytes, trial_format: str, repeated: str):
+def plain_parse(content: bytes, trial_format: str, repeated: str, known=()):
     """Return the trials, or None when the list is wrong; written without a look at the reader."""
     try:
         text = content.decode("utf-8")
@@ -33,22 +34,28 @@ def plain_parse(content: bytes, trial_format: str, repeated: str):
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     columns, truth = WORDS[trial_format]
     names = columns.replace("{", "").replace("}", "").split()
-    trials, seen = [], {}
+    rows = []
     for line in text.split("\n"):
-        words = line.split()
+        words = [word.strip() for word in line.strip().split("\t")]
+        if len(words) != len(names) or "" in words:
+            words = line.split()
         if not words:
             continue
-        odd = any(unicodedata.category(letter)[0] in "CZ" for word in words for letter in word)
+        odd = any(unicodedata.category(letter)[0] in "CZ" and letter != " " for word in words for letter in word)
         if len(words) != len(names) or odd:
             return None
         row = dict(zip(names, words, strict=True))
         if "label" in row and row["label"] not in truth:
             return None
-        label = truth[row["label"]] if "label" in row else None
-        pair = frozenset((row["a"], row["b"]))
-        if seen.setdefault(pair, label) != label:
+        rows.append((truth[row["label"]] if "label" in row else None, row["a"], row["b"]))
+    spelled = plain_names([name for row in rows for name in row[1:]], known)
+    if spelled is None:
+        return None
+    trials, seen = [], {}
+    for (label, *_), a, b in zip(rows, spelled[::2], spelled[1::2], strict=True):
+        if seen.setdefault(frozenset((a, b)), label) != label or (a == b and label is False):
             return None
-        trials.append((label, row["a"], row["b"]))
+        trials.append((label, a, b))
     if not trials or (repeated == "error" and len(set(trials)) < len(trials)):
         return None
     return trials
@@ -113,6 +120,7 @@ def check(path, seeds):
         trials = result_of(path, lambda: read_trials(path, trial_format, repeated))  # noqa: B023 - called at once
         assert trials == expected, (seed, trial_format, repeated, content)
         found = result_of(path, lambda: TrialList.read(path, trial_format, STORE, repeated_trials=repeated))  # noqa: B023
+        expected = plain_parse(content, trial_format, repeated, UTT_IDS)
         truths = in_store(expected)
         assert (found is None) == (truths is None), (seed, trial_format, repeated, content)
         if found is not None:

@@ -83,7 +83,10 @@ def test_equal_lines_of_one_pair_count_as_they_stand(write):
         ("enrol\ttest\n", ":1: expected a header"),
         ("test\tenrol\ts\n", ":1: expected a header"),
         (HEADER + "0\ta\t\t1\t2\n", ":2: expected a name"),
-        (HEADER + "0\ta\tb c\t1\t2\n", ":2: expected a name"),
+        (HEADER + "0\ta\t b\t1\t2\n", ":2: expected a name"),
+        (HEADER + "0\ta\ta\t1\t2\n", ":2: says that 'a' is of another speaker than itself"),
+        (HEADER + "0\ta/x.wav\t./a//x.wav\t1\t2\n", ":2: says that 'a/x.wav' is of another speaker than itself"),
+        (HEADER + "0\t../a\tb\t1\t2\n", ":2: '../a' leads out of the corpus's folder"),
         (HEADER + "0\ta\tb\x1b[2J\t1\t2\n", ":2: expected a name"),
         (HEADER + "0\ta\tb\t1\tnan\n", ":2: expected numbers"),
         (HEADER + "0\ta\tb\tinf\t1\n", ":2: expected numbers"),
@@ -143,3 +146,10 @@ def test_align_refuses_other_trials(write, lines, message):
     first = read_scores(write(HEADER + "".join(LINES)))
     with pytest.raises(InputError, match=message):
         align({"a": first, "b": read_scores(write(HEADER + "".join(lines), "other.tsv"))})
+
+
+def test_names_have_one_spelling_and_may_hold_spaces(write):
+    lines = ["1\t./a/1 x.wav\ta/2.wav\t1\t2\n", "0\twav/a//1 x.wav\tb/1.wav\t1\t2\n"]
+    table = read_scores(write(HEADER + "".join(lines)))
+    assert (table.enrol, table.test) == (["a/1 x.wav"] * 2, ["a/2.wav", "b/1.wav"])
+    assert table.speakers() == {"a", "b"}

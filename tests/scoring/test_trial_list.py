@@ -68,7 +68,7 @@ def test_excluded_utterances_take_their_trials_with_them(store, write):
     ("lines", "message"),
     [
         (["a/0", "q/7"], "x:2: no trial names q/7; 1 of 2 are unknown"),
-        (["a/0 a/1"], "x:1: expected one utterance name, got 'a/0 a/1'"),
+        (["a/0\ta/1"], "x:1: expected one utterance name, got 'a/0.ta/1'"),
         ([], "expected utterance names, one a line, got none"),
         (["a/0", "b/0"], "x: leaves none of the 2 trials"),
         (["b/0"], "all 1 are of one kind"),
@@ -134,3 +134,24 @@ def test_plain_sides_are_rows_of_the_store(store, write):
     np.testing.assert_array_equal(trials.test, [2, 5])
     crops = dataclasses.replace(store, embeddings=np.repeat(store.embeddings[:, None], 3, axis=1))
     assert trials.sides(crops).embeddings.shape == (3, 3, 6)
+
+
+def test_lists_maps_and_exclude_lists_may_spell_names_in_other_ways(store, write):
+    path = write("t", "1 ./a/0 a/1", "0 /data/a/0 b/1", "1 b//0 b/1", "0 b/2 x/../a/1")
+    trials = TrialList.read(path, "voxceleb", store, exclude_list=write("x", "./b/1"))
+    assert [trial[1:] for trial in trials.trials] == [("a/0", "a/1"), ("b/2", "a/1")]
+    enrol_map = write("m", "m1 ./a/0 a//1", "m2 b/0")
+    path = write("t", "1 m1 a/2", "0 m2 ./a/2")
+    trials = TrialList.read(path, "voxceleb", store, enrol_map_path=enrol_map)
+    assert [rows.tolist() for rows in trials.model_rows] == [[0, 1], [4]]
+
+
+def test_self_trials_are_told_and_contradictions_refused(store, write):
+    trials = TrialList.read(write("t", "1 a/0 a/0", "0 a/0 b/0"), "voxceleb", store)
+    assert trials.num_self == 1
+    assert any("self-trials, an utterance against itself: 1." in line for line in trials.describe())
+    enrol_map = write("m", "m1 a/0 a/1", "m2 b/0")
+    with pytest.raises(InputError, match="t:2: says that a/1 is of another speaker than m1"):
+        TrialList.read(write("t", "1 m1 a/2", "0 m1 a/1"), "voxceleb", store, enrol_map_path=enrol_map)
+    trials = TrialList.read(write("t", "1 m1 a/1", "0 m2 a/1"), "voxceleb", store, enrol_map_path=enrol_map)
+    assert trials.num_self == 1
