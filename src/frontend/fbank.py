@@ -144,20 +144,27 @@ class Fbank:
         if waveform.ndim != 1 or waveform.size == 0 or waveform.dtype.kind != "f":
             raise ValueError(f"expected floating samples (N,), N >= 1, got {waveform.dtype} {waveform.shape}.")
         config = self.config
-        padded = np.zeros(len(waveform) + config.n_fft, self.dtype if waveform.dtype > self.dtype else waveform.dtype)
-        padded[config.n_fft // 2 :][: len(waveform)] = waveform
-        step = padded.itemsize
-        frames = np.lib.stride_tricks.as_strided(  # sliding_window_view takes three times as long
-            padded, (config.num_frames(len(waveform)), config.n_fft), (config.hop_length * step, step), writeable=False
-        )
-        feats = np.empty((len(frames), config.n_mels), np.float32)
-        for first in range(0, len(frames), BLOCK_FRAMES):
-            block = slice(first, first + BLOCK_FRAMES)
-            self._energies(frames[block], out=feats[block])
+        feats = np.empty((config.num_frames(len(waveform)), config.n_mels), np.float32)
+        for first in range(0, len(feats), BLOCK_FRAMES):
+            block = feats[first : first + BLOCK_FRAMES]
+            self._energies(self._frames(waveform, first, len(block)), out=block)
         with np.errstate(divide="ignore"):  # of silence -inf, which the floor replaces
             np.log(feats, out=feats)  # several times faster than log10
         feats *= np.float32(10 / np.log(10))
         return np.maximum(feats, max(10 * np.log10(config.amin), feats.max() - config.top_db), out=feats)
+
+    def _frames(self, waveform: np.ndarray, first: int, count: int) -> np.ndarray:
+        """Return frames `first` to `first + count` (count, n_fft), with zeros outside the waveform."""
+        config = self.config
+        start = first * config.hop_length - config.n_fft // 2
+        inside = waveform[max(0, start) : start + (count - 1) * config.hop_length + config.n_fft]
+        dtype = self.dtype if waveform.dtype > self.dtype else waveform.dtype
+        padded = np.zeros((count - 1) * config.hop_length + config.n_fft, dtype)
+        padded[max(0, -start) :][: len(inside)] = inside
+        step = padded.itemsize
+        return np.lib.stride_tricks.as_strided(  # sliding_window_view takes three times as long
+            padded, (count, config.n_fft), (config.hop_length * step, step), writeable=False
+        )
 
     def _energies(self, frames: np.ndarray, out: np.ndarray) -> None:
         """Set `out` (T, F) to the energies in each filter of frames (T, n_fft)."""
