@@ -2,19 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from math import gcd
 from typing import NamedTuple, Optional
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
+from src.corpus.resample import resample_blocks
 from src.files import PathLike
 
 SAMPLE_RATE = 16000
 MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
+BLOCK_SAMPLES = 1 << 20  # read at once
 CANCELLED = 1e-3  # of the channels' peak is left: rounding
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
 _STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
@@ -109,13 +109,14 @@ def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sampl
         if not 0 <= start < stop <= length:
             raise BadAudio(f"samples {start} to {stop} were asked for, it has {length}")
         if file.samplerate == sample_rate:
-            waveform = _read(file, start, stop)
+            waveform = _join(_read_blocks(file, start, stop), 0, stop - start)
         else:
-            waveform = _resample(_read(file, 0, file.frames), file.samplerate, sample_rate)[start:stop]
+            blocks = _read_blocks(file, 0, file.frames)
+            waveform = _join(resample_blocks(blocks, file.samplerate, sample_rate), start, stop - start)
         was_converted = file.samplerate != sample_rate or file.channels > 1
     if np.ptp(waveform) == 0:
         raise BadAudio("constant signal")
-    return AudioClip(np.clip(waveform, -1.0, 1.0), was_converted)
+    return AudioClip(np.clip(waveform, -1.0, 1.0, out=waveform), was_converted)
 
 
 @contextmanager
@@ -153,29 +154,45 @@ def _promised_frames(file: soundfile.SoundFile) -> int:
     return file.frames * int(match[1]) // int(match[2])
 
 
-def _read(file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:
-    """Read frames `start` to `stop` at the file's own rate, channels averaged."""
+def _read_blocks(file: soundfile.SoundFile, start: int, stop: int) -> Iterator[np.ndarray]:
+    """Yield frames `start` to `stop` at the file's own rate, channels averaged, in blocks: a file may be hours long."""
+    peak = mono_peak = 0.0
     try:
         file.seek(start)
-        frames = file.read(stop - start, dtype="float32", always_2d=True)
+        for first in range(start, stop, BLOCK_SAMPLES):
+            count = min(BLOCK_SAMPLES, stop - first)
+            frames = file.read(count, dtype="float32", always_2d=True)
+            if len(frames) < count:
+                raise BadAudio(f"truncated: header says {file.frames} samples, {first + len(frames)} could be read")
+            peak = max(peak, _peak(frames))
+            waveform = frames.mean(axis=1)
+            mono_peak = max(mono_peak, float(np.abs(waveform).max()))
+            yield waveform
     except soundfile.LibsndfileError as error:
         raise BadAudio(f"truncated or damaged ({error.error_string.rstrip('.')})") from None
-    if len(frames) < stop - start:
-        raise BadAudio(f"truncated: header says {file.frames} samples, {start + len(frames)} could be read")
-    peak = np.abs(frames).max()
+    if peak > 0 and mono_peak < CANCELLED * peak:
+        raise BadAudio("its channels cancel each other")
+
+
+def _peak(frames: np.ndarray) -> float:
+    """Return the greatest absolute sample; raise BadAudio when a sample is no number or not scaled."""
+    peak = float(np.abs(frames).max())
     if not np.isfinite(peak):
         raise BadAudio("NaN or infinite samples")
     if peak > MAX_PEAK:
         raise BadAudio(f"samples reach {peak:g} where full scale is 1")
-    waveform = frames.mean(axis=1)
-    if peak > 0 and np.abs(waveform).max() < CANCELLED * peak:
-        raise BadAudio("its channels cancel each other")
+    return peak
+
+
+def _join(blocks: Iterable[np.ndarray], start: int, count: int) -> np.ndarray:
+    """Return samples `start` to `start + count` of blocks, all of which are read: any of them may be found bad."""
+    waveform = np.empty(count, np.float32)
+    position = -start
+    for block in blocks:
+        inside = block[max(0, -position) : max(0, count - position)]
+        waveform[max(0, position) :][: len(inside)] = inside
+        position += len(block)
     return waveform
-
-
-def _resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    divisor = gcd(from_rate, to_rate)
-    return resample_poly(waveform, to_rate // divisor, from_rate // divisor)
 
 
 def _converted_length(num_samples: int, from_rate: int, to_rate: int) -> int:
