@@ -44,5 +44,19 @@ done
 "$PYTHON" -m src.config TrainPrepConfig "${train_arguments[@]}" >/dev/null
 "$PYTHON" -m src.config EvalPrepConfig "${eval_arguments[@]}" >/dev/null
 
+value_of() { # CLASS KEY ARGUMENT...: the value of one key
+  "$PYTHON" -c 'import sys
+from src.config import CONFIGS, load_config
+print(getattr(load_config(CONFIGS[sys.argv[1]], sys.argv[3:]), sys.argv[2]))' "$@"
+}
+if [[ -z "$(value_of EvalPrepConfig train_data_folder "${eval_arguments[@]}")" ]]; then
+  eval_arguments+=("--train_data_folder=$(value_of TrainPrepConfig data_folder "${train_arguments[@]}")")
+fi
+if [[ "$(value_of TrainPrepConfig store_kind "${train_arguments[@]}")" == fbank &&
+  "$(value_of TrainPrepConfig augmentations "${train_arguments[@]}")" == "('clean',)" ]]; then
+  echo "no augmentation: it needs noises and room responses, and six times the disk for the model zoo's 5 copies." \
+    "With these: bash data_prepare.sh hparams/prepare_train_5x.yaml"
+fi
+
 "$PYTHON" "$ROOT/train_data_prepare.py" "${train_arguments[@]}"
 "$PYTHON" "$ROOT/eval_data_prepare.py" "${eval_arguments[@]}"

@@ -33,7 +33,7 @@ fi
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 
-make_environment requirements-demo.txt
+[[ -n "$data" ]] || make_environment requirements-demo.txt # the synthesiser
 make_environment requirements.txt
 cd "$out" # every path in the YAML files below starts here
 mkdir -p logs

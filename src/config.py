@@ -257,7 +257,9 @@ class EvalPrepConfig:
         "./augmented/save/train.csv",
         "table to draw the cohort from; where it is absent, data_folder's speakers that are in no trial are taken",
     )
-    train_data_folder: str = option("", "training corpus that train_annotation describes")
+    train_data_folder: str = option(
+        "", "training corpus that train_annotation describes; data_prepare.sh fills it in when empty"
+    )
     skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
     n_train_snts: int = option(400000, "most utterances of the cohort", minimum=1)
     sentence_len: float = option(3.0, "length taken of a cohort utterance, s", above=0)

@@ -1,5 +1,7 @@
 """Choosing the device that MindSpore computes on."""
 
+from pathlib import Path
+
 import mindspore as ms
 
 from src.errors import InputError
@@ -19,10 +21,24 @@ def find_target(target: str) -> str:
         return found
     if target not in ("CPU", found):
         raise InputError(
-            f"device_target {target}: the installed MindSpore {ms.__version__} can use {found} only here. Install its "
-            f"{target} build and driver (mindspore.cn/install), or set device_target: {found}."
+            f"device_target {target}: the installed MindSpore {ms.__version__} can use {found} only here. "
+            f"{_advice(target)} Or set device_target: {found}."
         )
     return target
+
+
+def _advice(target: str) -> str:
+    """Say what is missing for a device that cannot be used."""
+    if target != "GPU":
+        return f"Install its {target} build and driver (mindspore.cn/install)."
+    plugins = sorted(Path(ms.__file__).parent.glob("lib/plugin/libmindspore_gpu.so.*"))
+    if not plugins:
+        return "This build of it has no GPU plugin."
+    versions = " or ".join(plugin.name.removeprefix("libmindspore_gpu.so.") for plugin in plugins)
+    return (
+        f"Its GPU plugin needs CUDA {versions} with nvcc in CUDA_HOME, and the libraries of CUDA and cuDNN 8 in "
+        "LD_LIBRARY_PATH (README, Environment Requirements)."
+    )
 
 
 def set_device(target: str, device_id: int = 0) -> str:

@@ -21,7 +21,8 @@ from src.errors import InputError, UsageError, run
 from src.files import read_json, text_lines, write_json
 
 VOXCELEB_URL = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a/{file}"
-TRIALS_URL = "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta/{file}"
+LISTS_URLS = ("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta", "https://mm.kaist.ac.kr/datasets/voxceleb/meta")
+TRAIN_LIST_LINE = re.compile(r"(id\d{5}) \1/[^/\s]+/\d+\.wav")
 OPENSLR_URL = "https://www.openslr.org/resources"
 URL_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "VOXCELEB_URL", "VOXCELEB_USER", "VOXCELEB_PASSWORD"
 
@@ -32,17 +33,22 @@ class Part:
 
     Args:
         what: for --help.
-        files: their names and the md5 that the publisher gives for them; several are one archive.
+        files: their names and their published md5; None: none is published. Several are one archive, or several lists.
         target: folder that it belongs to.
         audio_root: folder of the archive under which the speakers are; empty: it is unpacked as it is.
         resource: number at OpenSLR; 0: of VoxCeleb.
     """
 
     what: str
-    files: Mapping[str, str]
+    files: Mapping[str, Optional[str]]
     target: str
     audio_root: str = ""
     resource: int = 0
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is lists of VoxCeleb's, which anybody may have and which are used as they are."""
+        return not self.audio_root and not self.resource
 
 
 PARTS = {
@@ -89,6 +95,32 @@ PARTS = {
         {"veri_test2.txt": "b73110731c9223c1461fe49cb48dddfc"},
         "voxceleb1",
     ),
+    "trials_original": Part(
+        "veri_test.txt, the original list of VoxCeleb1-O",
+        {"veri_test.txt": "29fc7cc1c5d59f0816dc15d6e8be60f7"},
+        "voxceleb1",
+    ),
+    "trials_e": Part(
+        "list_test_all2.txt and list_test_all.txt, VoxCeleb1-E cleaned and original",
+        {
+            "list_test_all2.txt": "a53e059deb562ffcfc092bf5d90d9f3a",
+            "list_test_all.txt": "b9ecf7aa49d4b656aa927a8092844e4a",
+        },
+        "voxceleb1",
+    ),
+    "trials_h": Part(
+        "list_test_hard2.txt and list_test_hard.txt, VoxCeleb1-H cleaned and original",
+        {
+            "list_test_hard2.txt": "857790e09d579a68eb2e339a090343c8",
+            "list_test_hard.txt": "21c341b6b2168eea2634df0fb4b8fff1",
+        },
+        "voxceleb1",
+    ),
+    "train_list": Part(
+        "train_list.txt, VoxCeleb2's utterances for training, as voxceleb_trainer takes them",
+        {"train_list.txt": None},
+        "voxceleb12",
+    ),
     "musan": Part(
         "MUSAN: noise, music and speech to mix in",
         {"musan.tar.gz": "0c472d4fc0c5141eca47ad1ffeb2a7df"},
@@ -112,6 +144,7 @@ def get_part(
     audio_format: str = "wav",
     num_processes: int = 0,
     keep_archives: bool = False,
+    lists_urls: Sequence[str] = LISTS_URLS,
 ) -> bool:
     """Get one part; return whether all of it could be used. What a former call finished is not done again.
 
@@ -123,18 +156,19 @@ def get_part(
         audio_format: that m4a is converted to: "wav" or "flac".
         num_processes: that convert; 0: one for each core.
         keep_archives: keep them after unpacking, and each .m4a after conversion.
+        lists_urls: where VoxCeleb's lists are; the second is asked when the first fails, and so on.
     """
     part = PARTS[name]
+    if part.is_list:
+        for file, md5 in part.files.items():
+            print(f"{name}: {_get_list(file, checksums.get(file, md5), folder / part.target, lists_urls)}")
+        return True
     archives = folder / "archives"
     done_path = archives / f"{name}.done.json"
     if done_path.exists():
         print(f"{name}: already there, {read_json(done_path)['num_files']} files")
         return True
     remotes = [_remote(part, file, checksums.get(file, md5), openslr_url) for file, md5 in part.files.items()]
-    if name == "trials":
-        for remote in remotes:
-            print(f"{name}: {download(remote, folder / part.target)}")
-        return True
     target, unpacked = folder / part.target, archives / f"{name}.unpacked.json"
     if not unpacked.exists():
         paths = [download(remote, archives) for remote in remotes]
@@ -160,11 +194,43 @@ def get_part(
     return True
 
 
+def _get_list(file: str, md5: Optional[str], folder: Path, urls: Sequence[str]) -> Path:
+    """Download a list from the first address that has it; one that is there already is kept."""
+    path = folder / file
+    if path.exists():
+        return path
+    for number, url in enumerate(urls, 1):
+        try:
+            download(RemoteFile(file, f"{url.rstrip('/')}/{file}", md5), folder)
+            if md5 is None:
+                _check_train_list(path)
+            return path
+        except InputError as error:
+            if number == len(urls):
+                raise
+            print(f"{error} Trying another address.", file=sys.stderr)
+    raise ValueError("expected at least one address.")
+
+
+def _check_train_list(path: Path) -> None:
+    """Remove a training list that is none, such as a page that a server sent in its place: it has no published md5."""
+    line_no = 0
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line_no, line in enumerate(lines, 1):
+            if not TRAIN_LIST_LINE.fullmatch(line.strip()):
+                path.unlink()
+                raise InputError(
+                    f"{path.name}:{line_no}: expected '<speaker> <speaker>/<video>/<number>.wav', got "
+                    f"{line.strip()[:80]!r}. The file was removed."
+                )
+    if not line_no:
+        path.unlink()
+        raise InputError(f"{path.name}: the file that came is empty, and was removed.")
+
+
 def _remote(part: Part, file: str, md5: str, openslr_url: str) -> RemoteFile:
     if part.resource:
         return RemoteFile(file, f"{openslr_url.rstrip('/')}/{part.resource}/{file}", md5)
-    if not part.audio_root:
-        return RemoteFile(file, TRIALS_URL.format(file=file), md5)
     template = os.environ.get(URL_VARIABLE) or VOXCELEB_URL
     url = template.replace("{file}", quote(file)) if "{file}" in template else f"{template.rstrip('/')}/{quote(file)}"
     return RemoteFile(file, url, md5, find_credentials(url, USER_VARIABLE, PASSWORD_VARIABLE))
@@ -205,7 +271,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         prog="python -m src.corpus.get_data",
         description=main.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="\n".join(["parts:", *(f"  {name:10} {part.what}" for name, part in PARTS.items())])
+        epilog="\n".join(["parts:", *(f"  {name:15} {part.what}" for name, part in PARTS.items())])
         + f"\n\nVoxCeleb is given out to registered users. The environment says who you are: {USER_VARIABLE} and\n"
         f"{PASSWORD_VARIABLE} (or ~/.netrc), and {URL_VARIABLE}, the address of the files with {{file}} for a name,\n"
         "which may hold your key.",
@@ -216,6 +282,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--num_processes", type=int, default=0, help="that convert m4a; 0: one for each core")
     parser.add_argument("--md5", type=Path, metavar="FILE", help="checksums in place of the published ones")
     parser.add_argument("--openslr_url", default=OPENSLR_URL, help="a mirror of OpenSLR (default: %(default)s)")
+    parser.add_argument(
+        "--lists_url",
+        default="",
+        metavar="URL",
+        help=f"a folder with VoxCeleb's lists (default: {' or '.join(LISTS_URLS)})",
+    )
     parser.add_argument("--keep_archives", action="store_true", help="keep archives and .m4a files")
     given = parser.parse_args(argv)
     unknown = [name for name in given.parts if name not in PARTS]
@@ -231,6 +303,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             given.audio_format,
             given.num_processes,
             given.keep_archives,
+            [given.lists_url] if given.lists_url else LISTS_URLS,
         )
         for name in given.parts
     ]

@@ -1,5 +1,6 @@
 """From a trial list and a training corpus to the evaluation store and the cohort's."""
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -22,13 +23,14 @@ from src.data.shards import check_skipped, list_skipped
 from src.data.store import check_free_space, holds_store
 from src.data.verify import verify_eval_store
 from src.errors import InputError, UsageError
-from src.files import PathLike, sha256_file
+from src.files import PathLike, atomic_path, sha256_file
 from src.frontend.fbank import FbankConfig
 from src.progress import Progress
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its features
 FILE_OVERHEAD_BYTES = 1 << 24
 UTTERANCES_OF_A_JOB = 16
+MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
 class Features(NamedTuple):
@@ -179,8 +181,14 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
     }
     made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
-    if _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder"):
-        return
+    if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder"):
+        _write_trial_store(config, tables, front_end, trial_list, settings)
+    _add_model_zoo_list(trial_list, Path(config.feat_eval_folder))
+
+
+def _write_trial_store(
+    config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig, trial_list: Path, settings: dict[str, Any]
+) -> None:
     by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
     utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
     whole = Cutting(length=0)
@@ -194,6 +202,19 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
                 f"{list_skipped(recordings.skipped)}. Repair them, or take their trials out of the list."
             )
     print(recordings.summary(config.feat_eval_folder, len(utterances)))
+
+
+def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
+    """Write the trial list, whole, under the name that the model zoo's README uses as well (docs/scoring.md).
+
+    A file of this name that is there already and holds something else is the user's.
+    """
+    path = folder / MODEL_ZOO_LIST
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            shutil.copyfile(trial_list, temporary)
+    elif sha256_file(path) != sha256_file(trial_list):
+        print(f"{path}: is another list than {trial_list}, and stays as it is")
 
 
 def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:

@@ -1,4 +1,4 @@
-"""Start training on the devices of a rank table: python -m src.training.launch RANK_TABLE_FILE [--key=value ...].
+"""Start training on the devices of a rank table: python -m src.training.launch [RANK_TABLE_FILE] [--key=value ...].
 
 One process a device, by MindSpore's msrun. Several servers: the same command on each. See docs/distributed.md.
 """
@@ -26,9 +26,10 @@ import psutil  # comes with MindSpore
 from src.config import ROOT, Config, load_config
 from src.data.parallel import THREAD_VARIABLES, num_cores
 from src.errors import InputError, Stopped, UsageError, run
-from src.training.rank_table import RankTable, Server, local_addresses, read_rank_table
+from src.training.rank_table import RankTable, Server, local_addresses, read_rank_table, table_of_devices
 
 DEFAULT_PORT = 8118
+TABLE_VARIABLE = "RANK_TABLE_FILE"
 COLLECTIVE_TIMEOUT_S = 3600  # how long a process waits for the others, as while the first one validates
 LEAVE_S = 120  # to finish a step and write a checkpoint after SIGTERM
 POLL_S = 0.2
@@ -85,7 +86,7 @@ class Job:
         """Return the variables of msrun and of all that it starts."""
         environment = {**inherited, "PYTHONUNBUFFERED": "1"}
         environment.setdefault("GLOG_v", "3")
-        environment.pop("RANK_TABLE_FILE", None)  # MindSpore would look for its ranks there
+        environment.pop(TABLE_VARIABLE, None)  # MindSpore would look for its ranks there
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
         # msrun starts whatever `python` stands first.
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "")])
@@ -221,7 +222,7 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
         Stopped: a signal came; the workers were told, and have left.
         InputError: a worker failed or was killed; the others are ended too.
     """
-    logs = {rank: Path(f"train_parallel{rank}") / "train.log" for rank in job.server.ranks}
+    logs = {rank: Path(f"train_parallel{rank}") / "log" for rank in job.server.ranks}
     for log in logs.values():
         log.parent.mkdir(exist_ok=True)
         log.write_bytes(b"")
@@ -297,22 +298,46 @@ def caught_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def choose_table(path: str) -> RankTable:
+    """Return the rank table in a file, or when none is named, a table of this machine's Ascend devices.
+
+    Raises:
+        UsageError: no file is named and there is no Ascend device here.
+        InputError: the file is wrong; see read_rank_table.
+    """
+    if path:
+        return read_rank_table(path)
+    table = table_of_devices()
+    if table is None:
+        raise UsageError(
+            f"no rank table: give {TABLE_VARIABLE} as first argument or in the environment. There is no Ascend device "
+            "here to make one of; hparams/rank_table_cpu_2.json is one for a CPU (with --device_target=CPU)."
+        )
+    print(f"no rank table is named: taking all {table.num_ranks} Ascend devices of this machine")
+    return table
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train on the devices of a rank table."""
     parser = argparse.ArgumentParser(
         prog="bash scripts/run_distribute_train.sh",
-        description="Train on the devices of a rank table, one process each; several servers: the same on each.",
+        usage=f"%(prog)s [{TABLE_VARIABLE}] [--server_id ID] [--master_port PORT] [--key=value ...]",
+        description="Train on the devices of a rank table (HCCL's JSON, version 1.0), one process each; several "
+        f"servers: the same on each. Without an argument the environment variable {TABLE_VARIABLE} names the table; "
+        "else all Ascend devices of this machine are taken.",
         epilog="Further --key=value are train.py's.",
         allow_abbrev=False,
     )
-    parser.add_argument("rank_table", metavar="RANK_TABLE_FILE", help="HCCL's JSON, version 1.0")
     parser.add_argument("--server_id", default="", help="this server in the table, when its address does not say so")
     parser.add_argument(
         "--master_port", type=int, help=f"port on the first server (default: {DEFAULT_PORT}; alone: the next free one)"
     )
-    arguments, others = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_named = bool(words) and not words[0].startswith("-")
+    path = words.pop(0) if is_named else os.environ.get(TABLE_VARIABLE, "")
+    arguments, others = parser.parse_known_args(words)
     config = load_config(Config, others)
-    table = read_rank_table(arguments.rank_table)
+    table = choose_table(path)
     server = table.own_server(arguments.server_id, local_addresses())
     from src.device import find_target  # after the arguments are right: MindSpore takes seconds to import
 
@@ -320,7 +345,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if job.is_first:
         job = replace(job, port=choose_port(arguments.master_port, job.is_alone))
     where = "" if job.is_alone else f" of {table.num_ranks}; this is {server.server_id}"
-    print(f"starting ranks {server.ranks[0]} to {server.ranks[-1]}{where}; their output: train_parallel*/train.log")
+    print(f"starting ranks {server.ranks[0]} to {server.ranks[-1]}{where}; their output: train_parallel*/log")
     supervise(job, [*others, "--run_distribute=true"])
     return 0
 

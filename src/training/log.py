@@ -35,6 +35,8 @@ class TrainingLog:
         self.started = self.line_time = time.monotonic()
         self.losses: list[float] = []
         self.accuracies: list[float] = []
+        self.epoch_losses: list[float] = []
+        self.epoch_accuracies: list[float] = []
         total = None if self.span_s else start.step + self._batches_left(start)
         # disable=None: no bar outside a terminal
         self.bar = tqdm(total=total, initial=start.step, unit="step", disable=None if is_first else True, leave=False)
@@ -62,10 +64,15 @@ class TrainingLog:
         """Take in a step, which led to `position`, and print when a line is due, as after the first and the last."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
+        self.epoch_losses.append(loss)
+        self.epoch_accuracies.append(accuracy)
         self.bar.update()
         if position.step == self.first_step or position.step % self.log_steps == 0 or last:
             self._report(position, lrate, margin)
             self.losses, self.accuracies, self.line_time = [], [], time.monotonic()
+        if position.record == 0 or last:
+            self._report_epoch(position)
+            self.epoch_losses, self.epoch_accuracies = [], []
 
     def after_validation(self, position: Position, eer: float, took_s: float) -> None:
         """Print a validation's result; the time that it took does not count in utterances/s."""
@@ -92,6 +99,13 @@ class TrainingLog:
         if self.events:
             measures = {"loss": loss, "accuracy": accuracy, "learning rate": lrate, "margin": margin}
             self.events.add(position.step, {**measures, "utterances per second": rate})
+
+    def _report_epoch(self, position: Position) -> None:
+        """Print the means of an epoch's steps in this session; the model zoo's `grep "loss: "` finds this line."""
+        steps = len(self.epoch_losses)
+        loss, accuracy = sum(self.epoch_losses) / steps, sum(self.epoch_accuracies) / steps
+        place = f"epoch:{position.running_epoch}, mean of {steps} steps"
+        self.note(f"{datetime.now()}, {place}, loss: {loss:.4f}, acc: {accuracy:.4f}")
 
     def _place(self, position: Position, rate: float) -> str:
         num_batches, epoch = self.batches.num_batches(), position.running_epoch

@@ -1,10 +1,12 @@
 """Rank tables: which devices of which servers train together (HCCL's JSON, version 1.0)."""
 
 import ipaddress
+import re
 import socket
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Optional
 
 import psutil  # comes with MindSpore
 
@@ -72,6 +74,18 @@ class RankTable:
             are = "several of them are" if found else "none of them is"
             raise UsageError(f"the rank table has the servers {known}: {are} this machine. Say which: --server_id=...")
         return found[0]
+
+
+def table_of_devices(folder: PathLike = "/dev") -> Optional[RankTable]:
+    """Return a table of all Ascend devices of this machine, each of which is a file `davinci<number>`; None: no device.
+
+    Args:
+        folder: where device files are.
+    """
+    matches = (re.fullmatch(r"davinci(\d+)", path.name) for path in Path(folder).iterdir())
+    device_ids = sorted(int(match[1]) for match in matches if match)
+    devices = tuple(Device(device_id, rank) for rank, device_id in enumerate(device_ids))
+    return RankTable((Server("127.0.0.1", devices),)) if devices else None
 
 
 def local_addresses() -> frozenset[str]:

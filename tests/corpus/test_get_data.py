@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus import get_data
 from src.corpus.convert import convert_tree
 from src.corpus.convert import main as convert_main
 from src.corpus.get_data import PARTS, get_part, main, read_checksums
@@ -114,11 +113,75 @@ def test_musan_and_rirs_come_from_openslr(tmp_path):
     assert (tmp_path / "RIRS_NOISES" / "simulated_rirs" / "smallroom" / "Room001" / "Room001-00001.wav").exists()
 
 
-def test_trial_list_goes_to_the_test_corpus(tmp_path, monkeypatch):
-    with serve({"/veri_test2.txt": b"1 a b\n"}) as server:
-        monkeypatch.setattr(get_data, "TRIALS_URL", f"{server.url}/{{file}}")
-        assert get_part("trials", tmp_path, md5s({"veri_test2.txt": b"1 a b\n"}))
-    assert (tmp_path / "voxceleb1" / "veri_test2.txt").read_text() == "1 a b\n"
+LISTS = {
+    "trials": ["veri_test2.txt"],
+    "trials_original": ["veri_test.txt"],
+    "trials_e": ["list_test_all2.txt", "list_test_all.txt"],
+    "trials_h": ["list_test_hard2.txt", "list_test_hard.txt"],
+}
+TRAIN_LIST = b"id00012 id00012/21Uxsk56VDQ/00001.wav\nid00015 id00015/0fijmz4vTVU/00002.wav\n"
+PAGE = b"<!DOCTYPE html>\n<title>Moved</title>\n"
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_trial_lists_go_to_the_test_corpus(tmp_path, name):
+    contents = {file: f"1 a {file}\n".encode() for file in LISTS[name]}
+    with serve({f"/meta/{file}": content for file, content in contents.items()}) as server:
+        server.drop_after = [4]  # the connection breaks once
+        assert get_part(name, tmp_path, md5s(contents), lists_urls=[f"{server.url}/meta/"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "voxceleb1").iterdir()} == contents
+
+
+def test_every_part_but_the_training_list_has_a_published_md5():
+    unknown = [file for part in PARTS.values() for file, md5 in part.files.items() if md5 is None]
+    assert unknown == ["train_list.txt"]
+    assert [name for name, part in PARTS.items() if part.is_list] == [*LISTS, "train_list"]
+
+
+def test_list_comes_from_the_second_address_when_the_first_fails(tmp_path, capsys):
+    """It has no such file, or sends a page instead, which an md5 or the form of the lines shows."""
+    trials = b"1 id1/a/1.wav id1/a/2.wav\n"
+    with (
+        serve({"/train_list.txt": PAGE, "/veri_test2.txt": PAGE}) as first,
+        serve({"/train_list.txt": TRAIN_LIST, "/veri_test2.txt": trials, "/veri_test.txt": trials}) as second,
+    ):
+        for name, md5 in (("train_list", {}), ("trials", md5s({"veri_test2.txt": trials})),
+                          ("trials_original", md5s({"veri_test.txt": trials}))):  # fmt: skip
+            assert get_part(name, tmp_path, md5, lists_urls=[first.url, second.url])
+    assert (tmp_path / "voxceleb12" / "train_list.txt").read_bytes() == TRAIN_LIST
+    assert (tmp_path / "voxceleb1" / "veri_test2.txt").read_bytes() == trials
+    err = capsys.readouterr().err
+    assert "got '<!DOCTYPE html>'. The file was removed. Trying another address." in err
+    assert "veri_test2.txt: expected the md5" in err and "veri_test.txt: 127.0.0.1 answers 404" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PAGE, "train_list.txt:1: expected '<speaker> <speaker>/<video>/<number>.wav', got '<!DOCTYPE html>'"),
+        (b"", "train_list.txt: the file that came is empty"),
+        (TRAIN_LIST + b"id00016 id00017/x/00001.wav\n", "train_list.txt:3: expected .* got 'id00016 id00017/x"),
+        (TRAIN_LIST[:-9], "train_list.txt:2: expected"),
+    ],
+)
+def test_what_is_no_training_list_is_removed(tmp_path, content, said):
+    with serve({"/train_list.txt": content}) as server, pytest.raises(InputError, match=said):
+        get_part("train_list", tmp_path, {}, lists_urls=[server.url])
+    assert not list((tmp_path / "voxceleb12").iterdir())
+
+
+def test_own_list_is_kept(tmp_path):
+    own = tmp_path / "voxceleb12" / "train_list.txt"
+    own.parent.mkdir()
+    own.write_text("anna anna/1.wav\n")
+    assert get_part("train_list", tmp_path, {}, lists_urls=[])
+    assert own.read_text() == "anna anna/1.wav\n"
+
+
+def test_command_takes_lists_from_another_address(tmp_path, capsys):
+    with serve({"/train_list.txt": TRAIN_LIST}) as server:
+        assert main([str(tmp_path), "train_list", f"--lists_url={server.url}"]) == 0
+    assert capsys.readouterr().out.endswith(f"train_list: {tmp_path / 'voxceleb12' / 'train_list.txt'}\n")
 
 
 @needs_ffmpeg

@@ -98,7 +98,12 @@ def test_shipped_yaml_names_every_key_with_its_default(cls, name):
     assert keys == set(vars(shipped))
     assert all("#" in line for line in text.splitlines() if line.strip())
     defaults = load_config(cls, [os.devnull])
-    folders = {"data_folder", "feat_folder", "feat_folder_merge", "feat_eval_folder", "feat_norm_folder"}
-    folders.add("train_data_folder")  # of these, the seed's own places stand in the file
+    folders = {
+        "data_folder",
+        "feat_folder",
+        "feat_folder_merge",
+        "feat_eval_folder",
+        "feat_norm_folder",
+    }
     for key in keys - folders:
         assert getattr(shipped, key) == getattr(defaults, key), key

@@ -83,7 +83,7 @@ def write_corpus(folder: Path) -> None:
 
 
 def call(folder: Path, *command: object) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "RANK_TABLE_FILE": ""}
     return subprocess.run(
         [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -172,9 +172,9 @@ def test_wrong_arguments_of_inference_have_their_message(worked, arguments, code
 @pytest.mark.parametrize(
     ("script", "arguments", "code", "said"),
     [
-        ("run_standalone_train_ascend.sh", [], 2, "usage: bash scripts/run_standalone_train_ascend.sh DEVICE_ID"),
+        ("run_standalone_train_ascend.sh", ["zero"], 2, "DEVICE_ID: expected a number, got 'zero'"),
         ("run_eval_ascend.sh", ["0"], 2, "usage: bash scripts/run_eval_ascend.sh DEVICE_ID PATH_CHECKPOINT"),
-        ("run_distribute_train.sh", [], 2, "usage: bash scripts/run_distribute_train.sh RANK_TABLE_FILE"),
+        ("run_distribute_train.sh", ["--device_target=CPU"], 2, "no rank table: give RANK_TABLE_FILE"),
         ("run_distribute_train.sh", ["nowhere.json"], 1, "nowhere.json: no such file"),
         ("run_distribute_train_ascend.sh", ["ecapa-tdnn_config.yaml"], 1, "expected JSON, got something else"),
         ("run_demo.sh", ["--data", "nowhere"], 2, "nowhere/voxceleb12/wav does not exist"),
@@ -196,6 +196,31 @@ def test_ascend_that_is_not_there_is_one_clear_line(worked):
     assert "device_target Ascend: the installed MindSpore" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert (worked / "train.log").read_text() == done.stdout + done.stderr
+
+
+def test_gpu_that_is_not_there_is_one_clear_line(worked):
+    done = call(worked, sys.executable, ROOT / "train.py", config(), "--ckpt_save_dir=other", "--device_target=GPU")
+    assert done.returncode == 1
+    assert "device_target GPU: the installed MindSpore" in done.stderr and done.stderr.count("\n") == 1
+    assert "nvcc in CUDA_HOME" in done.stderr or "has no GPU plugin" in done.stderr
+
+
+@pytest.mark.parametrize(("data", "installed"), [(True, False), (False, True)])
+def test_demo_installs_the_synthesiser_only_when_it_is_used(tmp_path, data, installed):
+    """A Python that notes what it is asked for, and does nothing, stands in for the environment's."""
+    python = tmp_path / "env" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" != -c ] || echo {tmp_path}/env\n')
+    python.chmod(0o755)
+    write_corpus(tmp_path / "corpus")
+    words = ["--data", str(tmp_path / "corpus")] if data else []
+    subprocess.run(
+        ["bash", str(ROOT / "scripts" / "run_demo.sh"), "--out", str(tmp_path / "out"), *words],
+        env={**os.environ, "VIRTUAL_ENV": str(tmp_path / "env")}, capture_output=True, check=False,
+    )  # fmt: skip
+    asked = (tmp_path / "asked").read_text()
+    assert f"-r {ROOT}/requirements.txt" in asked
+    assert (f"-r {ROOT}/requirements-demo.txt" in asked) is installed
 
 
 def test_imports_have_no_effects(tmp_path):

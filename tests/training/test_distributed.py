@@ -70,7 +70,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 def wait_for_step(folder: Path, step: int) -> None:
     """Wait until the pair has taken some steps."""
-    log, deadline = folder / "train_parallel0" / "train.log", time.monotonic() + LIMIT_S
+    log, deadline = folder / "train_parallel0" / "log", time.monotonic() + LIMIT_S
     while len(losses(log.read_text() if log.exists() else "")) < step:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
@@ -92,7 +92,7 @@ def compare_with_one(store: Path, folder: Path, capsys, *options: str) -> tuple[
     for name, value in one.items():
         # Adam divides by the size of the gradient: rounding of one that is 0 (asp.conv.bias) moves it up to the rate.
         np.testing.assert_allclose(pair[name], value, rtol=1e-3, atol=1e-3, err_msg=name)
-    assert not losses((folder / "train_parallel1" / "train.log").read_text())
+    assert not losses((folder / "train_parallel1" / "log").read_text())
     assert not processes_of(folder)
     return out, capsys.readouterr().out
 
@@ -101,7 +101,7 @@ def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, 
     pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=7")
     assert "trained 21 steps" in pair and len(losses(pair)) == 21
     np.testing.assert_allclose(losses(pair)[:20], losses(one)[:20], rtol=1e-4)
-    assert losses((tmp_path / "train_parallel0" / "train.log").read_text()) == losses(pair)
+    assert losses((tmp_path / "train_parallel0" / "log").read_text()) == losses(pair)
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(store,
     _, err = launcher.communicate(timeout=LIMIT_S)
     assert time.monotonic() - begin < 60
     assert launcher.returncode == 1
-    assert "rank 1 was killed by SIGKILL" in err and "train_parallel1/train.log" in err
+    assert "rank 1 was killed by SIGKILL" in err and "train_parallel1/log" in err
     assert not processes_of(tmp_path)
     left = read_checkpoint(find_checkpoint(tmp_path / "ckpt"))[1]["step"]
     until = left // 3 + 2

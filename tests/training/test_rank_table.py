@@ -9,8 +9,9 @@ import pytest
 
 from src.config import ROOT
 from src.errors import InputError, Stopped, UsageError
-from src.training.launch import Job, _explain, bound_cores, choose_port, main
-from src.training.rank_table import RankTable, local_addresses, read_rank_table
+from src.training import launch
+from src.training.launch import Job, _explain, bound_cores, choose_port, choose_table, main
+from src.training.rank_table import RankTable, local_addresses, read_rank_table, table_of_devices
 
 
 def write_table(path: Path, servers: dict[str, list[tuple]], **changes) -> Path:
@@ -142,6 +143,28 @@ def test_taken_port_is_an_error_unless_another_will_do():
         with pytest.raises(InputError, match=f"port {port} is taken.*--master_port"):
             choose_port(port, may_change=True)
     assert choose_port(None, may_change=True) >= 8118
+
+
+def test_devices_of_this_machine_make_a_table(tmp_path):
+    assert table_of_devices(tmp_path) is None
+    for name in ("davinci_manager", "davinci10", "davinci2", "null"):
+        (tmp_path / name).touch()
+    (server,) = table_of_devices(tmp_path).servers
+    assert (server.device_ids, server.ranks) == ([2, 10], [0, 1])
+
+
+def test_table_is_the_first_argument_else_the_environments(two_servers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANK_TABLE_FILE", "environment.json")
+    for words, name in ((["argument.json"], "argument"), (["--channels=16"], "environment"), ([], "environment")):
+        with pytest.raises(InputError, match=f"{name}.json: no such file"):
+            main(words)
+    monkeypatch.setenv("RANK_TABLE_FILE", "")
+    monkeypatch.setattr(launch, "table_of_devices", lambda: None)
+    with pytest.raises(UsageError, match="no rank table: give RANK_TABLE_FILE as first argument or"):
+        main(["--device_target=CPU"])
+    monkeypatch.setattr(launch, "table_of_devices", lambda: two_servers)
+    assert choose_table("") is two_servers
 
 
 @pytest.mark.parametrize(
