@@ -5,6 +5,7 @@ list stands beside them under its own name. `meta.json` is written last: a folde
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from src.corpus.tree import Skipped
+from src.data.sources import SOURCES_FILE, Stamp, write_sources
 from src.data.store import WholeOrAbsent, check_feats, explain_full_disk, remove_files
 from src.errors import InputError
 from src.files import PathLike, atomic_path, read_csv, read_json, sync, write_csv, write_json
@@ -23,7 +25,9 @@ FORMAT_VERSION = 1
 FEATS_FILE = "feats.npy"
 INDEX_FILE = "index.csv"
 META_FILE = "meta.json"
-OWN_FILES = (META_FILE, FEATS_FILE, INDEX_FILE)  # in the order of removal; the trial list may be the user's own
+# In the order of removal; the trial list may be the user's own.
+OWN_FILES = (META_FILE, FEATS_FILE, INDEX_FILE, SOURCES_FILE)
+CONTENT_FILES = (FEATS_FILE, INDEX_FILE)
 INDEX_HEADER = ("utt_id", "spk_id", "first_frame", "num_frames")
 
 
@@ -54,13 +58,15 @@ class EvalStore:
         """Open the store in a folder.
 
         Raises:
-            InputError: there is no complete store, or its files do not fit each other.
+            InputError: there is no complete store, its files do not fit each other, or they are not those that
+                meta.json names.
         """
         folder = Path(folder)
         meta = _read_meta(folder)
         utt_ids, spk_ids, num_frames = _read_index(folder / INDEX_FILE)
         ends = np.cumsum(num_frames)
         frames = _map_frames(folder / FEATS_FILE, (int(ends[-1]), meta["front_end"]["n_mels"]))
+        _check_content(folder, meta)
         return cls(folder, utt_ids, spk_ids, ends - num_frames, num_frames, meta["front_end"], meta["sha256"], frames)
 
     def __len__(self) -> int:
@@ -115,6 +121,25 @@ def _map_frames(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return frames
 
 
+def _check_content(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Raise InputError when features or index were replaced; they are read only when their size or time is another."""
+    files = _sizes_and_times(folder)
+    if meta.get("files") == files:
+        return
+    if content_sha256(folder) != meta["sha256"]:
+        raise InputError(
+            f"{folder}: {FEATS_FILE} and {INDEX_FILE} are not the content that {META_FILE} names: they are damaged or "
+            "were replaced. Copy the whole folder again or prepare it anew."
+        )
+    if os.access(folder, os.W_OK):  # a store on a read-only disk is read each time
+        write_json(folder / META_FILE, {**meta, "files": files})
+
+
+def _sizes_and_times(folder: Path) -> dict[str, dict[str, int]]:
+    stats = {name: (folder / name).stat() for name in CONTENT_FILES}
+    return {name: {"num_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in stats.items()}
+
+
 class EvalStoreWriter(WholeOrAbsent):
     """Write an evaluation store; the end of a `with` block completes it, an exception removes what was written.
 
@@ -137,6 +162,7 @@ class EvalStoreWriter(WholeOrAbsent):
         self.settings = dict(settings or {})
         self.trial_list = None if trial_list is None else Path(trial_list)
         self.skipped: list[Skipped] = []
+        self.sources: dict[str, Stamp] = {}
         self._rows: list[tuple[str, str, int, int]] = []
         self._names: set[str] = set()
         self._num_frames = 0
@@ -176,12 +202,14 @@ class EvalStoreWriter(WholeOrAbsent):
             self._stream.close()
             sync(self.folder / FEATS_FILE)
             write_csv(self.folder / INDEX_FILE, INDEX_HEADER, self._rows)
+            write_sources(self.folder / SOURCES_FILE, self.sources)
             meta = {
                 "format_version": FORMAT_VERSION,
                 "front_end": self.front_end,
                 "num_frames": self._num_frames,
                 "num_utterances": len(self._rows),
                 "settings": self.settings,
+                "files": _sizes_and_times(self.folder),
                 "sha256": content_sha256(self.folder),
                 "skipped": [entry._asdict() for entry in self.skipped],
             }
@@ -200,7 +228,7 @@ class EvalStoreWriter(WholeOrAbsent):
 def content_sha256(folder: Path) -> str:
     """Return the SHA-256 of feats.npy followed by index.csv."""
     digest = hashlib.sha256()
-    for name in (FEATS_FILE, INDEX_FILE):
+    for name in CONTENT_FILES:
         with open(folder / name, "rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from src.config import TrainPrepConfig, require
 from src.corpus.table_io import read_speakers
@@ -21,6 +22,7 @@ from src.data.train_store import (
 )
 from src.data.verify import verify_train_store
 from src.errors import InputError, UsageError
+from src.files import lock_folder
 from src.progress import Progress
 
 SAME_KEYS = ("kind", "front_end", "settings", "speakers_sha256")
@@ -64,6 +66,12 @@ def merge_stores(config: TrainPrepConfig) -> None:
     _check_complete(sources)
     first = sources[0].manifest
     settings = {**first.settings, "merged_sha256": _content_sha256(sources)}
+    with lock_folder(target):
+        _merge(config, sources, settings)
+
+
+def _merge(config: TrainPrepConfig, sources: Sequence[Source], settings: dict[str, Any]) -> None:
+    target, first = Path(config.feat_folder_merge), sources[0].manifest
     made_from = {key: getattr(first, key) for key in SAME_KEYS} | {"settings": settings}
     if holds_store(target, MANIFEST_FILE, made_from, "feat_folder_merge"):
         print(f"{target}: already merged, {read_manifest(target).num_utterances} records")

@@ -29,12 +29,14 @@ from src.data.shards import (
     plan_identity,
     plan_shards,
     read_marker,
+    sources_path,
     start_plan,
 )
+from src.data.sources import check_sources, stamp_all
 from src.data.store import check_free_space, free_bytes, holds_store
-from src.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file
+from src.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file, shard_name
 from src.data.verify import verify_train_store
-from src.files import sha256_file
+from src.files import lock_folder, sha256_file
 from src.progress import Progress, duration
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its records
@@ -131,30 +133,70 @@ class Preparation:
 def prepare_train(config: TrainPrepConfig) -> None:
     """Make the training store of a corpus in `feat_folder`, or what it lacks; keep what was made from the same things.
 
-    With `part` i/n only every n-th shard is made. Whoever makes the last one completes the store.
+    With `part` i/n only every n-th shard is made. Whoever makes the last one completes the store. A second process for
+    the same part waits for the first.
 
     Raises:
-        InputError: no usable corpus, too many unusable recordings, no room, or another store in `feat_folder`.
+        InputError: no usable corpus, too many unusable recordings, no room, another store in `feat_folder`, or one that
+            was made from other recordings of the same names.
     """
-    require(config, "feat_folder")
+    require(config, "feat_folder", "save_folder")
     if config.verify:
         verify_train_store(config.feat_folder)
         return
-    work = Preparation.from_config(config)
-    if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
-        print(f"{config.feat_folder}: already prepared, {read_manifest(config.feat_folder).num_utterances} records")
-        return
+    with lock_folder(config.feat_folder, f"part-{config.part.replace('/', '-of-')}"):
+        with lock_folder(config.save_folder):
+            work = Preparation.from_config(config)
+        with lock_folder(config.feat_folder):
+            if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
+                _check_sources(work)
+                num_records = read_manifest(config.feat_folder).num_utterances
+                print(f"{config.feat_folder}: already prepared, {num_records} records")
+                return
+            results, lacking = _start(work)
+        progress = Progress(sum(shard.stop - shard.first for shard in lacking), "utterances")
+        made = _make_shards(work, lacking, results, progress)
+        with lock_folder(config.feat_folder):
+            _finish(work, made, progress)
+
+
+def _start(work: Preparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
+    """Write the plan unless it is there; return the finished shards, and those that this part lacks."""
+    config = work.config
     is_started = holds_store(config.feat_folder, PLAN_FILE, work.plan, "feat_folder")
     number, num_parts = map(int, config.part.split("/"))
     results = work.finished()
+    if results:
+        _check_sources(work)
     lacking = [shard for shard in work.ranges[number - 1 :: num_parts] if shard.index not in results]
     if lacking:
         _announce(work, lacking)
     if not is_started:
-        start_plan(config.feat_folder, work.plan, work.tables.speakers, work.tables.skipped)
-    progress = Progress(sum(shard.stop - shard.first for shard in lacking), "utterances")
-    made = _make_shards(work, lacking, results, progress)
+        sources = {key: stamp_all(paths) for key, paths in work.recipe.augmentation_files().items()}
+        start_plan(config.feat_folder, work.plan, work.tables.speakers, work.tables.skipped, sources)
+    return results, lacking
+
+
+def _check_sources(work: Preparation) -> None:
+    """Raise InputError when recordings, noises or room responses are not those that the store was made from."""
+    config, folder = work.config, Path(work.config.feat_folder)
+    advice = "Remove that folder or choose another feat_folder."
+    for key, paths in work.recipe.augmentation_files().items():
+        tables = [path for path in [sources_path(folder, key)] if path.exists()]
+        check_sources(folder, tables, paths, f"files of {key}", advice)
+    paths = {utterance.utt_id: Path(config.data_folder, utterance.wav) for utterance in work.tables.train}
+    tables = [path for shard in work.ranges if (path := sources_path(folder, shard_name(shard.index))).exists()]
+    advice += f" If lengths changed, {config.train_annotation} must be corrected, too."
+    check_sources(folder, tables, paths, "recordings", advice)
+
+
+def _finish(work: Preparation, made: Sequence[ShardResult], progress: Progress) -> None:
+    """Complete the store when all shards are there."""
+    config = work.config
     results = work.finished()
+    if Path(config.feat_folder, MANIFEST_FILE).exists():
+        print(f"{config.feat_folder}: part {config.part} is finished; another part completed the store")
+        return
     if len(results) < len(work.ranges):
         print(
             f"{config.feat_folder}: part {config.part} is finished; {len(work.ranges) - len(results)} of "

@@ -20,10 +20,11 @@ from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
 from src.data.parallel import call_all, num_cores
 from src.data.recipe import fbank_of
 from src.data.shards import check_skipped, list_skipped
+from src.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from src.data.store import check_free_space, holds_store
 from src.data.verify import verify_eval_store
 from src.errors import InputError, UsageError
-from src.files import PathLike, atomic_path, sha256_file
+from src.files import PathLike, atomic_path, lock_folder, sha256_file
 from src.frontend.fbank import FbankConfig
 from src.progress import Progress
 
@@ -41,6 +42,13 @@ class Features(NamedTuple):
     was_converted: bool
 
 
+class Read(NamedTuple):
+    """A recording's stamp when the file is there, and what became of it."""
+
+    stamp: Optional[Stamp]
+    result: Union[Features, Skipped]
+
+
 @dataclass(frozen=True)
 class FeatureJob:
     """A few utterances whose features are wanted; their paths are relative to `data_folder`."""
@@ -52,9 +60,12 @@ class FeatureJob:
     frontend: str
 
 
-def compute_features(job: FeatureJob) -> list[Union[Features, Skipped]]:
-    """Return the features of each utterance, or why there are none."""
-    return [_features_of(utterance, job) for utterance in job.utterances]
+def compute_features(job: FeatureJob) -> list[Read]:
+    """Return the features of each utterance, or why there are none, and what its recording is."""
+    return [
+        Read(stamp_of(Path(job.data_folder, utterance.wav)), _features_of(utterance, job))
+        for utterance in job.utterances
+    ]
 
 
 def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
@@ -103,6 +114,7 @@ class Recordings:
         self._max_skipped = max_skipped
         self._num_samples = 0
         self._converted: list[str] = []
+        self._sources: dict[str, Stamp] = {}
         self._progress = Progress(len(utterances), "utterances")
 
     def add_to(self, writer: EvalStoreWriter) -> None:
@@ -110,11 +122,14 @@ class Recordings:
         with closing(self._features()) as features:  # at once on a failure, lest processes go on
             for utterance, feats in features:
                 writer.add(utterance.utt_id, utterance.spk_id, feats)
+        writer.sources = self._sources
 
     def _features(self) -> Iterator[tuple[Utterance, np.ndarray]]:
         with closing(call_all(compute_features, self._jobs, self._num_processes)) as results:
             for job, found in zip(self._jobs, results, strict=True):
-                for utterance, result in zip(job.utterances, found, strict=True):
+                for utterance, (stamp, result) in zip(job.utterances, found, strict=True):
+                    if stamp is not None:
+                        self._sources[utterance.utt_id] = stamp
                     if isinstance(result, Skipped):
                         self._skip(result)
                         continue
@@ -166,11 +181,15 @@ def prepare_eval(config: EvalPrepConfig) -> None:
         if Path(config.feat_norm_folder, META_FILE).exists():  # there is none where every speaker is in the trials
             verify_eval_store(config.feat_norm_folder)
         return
-    tables = make_eval_tables(config)
-    front_end = FbankConfig(n_mels=config.n_mels)
-    _prepare_trial_store(config, tables, front_end)
-    if tables.norm:
-        _prepare_cohort(config, tables, front_end)
+    require(config, "save_folder")
+    with lock_folder(config.save_folder):  # whose tables the stores follow from
+        tables = make_eval_tables(config)
+        front_end = FbankConfig(n_mels=config.n_mels)
+        with lock_folder(config.feat_eval_folder):
+            _prepare_trial_store(config, tables, front_end)
+        if tables.norm:
+            with lock_folder(config.feat_norm_folder):
+                _prepare_cohort(config, tables, front_end)
 
 
 def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
@@ -181,16 +200,20 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
     }
     made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
-    if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder"):
-        _write_trial_store(config, tables, front_end, trial_list, settings)
+    by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
+    utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
+    if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder", utterances, config.data_folder):
+        _write_trial_store(config, utterances, front_end, trial_list, settings)
     _add_model_zoo_list(trial_list, Path(config.feat_eval_folder))
 
 
 def _write_trial_store(
-    config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig, trial_list: Path, settings: dict[str, Any]
+    config: EvalPrepConfig,
+    utterances: Sequence[Utterance],
+    front_end: FbankConfig,
+    trial_list: Path,
+    settings: dict[str, Any],
 ) -> None:
-    by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
-    utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
     whole = Cutting(length=0)
     _check_room(config.feat_eval_folder, whole, utterances, front_end)
     recordings = Recordings(utterances, config.data_folder, whole, front_end, config)
@@ -221,7 +244,7 @@ def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: Fbank
     cutting = Cutting.from_config(config)
     settings = {"norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")), **cutting.settings()}
     made_from = {"front_end": front_end.to_dict(), "settings": settings}
-    if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder"):
+    if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder", tables.norm, tables.norm_folder):
         return
     _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
     max_skipped = config.max_bad_fraction * (len(tables.norm) + len(tables.skipped))
@@ -232,9 +255,14 @@ def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: Fbank
     print(recordings.summary(config.feat_norm_folder, recordings.num_read))
 
 
-def _is_prepared(folder: str, made_from: dict[str, Any], option: str) -> bool:
+def _is_prepared(
+    folder: str, made_from: dict[str, Any], option: str, utterances: Sequence[Utterance], data_folder: PathLike
+) -> bool:
     if not holds_store(folder, META_FILE, made_from, option):
         return False
+    paths = {utterance.utt_id: Path(data_folder, utterance.wav) for utterance in utterances}
+    tables = [path for path in [Path(folder, SOURCES_FILE)] if path.exists()]
+    check_sources(folder, tables, paths, "recordings", f"Remove that folder or choose another {option}.")
     print(f"{folder}: already prepared, {len(EvalStore.open(folder))} utterances")
     return True
 

@@ -85,6 +85,13 @@ class Recipe:
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {**settings, **lists, "seed": self.seed}
 
+    def augmentation_files(self) -> dict[str, dict[str, Path]]:
+        """Return the files in `noise_folder` and in `rir_folder` by name, for those folders that are used."""
+        folders = {name: getattr(self.options, name) for name in ("noise_folder", "rir_folder")}
+        if self.stages == (CLEAN,):
+            return {}
+        return {name: _files_below(folder) for name, folder in folders.items() if folder}
+
     def stored_front_end(self) -> Optional[dict[str, Any]]:
         """Return the front end as the manifest holds it."""
         return self.front_end.to_dict() if self.kind == FBANK else None
@@ -192,10 +199,10 @@ def _augmenter_of(options: tuple[tuple[str, Any], ...]) -> Augmenter:
 
 def _listing_sha256(folder: str) -> str:
     """Return what tells two folders apart by the names and sizes of their files."""
-    listing = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = Path(parent, name)
-            if path.is_file():
-                listing.append(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}")
+    listing = [f"{name} {path.stat().st_size}" for name, path in _files_below(folder).items()]
     return sha256("\n".join(sorted(listing)).encode()).hexdigest()
+
+
+def _files_below(folder: str) -> dict[str, Path]:
+    paths = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
+    return {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}

@@ -23,11 +23,13 @@ from src.corpus.table_io import read_speakers, write_speakers
 from src.corpus.tree import Skipped, Utterance
 from src.data import train_store
 from src.data.recipe import Recipe, Voices
+from src.data.sources import Stamp, stamp_of, write_sources
 from src.data.store import explain_full_disk, remove_files
 from src.data.train_store import (
     FORMAT_VERSION,
     OWN_FILES,
     PLAN_FILE,
+    SOURCE_TABLES,
     SPEAKERS_FILE,
     Manifest,
     Shard,
@@ -35,13 +37,15 @@ from src.data.train_store import (
     index_path,
     page_bytes_for,
     shard_file,
+    shard_name,
     write_manifest,
 )
 from src.errors import InputError
-from src.files import PathLike, read_json, sha256_file, write_json
+from src.files import PathLike, lock_folder, read_json, sha256_file, write_json
 
 NAMES_SHOWN = 20
-TEMPORARY_FILES = (".shard-*", ".plan.*", ".speakers.*", ".manifest.*")  # of processes that were killed
+# Of processes that were killed.
+TEMPORARY_FILES = (".shard-*", ".plan.*", ".speakers.*", ".manifest.*", ".noise_folder.*", ".rir_folder.*")
 
 
 class ShardRange(NamedTuple):
@@ -159,13 +163,18 @@ def plan_identity(plan: Mapping[str, Any]) -> str:
 
 
 def start_plan(
-    folder: PathLike, plan: Mapping[str, Any], speakers: Mapping[str, int], skipped: Sequence[Skipped]
+    folder: PathLike,
+    plan: Mapping[str, Any],
+    speakers: Mapping[str, int],
+    skipped: Sequence[Skipped],
+    sources: Mapping[str, Mapping[str, Stamp]],
 ) -> None:
     """Make a store's folder, free of what an earlier one left there, and write its speakers and its plan.
 
     Args:
         plan: kind, front_end and settings; num_shards, shard_utterances.
         skipped: recordings that are not in the table.
+        sources: stamps of noises and room responses, by the key of their folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,12 +182,19 @@ def start_plan(
     listed = [entry._asdict() for entry in skipped]
     with explain_full_disk(folder):
         write_speakers(folder / SPEAKERS_FILE, speakers)
+        for name, stamps in sources.items():
+            write_sources(sources_path(folder, name), stamps)
         write_json(folder / PLAN_FILE, {"format_version": FORMAT_VERSION, **plan, "skipped": listed})
 
 
 def marker_path(folder: PathLike, index: int) -> Path:
     """Return the file that says that a shard is finished."""
     return Path(folder, shard_file(index)).with_suffix(".json")
+
+
+def sources_path(folder: PathLike, name: str) -> Path:
+    """Return the table of the files that something was made from: a shard by its name, or all by `noise_folder`."""
+    return Path(folder, SOURCE_TABLES.replace("*", name))
 
 
 def read_marker(folder: PathLike, index: int, plan_sha256: str) -> Optional[ShardResult]:
@@ -208,14 +224,21 @@ def _parse_result(stored: Mapping[str, Any]) -> ShardResult:
 def make_shard(job: ShardJob) -> ShardResult:
     """Make one shard of a store and its marker.
 
-    The same job gives the same bytes, wherever and however often it is done: whichever finishes last replaces the
-    others' files by equal ones.
+    The same job gives the same bytes, wherever and however often it is done. Another process that makes this shard at
+    the same time is waited for, and its shard is taken: a worker may outlive the preparation that it worked for.
     """
-    with explain_full_disk(job.folder), _private_folder(job) as scratch:
-        result = _ShardMaker(job, scratch).make()
+    with lock_folder(job.folder, shard_file(job.range.index)), explain_full_disk(job.folder):
+        return read_marker(job.folder, job.range.index, job.plan_sha256) or _make_and_mark(job)
+
+
+def _make_and_mark(job: ShardJob) -> ShardResult:
+    with _private_folder(job) as scratch:
+        maker = _ShardMaker(job, scratch)
+        result = maker.make()
         if result.shard is not None:
             for path in (scratch / result.shard.file, index_path(scratch / result.shard.file)):
                 path.replace(job.folder / path.name)
+        write_sources(sources_path(job.folder, shard_name(job.range.index)), maker.sources)
         stored = asdict(result) | {"skipped": [entry._asdict() for entry in result.skipped]}
         write_json(marker_path(job.folder, job.range.index), stored)
     return result
@@ -243,6 +266,7 @@ class _ShardMaker:
         self.num_frames = self.num_recordings = self.num_samples = self.num_converted = 0
         self.converted_example = ""
         self.skipped: list[Skipped] = []
+        self.sources: dict[str, Stamp] = {}
 
     def make(self) -> ShardResult:
         left, skip = self.job.range.num_records, self.job.range.skip
@@ -264,8 +288,12 @@ class _ShardMaker:
 
     def _add_recording(self, utterance: Utterance, chosen: range) -> None:
         is_first = chosen.start == 0
+        path = Path(self.job.data_folder, utterance.wav)
+        stamp = stamp_of(path)
+        if stamp is not None:
+            self.sources[utterance.utt_id] = stamp
         try:
-            clip = read_audio(Path(self.job.data_folder, utterance.wav), utterance.start, utterance.stop)
+            clip = read_audio(path, utterance.start, utterance.stop)
             self.job.limits.check(clip.waveform)
         except BadAudio as error:
             if is_first:

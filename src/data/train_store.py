@@ -26,7 +26,11 @@ MANIFEST_FILE = "manifest.json"
 PLAN_FILE = "plan.json"
 SPEAKERS_FILE = "speakers.csv"
 SHARD_MARKERS = "shard-*.json"
-OWN_FILES = (MANIFEST_FILE, PLAN_FILE, SHARD_MARKERS, "shard-*.mindrecord", "shard-*.mindrecord.db")  # removed in order
+SOURCE_TABLES = "*.sources.csv"
+OWN_FILES = (  # in the order of removal
+    *(MANIFEST_FILE, PLAN_FILE, SHARD_MARKERS),
+    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES),
+)
 
 # A file has a header and at least two pages, by default 16 + 2 * 32 MiB. The header lists the pages, 200 bytes each.
 HEADER_BYTES = 1 << 20
@@ -311,7 +315,12 @@ class TrainStoreWriter(WholeOrAbsent):
 
 def shard_file(index: int) -> str:
     """Return the name of a store's file number `index`."""
-    return f"shard-{index:05d}.mindrecord"
+    return f"{shard_name(index)}.mindrecord"
+
+
+def shard_name(index: int) -> str:
+    """Return what the names of all files of shard number `index` begin with."""
+    return f"shard-{index:05d}"
 
 
 class ShardWriter:

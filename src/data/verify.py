@@ -69,7 +69,7 @@ def verify_eval_store(folder: PathLike) -> None:
         InputError: a file is missing or damaged.
     """
     store = EvalStore.open(folder)
-    if content_sha256(Path(folder)) != store.sha256:
+    if content_sha256(Path(folder)) != store.sha256:  # open() trusts files of the same size and time
         raise InputError(f"{folder}: damaged: not the content that {META_FILE} names. Copy it again.")
     for row, utt_id in enumerate(store.utt_ids):
         if not np.isfinite(store.feats(row)).all():
