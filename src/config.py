@@ -17,9 +17,10 @@ from typing import Any, Optional, TypeVar, Union, get_type_hints
 import yaml
 
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, atomic_path, read_text
+from src.files import PathLike, atomic_path, expand_path, read_text, user_path
 
 ROOT = Path(__file__).resolve().parent.parent
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 REFERENCE = re.compile(r"<([^<>]+)>")
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ def option(
     above: Optional[float] = None,
     below: Optional[float] = None,
     parse: Optional[Callable[[Any], Any]] = None,
+    path: bool = False,
 ) -> Any:
     """Describe one key of a configuration.
 
@@ -49,7 +51,9 @@ def option(
         aliases: further accepted spellings.
         choices: the allowed values, when they are few.
         minimum, above, below: bounds of a number: >= minimum, > above, < below.
-        parse: turns the given value into the attribute's; raises ValueError with what it expected.
+        parse: turns the given value into the attribute's; raises ValueError with what it expected. It gets text as
+            it was written, a list or a mapping of such texts, or None.
+        path: the value is a path, in which `~`, `$NAME` and `${NAME}` are replaced as in a shell.
     """
     metadata = {
         "help": help_text,
@@ -60,6 +64,7 @@ def option(
         "above": above,
         "below": below,
         "parse": parse,
+        "path": path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -155,7 +160,10 @@ def _part(value: Any) -> str:
 
 
 def _resume(value: Any) -> str:
-    return "no" if str(value).lower() in ("no", "false", "") else str(value)  # YAML reads `no` as false
+    text = "" if value is None else str(value)
+    if text.lower() in ("", *FALSE):
+        return "no"
+    return "auto" if text.lower() in TRUE else text
 
 
 STORE_KINDS = ("fbank", "waveform")
@@ -179,8 +187,8 @@ class AugmentationOptions:
         "stages: clean, augment_wavedrop, augment_speed, add_rev, add_noise, add_rev_noise, or steps joined by '+'",
         parse=_stage_names,
     )
-    noise_folder: str = option("", "recordings of noise: MUSAN, or any folder of audio")
-    rir_folder: str = option("", "room responses: RIRS_NOISES, or any folder of audio")
+    noise_folder: str = option("", "recordings of noise: MUSAN, or any folder of audio", path=True)
+    rir_folder: str = option("", "room responses: RIRS_NOISES, or any folder of audio", path=True)
     noise_snr: tuple[float, float] = option((0.0, 15.0), "speech over noise, dB", parse=_span())
     music_snr: tuple[float, float] = option((5.0, 15.0), "speech over MUSAN's music, dB", parse=_span())
     speech_snr: tuple[float, float] = option((13.0, 20.0), "speech over MUSAN's speech, dB", parse=_span())
@@ -205,14 +213,20 @@ class AugmentationOptions:
 class TrainPrepConfig(AugmentationOptions):
     """hparams/prepare_train.yaml: from recordings to the training store."""
 
-    output_folder: str = option("./augmented/", "folder of intermediate results")
-    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables")
-    feat_folder: str = option("", "folder of the training store (features)")
-    feat_folder_merge: str = option(Reference("<feat_folder>/merged"), "folder that merge_data.py writes")
-    data_folder: str = option("", "training corpus: the folder that holds wav/<speaker>/<session>/<file>")
-    train_annotation: str = option(Reference("<save_folder>/train.csv"), "training utterances, made when absent")
-    valid_annotation: str = option(Reference("<save_folder>/dev.csv"), "held-out utterances, made when absent")
-    verification_file: str = option("", "trial list whose speakers are left out of training; empty: none are")
+    output_folder: str = option("./augmented/", "folder of intermediate results", path=True)
+    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables", path=True)
+    feat_folder: str = option("", "folder of the training store (features)", path=True)
+    feat_folder_merge: str = option(Reference("<feat_folder>/merged"), "folder that merge_data.py writes", path=True)
+    data_folder: str = option("", "training corpus: the folder that holds wav/<speaker>/<session>/<file>", path=True)
+    train_annotation: str = option(
+        Reference("<save_folder>/train.csv"), "training utterances, made when absent", path=True
+    )
+    valid_annotation: str = option(
+        Reference("<save_folder>/dev.csv"), "held-out utterances, made when absent", path=True
+    )
+    verification_file: str = option(
+        "", "trial list whose speakers are left out of training; empty: none are", path=True
+    )
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
     skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
     split_ratio: float = option(90.0, "percents for train and dev of a speaker's utterances", parse=_train_percent)
@@ -246,19 +260,24 @@ class TrainPrepConfig(AugmentationOptions):
 class EvalPrepConfig:
     """hparams/prepare_eval.yaml: from recordings to the evaluation store and the cohort."""
 
-    output_folder: str = option("./augmented_eval/", "folder of intermediate results")
-    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables")
-    feat_eval_folder: str = option("", "folder of the evaluation store (features of the trial list's utterances)")
-    feat_norm_folder: str = option("", "folder of the cohort's store (features for mean subtraction and s-norm)")
-    data_folder: str = option("", "evaluation corpus: the folder that holds wav/<speaker>/<session>/<file>")
-    verification_file: str = option("veri_test2.txt", "trial list; looked for as given, then in data_folder")
+    output_folder: str = option("./augmented_eval/", "folder of intermediate results", path=True)
+    save_folder: str = option(Reference("<output_folder>/save/"), "folder of the utterance tables", path=True)
+    feat_eval_folder: str = option(
+        "", "folder of the evaluation store (features of the trial list's utterances)", path=True
+    )
+    feat_norm_folder: str = option(
+        "", "folder of the cohort's store (features for mean subtraction and s-norm)", path=True
+    )
+    data_folder: str = option("", "evaluation corpus: the folder that holds wav/<speaker>/<session>/<file>", path=True)
+    verification_file: str = option("veri_test2.txt", "trial list; looked for as given, then in data_folder", path=True)
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
     train_annotation: str = option(
         "./augmented/save/train.csv",
         "table to draw the cohort from; where it is absent, data_folder's speakers that are in no trial are taken",
+        path=True,
     )
     train_data_folder: str = option(
-        "", "training corpus that train_annotation describes; data_prepare.sh fills it in when empty"
+        "", "training corpus that train_annotation describes; data_prepare.sh fills it in when empty", path=True
     )
     skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
     n_train_snts: int = option(400000, "most utterances of the cohort", minimum=1)
@@ -351,14 +370,17 @@ class Config(AugmentationOptions):
     )
     seed: int = option(0, "seed of initial weights, order and crops", minimum=0)
     # training files
-    train_data_path: str = option("", "training store: the folder that train_data_prepare.py or merge_data.py wrote")
+    train_data_path: str = option(
+        "", "training store: the folder that train_data_prepare.py or merge_data.py wrote", path=True
+    )
     pre_trained: bool = option(False, "start from checkpoint_path")
-    checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained")
-    ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints")
+    checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained", path=True)
+    ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints", path=True)
     resume: str = option(
         "no",
         "go on with an earlier run: no, auto (ckpt_save_dir's newest whole checkpoint), or a checkpoint",
         parse=_resume,
+        path=True,
     )
     keep_checkpoint_max: int = option(30, "newest checkpoints to keep", minimum=1)
     save_checkpoint_epochs: int = option(1, "write a checkpoint every so many epochs; 0: off", minimum=0)
@@ -371,8 +393,10 @@ class Config(AugmentationOptions):
     tensorboard: bool = option(True, "write event files for TensorBoard into ckpt_save_dir/tensorboard")
     num_workers: int = option(1, "threads that crop batches of features, processes that augment waveforms", minimum=1)
     # validation in training
-    valid_trials: str = option("", "trial list in VoxCeleb's form; looked for as given, then in valid_data_path")
-    valid_data_path: str = option("", "evaluation store with the utterances of valid_trials")
+    valid_trials: str = option(
+        "", "trial list in VoxCeleb's form; looked for as given, then in valid_data_path", path=True
+    )
+    valid_data_path: str = option("", "evaluation store with the utterances of valid_trials", path=True)
     valid_utterances: int = option(
         0, "instead of valid_trials: training utterances held out, whose halves are compared; 0: none", minimum=0
     )
@@ -384,15 +408,17 @@ class Config(AugmentationOptions):
     spec_augment_frames: int = option(10, "most frames of a mask", minimum=0)
     spec_augment_bins: int = option(8, "most bins of a mask", minimum=0)
     # evaluation
-    eval_data_path: str = option("", "evaluation store: feat_eval_folder of prepare_eval.yaml")
-    veri_file_path: str = option("veri_test2.txt", "trial list; looked for as given, then in eval_data_path")
+    eval_data_path: str = option("", "evaluation store: feat_eval_folder of prepare_eval.yaml", path=True)
+    veri_file_path: str = option("veri_test2.txt", "trial list; looked for as given, then in eval_data_path", path=True)
     trial_format: str = option(
         "voxceleb", f"{TRIAL_FORMAT_HELP}; or cnceleb ('enrol test 1')", choices=(*TRIAL_FORMATS, "cnceleb")
     )
-    enrol_map_path: str = option("", "models of several utterances: a line '<model> <utterance> ...' each; empty: none")
-    exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are")
+    enrol_map_path: str = option(
+        "", "models of several utterances: a line '<model> <utterance> ...' each; empty: none", path=True
+    )
+    exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are", path=True)
     repeated_trials: str = option("error", "what a pair that stands twice in the list is", choices=("error", "keep"))
-    model_path: str = option("", "checkpoint to evaluate; a folder: its last one")
+    model_path: str = option("", "checkpoint to evaluate; a folder: its last one", path=True)
     allow_seen_speakers: bool = option(False, "accept trials of speakers that the model was trained on")
     cut_wav: bool = option(
         False,
@@ -409,7 +435,9 @@ class Config(AugmentationOptions):
     )
     sub_mean: str = option("cohort", "whose mean embedding is subtracted", choices=("cohort", "test"))
     score_norm: str = option("s-norm", "score normalisation", choices=("s-norm", "z-norm", "t-norm", "none"))
-    train_norm_path: str = option("", "cohort store: feat_norm_folder of prepare_eval.yaml; empty: no cohort")
+    train_norm_path: str = option(
+        "", "cohort store: feat_norm_folder of prepare_eval.yaml; empty: no cohort", path=True
+    )
     cohort_size: int = option(20000, "best cohort scores used for each side of a trial", minimum=2)
     cohort_over: str = option(
         "utterance",
@@ -422,7 +450,7 @@ class Config(AugmentationOptions):
     target_far: float = option(0.01, "false-alarm rate that a threshold is given for", above=0, below=1)
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
-    npy_file_path: str = option("./npys/", "folder of embeddings, scores and results")
+    npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
     max_frames: int = option(
         15000,
@@ -431,8 +459,8 @@ class Config(AugmentationOptions):
         minimum=0,
     )
     # export
-    exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path")
-    file_name: str = option("ecapatdnn", "exported file, with or without suffix")
+    exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path", path=True)
+    file_name: str = option("ecapatdnn", "exported file, with or without suffix", path=True)
     file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR", "ONNX", "IR", "AIR"))
     input_kind: str = option(
         "fbank",
@@ -564,7 +592,7 @@ def load_paths_and_config(
         epilog="Every key of ecapa-tdnn_config.yaml is accepted after these; `python eval.py --help` lists them.",
     )
     for name, meaning in paths.items():
-        parser.add_argument(name, type=Path, metavar=name.upper(), help=meaning)
+        parser.add_argument(name, type=user_path, metavar=name.upper(), help=meaning)
     return parser.parse_args(words[: len(paths)]), load_config(Config, words[len(paths) :])
 
 
@@ -586,8 +614,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def save_config(config: Any, path: PathLike) -> None:
     """Write a resolved configuration as YAML that load_config reads."""
+    values = to_dict(config)
+    for field in fields(config):
+        if field.metadata["path"]:
+            values[spellings(field)[0]] = values[spellings(field)[0]].replace("$", "$$")
     with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _shipped_path(cls: type) -> Path:
@@ -603,10 +635,12 @@ class _Parser(argparse.ArgumentParser):
 def _parser(cls: type, default_path: PathLike) -> argparse.ArgumentParser:
     parser = _Parser(description=cls.__doc__, allow_abbrev=False)
     if cls is Config:
-        parser.add_argument("--config_path", type=Path, default=default_path, metavar="FILE", help="YAML file to read")
+        parser.add_argument(
+            "--config_path", type=user_path, default=default_path, metavar="FILE", help="YAML file to read"
+        )
     else:
         parser.add_argument(
-            "config_path", type=Path, nargs="?", default=default_path, metavar="FILE", help="YAML file to read"
+            "config_path", type=user_path, nargs="?", default=default_path, metavar="FILE", help="YAML file to read"
         )
     types = get_type_hints(cls)
     augmentation = parser.add_argument_group("augmentation") if issubclass(cls, AugmentationOptions) else parser
@@ -616,7 +650,8 @@ def _parser(cls: type, default_path: PathLike) -> argparse.ArgumentParser:
         for index, name in enumerate(spellings(field)):
             text = _help(field) if index == 0 else argparse.SUPPRESS
             extra = {"nargs": "?", "const": True} if types[field.name] is bool else {}
-            group.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar="VALUE", help=text, **extra)
+            shown = "PATH" if field.metadata["path"] else "VALUE"
+            group.add_argument(f"--{name}", dest=name, default=argparse.SUPPRESS, metavar=shown, help=text, **extra)
     return parser
 
 
@@ -632,16 +667,22 @@ def _help(field: dataclasses.Field) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML plus `!ref`; every other tag is refused, so that reading a file never executes anything."""
+    """YAML whose values stay as they are written, plus `!ref`; other tags are refused, so nothing is executed.
+
+    YAML 1.1 would turn 2024_05_01 into a number, 1:30 into 90, `on` into true and 2024-05-01 into a date. Each key
+    knows its type and converts its text by itself; only an empty value, `~` and `null` are None.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         names = [key.value for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
+for _kind in ("bool", "int", "float", "timestamp", "value"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", lambda loader, node: loader.construct_scalar(node))
 _Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_scalar(node)))
 
 
@@ -696,6 +737,8 @@ def _convert(cls: type[T], values: dict[str, Any]) -> tuple[Optional[T], list[st
                 value = _resolve(value, raw, attribute_of, (field.name,))
             if field.name in values:
                 value = _typed(value, types[field.name], field.metadata)
+            if field.metadata["path"]:
+                value = expand_path(value)
             converted[field.name] = value
         except ValueError as error:
             problems.append(f"{source}: {key}: {error}, got {value!r}.")
@@ -741,13 +784,13 @@ def _scalar(value: Any, kind: type) -> Any:
             raise ValueError("expected one text")
         return str(value)
     if kind is bool:
-        if str(value).lower() in ("true", "yes", "1", "false", "no", "0"):
-            return str(value).lower() in ("true", "yes", "1")
+        if str(value).lower() in TRUE + FALSE:
+            return str(value).lower() in TRUE
         raise ValueError("expected true or false")
     if isinstance(value, (bool, dict, list)) or value is None:
         raise ValueError("expected a number")
     try:
-        number = float(value)  # YAML 1.1 reads 1e-6 as text, so text that is a number counts as one
+        number = float(value)
     except ValueError:
         raise ValueError("expected a number") from None
     if number != number or number in (float("inf"), float("-inf")):

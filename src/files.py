@@ -1,11 +1,13 @@
 """Files: text as users write it, writes that are whole or absent, and locks."""
 
+import argparse
 import csv
 import errno
 import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import socket
 import sys
@@ -24,6 +26,7 @@ LONGEST_HOLDER = 300  # bytes of a lock file that a message shows
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EBADF)
 NO_LOCKS = (*UNSUPPORTED, errno.ENOLCK, errno.EROFS)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$)")
 _held: set[Path] = set()  # locks of this process
 
 
@@ -202,6 +205,35 @@ def _is_same_file(handle: int, path: Path) -> bool:
 def _this_process() -> str:
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return f"process {os.getpid()} on {socket.gethostname()} ({command})".replace("\n", " ")[:LONGEST_HOLDER]
+
+
+def expand_path(text: str) -> str:
+    """Return a path with `~` and `$NAME` or `${NAME}` replaced as a shell does; `$$` stands for a dollar sign.
+
+    Raises:
+        ValueError: what was expected: a variable is not set, or there is no user of that name.
+    """
+
+    def value_of(match: re.Match) -> str:
+        name = match["name"] or match["braced"]
+        if not name:
+            return "$"
+        if name not in os.environ:
+            raise ValueError(f"expected variables that are set, but ${name} is not ($$ stands for a dollar sign)")
+        return os.environ[name]
+
+    path = os.path.expanduser(VARIABLE.sub(value_of, text))
+    if text.startswith("~") and path.startswith("~"):
+        raise ValueError(f"expected the folder of a user behind ~ (./{text} for a name that begins with ~)")
+    return path
+
+
+def user_path(text: str) -> Path:
+    """Return a path from the command line, see expand_path(); a `type` for argparse."""
+    try:
+        return Path(expand_path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
 
 
 def read_text(path: PathLike, what: str = "file") -> str:

@@ -1,5 +1,10 @@
-"""Configuration: precedence, names, references, and everything wrong in one message."""
+"""Configuration: precedence, names, references, and everything wrong in one message.
 
+Second variants of issue 12: dates, sexagesimal numbers, leading zeros, exponents and on/off as text (B7); variables in
+references and in --config_path, an unknown user's home (B7); a byte order mark and CRLF in YAML (B12).
+"""
+
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -105,6 +110,101 @@ def test_reference_default_follows_its_key(tmp_path):
     assert config.feat_folder_merge == "f/merged"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["2024_05_01", "2024-05-01", "1e5", "1:30", "0123", "0x10", "on", "no", "True", "1.10", ".5", "1_000", "=", "声音"],
+)
+def test_text_keys_keep_the_text_as_it_is_written(tmp_path, text):
+    path = written(tmp_path, f"file_name: {text}\nveri_file_path: {text}  # comment\n")
+    config = load_config(Config, [f"--config_path={path}", f"--model_path={text}"])
+    assert (config.file_name, config.veri_file_path, config.model_path) == (text, text, text)
+    save_config(config, tmp_path / "saved.yaml")
+    assert load_config(Config, [f"--config_path={tmp_path / 'saved.yaml'}"]) == config
+
+
+def test_numbers_booleans_and_lists_are_read_as_before(tmp_path):
+    text = (
+        "channels: 512\nmax_lrate: 1e-3\nbase_lrate: .00001\nscale: 3e1\npre_trained: off\ntensorboard: On\n"
+        "cut_wav: 'true'\nCLASS_NUM: 1211\nspeeds: [0.9, 1.0]\nnoise_snr: 5\naugmentations: [clean, add_noise: 0.5]\n"
+        "loss_scale: 1024\nexclude_list: null\nenrol_map_path:\nvalid_trials: ~\n"
+    )
+    config = load_config(Config, [f"--config_path={written(tmp_path, text)}"])
+    assert (config.channels, config.max_lrate, config.base_lrate, config.scale) == (512, 1e-3, 1e-5, 30.0)
+    assert (config.pre_trained, config.tensorboard, config.cut_wav, config.class_num) == (False, True, True, 1211)
+    assert (config.speeds, config.noise_snr, config.loss_scale) == ((0.9, 1.0), (5.0, 5.0), 1024.0)
+    assert config.augmentations == ("clean", "add_noise:0.5")
+    assert (config.exclude_list, config.enrol_map_path, config.valid_trials) == ("", "", "")
+
+
+@pytest.mark.parametrize("bad", ["channels: 1:30", "channels: true", "channels: 2024-05-01", "pre_trained: 2"])
+def test_what_is_no_number_and_no_truth_value_is_refused(tmp_path, bad):
+    assert "expected" in problems(Config, [f"--config_path={written(tmp_path, bad)}"])
+
+
+def test_file_with_a_byte_order_mark_and_other_line_ends_is_read(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes("\ufeffdata_folder: 语音 # x\r\n\r\nn_mels: 40\r\n\r\n".encode())
+    config = load_config(TrainPrepConfig, [str(path)])
+    assert (config.data_folder, config.n_mels) == ("语音", 40)
+
+
+def test_paths_expand_as_in_a_shell(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/big/data")
+    text = "output_folder: ~/out\nfeat_folder: $DATA/feat\ndata_folder: ${DATA}set\nverification_file: a$$b~\n"
+    path = written(tmp_path, text)
+    config = load_config(TrainPrepConfig, [path, "--noise_folder=~"])
+    assert (config.save_folder, config.feat_folder_merge) == ("/home/me/out/save/", "/big/data/feat/merged")
+    assert (config.data_folder, config.noise_folder) == ("/big/dataset", "/home/me")
+    assert config.verification_file == "a$b~"
+    save_config(config, tmp_path / "saved.yaml")
+    assert load_config(TrainPrepConfig, [str(tmp_path / "saved.yaml")]) == config
+    monkeypatch.setenv("HERE", str(tmp_path))
+    assert load_config(TrainPrepConfig, ["$HERE/settings.yaml", "--noise_folder=~"]) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("$NOT_SET_HERE/x", "feat_folder: expected variables that are set, but $NOT_SET_HERE is not"),
+        ("~nobody_of_that_name/x", "feat_folder: expected the folder of a user behind ~"),
+    ],
+)
+def test_undefined_variables_and_users_are_errors(tmp_path, given, said):
+    assert said in problems(TrainPrepConfig, [written(tmp_path, f"feat_folder: {given}\n")])
+    assert said in problems(TrainPrepConfig, [f"--feat_folder={given}"])
+
+
+def test_undefined_variable_in_the_name_of_the_file_is_an_error():
+    assert "--config_path: expected variables that are set" in problems(Config, ["--config_path=$NOT_SET_HERE/a.yaml"])
+
+
+@pytest.mark.parametrize("cls", [Config, TrainPrepConfig, EvalPrepConfig])
+def test_every_key_that_names_a_path_expands(cls):
+    ends = ("_folder", "_path", "_dir", "_file", "_list", "_annotation", "_folder_merge", "_trials", "file_name")
+    others = {"min_utts_for_dev", "repeated_trials"}
+    named = {field.name for field in fields(cls) if field.name.endswith(ends)} - others
+    assert named - {field.name for field in fields(cls) if field.metadata["path"]} == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("true", "auto"),
+        ("yes", "auto"),
+        ("on", "auto"),
+        ("auto", "auto"),
+        ("no", "no"),
+        ("off", "no"),
+        ("a.ckpt", "a.ckpt"),
+    ],
+)
+def test_resume_understands_yes_and_no(tmp_path, given, expected):
+    path = written(tmp_path, f"resume: {given}\n")
+    assert load_config(Config, [f"--config_path={path}"]).resume == expected
+    assert load_config(Config, [f"--resume={given}"]).resume == expected
+
+
 @pytest.mark.parametrize("spelling", ["CLASS_NUM", "class_num"])
 def test_both_spellings_mean_the_same(tmp_path, spelling):
     path = written(tmp_path, f"{spelling}: 12\n")
@@ -138,7 +238,7 @@ def test_all_problems_come_in_one_message(tmp_path):
         ("a: !new:os.system [echo]\n", "not a YAML file"),
         ("a: !!python/object/apply:os.system [echo]\n", "not a YAML file"),
         ("- a\n", "expected lines of 'key: value'"),
-        ("channels: 512\nchannels: 256\n", "stands twice"),
+        ("channels: 512\nchannels: 256\n", "is given twice"),
         ("save_folder: !ref <nothing>/x\n", "not to 'nothing'"),
         ("save_folder: !ref <output_folder>\noutput_folder: !ref <save_folder>\n", "circle"),
         ("channels: [1\n", "not a YAML file"),
