@@ -117,7 +117,10 @@ def lock_folder(folder: PathLike, part: str = "", wait: bool = True) -> Iterator
 
 @contextmanager
 def lock_output(path: PathLike, wait: bool = True) -> Iterator[None]:
-    """Keep other processes from writing the file `path` and what belongs to it; like lock_folder() otherwise."""
+    """Keep other processes from writing the file `path` and what belongs to it; like lock_folder() otherwise.
+
+    The lock is on the file `.<name>.lock` beside it; missing parent folders are made.
+    """
     path = Path(path)
     new = [parent for parent in path.parents if not parent.exists()]
     try:

@@ -18,6 +18,7 @@ from src.corpus.audio import SAMPLE_RATE
 from src.corpus.table_io import write_skipped
 from src.corpus.tree import Skipped
 from src.errors import InputError, run
+from src.files import lock_folder
 from src.progress import Progress
 
 AUDIO_FORMATS = {"wav": "pcm_s16le", "flac": "flac"}
@@ -115,7 +116,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--num_processes", type=int, default=0, help="at once; 0: one for each core")
     parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files")
     given = parser.parse_args(argv)
-    failed = convert_tree(given.source, given.target, given.audio_format, given.num_processes, given.keep_m4a)
+    with lock_folder(given.target):
+        failed = convert_tree(given.source, given.target, given.audio_format, given.num_processes, given.keep_m4a)
     return 1 if failed else 0
 
 

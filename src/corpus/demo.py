@@ -27,7 +27,7 @@ from src.corpus.espeak import Espeak
 from src.corpus.make_trials import choose_trials
 from src.corpus.trials import write_trials
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, read_json, write_json
+from src.files import PathLike, lock_output, read_json, write_json
 
 # Variants of espeak-ng 1.51 and 1.52, taken one after the other as the one whose spectrum and pitch differ most from
 # those before; whispering and robot voices are left out.
@@ -202,7 +202,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of voices, texts and trials")
     args = parser.parse_args(argv)
     settings = DemoSettings(args.num_voices, args.utterances, args.seed)
-    is_new = make_demo_corpus(args.out_folder, settings)
+    with lock_output(args.out_folder):
+        is_new = make_demo_corpus(args.out_folder, settings)
     print(
         f"{args.out_folder}: {settings.num_voices} voices x {settings.utterances} utterances "
         f"({'made' if is_new else 'there already'}).\n"

@@ -18,7 +18,7 @@ from src.corpus.audio import is_audio_name
 from src.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
 from src.corpus.download import RemoteFile, download, find_credentials
 from src.errors import InputError, UsageError, run
-from src.files import read_json, text_lines, write_json
+from src.files import lock_folder, read_json, text_lines, write_json
 
 VOXCELEB_URL = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a/{file}"
 LISTS_URLS = ("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta", "https://mm.kaist.ac.kr/datasets/voxceleb/meta")
@@ -294,19 +294,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if unknown:
         raise UsageError(f"unknown part {', '.join(unknown)}: expected some of {', '.join(PARTS)}.")
     checksums = read_checksums(given.md5) if given.md5 else {}
-    complete = [
-        get_part(
-            name,
-            given.folder,
-            checksums,
-            given.openslr_url,
-            given.audio_format,
-            given.num_processes,
-            given.keep_archives,
-            [given.lists_url] if given.lists_url else LISTS_URLS,
-        )
-        for name in given.parts
-    ]
+    with lock_folder(given.folder):
+        complete = [
+            get_part(
+                name,
+                given.folder,
+                checksums,
+                given.openslr_url,
+                given.audio_format,
+                given.num_processes,
+                given.keep_archives,
+                [given.lists_url] if given.lists_url else LISTS_URLS,
+            )
+            for name in given.parts
+        ]
     return 0 if all(complete) else 1
 
 

@@ -14,7 +14,7 @@ import soundfile
 
 from src.corpus.audio import SAMPLE_RATE
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path
+from src.files import atomic_path, lock_folder
 
 SIZE_M = ((3.0, 10.0), (3.0, 8.0), (2.4, 4.0))  # length, width, height: least and greatest
 RT60_S = (0.2, 0.8)  # by Sabine's formula 0.18 s is the least that the largest of these rooms can have
@@ -89,7 +89,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     given = parser.parse_args(argv)
     if given.count < 1 or given.seed < 0:
         raise UsageError(f"expected --count >= 1 and --seed >= 0, got {given.count} and {given.seed}.")
-    make_rooms(given.folder, given.count, given.seed)
+    with lock_folder(given.folder):
+        make_rooms(given.folder, given.count, given.seed)
     return 0
 
 

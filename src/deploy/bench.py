@@ -25,7 +25,7 @@ from src.corpus.walk import walk_audio
 from src.data.store import check_feats
 from src.deploy.engine import Engine, load_engine
 from src.errors import InputError, UsageError, run
-from src.files import read_json, write_json
+from src.files import lock_folder, read_json, write_json
 from src.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, subtract_mean
 from src.scoring.metrics import roc_auc
 
@@ -139,10 +139,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one step."""
     arguments = _parse(argv)
     if arguments.step == "preprocess":
-        preprocess(arguments.dataset, arguments.input, arguments.speaker, arguments.frames)
+        with lock_folder(arguments.input), lock_folder(arguments.speaker):
+            preprocess(arguments.dataset, arguments.input, arguments.speaker, arguments.frames)
     elif arguments.step == "infer":
         target = _device(arguments)
-        infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, target)
+        with lock_folder(arguments.result):
+            infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, target)
     else:
         postprocess(arguments.result, arguments.speaker)
     return 0

@@ -16,7 +16,7 @@ from src.deploy.engine import RT_INFO, load_engine, openvino_core, require_libra
 from src.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from src.device import set_device
 from src.errors import InputError, UsageError
-from src.files import atomic_path, sha256_file
+from src.files import atomic_path, lock_output, sha256_file
 from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
 from src.frontend.fbank_cell import FbankCell, WaveformModel
 from src.layers.conv import conv_form
@@ -54,8 +54,7 @@ def export(config: Config) -> Path:
     arrays, meta = read_checkpoint(checkpoint)
     check_settings(meta, model_settings(config), checkpoint)
     exported = describe(config, meta, checkpoint, target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+    with lock_output(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
         staged = Path(folder, path.name)
         write_model(staged, exported, evaluation_weights(arrays))
         weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None

@@ -17,7 +17,7 @@ import numpy as np
 from src.corpus.table_io import read_speakers, write_speakers
 from src.deploy.torch_file import read_state
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, sha256_file, text_lines
+from src.files import PathLike, lock_folder, sha256_file, text_lines
 from src.frontend.fbank import FbankConfig
 
 if TYPE_CHECKING:
@@ -287,9 +287,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("--to: expected another file than the source.")
     if arguments.toolkit != "speechbrain" and (arguments.classifier or arguments.speakers):
         raise UsageError("--classifier and --speakers are SpeechBrain's files.")
-    meta = import_weights(
-        arguments.toolkit, arguments.source, arguments.target, arguments.classifier, arguments.speakers
-    )
+    with lock_folder(arguments.target.parent, "import"):  # speakers.csv lies beside the checkpoint
+        meta = import_weights(
+            arguments.toolkit, arguments.source, arguments.target, arguments.classifier, arguments.speakers
+        )
     model = meta["model"]
     print(
         f"{arguments.target}: {model['name']} from {arguments.toolkit}, {model['in_channels']} mel bins, "

@@ -12,7 +12,7 @@ from src.config import Config, load_paths_and_config
 from src.deploy.engine import load_engine
 from src.deploy.exported import ExportedModel
 from src.errors import InputError, run
-from src.files import PathLike
+from src.files import PathLike, lock_folder
 from src.scoring.stores import FeatureStores
 
 
@@ -28,14 +28,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     exported = ExportedModel.read(arguments.model)
     cut_frames = frames_to_keep(arguments.model, exported, config)
     engine = load_engine(arguments.model, _device(exported, config))
-    FeatureStores.open(config, arguments.data, exported.front_end).embed(
-        "infer_result",
-        engine.encode,
-        model_sha256=exported.file_sha256,
-        engine=engine.name,
-        cut_frames=cut_frames,
-        batch_size=exported.batch_size or config.eval_batch_size,
-    )
+    stores = FeatureStores.open(config, arguments.data, exported.front_end)
+    with lock_folder("infer_result"):
+        stores.embed(
+            "infer_result",
+            engine.encode,
+            model_sha256=exported.file_sha256,
+            engine=engine.name,
+            cut_frames=cut_frames,
+            batch_size=exported.batch_size or config.eval_batch_size,
+        )
     return 0
 
 

@@ -4,7 +4,7 @@ import mindspore as ms
 
 from src.config import Config, require
 from src.device import set_device
-from src.files import sha256_file
+from src.files import lock_folder, sha256_file
 from src.models import check_settings, load_model, model_settings
 from src.models.checkpoint import find_checkpoint
 from src.scoring.embeddings import cell_encoder
@@ -32,12 +32,13 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
         check_unseen_speakers(trials, stores.evaluation, checkpoint, meta["speakers_sha256"])
 
     has_one_length = config.cut_wav or config.eval_crops > 0
-    evaluation, cohort = stores.embed(
-        config.npy_file_path,
-        cell_encoder(model, config.in_channels, config.eval_batch_size if has_one_length else None),
-        model_sha256=sha256_file(checkpoint),
-        engine=f"mindspore {ms.__version__} {target}",
-        cut_frames=config.cut_frames if config.cut_wav else None,
-        batch_size=config.eval_batch_size,
-    )
-    return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)
+    with lock_folder(config.npy_file_path):
+        evaluation, cohort = stores.embed(
+            config.npy_file_path,
+            cell_encoder(model, config.in_channels, config.eval_batch_size if has_one_length else None),
+            model_sha256=sha256_file(checkpoint),
+            engine=f"mindspore {ms.__version__} {target}",
+            cut_frames=config.cut_frames if config.cut_wav else None,
+            batch_size=config.eval_batch_size,
+        )
+        return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)

@@ -21,7 +21,7 @@ import numpy as np
 
 from src.corpus.names import Names
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, sha256_file, text_lines
+from src.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines
 from src.scoring.embeddings import EmbeddingStore, Identity, check_finite
 
 VECTOR_KINDS = (b"\0BFV ", b"\0BDV ")  # binary float32 and float64
@@ -220,10 +220,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("kaldiio is not installed: pip install -r requirements-kaldi.txt") from None
     if arguments.command == "export":
         store = EmbeddingStore.open(arguments.store)
-        write_kaldi(arguments.prefix, store)
+        with lock_output(arguments.prefix):
+            write_kaldi(arguments.prefix, store)
         print(f"{arguments.prefix}.ark, .scp, .utt2spk: {_size(store)}")
     else:
-        store = import_store(arguments.file, arguments.store, arguments.utt2spk, arguments.model)
+        with lock_folder(arguments.store):
+            store = import_store(arguments.file, arguments.store, arguments.utt2spk, arguments.model)
         print(f"{arguments.store}: {_size(store)}")
     return 0
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from src.config import TRIAL_FORMATS
 from src.errors import InputError, run
-from src.files import PathLike, atomic_path, read_json, sha256_file, write_json
+from src.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, write_json
 from src.scoring.embeddings import EmbeddingStore, Identity
 from src.scoring.measures import format_measures
 from src.scoring.trial_list import TrialList, some
@@ -253,7 +253,8 @@ def _fit(arguments: argparse.Namespace) -> None:
     """Train on an embedding store: print the course, write plda.npz and plda.json."""
     store = EmbeddingStore.open(arguments.embeddings)
     plda = Plda.fit(store, arguments.lda_dim, arguments.length_norm == "true", arguments.max_iterations)
-    plda.save(arguments.to)
+    with lock_folder(arguments.to):
+        plda.save(arguments.to)
     training = plda.training
     print(
         f"{arguments.embeddings}: {len(store.utt_ids)} embeddings of {len(plda.speakers)} speakers, "

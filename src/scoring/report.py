@@ -16,7 +16,7 @@ from typing import Optional
 import numpy as np
 
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, atomic_path, read_json
+from src.files import PathLike, atomic_path, lock_output, read_json
 from src.scoring.bootstrap import LEVEL
 from src.scoring.measures import P_TARGETS, Measures, measure_llr
 from src.scoring.metrics import threshold_at_false_alarm_rate
@@ -230,13 +230,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = parser.parse_args(argv)
     scored = Scored.read(_named_paths(arguments.results))
     page = make_report(scored, arguments.title, max(0, arguments.num_worst))
-    with atomic_path(arguments.to) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    print(f"{scored.table.describe()}, {len(scored.columns)} kinds of score")
-    print(f"written: {arguments.to}")
-    if arguments.plots:
-        write_plots(scored, arguments.plots)
-        print(f"written: {arguments.plots}")
+    with lock_output(arguments.to):
+        with atomic_path(arguments.to) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        print(f"{scored.table.describe()}, {len(scored.columns)} kinds of score")
+        print(f"written: {arguments.to}")
+        if arguments.plots:
+            write_plots(scored, arguments.plots)
+            print(f"written: {arguments.plots}")
     return 0
 
 

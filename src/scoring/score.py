@@ -9,6 +9,7 @@ from typing import Optional
 
 from src.config import load_paths_and_config
 from src.errors import run
+from src.files import lock_folder
 from src.scoring.embeddings import EmbeddingStore
 from src.scoring.evaluate import evaluate, why_no_cohort
 from src.scoring.trial_list import TrialList
@@ -23,11 +24,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         result="folder with the embedding stores eval and norm",
         data="evaluation store, where the trial list is looked for",
     )
-    evaluation = EmbeddingStore.open(arguments.result / "eval")
-    trials = TrialList.from_config(config, arguments.data, evaluation)
-    why_none = why_no_cohort(config)
-    cohort = None if why_none else EmbeddingStore.open(arguments.result / "norm")
-    evaluate(trials, evaluation, cohort, config, arguments.result, why_none)
+    with lock_folder(arguments.result):
+        evaluation = EmbeddingStore.open(arguments.result / "eval")
+        trials = TrialList.from_config(config, arguments.data, evaluation)
+        why_none = why_no_cohort(config)
+        cohort = None if why_none else EmbeddingStore.open(arguments.result / "norm")
+        evaluate(trials, evaluation, cohort, config, arguments.result, why_none)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from src.errors import InputError, UsageError, run
-from src.files import PathLike
+from src.files import PathLike, lock_output
 
 SAME_KEYS = ("model", "front_end", "speakers_sha256", "sub_centers")
 
@@ -24,8 +24,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--last", type=int, default=10, metavar="N", help="how many of them (default: 10)")
     parser.add_argument("--to", required=True, metavar="FILE", help="checkpoint to write, .ckpt")
     arguments = parser.parse_args(argv)
-    paths = last_checkpoints(arguments.folder, arguments.last)
-    average_checkpoints(paths, arguments.to)
+    with lock_output(arguments.to):
+        paths = last_checkpoints(arguments.folder, arguments.last)
+        average_checkpoints(paths, arguments.to)
     print(f"{arguments.to}: the mean of {len(paths)} checkpoints, {paths[0].name} to {paths[-1].name}")
     return 0
 

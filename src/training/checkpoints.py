@@ -1,12 +1,8 @@
 """The checkpoints of a run: names, contents, which are kept."""
 
 import errno
-import fcntl
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,25 +25,6 @@ def refuse_earlier_run(folder: PathLike) -> None:
             f"{folder}: holds checkpoints of an earlier run, which this one would mix with its own. To go on with that "
             "run pass --resume=auto; for a new one set another ckpt_save_dir or move them away."
         )
-
-
-@contextmanager
-def only_run_in(folder: PathLike) -> Iterator[None]:
-    """Keep a second run out of a folder, which is made when absent; the lock ends with the process, however it ends.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{folder}: another run writes its checkpoints here: wait for it, or end it.") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 class CheckpointWriter:

@@ -16,13 +16,14 @@ from mindspore import Tensor, nn
 from src.config import Config, require, save_config
 from src.data.pipeline import Batch, TrainBatches, open_batches
 from src.errors import InputError, Stopped
+from src.files import lock_folder
 from src.frontend.fbank import check_front_end
 from src.losses import make_loss
 from src.losses.aam_softmax import first_classes
 from src.models import check_settings, create_model, model_settings
 from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint
 from src.training.batch_norm import set_batch_norms
-from src.training.checkpoints import CheckpointWriter, only_run_in
+from src.training.checkpoints import CheckpointWriter
 from src.training.interruption import Interruption
 from src.training.log import TrainingLog
 from src.training.position import Position
@@ -69,7 +70,7 @@ def train(
     """
     require(config, "train_data_path", "ckpt_save_dir")
     target, world = join_world(config)
-    with only_run_in(config.ckpt_save_dir) if world.is_first else nullcontext():
+    with lock_folder(config.ckpt_save_dir, wait=False) if world.is_first else nullcontext():
         earlier = find_earlier(config, world.is_first)
         run = set_up(config, target, world, earlier)
         if earlier and _is_finished(config, run.start):

@@ -173,7 +173,7 @@ def test_evaluation_stores_are_verified(train_config, eval_config, capsys):
     with open(Path(config.feat_norm_folder, "feats.npy"), "r+b") as stream:
         stream.seek(-100, os.SEEK_END)
         stream.write(b"x")
-    with pytest.raises(InputError, match="feat_norm: damaged"):
+    with pytest.raises(InputError, match="feat_norm: feats.npy and index.csv are not the content"):
         prepare_eval(eval_config("--verify"))
 
 

@@ -1,5 +1,6 @@
 """A run that was stopped and goes on: the same weights, bit for bit, and what is refused."""
 
+import fcntl
 import shutil
 import signal
 import struct
@@ -15,7 +16,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from src.config import Config, load_config, spellings
 from src.errors import InputError, Stopped
 from src.models.checkpoint import list_checkpoints, read_checkpoint
-from src.training.checkpoints import CheckpointWriter, only_run_in
+from src.training.checkpoints import CheckpointWriter
 from src.training.interruption import SIGNALS
 from src.training.loop import set_up, train
 from src.training.position import Position
@@ -203,12 +204,15 @@ def test_every_key_of_training_is_either_fixed_or_free():
     assert not set(FIXED_KEYS) & set(FREE_KEYS)
 
 
-def test_two_runs_do_not_share_a_folder(tmp_path):
-    said = "another run writes its checkpoints here"
-    with only_run_in(tmp_path / "ckpt"), pytest.raises(InputError, match=said), only_run_in(tmp_path / "ckpt"):
-        pass
-    with only_run_in(tmp_path / "ckpt"):
-        pass
+def test_two_runs_do_not_share_a_folder(store, tmp_path):
+    config = options(store, tmp_path)
+    lock = Path(config.ckpt_save_dir, ".lock")
+    lock.parent.mkdir(parents=True)
+    with open(lock, "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as another process would
+        with pytest.raises(InputError, match="another process writes here: wait for it, or end it"):
+            train(config)
+    assert list_checkpoints(config.ckpt_save_dir) == {}
 
 
 class Step:
