@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import Optional, TextIO
@@ -49,11 +50,13 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
             for stream in _streams():
                 stream.flush()
     except BrokenPipeError as error:
-        closed = [stream for stream in _streams() if _drop_if_closed(stream)]
+        closed = [stream for stream in _streams() if _is_closed(stream)]
+        for stream in closed:
+            _drop(stream)
         return PIPE_CLOSED if closed else _fail(str(error), 1)  # another pipe than standard output and error
     except OSError as error:  # what was printed goes to a disk that is full, or fails
         _drop(sys.stdout)
-        return _fail(f"standard output: {error.strerror}.", 1)
+        return _fail(_reason(error), 1)
 
 
 def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
@@ -69,11 +72,15 @@ def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _fail(f"no space left while writing {error.filename or 'a file'}: free some and run again.", 1)
-        return _fail(str(error), 1)
+        return _fail(_reason(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"no space left while writing {error.filename or 'a file'}: free some and run again."
+    return str(error)
 
 
 def _fail(message: str, code: int) -> int:
@@ -105,14 +112,13 @@ def _streams() -> list[TextIO]:
     return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
-def _drop_if_closed(stream: TextIO) -> bool:
-    """Tell whether nobody reads a stream any more, and send what it still holds to nowhere."""
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        _drop(stream)
+def _is_closed(stream: TextIO) -> bool:
+    """Tell whether a stream is a pipe that nobody reads any more."""
+    if not hasattr(select, "poll"):  # Windows
         return True
-    return False
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _drop(stream: TextIO) -> None:

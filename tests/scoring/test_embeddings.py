@@ -199,7 +199,7 @@ def damage_meta(folder):
         (damage_meta, "expected format_version 1 and model_sha256"),
         (lambda folder: (folder / "embeddings.npy").unlink(), "missing or damaged"),
         (lambda folder: (folder / "embeddings.npy").write_bytes(b""), "missing or damaged"),
-        (lambda folder: (folder / "index.csv").unlink(), "no such file"),
+        (lambda folder: (folder / "index.csv").unlink(), "no such csv file"),
     ],
 )
 def test_a_damaged_store_is_refused_and_made_anew(tmp_path, capsys, damage, message):

@@ -1,0 +1,232 @@
+"""Two of each command at once in one folder: no traceback, no mixed result (issue 12, B11).
+
+Second variants, which the issue's text does not name: two parts of one store, a whole store beside a part of it, two
+evaluations of different checkpoints, training whose second process is refused, downloads, a benchmark's features.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from src.data.train_store import read_manifest
+from src.files import sha256_file
+from src.models.checkpoint import list_checkpoints, read_checkpoint
+from src.scoring.embeddings import EmbeddingStore
+from tests.corpus.file_server import serve
+from tests.corpus.test_get_data import wav, zipped
+from tests.e2e.test_pipeline import YAML, must, write_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_TIMES = 20  # in the slow test
+REFERENCE = ROOT / "tests" / "deploy" / "reference"
+CONFIG = "--config_path=ecapa-tdnn_config.yaml"
+
+
+def script(name: str, *words: str) -> list[str]:
+    return [sys.executable, str(ROOT / name), *words]
+
+
+def module(name: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", name, *words]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder in which every command finds what it needs, and two models of different weights."""
+    folder = tmp_path_factory.mktemp("world")
+    write_corpus(folder / "corpus")
+    for name, text in YAML.items():
+        (folder / name).write_text(text)
+    must(folder, *script("train_data_prepare.py", "prepare_train.yaml"))
+    must(folder, *script("eval_data_prepare.py", "prepare_eval.yaml"))
+    for number, checkpoints in enumerate(("ckpt", "ckpt2")):
+        must(folder, *script("train.py", CONFIG, f"--ckpt_save_dir={checkpoints}", f"--seed={number}"))
+    must(folder, *script("export.py", CONFIG))
+    must(folder, *script("eval.py", CONFIG, "--npy_file_path=made"))
+    return folder
+
+
+def content(folder: Path, *left_out: str) -> dict[str, str]:
+    """Return the hashes of all files below a folder, of meta.json without the times of the files beside it."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix not in left_out:
+            data = path.read_bytes()
+            if path.name == "meta.json":
+                data = json.dumps({**json.loads(data), "files": None}, sort_keys=True).encode()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def same_weights(folder: Path) -> dict:
+    """Return the weights of all checkpoints, whose files hold the time too."""
+    weights = {path.name: read_checkpoint(path)[0] for path in sorted(folder.rglob("*.ckpt"))}
+    return {
+        name: {key: hashlib.sha256(array.tobytes()).hexdigest() for key, array in arrays.items()}
+        for name, arrays in weights.items()
+    }
+
+
+def whole_export(folder: Path) -> dict:
+    """Return what is said of an exported model, which must be the file beside it."""
+    said = json.loads((folder / "model.mindir.json").read_text())
+    assert said.pop("file_sha256") == sha256_file(folder / "model.mindir")
+    return said
+
+
+def whole_store(folder: Path) -> str:
+    """Return the identity of the training store in a folder."""
+    for shard in read_manifest(folder / "store").shards:
+        assert sha256_file(folder / "store" / shard.file) == shard.sha256
+    return read_manifest(folder / "store").sha256
+
+
+def prepare(*options: str) -> list[str]:
+    places = ("--output_folder=out/tables", "--feat_folder=out/store", "--shard_utterances=4", "--num_processes=1")
+    return script("train_data_prepare.py", "prepare_train.yaml", *places, *options)
+
+
+PREPARE_EVAL = ("--output_folder=out/tables", "--feat_eval_folder=out/eval", "--feat_norm_folder=out/norm")
+AVERAGE = ("ckpt", "--last=2", "--to=out/mean.ckpt")
+INFER = ("--config_path=../ecapa-tdnn_config.yaml", "--train_norm_path=../features/norm", "--cut_wav=true")
+IMPORT = (str(REFERENCE / "speechbrain.ckpt"), "--from=speechbrain", "--to=out/model.ckpt")
+PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
+    "train_data_prepare": (prepare(), content),
+    "eval_data_prepare": (script("eval_data_prepare.py", "prepare_eval.yaml", *PREPARE_EVAL), content),
+    "merge_data": (script("merge_data.py", "prepare_train.yaml", "--feat_folder_merge=out"), content),
+    "eval": (script("eval.py", CONFIG, "--npy_file_path=out"), content),
+    "score": (module("src.scoring.score", "out", "features/eval", CONFIG), content),
+    "infer": (module("src.deploy.infer", "../ecapatdnn.mindir", "../features/eval", *INFER), content),
+    "export": (script("export.py", CONFIG, "--file_name=out/model"), whole_export),
+    "average_checkpoints": (module("src.training.average_checkpoints", *AVERAGE), same_weights),
+    "import_weights": (module("src.deploy.import_weights", *IMPORT), same_weights),
+    "plda": (module("src.scoring.plda", "fit", "made/norm", "--to=out"), lambda folder: content(folder, ".npz")),
+    "convert_export": (module("src.scoring.convert", "export", "made/eval", "out/made"), content),
+    "make_rooms": (module("src.corpus.make_rooms", "out", "--count=5"), content),
+    "bench": (module("src.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
+}
+NEEDS = {"convert_export": "kaldiio", "make_rooms": "pyroomacoustics"}
+
+
+def start(folder: Path, command: Sequence[str]) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def both(folder: Path, first: Sequence[str], second: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Run two commands at once; return exit codes, outputs and errors."""
+    processes = [start(folder, command) for command in (first, second)]
+    done = [(*process.communicate(timeout=600), process.returncode) for process in processes]
+    for _, errors, _ in done:
+        assert "Traceback" not in errors, errors
+    return [(code, output, errors) for output, errors, code in done]
+
+
+def empty_out(world: Path, name: str) -> Path:
+    """Return the folder of results, empty or with what the command begins with."""
+    out = world / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    if name == "score":
+        shutil.copytree(world / "made", out)
+    elif name == "infer":
+        out.mkdir()
+    return out
+
+
+def run_pair(world: Path, name: str, expected: object) -> None:
+    command, result_of = PAIRS[name]
+    out = empty_out(world, name)
+    for code, _, errors in both(out if name == "infer" else world, command, command):
+        assert code == 0, errors
+    assert result_of(out) == expected
+    assert not list(out.rglob(".*")), "a lock or a temporary file is left"
+
+
+def single(world: Path, name: str) -> object:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    command, result_of = PAIRS[name]
+    out = empty_out(world, name)
+    process = start(out if name == "infer" else world, command)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return result_of(out)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_at_once_give_what_one_gives(world, name):
+    run_pair(world, name, single(world, name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_at_once_give_what_one_gives_twenty_times(world, name):
+    expected = single(world, name)
+    for _ in range(NUM_TIMES):
+        run_pair(world, name, expected)
+
+
+@pytest.mark.parametrize("words", [("--part=1/2", "--part=2/2"), ("--part=1/1", "--part=1/2")])
+def test_parts_of_one_store_are_made_at_once(world, words):
+    expected = single_store(world)
+    out = empty_out(world, "parts")
+    for code, _, errors in both(world, *(prepare(word) for word in words)):
+        assert code == 0, errors
+    assert whole_store(out) == expected
+
+
+def single_store(world: Path) -> str:
+    out = empty_out(world, "single")
+    must(world, *prepare())
+    return whole_store(out)
+
+
+def test_second_preparation_says_for_whom_it_waits(world):
+    empty_out(world, "wait")
+    done = both(world, prepare(), prepare())
+    said = [line for _, _, errors in done for line in errors.splitlines() if "waiting for process" in line]
+    assert len(said) == 1 and "(train_data_prepare.py prepare_train.yaml" in said[0]
+    assert sum("already prepared" in output for _, output, _ in done) == 1
+
+
+def test_evaluations_of_two_models_do_not_mix(world):
+    evaluate = script("eval.py", CONFIG, "--npy_file_path=out")
+    for times in range(2):
+        empty_out(world, "eval")
+        done = both(world, evaluate, [*evaluate, "--model_path=ckpt2"])
+        assert [code for code, _, _ in done] == [0, 0]
+        results = json.loads((world / "out" / "results.json").read_text())
+        last = EmbeddingStore.open(world / "out" / "eval").identity
+        assert {results[part]["model_sha256"] for part in ("evaluation", "cohort")} == {last.model_sha256}, times
+        printed = {output.split("eer baseline:")[1][:6] for _, output, _ in done}
+        assert f"{results['results']['baseline']['eer']:.4f}" in printed
+
+
+def test_second_training_is_refused(world):
+    train = script("train.py", CONFIG, "--ckpt_save_dir=out/ckpt")
+    out = empty_out(world, "train")
+    first, second = sorted(both(world, train, train))
+    assert first[0] == 0 and second[0] == 1
+    assert "writes here: wait for it, or end it" in second[2] or "holds checkpoints of an earlier run" in second[2]
+    assert len(list_checkpoints(out / "ckpt")) == 2
+
+
+def test_two_downloads_at_once_fetch_once(tmp_path):
+    archive = zipped({"RIRS_NOISES/simulated_rirs/smallroom/Room001/Room001-00001.wav": wav()})
+    with serve({"/28/rirs_noises.zip": archive}) as server:
+        words = ("data", "rirs", f"--openslr_url={server.url}")
+        sums = tmp_path / "md5"
+        sums.write_text(f"{hashlib.md5(archive).hexdigest()}  rirs_noises.zip\n")
+        command = module("src.corpus.get_data", *words, f"--md5={sums}")
+        for code, _, errors in both(tmp_path, command, command):
+            assert code == 0, errors
+        assert len(server.requests) == 1
