@@ -31,6 +31,7 @@ from src.progress import Progress
 STORE_OVERHEAD = 1.1  # a store's size over that of its features
 FILE_OVERHEAD_BYTES = 1 << 24
 UTTERANCES_OF_A_JOB = 16
+SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each process
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
@@ -58,6 +59,11 @@ class FeatureJob:
     cutting: Cutting
     front_end: FbankConfig
     frontend: str
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its features are too large to be sent between processes and to wait there."""
+        return _num_samples(self.utterances, self.cutting) > SAMPLES_OF_A_JOB
 
 
 def compute_features(job: FeatureJob) -> list[Read]:
@@ -104,10 +110,8 @@ class Recordings:
         self.num_read = 0
         self._utterances = utterances
         self._jobs = [
-            FeatureJob(
-                Path(data_folder), utterances[first : first + UTTERANCES_OF_A_JOB], cutting, front_end, config.frontend
-            )
-            for first in range(0, len(utterances), UTTERANCES_OF_A_JOB)
+            FeatureJob(Path(data_folder), group, cutting, front_end, config.frontend)
+            for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
         self._num_processes = config.num_processes or num_cores()
@@ -125,8 +129,10 @@ class Recordings:
         writer.sources = self._sources
 
     def _features(self) -> Iterator[tuple[Utterance, np.ndarray]]:
-        with closing(call_all(compute_features, self._jobs, self._num_processes)) as results:
-            for job, found in zip(self._jobs, results, strict=True):
+        short_jobs = [job for job in self._jobs if not job.is_long]
+        with closing(call_all(compute_features, short_jobs, self._num_processes)) as results:
+            for job in self._jobs:
+                found = compute_features(job) if job.is_long else next(results)
                 for utterance, (stamp, result) in zip(job.utterances, found, strict=True):
                     if stamp is not None:
                         self._sources[utterance.utt_id] = stamp
@@ -161,6 +167,23 @@ class Recordings:
             f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped, {elapsed_s:.1f} s "
             f"({audio_s / elapsed_s:.0f} times real time)"
         )
+
+
+def _groups(utterances: Sequence[Utterance], cutting: Cutting) -> Iterator[list[Utterance]]:
+    """Yield the utterances in groups for a job each; what is long is alone."""
+    group: list[Utterance] = []
+    for utterance in utterances:
+        is_full = len(group) == UTTERANCES_OF_A_JOB or _num_samples([*group, utterance], cutting) > SAMPLES_OF_A_JOB
+        if group and is_full:
+            yield group
+            group = []
+        group.append(utterance)
+    if group:
+        yield group
+
+
+def _num_samples(utterances: Sequence[Utterance], cutting: Cutting) -> int:
+    return sum(cutting.num_samples(utterance.stop - utterance.start) for utterance in utterances)
 
 
 def prepare_eval(config: EvalPrepConfig) -> None:

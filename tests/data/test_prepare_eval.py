@@ -141,3 +141,14 @@ def test_bad_recordings_of_the_cohort_are_counted_up_to_the_limit(train_config, 
 def test_the_two_stores_need_two_folders(eval_config, tmp_path):
     with pytest.raises(UsageError, match="give two folders"):
         prepare_eval(eval_config(f"--feat_norm_folder={tmp_path}/feat_eval/"))
+
+
+@pytest.mark.parametrize("least", [1, 40000])  # samples of a job: every recording is too long for one; only some are
+def test_long_recordings_are_computed_apart_and_stay_in_order(eval_corpus, eval_config, monkeypatch, least):
+    monkeypatch.setattr("src.data.prepare_eval.SAMPLES_OF_A_JOB", least)
+    config = eval_config("--num_processes=2")
+    prepare_eval(config)
+    store = EvalStore.open(config.feat_eval_folder)
+    assert store.utt_ids == sorted(store.utt_ids)
+    for row, name in enumerate(store.utt_ids):
+        np.testing.assert_array_equal(store.feats(row), Fbank()(read_audio(eval_corpus / "wav" / name).waveform))

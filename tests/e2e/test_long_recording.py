@@ -1,0 +1,103 @@
+"""A recording of hours: the real commands stay below 2 GiB (issue 12, B16).
+
+Second variant: the recording has another sampling rate and two channels, and more than one is long.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from src.config import ROOT
+from src.data.eval_store import EvalStore
+from src.frontend.fbank import FbankConfig
+from src.models import create_model
+from src.models.checkpoint import checkpoint_path, write_checkpoint
+
+LIMIT_KIB = 2 << 20
+
+
+def write_recording(path: Path, seconds: int, rate: int = 16000, channels: int = 1) -> None:
+    """Write noise whose loudness changes every second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seconds)
+    with soundfile.SoundFile(path, "w", rate, channels, "PCM_16") as file:
+        for _ in range(seconds):
+            loudness = 0.3 * 10 ** rng.uniform(-2, 0)
+            file.write(loudness * rng.uniform(-1, 1, (rate, channels)))
+
+
+def write_random_checkpoint(folder: Path, channels: int) -> Path:
+    settings = {
+        "name": "ecapa_tdnn",
+        "in_channels": 80,
+        "channels": channels,
+        "emb_size": 192,
+        "global_context": True,
+    }
+    np.random.seed(0)
+    state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
+    meta = {"model": settings, "front_end": FbankConfig().to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
+    folder.mkdir()
+    path = checkpoint_path(folder, 1, 1)
+    write_checkpoint(path, state, meta)
+    return path
+
+
+def peak_kib(folder: Path, program: str, *arguments: str) -> int:
+    """Run a command of the project and return the peak resident memory of its largest process."""
+    words = [sys.executable, str(ROOT / program), *arguments]
+    with open(folder / "output.txt", "w") as output:
+        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, (folder / "output.txt").read_text()
+    print(f"{program}: {usage.ru_maxrss / 1024:.0f} MiB at most")
+    return usage.ru_maxrss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("num_long", "rate", "num_channels"), [(1, 16000, 1), (2, 48000, 2)], ids=["16 kHz", "two of 48 kHz stereo"]
+)
+def test_two_hours_stay_below_two_gib_at_full_size(num_long, rate, num_channels, tmp_path):
+    for index in range(num_long):
+        write_recording(tmp_path / f"corpus/wav/a/s/long{index}.wav", 7200, rate, num_channels)
+    for name in ("a", "b"):
+        write_recording(tmp_path / f"corpus/wav/{name}/s/short.wav", 4)
+    trials = [f"{int(name == 'a')} a/s/long0.wav {name}/s/short.wav\n" for name in ("a", "b")]
+    trials += [f"0 b/s/short.wav a/s/long{index}.wav\n" for index in range(1, num_long)]
+    (tmp_path / "corpus" / "veri_test2.txt").write_text("".join(trials))
+    checkpoint = write_random_checkpoint(tmp_path / "ckpt", channels=1024)
+
+    folders = [f"--feat_eval_folder={tmp_path}/feats", f"--feat_norm_folder={tmp_path}/norm"]
+    assert peak_kib(tmp_path, "eval_data_prepare.py", f"--data_folder={tmp_path}/corpus", *folders) < LIMIT_KIB
+    assert EvalStore.open(tmp_path / "feats").num_frames.max() == 720001
+
+    keys = [f"--model_path={checkpoint}", f"--eval_data_path={tmp_path}/feats", "--train_norm_path="]
+    assert peak_kib(tmp_path, "eval.py", *keys) < LIMIT_KIB
+    assert "eer baseline:" in (tmp_path / "output.txt").read_text()
+    assert '"max_frames": 15000' in (tmp_path / "npys" / "eval" / "meta.json").read_text()
+
+
+def test_a_long_recording_is_prepared_and_evaluated_in_windows(tmp_path):
+    write_recording(tmp_path / "corpus/wav/a/s/long.wav", 9)
+    for name in ("a", "b"):
+        write_recording(tmp_path / f"corpus/wav/{name}/s/short.wav", 2)
+    trials = "1 a/s/long.wav a/s/short.wav\n0 a/s/long.wav b/s/short.wav\n"
+    (tmp_path / "corpus" / "veri_test2.txt").write_text(trials)
+    checkpoint = write_random_checkpoint(tmp_path / "ckpt", channels=8)
+    folders = [f"--feat_eval_folder={tmp_path}/feats", f"--feat_norm_folder={tmp_path}/norm"]
+    peak_kib(tmp_path, "eval_data_prepare.py", f"--data_folder={tmp_path}/corpus", *folders)
+    keys = [f"--model_path={checkpoint}", f"--eval_data_path={tmp_path}/feats", "--train_norm_path=", "--channels=8"]
+    peak_kib(tmp_path, "eval.py", *keys)
+    whole = np.load(tmp_path / "npys" / "eval" / "embeddings.npy")
+    peak_kib(tmp_path, "eval.py", *keys, "--max_frames=300")
+    assert "embeddings: those there have another max_frames" in (tmp_path / "output.txt").read_text()
+    windowed = np.load(tmp_path / "npys" / "eval" / "embeddings.npy")
+    changed = np.abs(windowed - whole).max(axis=1) > 1e-3
+    assert changed.tolist() == [True, False, False]  # a's long one alone
