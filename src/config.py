@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional, TypeVar, Union, get_type_hints
+from typing import Any, ClassVar, Optional, TypeVar, Union, get_type_hints
 
 import yaml
 
@@ -300,6 +300,8 @@ class EvalPrepConfig:
 class Config(AugmentationOptions):
     """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
 
+    on_command_line: ClassVar[frozenset[str]] = frozenset()  # attributes that `load_config` found there
+
     # model and objective
     model: str = option("ecapa_tdnn", "architecture; see docs/weights.md", choices=("ecapa_tdnn", "wespeaker_ecapa"))
     in_channels: int = option(80, "feature size: mel bins of a frame", name="inChannels", minimum=1)
@@ -383,7 +385,9 @@ class Config(AugmentationOptions):
         path=True,
     )
     keep_checkpoint_max: int = option(30, "newest checkpoints to keep", minimum=1)
-    save_checkpoint_epochs: int = option(1, "write a checkpoint every so many epochs; 0: off", minimum=0)
+    save_checkpoint_epochs: int = option(
+        1, "write a checkpoint every so many epochs, at most one a minute; 0: off", minimum=0
+    )
     save_checkpoint_steps: int = option(0, "write a checkpoint every so many steps; 0: off", minimum=0)
     save_checkpoint_minutes: float = option(0.0, "write a checkpoint every so many minutes; 0: off", minimum=0)
     on_full_disk: str = option(
@@ -569,6 +573,7 @@ def load_config(cls: type[T], argv: Optional[Sequence[str]] = None, default_path
         problems += config.problems()
     if problems:
         raise UsageError("\n  ".join(["the configuration has these problems:", *problems]))
+    config.on_command_line = frozenset(named)
     return config
 
 

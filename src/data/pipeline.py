@@ -68,6 +68,7 @@ class TrainBatches:
         num_ranks: int = 1,
         num_held_out: int = 0,
     ) -> None:
+        self.folder = folder
         self.manifest = read_manifest(folder)
         self.paths = shard_paths(folder)
         self.records = np.arange(self.manifest.num_utterances)
@@ -166,6 +167,17 @@ class TrainBatches:
         for name, label, content in rows:
             yield str(name), int(label), self.online.clean(decode_wave(content)) if self.online else content
 
+    def refuse_one_speaker(self) -> None:
+        """Raise InputError unless two records have different labels; in a usual store the first few read do."""
+        order = np.random.default_rng(self.seed).permutation(self.records).tolist()
+        labels = self._read(order, ["label"]).create_tuple_iterator(num_epochs=1, output_numpy=True)
+        (first,) = next(labels)
+        if all(label == first for (label,) in labels):
+            raise InputError(
+                f"{self.folder}: all {len(order)} records are of one speaker: there is nothing to tell apart. Prepare "
+                "a corpus of at least two speakers: wav/<speaker>/<session>/<file>."
+            )
+
     def _columns(self) -> list[str]:
         return ["utt_id", "label", "wave" if self.manifest.kind == WAVEFORM else "feats"]
 
@@ -204,20 +216,25 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
     """Open the training store of a configuration, with the augmentation that it asks for; `rank`: see `TrainBatches`.
 
     Raises:
-        InputError: the store is missing, damaged, or smaller than one batch; a store of features is to be distorted.
+        InputError: the store is missing, damaged, smaller than one batch, or of one speaker; a store of features is to
+            be distorted.
         UsageError, InputError: stages, folders or the front end are wrong.
     """
     manifest = read_manifest(config.train_data_path)
     common = (config.train_data_path, config.minibatch_size, config.train_frames, config.seed, config.num_workers)
     shared = {"rank": rank, "num_ranks": num_ranks, "num_held_out": config.valid_utterances}
     if manifest.kind == WAVEFORM:
-        return TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers), **shared)
+        batches = TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers), **shared)
+        batches.refuse_one_speaker()
+        return batches
     if any(stage.steps for stage in parse_stages(config)) or config.speed_classes:
         raise InputError(
             f"{config.train_data_path}: holds features, which cannot be distorted any more. Leave augmentations at "
             "[clean] and speed_classes at false, or prepare with store_kind: waveform."
         )
-    return TrainBatches(*common, masks=FeatureMasks.from_config(config), **shared)
+    batches = TrainBatches(*common, masks=FeatureMasks.from_config(config), **shared)
+    batches.refuse_one_speaker()
+    return batches
 
 
 def _starts(epoch: int, first_record: int) -> Iterator[tuple[int, int]]:

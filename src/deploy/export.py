@@ -20,7 +20,7 @@ from src.files import atomic_path, lock_output, sha256_file
 from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
 from src.frontend.fbank_cell import FbankCell, WaveformModel
 from src.layers.conv import conv_form
-from src.models import check_settings, create_model, evaluation_weights, is_foldable, load_model, model_settings
+from src.models import create_model, evaluation_weights, is_foldable, load_model, take_settings
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from src.models.fold import fold_ecapa
 from src.models.folded_cell import FoldedEcapaCell
@@ -52,7 +52,7 @@ def export(config: Config) -> Path:
     path = _named_file(config)
     checkpoint = find_checkpoint(named)
     arrays, meta = read_checkpoint(checkpoint)
-    check_settings(meta, model_settings(config), checkpoint)
+    config = take_settings(config, meta["model"], checkpoint)
     exported = describe(config, meta, checkpoint, target)
     with lock_output(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
         staged = Path(folder, path.name)
@@ -80,8 +80,11 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
     """
     model = meta["model"]
     num_mels = model["in_channels"]
-    if config.channel != num_mels:
-        raise InputError(f"channel: the configuration says {config.channel}, {checkpoint} takes frames of {num_mels}.")
+    if config.channel != num_mels and "channel" in config.on_command_line:
+        raise InputError(
+            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
+            "the checkpoint knows it; or name another checkpoint."
+        )
     if not is_foldable(model) and (config.file_format in ("ONNX", "IR") or "attention" in config.outputs):
         raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
     if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:

@@ -291,12 +291,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         meta = import_weights(
             arguments.toolkit, arguments.source, arguments.target, arguments.classifier, arguments.speakers
         )
-    model = meta["model"]
-    print(
-        f"{arguments.target}: {model['name']} from {arguments.toolkit}, {model['in_channels']} mel bins, "
-        f"{model['channels']} channels, embeddings of {model['emb_size']}, "
-        f"{'with' if model['global_context'] else 'without'} global context"
-    )
+    from src.models import describe_settings
+
+    print(f"{arguments.target}: {describe_settings(meta['model'])}, from {arguments.toolkit}")
     if meta["front_end"]["type"] == "fbank":
         print("features: SpeechBrain's filterbanks, which this project's stores hold")
     else:

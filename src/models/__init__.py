@@ -1,11 +1,12 @@
 """Architectures by name, and models from their checkpoints."""
 
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from mindspore import nn
 
-from src.config import Config
+from src.config import Config, spellings
 from src.errors import InputError
 from src.files import PathLike
 from src.layers.conv import conv_form
@@ -15,6 +16,7 @@ from src.models.fold import fold_ecapa
 from src.models.folded_cell import FoldedEcapaCell
 from src.models.wespeaker_ecapa import WespeakerEcapa
 
+KEYS = {"name": "model"}  # of a model's settings that the configuration calls otherwise
 MODELS = {"ecapa_tdnn": EcapaTdnn, "wespeaker_ecapa": WespeakerEcapa}
 
 
@@ -82,9 +84,42 @@ def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if name.startswith("model.")}
 
 
-def check_settings(meta: dict[str, Any], wanted: dict[str, Any], checkpoint: PathLike) -> None:
-    """Raise InputError when a checkpoint's model is not the one that a configuration describes."""
-    got = meta["model"]
-    wrong = [f"{key} {got.get(key)!r}, not {value!r}" for key, value in wanted.items() if got.get(key) != value]
+def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike) -> Config:
+    """Return the configuration with the model of a checkpoint, and print which model that is.
+
+    A checkpoint knows its model. The keys of a YAML file describe the model of a new training; those that differ are
+    not used, which is printed. One that was given on the command line and differs is a mistake.
+
+    Args:
+        config: the settings of the user.
+        settings: the model's, from the checkpoint's meta.
+        checkpoint: its file, for the messages.
+
+    Raises:
+        InputError: a key of the command line says another model.
+    """
+    names = {field.name: spellings(field)[0] for field in fields(config)}
+    wanted = {KEYS.get(key, key): value for key, value in settings.items() if KEYS.get(key, key) in names}
+    others = [key for key, value in wanted.items() if getattr(config, key) != value]
+    wrong = [key for key in others if key in config.on_command_line]
     if wrong:
-        raise InputError(f"{checkpoint}: the checkpoint has {'; '.join(wrong)}: correct the configuration or the path.")
+        given = ", ".join(f"--{names[key]}={getattr(config, key)}" for key in wrong)
+        has = ", ".join(f"{names[key]} {wanted[key]}" for key in wrong)
+        raise InputError(
+            f"{checkpoint}: the checkpoint has {has}; the command line says {given}. Leave that out, the checkpoint "
+            "knows its model; or name another checkpoint."
+        )
+    print(f"model: {describe_settings(settings)}, of {checkpoint}")
+    if others:
+        unused = ", ".join(f"{names[key]} {getattr(config, key)}" for key in others)
+        print(f"not used: {unused} of the configuration, which describes the model of a new training")
+    return replace(config, **wanted)
+
+
+def describe_settings(settings: dict[str, Any]) -> str:
+    """Return a model's name and sizes in words."""
+    context = "" if settings["global_context"] else ", without global context"
+    return (
+        f"{settings['name']}, {settings['in_channels']} mel bins, {settings['channels']} channels, "
+        f"embeddings of {settings['emb_size']}{context}"
+    )

@@ -5,7 +5,7 @@ import mindspore as ms
 from src.config import Config, require
 from src.device import set_device
 from src.files import lock_folder, sha256_file
-from src.models import check_settings, load_model, model_settings
+from src.models import load_model, take_settings
 from src.models.checkpoint import find_checkpoint
 from src.scoring.embeddings import cell_encoder
 from src.scoring.evaluate import Result, evaluate
@@ -24,7 +24,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     target = set_device(config.device_target, config.device_id)
     checkpoint = find_checkpoint(config.model_path)
     model, meta = load_model(checkpoint, target, fold=True)
-    check_settings(meta, model_settings(config), checkpoint)
+    config = take_settings(config, meta["model"], checkpoint)
 
     stores = FeatureStores.open(config, config.eval_data_path, meta["front_end"])
     trials = TrialList.from_config(config, config.eval_data_path, stores.evaluation)

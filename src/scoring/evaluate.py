@@ -1,5 +1,6 @@
 """Evaluation of a trial list: scores of every kind, error rates, the printed lines and the files that keep them."""
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -97,6 +98,25 @@ def measure_details(
         at_false_alarm_rate=metrics.threshold_at_false_alarm_rate(scores, is_target, target_far),
         intervals=intervals,
     )
+
+
+def looks_swapped(eer: float, is_target: np.ndarray) -> bool:
+    """Tell whether targets score below non-targets, beyond chance: an EER well above a half.
+
+    At chance, the EER of n trials of the rarer kind has a standard deviation of at most 0.5 / sqrt(n).
+    """
+    num_rarer = min(np.count_nonzero(is_target), np.count_nonzero(~is_target))
+    return eer > 0.5 + max(0.05, 3 * 0.5 / np.sqrt(num_rarer))
+
+
+def warn_if_swapped(eer: float, is_target: np.ndarray, trial_format: str) -> None:
+    """Print a warning when labels or columns of a trial list seem to be swapped."""
+    if looks_swapped(eer, is_target):
+        print(
+            f"warning: an EER of {eer:.1%}: target trials score lower than non-targets. Are the list's labels swapped\n"
+            f"  (a target is one speaker's), or is it of another form than trial_format: {trial_format}?",
+            file=sys.stderr,
+        )
 
 
 def format_result(name: str, result: Result) -> str:
@@ -256,6 +276,8 @@ def evaluate(
         results = {name: measure(values, trials.is_target) for name, values in scores.items()}
         details = _details(trials, evaluation, scores, config)
     _print_results(results, details, config)
+    if results:
+        warn_if_swapped(results["baseline"].eer, trials.is_target, config.trial_format)
     if trials.is_target is None:
         print(f"{', '.join(scores)}: scores only; error rates need a list that tells the truth")
     missing = [name for name in ("sub mean", config.score_norm) if name != "none" and name not in scores]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from mindspore import nn
@@ -14,9 +14,10 @@ from src.data.eval_store import EvalStore
 from src.data.pipeline import TrainBatches
 from src.errors import InputError
 from src.frontend.fbank import check_front_end, repeat_to
-from src.models import create_model, model_settings
+from src.models import create_model
 from src.models.checkpoint import assign
 from src.scoring.embeddings import MIN_FRAMES, Encode, cell_encoder, extract
+from src.scoring.evaluate import looks_swapped, warn_if_swapped
 from src.scoring.metrics import eer
 from src.scoring.normalisation import cosine_scores, unit_length
 from src.scoring.trial_list import TrialList
@@ -58,6 +59,7 @@ class Validation:
         self.encode = encode
         self.batch_size = batch_size
         self.max_frames = max_frames
+        self.has_warned = False
 
     def __call__(self, trained: nn.Cell) -> float:
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
@@ -65,11 +67,23 @@ class Validation:
         store, trials = self.trials.store, self.trials
         found = extract(self.encode, store, None, self.batch_size, progress=False, max_frames=self.max_frames)
         embeddings = unit_length(found, store.utt_ids)
-        return eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
+        found = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
+        if not self.has_warned and looks_swapped(found, trials.is_target):
+            warn_if_swapped(found, trials.is_target, "voxceleb")
+            self.has_warned = True
+        return found
 
 
-def make_validation(config: Config, batches: TrainBatches, device_target: str) -> Optional[Callable[[nn.Cell], float]]:
+def make_validation(
+    config: Config, batches: TrainBatches, settings: dict[str, Any], device_target: str
+) -> Optional[Callable[[nn.Cell], float]]:
     """Return the validation that a training configuration asks for; None: it asks for none.
+
+    Args:
+        config: of the training.
+        batches: of the training; they know the held-out utterances and the front end.
+        settings: the model's; see `create_model`.
+        device_target: where it runs.
 
     Raises:
         InputError: store or trial list are wrong, made by another front end, or those of the evaluation.
@@ -82,11 +96,11 @@ def make_validation(config: Config, batches: TrainBatches, device_target: str) -
         return None
     num_targets = np.count_nonzero(trials.is_target)
     print(f"validation: {len(trials.store)} pieces, {len(trials.is_target)} trials, {num_targets} of them target")
-    model = create_model(model_settings(config), device_target)
+    model = create_model(settings, device_target)
     model.set_train(False)
     has_one_length = len(set(trials.store.num_frames.tolist())) == 1
     fixed_batch = config.eval_batch_size if has_one_length else None
-    encode = cell_encoder(model, config.in_channels, fixed_batch)
+    encode = cell_encoder(model, settings["in_channels"], fixed_batch)
     return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
 
 

@@ -14,6 +14,7 @@ from src.training.position import Position
 from src.training.step import TrainStep
 
 BEST = "best.ckpt"
+LEAST_S_BETWEEN_EPOCHS = 60.0  # where epochs last seconds, a checkpoint after each would only fill the disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVERS = (".train_ecapa_vox12-*.ckpt", ".train_ecapa_vox12-*.tmp", ".best.*.ckpt", ".best.*.tmp")
 
@@ -54,7 +55,7 @@ class CheckpointWriter:
                 path.unlink()
 
     def after_step(self, position: Position, can_write: bool = True) -> None:
-        """Write a checkpoint when one is due.
+        """Write a checkpoint when one is due; of those that only epochs ask for, at most one a minute.
 
         Args:
             position: where the run is.
@@ -62,8 +63,10 @@ class CheckpointWriter:
         """
         step, epoch = position.step, position.epoch
         self.is_due |= self.every_steps > 0 and step % self.every_steps == 0
-        self.is_due |= position.record == 0 and self.every_epochs > 0 and epoch % self.every_epochs == 0
-        self.is_due |= self.every_s > 0 and time.monotonic() - self.last_time >= self.every_s
+        since_last_s = time.monotonic() - self.last_time
+        is_epoch = position.record == 0 and self.every_epochs > 0 and epoch % self.every_epochs == 0
+        self.is_due |= is_epoch and since_last_s >= LEAST_S_BETWEEN_EPOCHS
+        self.is_due |= self.every_s > 0 and since_last_s >= self.every_s
         if self.is_due and can_write:
             self._write_if_there_is_room(checkpoint_path(self.folder, position.running_epoch, step), position)
             self.is_due, self.last_time = False, time.monotonic()

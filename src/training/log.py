@@ -2,20 +2,25 @@
 
 import math
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
-from typing import Optional
+from typing import Optional, Union
 
 from tqdm import tqdm
 
 from src.config import Config
 from src.data.pipeline import TrainBatches
+from src.progress import duration
 from src.training.position import Position
 from src.training.tensorboard import EventFile
 
+TRIVIAL_LOSS = 1e-3
+TRIVIAL_STEPS = 5  # in a row with less loss and all utterances right, among the first FIRST_STEPS: no speech is so easy
+FIRST_STEPS = 20
+
 
 class TrainingLog:
-    """Averages loss and accuracy since the last line, prints a line every so many steps, draws a bar on a terminal.
+    """Averages loss and accuracy since the last line, prints two lines every so many steps, draws a bar on a terminal.
 
     Args:
         config: its intervals, the run's length, and whether event files are wanted.
@@ -31,6 +36,8 @@ class TrainingLog:
         self.batches = batches
         self.is_first = is_first
         self.first_step = start.step + 1
+        self.is_new = start.step == 0 and not config.pre_trained
+        self.num_trivial = 0
         self.earlier_s = start.elapsed_s
         self.started = self.line_time = time.monotonic()
         self.losses: list[float] = []
@@ -67,6 +74,7 @@ class TrainingLog:
         self.epoch_losses.append(loss)
         self.epoch_accuracies.append(accuracy)
         self.bar.update()
+        self._watch(position.step, loss, accuracy)
         if position.step == self.first_step or position.step % self.log_steps == 0 or last:
             self._report(position, lrate, margin)
             self.losses, self.accuracies, self.line_time = [], [], time.monotonic()
@@ -87,18 +95,35 @@ class TrainingLog:
         if self.is_first:
             tqdm.write(text)
 
+    def _watch(self, step: int, loss: float, accuracy: float) -> None:
+        """Say once when a new model tells all speakers apart from its first steps on."""
+        if not self.is_new or step > FIRST_STEPS:
+            return
+        self.num_trivial = self.num_trivial + 1 if accuracy == 1 and loss < TRIVIAL_LOSS else 0
+        if self.num_trivial == TRIVIAL_STEPS:
+            self.is_new = False
+            self.note(
+                f"warning: loss {loss:.4f}, accuracy 1 since step {step - TRIVIAL_STEPS + 1}: no speech is so easy.\n"
+                "  Look at the training data: labels, and whether speakers differ by silence or format alone."
+            )
+
     def _report(self, position: Position, lrate: float, margin: float) -> None:
-        steps = len(self.losses)
-        rate = steps * self.batches.global_size / max(time.monotonic() - self.line_time, 1e-9)
+        """Print the model zoo's line, and one more; the first step's time says what compiling took, no rate."""
+        steps, took_s = len(self.losses), max(time.monotonic() - self.line_time, 1e-9)
+        rate = steps * self.batches.global_size / took_s if position.step > self.first_step else None
         loss, accuracy = sum(self.losses) / steps, sum(self.accuracies) / steps
+        speed = (
+            f"utts/s:{rate:.1f}, left:{duration(self._left_s(position, rate))}"
+            if rate
+            else f"first step:{took_s:.1f} s, compilation included"
+        )
         self.note(
             f"{datetime.now()}, {self._place(position, rate)}, aver loss:{loss:.4f}, cur loss:{self.losses[-1]:.4f}, "
-            f"acc_aver:{accuracy:.4f}, lr:{lrate:.3e}, utts/s:{rate:.1f}, "
-            f"left:{timedelta(seconds=round(self._left_s(position, rate)))}"
+            f"acc_aver:{accuracy:.4f}\n  lr:{lrate:.3e}, {speed}"
         )
         if self.events:
             measures = {"loss": loss, "accuracy": accuracy, "learning rate": lrate, "margin": margin}
-            self.events.add(position.step, {**measures, "utterances per second": rate})
+            self.events.add(position.step, measures | ({"utterances per second": rate} if rate else {}))
 
     def _report_epoch(self, position: Position) -> None:
         """Print the means of an epoch's steps in this session; the model zoo's `grep "loss: "` finds this line."""
@@ -107,10 +132,12 @@ class TrainingLog:
         place = f"epoch:{position.running_epoch}, mean of {steps} steps"
         self.note(f"{datetime.now()}, {place}, loss: {loss:.4f}, acc: {accuracy:.4f}")
 
-    def _place(self, position: Position, rate: float) -> str:
+    def _place(self, position: Position, rate: Optional[float]) -> str:
         num_batches, epoch = self.batches.num_batches(), position.running_epoch
-        num_epochs = self.num_epochs
-        if self.span_s:
+        num_epochs: Union[int, str] = self.num_epochs
+        if self.span_s and rate is None:
+            num_epochs = "?"
+        elif self.span_s:
             batches_left = self._left_s(position, rate) * rate / self.batches.global_size
             num_epochs = math.ceil(epoch + batches_left / num_batches)
         iteration = position.record // self.batches.global_size or num_batches

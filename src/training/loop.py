@@ -20,7 +20,7 @@ from src.files import lock_folder
 from src.frontend.fbank import check_front_end
 from src.losses import make_loss
 from src.losses.aam_softmax import first_classes
-from src.models import check_settings, create_model, model_settings
+from src.models import create_model, describe_settings, model_settings, take_settings
 from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint
 from src.training.batch_norm import set_batch_norms
 from src.training.checkpoints import CheckpointWriter
@@ -53,14 +53,14 @@ class Run:
 
 
 def train(
-    config: Config, make_validate: Optional[Callable[[Config, TrainBatches, str], Optional[Validate]]] = None
+    config: Config, make_validate: Optional[Callable[[Config, TrainBatches, dict, str], Optional[Validate]]] = None
 ) -> Path:
     """Train as `config` says and return the path of the last checkpoint.
 
     Args:
         config: the settings.
-        make_validate: called with these, the batches and the device's name before training; returns what measures the
-            EER, or None, when the settings ask for no validation.
+        make_validate: called with these, the batches, the model's settings and the device's name before training;
+            returns what measures the EER, or None, when the settings ask for no validation.
 
     Raises:
         UsageError: a needed key is not set.
@@ -78,7 +78,8 @@ def train(
             return earlier.path
         if not world.is_first:
             return fit(run, None)
-        validate = make_validate(config, run.batches, target) if make_validate else None
+        config = run.config
+        validate = make_validate(config, run.batches, run.meta["model"], target) if make_validate else None
         checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
         save_config(config, checkpoints.folder / "config.yaml")
         shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
@@ -91,13 +92,19 @@ def train(
 def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
     """Open the training store and build model, objective, optimiser and schedule, in the state of an earlier run."""
     ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
+    settings = model_settings(config)
+    first = None
+    if config.pre_trained:
+        first = earlier or read_first(config.checkpoint_path)
+        settings = first.meta["model"]
+        config = take_settings(config, settings, first.path)
     batches = open_batches(config, world.rank, world.size)
-    meta = {**_meta(config, batches), "run": identity(config, batches)}
-    model = create_model(meta["model"], device_target)
+    meta = {**_meta(config, settings, batches), "run": identity(config, batches)}
+    model = create_model(settings, device_target)
     set_batch_norms(model, config.batch_norm)
     loss = make_loss(config, batches.num_classes)
-    if config.pre_trained and earlier is None:
-        start_from(config.checkpoint_path, model, loss, meta)
+    if first and earlier is None:
+        start_from(first, model, loss, meta)
     step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
     step_cell.set_train()
     schedule = Schedule(config, batches.num_batches(), world.size)
@@ -214,11 +221,15 @@ def _not_finite(loss: float, step: int, lrate: float, batch: Batch, folder: str)
     )
 
 
-def start_from(checkpoint: str, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
+def read_first(path: str) -> Checkpoint:
+    """Read the checkpoint that training starts from; of a folder the last one."""
+    found = find_checkpoint(path)
+    return Checkpoint(found, *read_checkpoint(found))
+
+
+def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
     """Set the model's weights from a checkpoint, and the classifier's when it was trained on the same speakers."""
-    path = find_checkpoint(checkpoint)
-    arrays, found = read_checkpoint(path)
-    check_settings(found, meta["model"], path)
+    path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
     check_front_end(meta["front_end"], found["front_end"], str(path))
     assign(model, arrays, "model.", path)
     same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
@@ -230,7 +241,7 @@ def start_from(checkpoint: str, model: nn.Cell, loss: nn.Cell, meta: dict[str, A
     print(f"start from {path}: model {which}")
 
 
-def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
+def _meta(config: Config, settings: dict[str, Any], batches: TrainBatches) -> dict[str, Any]:
     manifest = batches.manifest
     if config.class_num not in (0, manifest.num_speakers):
         raise InputError(
@@ -240,11 +251,11 @@ def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
     n_mels = batches.front_end["n_mels"]
     if config.in_channels != n_mels:
         raise InputError(
-            f"inChannels: the configuration says {config.in_channels}, {config.train_data_path} has frames of {n_mels} "
-            "mel bins: they must be equal."
+            f"inChannels: the model takes {config.in_channels} mel bins, {config.train_data_path} has frames of "
+            f"{n_mels}: set inChannels: {n_mels}, or prepare a store with n_mels: {config.in_channels}."
         )
     return {
-        "model": model_settings(config),
+        "model": settings,
         "front_end": batches.front_end,
         "speakers_sha256": manifest.speakers_sha256,
         "sub_centers": config.sub_centers,
@@ -264,7 +275,7 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
 def _describe(run: Run, device_target: str) -> None:
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(f"model: ECAPA-TDNN, {config.channels} channels, {millions:.2f} M parameters, on {device_target}")
+    print(f"model: {describe_settings(run.meta['model'])}, {millions:.2f} M parameters, on {device_target}")
     print(
         f"data: {len(run.batches.records)} records of {manifest.num_speakers} speakers, "
         f"{run.batches.num_batches()} batches of {config.minibatch_size} x {config.train_frames} frames an epoch"

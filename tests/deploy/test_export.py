@@ -75,8 +75,8 @@ def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--channels=24"], "the checkpoint has channels 16, not 24"),
-        (["--channel=80"], "channel: the configuration says 80"),
+        (["--channels=24"], "the checkpoint has channels 16; the command line says --channels=24"),
+        (["--channel=80"], "channel: the command line says 80"),
         (["--exp_ckpt_file=nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
         (["--file_format=AIR"], "MindSpore writes it on Ascend alone"),
     ],

@@ -1,14 +1,16 @@
 """Checkpoints: exact names, whole files, clear errors."""
 
 import os
+import shutil
 
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
+from src.config import Config, load_config
 from src.errors import InputError
-from src.models import check_settings, create_model, load_model
+from src.models import create_model, load_model, take_settings
 from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 
 SETTINGS = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 4, "global_context": True}
@@ -108,10 +110,38 @@ def test_missing_and_surplus_weights_are_listed(saved):
         assign(create_model(SETTINGS), arrays, "model.", path)
 
 
-def test_settings_that_differ_are_named(saved):
-    path, _ = saved
-    with pytest.raises(InputError, match="the checkpoint has channels 8, not 16"):
-        check_settings(META, {"channels": 16, "emb_size": 4}, path)
+# A checkpoint knows its model (issue 12, B15). Second variants: the size of a frame, the architecture, and the size of
+# an export's frame (tests/deploy); fine-tuning (tests/training).
+
+
+def test_keys_of_the_file_give_way_to_the_checkpoint_which_is_printed(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("channels: 512\n")
+    config = load_config(Config, [f"--config_path={tmp_path / 'config.yaml'}", "--emb_size=4"])
+    taken = take_settings(config, SETTINGS, "x.ckpt")
+    assert (taken.channels, taken.in_channels, taken.emb_size) == (8, 8, 4)
+    assert capsys.readouterr().out.splitlines() == [
+        "model: ecapa_tdnn, 8 mel bins, 8 channels, embeddings of 4, of x.ckpt",
+        "not used: inChannels 80, channels 512 of the configuration, which describes the model of a new training",
+    ]
+
+
+def test_keys_of_the_command_line_that_contradict_the_checkpoint_are_refused_with_both_cures():
+    config = load_config(Config, ["--channels=16", "--inChannels=80", "--emb_size=4"])
+    with pytest.raises(InputError) as caught:
+        take_settings(config, SETTINGS, "x.ckpt")
+    assert str(caught.value) == (
+        "x.ckpt: the checkpoint has inChannels 8, channels 8; the command line says --inChannels=80, --channels=16. "
+        "Leave that out, the checkpoint knows its model; or name another checkpoint."
+    )
+
+
+def test_load_model_takes_the_last_checkpoint_of_a_folder(saved, tmp_path):
+    path, model = saved
+    (tmp_path / "train_ecapa_vox12-1_9.ckpt").write_bytes(b"an older one, which is not read")
+    shutil.copyfile(path, tmp_path / "train_ecapa_vox12-2_10.ckpt")
+    loaded, meta = load_model(tmp_path)
+    assert meta == META
+    np.testing.assert_array_equal(loaded.fc.bias.asnumpy(), model.fc.bias.asnumpy())
 
 
 def test_unknown_model_is_refused():

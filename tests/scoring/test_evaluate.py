@@ -10,7 +10,15 @@ from src.corpus.tables import write_speakers
 from src.errors import InputError, UsageError
 from src.files import sha256_file
 from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.evaluate import Result, ScoreOptions, evaluate, format_result, score_trials, why_no_cohort
+from src.scoring.evaluate import (
+    Result,
+    ScoreOptions,
+    evaluate,
+    format_result,
+    looks_swapped,
+    score_trials,
+    why_no_cohort,
+)
 from src.scoring.metrics import eer
 from src.scoring.score import main as score
 from src.scoring.trial_list import TrialList, check_unseen_speakers
@@ -406,3 +414,28 @@ def test_scorer_takes_models_and_an_exclude_list(evaluation, tmp_path, capsys):
         "num_trials": 6,
         "num_listed": 36,
     }
+
+
+# Swapped labels (issue 12, B14). Second variants: an EER above a half by chance, with few trials; scores that are all
+# equal; columns taken for labels of another form.
+
+
+def test_an_error_rate_far_above_a_half_is_said(evaluation, cohort, trials_path, tmp_path, capsys):
+    swapped = {"0": "1", "1": "0"}
+    lines = [swapped[line[0]] + line[1:] for line in trials_path.read_text().splitlines()]
+    trials_path.write_text("\n".join(lines) + "\n")
+    trials = TrialList.read(trials_path, "voxceleb", evaluation)
+    result = evaluate(trials, evaluation, cohort, config(cohort_size=20), tmp_path, "")["baseline"]
+    assert result.eer > 0.7
+    said = capsys.readouterr().err
+    assert said.count("warning: an EER of 7") == 1 and "trial_format: voxceleb" in said
+
+
+@pytest.mark.parametrize(
+    ("eer", "num_targets", "expected"),
+    [(0.98, 100, True), (0.6, 1000, True), (0.5, 1000, False), (0.54, 100000, False), (1.0, 5, False), (0.0, 2, False)],
+)
+def test_chance_and_few_trials_are_not_taken_for_swapped_labels(eer, num_targets, expected):
+    is_target = np.arange(10 * num_targets) < num_targets
+    assert looks_swapped(eer, is_target) == expected
+    assert looks_swapped(eer, ~is_target) == expected

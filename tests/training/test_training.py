@@ -1,5 +1,6 @@
 """Training on a small store of separable speakers: settings, batches, log, checkpoints, errors."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -14,16 +15,20 @@ from src.data.train_store import TrainStoreWriter
 from src.errors import InputError, UsageError
 from src.frontend.fbank import FbankConfig
 from src.models import load_model
-from src.models.checkpoint import read_checkpoint
+from src.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from src.training.checkpoints import CheckpointWriter
+from src.training.log import TrainingLog
 from src.training.loop import fit, set_up, train
+from src.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
-    r"acc_aver:\d\.\d{4}, lr:\S+, utts/s:\S+, left:\S+"
+    r"acc_aver:\d\.\d{4}"
 )
+FIRST_LINE = re.compile(r"  lr:\S+, first step:\d+\.\d s, compilation included")
+SPEED_LINE = re.compile(r"  lr:\S+, utts/s:\d+\.\d, left:\d+:\d\d:\d\d")
 
 
 def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS) -> Path:
@@ -58,13 +63,18 @@ def settings(store: Path, folder: Path, *options: str) -> Config:
 @pytest.fixture(scope="module")
 def trained(store, small_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    return train(settings(store, folder, "--keep_checkpoint_max=2"))
+    return train(settings(store, folder, "--keep_checkpoint_max=2", "--save_checkpoint_steps=3"))
 
 
 def test_training_learns_and_logs_in_the_seeds_form(store, tmp_path, capsys):
     path = train(settings(store, tmp_path, "--keep_checkpoint_max=2"))
-    lines = [line for line in capsys.readouterr().out.splitlines() if "aver loss" in line]
+    said = capsys.readouterr().out.splitlines()
+    lines = [line for line in said if "aver loss" in line]
     assert all(LINE.fullmatch(line) for line in lines)
+    speeds = [line for line in said if line.startswith("  lr:")]
+    assert FIRST_LINE.fullmatch(speeds[0])  # no time left from a step that was compiled
+    assert len(speeds) == len(lines) and all(SPEED_LINE.fullmatch(line) for line in speeds[1:])
+    assert max(len(line) for line in said if not LINE.fullmatch(line) and str(tmp_path) not in line) <= 100
     assert [re.search(r"epoch:(\d/\d), iter-(\d/\d)", line).groups() for line in lines[:3]] == [
         ("1/4", "1/3"),
         ("1/4", "2/3"),
@@ -82,6 +92,92 @@ def test_run_leaves_newest_checkpoints_configuration_and_speakers(trained, store
     assert (trained.parent / "speakers.csv").read_bytes() == (store / "speakers.csv").read_bytes()
     saved = load_config(Config, [f"--config_path={trained.parent / 'config.yaml'}"])
     assert saved.channels == 8 and saved.max_lrate == 0.01
+
+
+# Issue 12, B17. Second variants: a checkpoint by steps or minutes resets the minute; what steps ask for has no limit.
+
+
+def test_epochs_of_seconds_write_one_checkpoint_a_minute(store, tmp_path, monkeypatch):
+    config = settings(store, tmp_path)
+    run = set_up(config, "CPU")
+    now = [1000.0]
+    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    writer = CheckpointWriter(config, run.step_cell, run.meta)
+    for step in range(1, 13):  # 15 s an epoch
+        now[0] += 15
+        writer.after_step(Position(step=step, epoch=step))
+    assert list(list_checkpoints(writer.folder)) == [4, 8, 12]
+    writer.finish(Position(step=13, epoch=13))
+    assert list(list_checkpoints(writer.folder)) == [4, 8, 12, 13]
+
+
+def test_checkpoints_by_steps_are_written_however_fast_and_make_epochs_wait(store, tmp_path, monkeypatch):
+    config = settings(store, tmp_path, "--save_checkpoint_steps=5")
+    run = set_up(config, "CPU")
+    now = [1000.0]
+    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    writer = CheckpointWriter(config, run.step_cell, run.meta)
+    for step in range(1, 13):
+        now[0] += 15
+        writer.after_step(Position(step=step, epoch=step))
+    assert list(list_checkpoints(writer.folder)) == [4, 5, 9, 10]
+
+
+def test_an_epoch_that_lasts_over_a_minute_has_its_checkpoint(store, tmp_path, monkeypatch):
+    config = settings(store, tmp_path)
+    run = set_up(config, "CPU")
+    now = [1000.0]
+    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    writer = CheckpointWriter(config, run.step_cell, run.meta)
+    for step in range(1, 4):
+        now[0] += 61
+        writer.after_step(Position(step=step, epoch=step))
+    assert list(list_checkpoints(writer.folder)) == [1, 2, 3]
+
+
+# Issue 12, B14: training on one speaker. Second variants: two speakers in the table, records of one of them; a store of
+# waveforms; data that is trivial although it has several labels.
+
+
+@pytest.mark.parametrize("num_listed", [1, 2])
+@pytest.mark.parametrize("kind", ["fbank", "waveform"])
+def test_records_of_one_speaker_are_refused(tmp_path, num_listed, kind):
+    rng = np.random.default_rng(0)
+    front_end = FbankConfig(n_mels=NUM_MELS).to_dict() if kind == "fbank" else None
+    with TrainStoreWriter(tmp_path / "one", front_end, {f"id{label}": label for label in range(num_listed)}) as writer:
+        for index in range(10):
+            feats = rng.standard_normal((20, NUM_MELS)).astype(np.float32)
+            writer.add(f"id0/{index}", 0, feats if front_end else np.arange(3200, dtype=np.int16))
+    with pytest.raises(InputError, match=r"one: all 10 records are of one speaker: .* at least two speakers"):
+        set_up(settings(tmp_path / "one", tmp_path), "CPU")
+
+
+def log_of(config: Config, store: Path, losses: list[float], accuracies: list[float], capsys) -> str:
+    batches = TrainBatches(store, 8, 20, 0)
+    with TrainingLog(config, batches, Position()) as log:
+        for step, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1):
+            log.after_step(Position(step=step, record=8), loss, accuracy, 0.1, 0.2)
+    return capsys.readouterr().out
+
+
+def test_data_that_is_told_apart_at_once_is_said_once(store, tmp_path, capsys):
+    config = settings(store, tmp_path, "--tensorboard=false", "--log_steps=100")
+    said = log_of(config, store, [3.0] + [0.0] * 15, [0.5] + [1.0] * 15, capsys)
+    assert said.count("warning: loss 0.0000, accuracy 1 since step 2") == 1
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies", "options"),
+    [
+        ([0.01] * 30, [1.0] * 30, []),  # right, but not certain
+        ([0.0] * 30, [1.0, 0.9] * 15, []),
+        ([3.0] * 20 + [0.0] * 10, [1.0] * 30, []),  # learnt
+        ([0.0] * 30, [1.0] * 30, ["--pre_trained", "--checkpoint_path=x"]),
+    ],
+)
+def test_a_small_loss_is_not_always_trivial_data(store, tmp_path, capsys, losses, accuracies, options):
+    config = settings(store, tmp_path, "--tensorboard=false", "--log_steps=100", *options)
+    assert "warning" not in log_of(config, store, losses, accuracies, capsys)
 
 
 def test_checkpoint_holds_model_loss_and_optimiser_under_their_names(trained):
@@ -147,7 +243,10 @@ def test_pre_trained_on_other_speakers_gets_a_new_classifier(trained, tmp_path, 
     ("options", "said"),
     [
         (["--CLASS_NUM=7205"], "CLASS_NUM: the configuration says 7205.*6 speakers"),
-        (["--inChannels=80"], "inChannels: the configuration says 80.*8 mel bins"),
+        (
+            ["--inChannels=80"],
+            "inChannels: the model takes 80 mel bins, .* of 8: set inChannels: 8, or prepare .* n_mels: 80",
+        ),
         (["--minibatch_size=100"], "24 records, fewer than a batch of 100"),
         (["--train_data_path=nowhere"], "nowhere: not a complete training store"),
         (["--pre_trained", "--checkpoint_path=nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
@@ -159,8 +258,17 @@ def test_settings_that_do_not_fit_the_data_are_refused(store, tmp_path, options,
 
 
 def test_pre_trained_model_of_another_size_is_refused(trained, store, tmp_path):
-    with pytest.raises(InputError, match="the checkpoint has channels 8, not 16"):
+    with pytest.raises(InputError, match="the checkpoint has channels 8; the command line says --channels=16"):
         set_up(settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}", "--channels=16"), "CPU")
+
+
+def test_fine_tuning_takes_the_sizes_of_the_checkpoint_whatever_the_file_says(trained, store, tmp_path):
+    config = settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}")
+    in_file = dataclasses.replace(config, channels=1024, in_channels=80, emb_size=192)
+    run = set_up(in_file, "CPU")
+    assert run.meta["model"] == read_checkpoint(find_checkpoint(trained))[1]["model"]
+    assert (run.config.channels, run.config.in_channels, run.config.emb_size) == (8, 8, 6)
+    assert run.meta["run"]["settings"]["channels"] == 8  # so that the run can be resumed with the same file
 
 
 def test_what_cannot_be_run_here_is_one_clear_line(store, tmp_path):
