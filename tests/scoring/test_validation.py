@@ -2,16 +2,19 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from src.config import Config, load_config
 from src.data.eval_store import EvalStoreWriter
 from src.data.pipeline import open_batches
 from src.errors import InputError, UsageError
 from src.frontend.fbank import FbankConfig
-from src.scoring.validation import _trials_of_halves, make_validation
+from src.models import model_settings
+from src.scoring.validation import Trials, Validation, _trials_of_halves, make_validation
 from src.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
 
@@ -70,7 +73,7 @@ def test_halves_of_held_out_utterances_are_compared(store, tmp_path):
 def test_validation_leaves_the_model_in_training_as_it_is(store, eval_store, tmp_path, capsys):
     config = listed(store, eval_store, tmp_path)
     run = set_up(config, "CPU")
-    validate = make_validation(config, run.batches, "CPU")
+    validate = make_validation(config, run.batches, run.meta["model"], "CPU")
     assert "validation: 9 pieces, 36 trials, 9 of them target" in capsys.readouterr().out
     model = run.step_cell.model_with_loss.model
     for batch in next(run.batches.epochs()):
@@ -84,6 +87,19 @@ def test_validation_leaves_the_model_in_training_as_it_is(store, eval_store, tmp
     assert len(run.step_cell.compile_cache) == len(validate.model.compile_cache) == 1
 
 
+def test_swapped_labels_of_the_validation_are_said_once(monkeypatch, capsys):
+    """A variant of issue 12, B14: they would choose the worst checkpoint as the best."""
+    speakers = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    monkeypatch.setattr("src.scoring.validation.extract", lambda *_, **__: np.repeat(speakers, 2, axis=0))
+    first, second = (index.ravel() for index in np.indices((20, 20)))
+    swapped = Trials(
+        SimpleNamespace(utt_ids=[str(row) for row in range(40)]), 2 * first, 2 * second + 1, first != second
+    )
+    validate = Validation(swapped, nn.Dense(1, 1), lambda feats: feats, 1)
+    assert validate(validate.model) > 0.9 and validate(validate.model) > 0.9
+    assert capsys.readouterr().err.count("target trials score lower than non-targets") == 1
+
+
 def test_evaluation_list_must_not_choose_the_model(store, eval_store, tmp_path):
     other = tmp_path / "veri.txt"
     config = listed(store, eval_store, tmp_path, f"--veri_file_path={other}", "--trial_format=kaldi")
@@ -93,9 +109,9 @@ def test_evaluation_list_must_not_choose_the_model(store, eval_store, tmp_path):
     kind = {"0": "nontarget", "1": "target"}
     other.write_text("".join(f"{b} {a} {kind[label]}\n" for label, a, b in words[:5]))
     with pytest.raises(InputError, match=r"valid_trials: .*valid.txt shares 5 trials with .*veri.txt"):
-        make_validation(config, batches, "CPU")
+        make_validation(config, batches, model_settings(config), "CPU")
     other.write_text("x y target\nx z nontarget\n")
-    assert make_validation(config, batches, "CPU") is not None
+    assert make_validation(config, batches, model_settings(config), "CPU") is not None
 
 
 def test_store_of_another_front_end_is_refused(store, eval_store, tmp_path):
@@ -105,14 +121,14 @@ def test_store_of_another_front_end_is_refused(store, eval_store, tmp_path):
     config = listed(store, eval_store, tmp_path)
     try:
         with pytest.raises(InputError, match="hop_length_ms"):
-            make_validation(config, open_batches(config), "CPU")
+            make_validation(config, open_batches(config), model_settings(config), "CPU")
     finally:
         meta.write_text(text)
 
 
 def test_without_trials_there_is_no_validation(store, tmp_path):
     config = settings(store, tmp_path)
-    assert make_validation(config, open_batches(config), "CPU") is None
+    assert make_validation(config, open_batches(config), model_settings(config), "CPU") is None
 
 
 @pytest.mark.parametrize(
