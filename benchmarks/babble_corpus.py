@@ -18,7 +18,7 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from src.corpus.audio import SAMPLE_RATE, read_audio
-from src.corpus.tree import scan_tree
+from src.corpus.layouts import scan_tree
 from src.data.recipe import Voices
 from src.frontend.augment import AddBabble
 

@@ -168,10 +168,19 @@ def _resume(value: Any) -> str:
 
 STORE_KINDS = ("fbank", "waveform")
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
-TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc")
+TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc", "cnceleb")
 TRIAL_FORMAT_HELP = (
-    "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target') or voxsrc ('enrol test', blind)"
+    "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target'), cnceleb ('enrol test 1') or "
+    "voxsrc ('enrol test', blind)"
 )
+LAYOUTS = (
+    *("auto", "wav", "folders", "flat", "table", "speaker_path", "path_speaker"),
+    *("kaldi", "lhotse", "cnceleb", "rawnet"),
+)
+LAYOUT_HELP = "how data_folder is arranged (docs/data.md); auto: the layout that it shows"
+SPEAKER_PATTERN_HELP = "of layout flat: speaker in a file's name, such as '{speaker}_*'"
+DATA_LIST_HELP = "list of the recordings below data_folder: csv, tsv, two columns, Kaldi folder or lhotse; empty: none"
+ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 
 FRONTENDS = ("builtin", "speechbrain")
@@ -218,6 +227,9 @@ class TrainPrepConfig(AugmentationOptions):
     feat_folder: str = option("", "folder of the training store (features)", path=True)
     feat_folder_merge: str = option(Reference("<feat_folder>/merged"), "folder that merge_data.py writes", path=True)
     data_folder: str = option("", "training corpus: the folder that holds wav/<speaker>/<session>/<file>", path=True)
+    layout: str = option("auto", LAYOUT_HELP, choices=LAYOUTS)
+    speaker_pattern: str = option("", SPEAKER_PATTERN_HELP)
+    data_list: str = option("", DATA_LIST_HELP, path=True)
     train_annotation: str = option(
         Reference("<save_folder>/train.csv"), "training utterances, made when absent", path=True
     )
@@ -228,8 +240,9 @@ class TrainPrepConfig(AugmentationOptions):
         "", "trial list whose speakers are left out of training; empty: none are", path=True
     )
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
     skip_prep: bool = option(False, "use the tables as they are; it is an error when they are absent")
-    split_ratio: float = option(90.0, "percents for train and dev of a speaker's utterances", parse=_train_percent)
+    split_ratio: float = option(100.0, "percents for train and dev of a speaker's utterances", parse=_train_percent)
     min_utts_for_dev: int = option(5, "a speaker with fewer utterances stays wholly in train", minimum=2)
     sentence_len: float = option(3.0, "length of a stored chunk, s", above=0)
     random_chunk: bool = option(True, "a random chunk of each utterance; false: all its consecutive chunks")
@@ -269,8 +282,12 @@ class EvalPrepConfig:
         "", "folder of the cohort's store (features for mean subtraction and s-norm)", path=True
     )
     data_folder: str = option("", "evaluation corpus: the folder that holds wav/<speaker>/<session>/<file>", path=True)
+    layout: str = option("auto", LAYOUT_HELP, choices=LAYOUTS)
+    speaker_pattern: str = option("", SPEAKER_PATTERN_HELP)
+    data_list: str = option("", DATA_LIST_HELP, path=True)
     verification_file: str = option("veri_test2.txt", "trial list; looked for as given, then in data_folder", path=True)
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
     train_annotation: str = option(
         "./augmented/save/train.csv",
         "table to draw the cohort from; where it is absent, data_folder's speakers that are in no trial are taken",
@@ -414,12 +431,8 @@ class Config(AugmentationOptions):
     # evaluation
     eval_data_path: str = option("", "evaluation store: feat_eval_folder of prepare_eval.yaml", path=True)
     veri_file_path: str = option("veri_test2.txt", "trial list; looked for as given, then in eval_data_path", path=True)
-    trial_format: str = option(
-        "voxceleb", f"{TRIAL_FORMAT_HELP}; or cnceleb ('enrol test 1')", choices=(*TRIAL_FORMATS, "cnceleb")
-    )
-    enrol_map_path: str = option(
-        "", "models of several utterances: a line '<model> <utterance> ...' each; empty: none", path=True
-    )
+    trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
+    enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
     exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are", path=True)
     repeated_trials: str = option("error", "what a pair that stands twice in the list is", choices=("error", "keep"))
     model_path: str = option("", "checkpoint to evaluate; a folder: its last one", path=True)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from src.corpus.names import Names
 from src.corpus.tree import Skipped, Utterance
 from src.errors import InputError
-from src.files import PathLike, read_csv, write_csv
+from src.files import PathLike, csv_rows, read_csv, write_csv
 
 TABLE_HEADER = ("ID", "duration", "wav", "start", "stop", "spk_id")
 SPEAKERS_HEADER = ("label", "spk_id")
@@ -17,22 +18,23 @@ def write_table(path: PathLike, utterances: Iterable[Utterance]) -> None:
 
 
 def read_table(path: PathLike) -> list[Utterance]:
-    """Read utterances from csv.
+    """Read utterances from csv; IDs are names as src/corpus/names.py has them.
 
     Raises:
-        InputError: the file is missing or is no table, a number is wrong, or an ID stands twice.
+        InputError: the file is missing or is no table, a number is wrong, or an ID is there twice.
     """
-    utterances = [_parse_row(row, f"{path}:{line_no}") for line_no, row in enumerate(read_csv(path, TABLE_HEADER), 2)]
-    seen = set()
-    for line_no, utterance in enumerate(utterances, 2):
-        if utterance.utt_id in seen:
-            raise InputError(f"{path}:{line_no}: the ID '{utterance.utt_id}' stands twice; give each row its own.")
-        seen.add(utterance.utt_id)
-    return utterances
+    names = Names()
+    utterances: dict[str, Utterance] = {}
+    for line_no, row in csv_rows(path, TABLE_HEADER):
+        utterance = _parse_row(row, f"{path}:{line_no}", names)
+        if utterances.setdefault(utterance.utt_id, utterance) is not utterance:
+            raise InputError(f"{path}:{line_no}: the ID '{utterance.utt_id}' is there twice; give each row its own.")
+    return list(utterances.values())
 
 
-def _parse_row(row: Sequence[str], where: str) -> Utterance:
-    utt_id, duration, wav, start, stop, spk_id = row
+def _parse_row(row: Sequence[str], where: str, names: Names) -> Utterance:
+    spelling, duration, wav, start, stop, spk_id = row
+    utt_id = names(spelling, where) if spelling else ""
     try:
         utterance = Utterance(utt_id, float(duration), wav, int(start), int(stop), spk_id)
     except ValueError:

@@ -1,16 +1,19 @@
 """Which utterances are trained on, held out, enrolled, tested, and used as cohort."""
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 
 from src.config import EvalPrepConfig, TrainPrepConfig, require
-from src.corpus.audio import AUDIO_SUFFIXES, SAMPLE_RATE
+from src.corpus.audio import SAMPLE_RATE
+from src.corpus.layouts import Corpus, depth_advice, open_corpus
+from src.corpus.names import WAV_FOLDER
 from src.corpus.table_io import (
     read_skipped,
     read_speakers,
@@ -19,10 +22,21 @@ from src.corpus.table_io import (
     write_speakers,
     write_table,
 )
-from src.corpus.tree import Skipped, Utterance, list_recordings, read_headers, wav_folder_of
-from src.corpus.trials import Trial, find_trial_list, read_trials, speaker_of
+from src.corpus.tree import REPEATED, Skipped, Utterance, read_headers
+from src.corpus.trials import (
+    Trial,
+    count_self_trials,
+    find_model,
+    find_trial_list,
+    read_enrol_map,
+    read_trials,
+    self_trials_warning,
+    speaker_of,
+)
 from src.errors import InputError
-from src.files import PathLike, read_json, write_json
+from src.files import PathLike, read_json, sha256_file, write_json
+
+SETTINGS_SUFFIX = ".settings.json"
 
 
 class TrainTables(NamedTuple):
@@ -79,69 +93,82 @@ def _speaker_rng(seed: int, spk_id: str) -> np.random.Generator:
 def make_train_tables(config: TrainPrepConfig, progress: bool = True) -> TrainTables:
     """Write train.csv, dev.csv, speakers.csv and skipped.csv, or take those that are there, and print what they hold.
 
-    Speakers of the verification list are left out. Tables that exist are the user's: they are used as they are, or
-    refused when they do not fit the corpus, the verification list or (unless `skip_prep`) the settings that made them.
+    Speakers of the verification list are left out. Tables that exist are used as they are, or refused when they do not
+    fit the corpus, the verification list or (unless `skip_prep`) the settings that made them. A table of the user's own
+    needs no held-out table beside it.
 
     Raises:
         InputError: no usable corpus, too many unreadable recordings, or tables that do not fit.
     """
     require(config, "data_folder", "save_folder", "train_annotation", "valid_annotation")
-    paths = (config.train_annotation, config.valid_annotation)
-    missing = [path for path in paths if not Path(path).exists()]
-    if not missing:
-        return _reuse_train_tables(config)
+    has_train, has_dev = (Path(path).exists() for path in (config.train_annotation, config.valid_annotation))
+    if has_train and (has_dev or not _is_ours(config.train_annotation)):
+        return _reuse_train_tables(config, has_dev)
     if config.skip_prep:
+        missing = [path for path in (config.train_annotation, config.valid_annotation) if not Path(path).exists()]
         raise InputError(f"skip_prep: no such table: {', '.join(missing)}. Set skip_prep: false to have it made.")
-    if len(missing) == 1 and not _was_interrupted(config):
-        (existing,) = set(paths) - set(missing)
+    if has_train:
         raise InputError(
-            f"{existing} exists, but {missing[0]} does not. Give both, or delete the first to have both made."
+            f"{config.train_annotation} exists, but {config.valid_annotation}, which was made with it, does not. "
+            f"{_renewal(config.train_annotation)}"
         )
+    if has_dev and not _was_interrupted(config):
+        advice = _renewal(config.valid_annotation)
+        raise InputError(f"{config.valid_annotation} exists, but {config.train_annotation} does not. {advice}")
     return _new_train_tables(config, progress)
 
 
 def _new_train_tables(config: TrainPrepConfig, progress: bool) -> TrainTables:
-    test_speakers = _verification_speakers(config)
-    utt_ids, misplaced = list_recordings(config.data_folder)
-    kept = [utt_id for utt_id in utt_ids if speaker_of(utt_id) not in test_speakers]
+    corpus = _open_corpus(config)
+    kept = corpus.recordings
     if config.verification_file:
-        left_out = {speaker_of(utt_id) for utt_id in utt_ids} & test_speakers
-        print(f"left out: {len(left_out)} speakers of {config.verification_file} ({len(utt_ids) - len(kept)} files)")
+        path = find_trial_list(config.verification_file, config.data_folder)
+        test_speakers = _trial_speakers(path, _read_pairs(path, config, corpus), corpus)
+        kept = [recording for recording in corpus.recordings if recording.spk_id not in test_speakers]
+        num_files = len(corpus.recordings) - len(kept)
+        num_left_out = len(corpus.spk_ids & test_speakers)
+        print(f"left out: {num_left_out} speakers of {config.verification_file} ({num_files} files)")
+        if num_files == 0:
+            _warn_of_no_overlap(path, test_speakers, corpus)
     else:
         print("verification_file is not set: no speaker is left out of training")
-    utterances, unreadable = read_headers(config.data_folder, kept, progress)
-    skipped = misplaced + unreadable
-    _report_skipped(Path(config.save_folder, "skipped.csv"), skipped, len(kept) + len(misplaced), config)
+    utterances, unreadable = read_headers(corpus.folder, kept, progress)
+    skipped = corpus.skipped + unreadable
+    skipped_path = Path(config.save_folder, "skipped.csv")
+    _report_skipped(skipped_path, skipped, corpus.ignored, len(kept) + len(corpus.skipped), config)
     if not utterances:
         raise InputError(f"{config.data_folder}: no utterances to train on: every speaker is left out or unreadable.")
     train, dev = split_train_dev(utterances, config.split_ratio, config.min_utts_for_dev, config.seed)
     speakers_path = Path(config.save_folder, "speakers.csv")
-    write_json(_settings_path(config), _split_settings(config))
+    write_json(_settings_path(config), _settings(config))
     write_speakers(speakers_path, (utterance.spk_id for utterance in train))
     write_table(config.valid_annotation, dev)
     write_table(config.train_annotation, train)
+    tables = {Path(path).name: sha256_file(path) for path in (config.train_annotation, config.valid_annotation)}
+    write_json(_settings_path(config), {**_settings(config), "tables": tables})
     _describe(config.train_annotation, train)
     _describe(config.valid_annotation, dev)
-    if not dev:
+    if not dev and config.split_ratio < 100:
         print(f"no speaker has the {config.min_utts_for_dev} utterances of which some are held out")
     return TrainTables(train, dev, read_speakers(speakers_path), skipped)
 
 
-def _reuse_train_tables(config: TrainPrepConfig) -> TrainTables:
-    train, dev = read_table(config.train_annotation), read_table(config.valid_annotation)
-    advice = f"Delete {config.train_annotation} and {config.valid_annotation} to have them made anew."
+def _reuse_train_tables(config: TrainPrepConfig, has_dev: bool) -> TrainTables:
+    train = read_table(config.train_annotation)
+    dev = read_table(config.valid_annotation) if has_dev else []
     if not train:
-        raise InputError(f"{config.train_annotation}: no utterances in it. {advice}")
+        raise InputError(f"{config.train_annotation}: no utterances in it. {_renewal(config.train_annotation)}")
     if not config.skip_prep:
-        _check_settings(config, advice)
-    _check_on_disk(config.train_annotation, train, config.data_folder, advice)
-    _check_on_disk(config.valid_annotation, dev, config.data_folder, advice)
+        _check_settings(config)
+    for path, utterances in [(config.train_annotation, train), (config.valid_annotation, dev)][: 1 + has_dev]:
+        advice = f"Set data_folder to the corpus that this table describes. {_renewal(path)}"
+        _check_on_disk(path, utterances, config.data_folder, advice)
     spk_ids = {utterance.spk_id for utterance in train + dev}
-    tested = sorted(spk_ids & _verification_speakers(config))
+    tested = sorted(spk_ids & _listed_speakers(config, train + dev))
     if tested:
         raise InputError(
             f"{config.train_annotation}: {len(tested)} speakers are in the trials of {config.verification_file}: "
-            f"{_some(tested)}. {advice}"
+            f"{_some(tested)}. {_renewal(config.train_annotation)}"
         )
     speakers_path = Path(config.save_folder, "speakers.csv")
     if not speakers_path.exists():
@@ -149,75 +176,149 @@ def _reuse_train_tables(config: TrainPrepConfig) -> TrainTables:
     speakers = read_speakers(speakers_path)
     unknown = sorted(spk_ids - set(speakers))
     if unknown:
-        raise InputError(f"{speakers_path}: lacks {len(unknown)} speakers of the tables: {_some(unknown)}. {advice}")
-    print("tables that exist are used as they are; delete them to have them made anew:")
+        raise InputError(
+            f"{speakers_path}: lacks {len(unknown)} speakers of {config.train_annotation}: {_some(unknown)}. It was "
+            "made for other tables: set save_folder to another folder, where a new one is made."
+        )
+    again = "; delete them to have them made again" if _is_ours(config.train_annotation) else ""
+    print(f"tables that exist are used as they are{again}:")
     _describe(config.train_annotation, train)
-    _describe(config.valid_annotation, dev)
+    if has_dev:
+        _describe(config.valid_annotation, dev)
     skipped_path = Path(config.save_folder, "skipped.csv")
-    return TrainTables(train, dev, speakers, read_skipped(skipped_path) if skipped_path.exists() else [])
+    skipped = read_skipped(skipped_path) if skipped_path.exists() else []
+    return TrainTables(train, dev, speakers, [entry for entry in skipped if not entry.reason.startswith(REPEATED)])
 
 
-def _verification_speakers(config: TrainPrepConfig) -> set[str]:
+def _open_corpus(config: Union[TrainPrepConfig, EvalPrepConfig]) -> Corpus:
+    return open_corpus(config.data_folder, config.layout, config.speaker_pattern, config.data_list)
+
+
+def _read_pairs(path: Path, config: Union[TrainPrepConfig, EvalPrepConfig], corpus: Corpus) -> "Pairs":
+    trials = read_trials(path, config.trial_format, known=corpus.by_id)
+    models = read_enrol_map(config.enrol_map_path, corpus.by_id) if config.enrol_map_path else {}
+    return Pairs(trials, models)
+
+
+def _trial_speakers(path: Path, pairs: "Pairs", corpus: Corpus) -> set[str]:
+    """Return the speakers of a trial list; say for how many utterances none is known."""
+    utt_ids = pairs.enrolled() | pairs.tested()
+    unknown = sorted(utt_id for utt_id in utt_ids if corpus.speaker(utt_id) is None)
+    if unknown:
+        print(
+            f"warning: {path}: the speaker of {len(unknown)} of its {len(utt_ids)} utterances is not known, since they "
+            f"are not in {corpus.folder} (layout {corpus.layout}): {_some(unknown)}",
+            file=sys.stderr,
+        )
+    return {corpus.speaker(utt_id) for utt_id in utt_ids} - {None}
+
+
+def _warn_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> None:
+    names = f"the list has {_some(sorted(test_speakers))}; the corpus {_some(sorted(corpus.spk_ids))}"
+    print(
+        f"warning: none of the {len(test_speakers)} speakers of {path} is in {corpus.folder}, so nobody is left out of "
+        f"training. That is right if the corpus never had them; else the list spells names in another way: {names}",
+        file=sys.stderr,
+    )
+
+
+def _listed_speakers(config: TrainPrepConfig, utterances: Sequence[Utterance]) -> set[str]:
+    """Return the speakers of the verification list, if there is one, by the tables and by the utterances' names."""
     if not config.verification_file:
         return set()
-    trials = read_trials(find_trial_list(config.verification_file, config.data_folder), config.trial_format)
-    return _trial_speakers(trials)
-
-
-def _trial_speakers(trials: Iterable[Trial]) -> set[str]:
-    return {speaker_of(utt_id) for trial in trials for utt_id in (trial.enrol, trial.test)}
+    path = find_trial_list(config.verification_file, config.data_folder)
+    speaker = {utterance.utt_id: utterance.spk_id for utterance in utterances}
+    trials = read_trials(path, config.trial_format, known=speaker)
+    models = read_enrol_map(config.enrol_map_path, speaker) if config.enrol_map_path else {}
+    pairs = Pairs(trials, models)
+    return {speaker.get(utt_id, speaker_of(utt_id)) for utt_id in pairs.enrolled() | pairs.tested()}
 
 
 def _settings_path(config: TrainPrepConfig) -> Path:
-    """Return the file that says how tables of ours were split; tables of the user's own have none."""
-    return Path(config.train_annotation).with_suffix(".settings.json")
+    """Return the file that says how tables of ours were made; tables of the user's own have none."""
+    return Path(config.train_annotation).with_suffix(SETTINGS_SUFFIX)
 
 
-def _split_settings(config: TrainPrepConfig) -> dict[str, float]:
+def _settings(config: TrainPrepConfig) -> dict[str, Any]:
+    is_file = config.data_list and Path(config.data_list).is_file()
     return {
         "format_version": 1,
         "split_ratio": config.split_ratio,
         "min_utts_for_dev": config.min_utts_for_dev,
         "seed": config.seed,
+        "layout": config.layout,
+        "speaker_pattern": config.speaker_pattern,
+        "data_list_sha256": sha256_file(config.data_list) if is_file else "",
     }
+
+
+def _changes(config: TrainPrepConfig) -> list[str]:
+    """Return which settings differ from those of the file; a key that it lacks is of an older version."""
+    old = read_json(_settings_path(config))
+    return [
+        f"{key} {old[key]}, now {value}" for key, value in _settings(config).items() if old.get(key, value) != value
+    ]
 
 
 def _was_interrupted(config: TrainPrepConfig) -> bool:
     """Tell whether a run with the same settings was killed before it wrote the last file, the training table."""
-    path = _settings_path(config)
-    return not Path(config.train_annotation).exists() and path.exists() and read_json(path) == _split_settings(config)
+    return _settings_path(config).exists() and not _changes(config)
 
 
-def _check_settings(config: TrainPrepConfig, advice: str) -> None:
-    path = _settings_path(config)
-    if not path.exists():
-        return
-    old, new = read_json(path), _split_settings(config)
-    changed = [f"{key} {old.get(key)}, now {value}" for key, value in new.items() if old.get(key) != value]
+def _check_settings(config: TrainPrepConfig) -> None:
+    changed = _changes(config) if _settings_path(config).exists() else []
     if changed:
-        raise InputError(f"{config.train_annotation}: made with {'; '.join(changed)}. {advice}")
+        raise InputError(
+            f"{config.train_annotation}: made with {'; '.join(changed)}. Set the old value back, or skip_prep: true "
+            f"to use the table all the same. {_renewal(config.train_annotation)}"
+        )
+
+
+def _is_ours(table: PathLike) -> bool:
+    """Tell whether a table is one that we made, with its content as we wrote it."""
+    table = Path(table)
+    sha256 = sha256_file(table)
+    made = (read_json(path).get("tables", {}) for path in sorted(table.parent.glob(f"*{SETTINGS_SUFFIX}")))
+    return any(tables.get(table.name) == sha256 for tables in made)
+
+
+def _renewal(table: PathLike) -> str:
+    """Return how to have a table made; only tables that we made are proposed for deletion."""
+    if _is_ours(table):
+        both = sorted(path for path in Path(table).parent.glob("*.csv") if _is_ours(path))
+        return f"Delete {' and '.join(map(str, both))} to have them made again."
+    return (
+        f"To have tables made, set save_folder to another folder, and train_annotation and valid_annotation to none. "
+        f"{table} is yours: it is not ours, or was changed since."
+    )
 
 
 def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTables:
     """Write enrol.csv, test.csv, norm.csv and skipped.csv, and print what they hold.
 
-    They follow from the trial list and the training table, so they are made anew each time, unless `skip_prep`: then
+    They follow from the trial list and the training table, so they are made again each time, unless `skip_prep`: then
     those that are there are checked against the trial list and used.
 
     Raises:
         InputError: an utterance of the trial list is missing or unreadable, or a table does not fit.
     """
     require(config, "data_folder", "save_folder", "verification_file")
-    wav_folder_of(config.data_folder)
+    if config.trial_format == "cnceleb" and not config.enrol_map_path:
+        print("enrol_map_path is not set: each enrolment side of the list is taken for an utterance", file=sys.stderr)
+    corpus = _open_corpus(config)
     list_path = find_trial_list(config.verification_file, config.data_folder)
-    trials = read_trials(list_path, config.trial_format)
-    is_blind = trials[0].is_target is None
-    kinds = "blind" if is_blind else f"{sum(trial.is_target for trial in trials)} target"
-    print(f"{list_path}: {len(trials)} trials ({kinds}), {len(_trial_speakers(trials))} speakers")
+    pairs = _read_pairs(list_path, config, corpus)
+    is_blind = pairs.trials[0].is_target is None
+    kinds = "blind" if is_blind else f"{sum(trial.is_target for trial in pairs.trials)} target"
     if config.skip_prep:
-        tables = _read_eval_tables(config, trials)
+        tables = _read_eval_tables(config, pairs)
     else:
-        tables = _new_eval_tables(config, list_path, trials, progress)
+        tables = _new_eval_tables(config, list_path, pairs, corpus, progress)
+    speakers = {utterance.spk_id for utterance in [*tables.enrol, *tables.test]}
+    print(f"{list_path}: {len(pairs.trials)} trials ({kinds}), {len(speakers)} speakers")
+    num_self = count_self_trials(pairs.trials, pairs.models)
+    if num_self:
+        print(self_trials_warning(num_self), file=sys.stderr)
     for name, utterances in (("enrol", tables.enrol), ("test", tables.test), ("norm", tables.norm)):
         _describe(_eval_table(config, name), utterances)
     if not tables.norm:
@@ -225,28 +326,55 @@ def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTable
     return tables
 
 
+class Pairs(NamedTuple):
+    """A trial list, and the utterances of each model that it enrols; without models it enrols utterances."""
+
+    trials: list[Trial]
+    models: dict[str, list[str]]
+
+    def enrolled(self) -> set[str]:
+        """Return the utterances that are enrolled.
+
+        Raises:
+            InputError: the list names a model that the map lacks.
+        """
+        names = {trial.enrol for trial in self.trials}
+        if not self.models:
+            return names
+        found = {name: find_model(self.models, name) for name in names}
+        lacking = sorted(name for name, model in found.items() if model is None)
+        if lacking:
+            raise InputError(f"enrol_map_path: no model for {len(lacking)} names of the trial list: {_some(lacking)}.")
+        return {utt_id for model in found.values() for utt_id in self.models[model]}
+
+    def tested(self) -> set[str]:
+        """Return the utterances that are compared with them."""
+        return {trial.test for trial in self.trials}
+
+
 def _eval_table(config: EvalPrepConfig, name: str) -> Path:
     return Path(config.save_folder, f"{name}.csv")
 
 
-def _new_eval_tables(config: EvalPrepConfig, list_path: Path, trials: Sequence[Trial], progress: bool) -> EvalTables:
-    utterances = _trial_utterances(config.data_folder, list_path, trials, progress)
-    enrol = [utterances[utt_id] for utt_id in sorted({trial.enrol for trial in trials})]
-    test = [utterances[utt_id] for utt_id in sorted({trial.test for trial in trials})]
-    norm, skipped = _draw_cohort(config, _trial_speakers(trials), progress)
-    _report_skipped(Path(config.save_folder, "skipped.csv"), skipped, len(norm) + len(skipped), config)
+def _new_eval_tables(
+    config: EvalPrepConfig, list_path: Path, pairs: Pairs, corpus: Corpus, progress: bool
+) -> EvalTables:
+    utterances = _trial_utterances(list_path, pairs, corpus, progress)
+    enrol = [utterances[utt_id] for utt_id in sorted(pairs.enrolled())]
+    test = [utterances[utt_id] for utt_id in sorted(pairs.tested())]
+    trial_speakers = {utterance.spk_id for utterance in utterances.values()}
+    norm, skipped = _draw_cohort(config, trial_speakers, corpus, progress)
+    skipped_path = Path(config.save_folder, "skipped.csv")
+    _report_skipped(skipped_path, skipped, corpus.ignored, len(norm) + len(skipped), config)
     for name, rows in (("enrol", enrol), ("test", test), ("norm", norm)):
         write_table(_eval_table(config, name), rows)
     return EvalTables(enrol, test, norm, cohort_folder(config), skipped)
 
 
-def _read_eval_tables(config: EvalPrepConfig, trials: Sequence[Trial]) -> EvalTables:
-    advice = "Set skip_prep: false to have it made anew."
+def _read_eval_tables(config: EvalPrepConfig, pairs: Pairs) -> EvalTables:
+    advice = "Set skip_prep: false to have it made again."
     enrol, test, norm = (read_table(_eval_table(config, name)) for name in ("enrol", "test", "norm"))
-    for name, rows, wanted in (
-        ("enrol", enrol, {trial.enrol for trial in trials}),
-        ("test", test, {trial.test for trial in trials}),
-    ):
+    for name, rows, wanted in (("enrol", enrol, pairs.enrolled()), ("test", test, pairs.tested())):
         lacking = sorted(wanted - {utterance.utt_id for utterance in rows})
         if lacking:
             raise InputError(
@@ -258,36 +386,32 @@ def _read_eval_tables(config: EvalPrepConfig, trials: Sequence[Trial]) -> EvalTa
     return EvalTables(enrol, test, norm, cohort_folder(config), [])
 
 
-def _trial_utterances(
-    data_folder: str, list_path: Path, trials: Iterable[Trial], progress: bool
-) -> dict[str, Utterance]:
+def _trial_utterances(list_path: Path, pairs: Pairs, corpus: Corpus, progress: bool) -> dict[str, Utterance]:
     """Return the utterances of a trial list by id; every one must be there, for a list is scored whole."""
-    wav_folder = wav_folder_of(data_folder)
-    utt_ids = sorted({utt_id for trial in trials for utt_id in (trial.enrol, trial.test)})
-    missing = [utt_id for utt_id in utt_ids if not Path(wav_folder, utt_id).is_file()]
+    place = Path(corpus.folder, WAV_FOLDER) if corpus.layout == "wav" else corpus.folder
+    utt_ids = sorted(pairs.enrolled() | pairs.tested())
+    missing = [utt_id for utt_id in utt_ids if utt_id not in corpus.by_id]
     if missing:
-        message = (
-            f"{list_path}: {len(missing)} of {len(utt_ids)} utterances are not below {wav_folder}: {_some(missing)}."
-        )
-        renamed = [name for name in (_with_other_suffix(wav_folder, utt_id) for utt_id in missing) if name]
+        message = f"{list_path}: {len(missing)} of {len(utt_ids)} utterances are not below {place}: {_some(missing)}."
+        by_stem = {os.path.splitext(utt_id)[0]: utt_id for utt_id in corpus.by_id}
+        renamed = [by_stem[stem] for stem in (os.path.splitext(utt_id)[0] for utt_id in missing) if stem in by_stem]
         if renamed:
             message += f" For {len(renamed)} of them there is a file with another suffix, such as {renamed[0]}: "
             message += "use the files' suffix in the list."
+        reasons = dict(corpus.skipped)
+        left_out = [f"{utt_id} ({reasons[utt_id]})" for utt_id in missing if utt_id in reasons]
+        if left_out:
+            message += f" {len(left_out)} of them are there but cannot be used: {_some(left_out)}."
+            message += depth_advice(corpus.skipped)
         raise InputError(message)
-    utterances, unreadable = read_headers(data_folder, utt_ids, progress)
+    utterances, unreadable = read_headers(corpus.folder, [corpus.by_id[utt_id] for utt_id in utt_ids], progress)
     if unreadable:
         listed = _some([f"{utt_id} ({reason})" for utt_id, reason in unreadable])
         raise InputError(
-            f"{list_path}: {len(unreadable)} of {len(utt_ids)} utterances below {wav_folder} cannot be read: {listed}. "
+            f"{list_path}: {len(unreadable)} of {len(utt_ids)} utterances below {place} cannot be read: {listed}. "
             "Repair them, or take their trials out of the list."
         )
     return {utterance.utt_id: utterance for utterance in utterances}
-
-
-def _with_other_suffix(wav_folder: Path, utt_id: str) -> str:
-    """Return the id of the same recording with another suffix, if there is one, else an empty string."""
-    stem = os.path.splitext(utt_id)[0]
-    return next((stem + suffix for suffix in sorted(AUDIO_SUFFIXES) if Path(wav_folder, stem + suffix).is_file()), "")
 
 
 def cohort_folder(config: EvalPrepConfig) -> str:
@@ -300,7 +424,7 @@ def _has_train_table(config: EvalPrepConfig) -> bool:
 
 
 def _draw_cohort(
-    config: EvalPrepConfig, trial_speakers: set[str], progress: bool
+    config: EvalPrepConfig, trial_speakers: set[str], corpus: Corpus, progress: bool
 ) -> tuple[list[Utterance], list[Skipped]]:
     """Draw at most `n_train_snts` utterances, sorted by id, of speakers that are in no trial."""
     rng = np.random.default_rng(config.seed)
@@ -308,9 +432,8 @@ def _draw_cohort(
         return _draw_from_table(config, trial_speakers, rng), []
     table = config.train_annotation or "train_annotation"
     print(f"cohort: there is no {table}, so from the speakers of {config.data_folder} that are in no trial")
-    utt_ids, _ = list_recordings(config.data_folder)
-    candidates = [utt_id for utt_id in utt_ids if speaker_of(utt_id) not in trial_speakers]
-    return read_headers(config.data_folder, _sample(candidates, config.n_train_snts, rng), progress)
+    candidates = [recording for recording in corpus.recordings if recording.spk_id not in trial_speakers]
+    return read_headers(corpus.folder, _sample(candidates, config.n_train_snts, rng), progress)
 
 
 def _draw_from_table(config: EvalPrepConfig, trial_speakers: set[str], rng: np.random.Generator) -> list[Utterance]:
@@ -341,16 +464,27 @@ def _check_on_disk(table: PathLike, utterances: Sequence[Utterance], data_folder
 
 
 def _report_skipped(
-    path: Path, skipped: Sequence[Skipped], num_files: int, config: Union[TrainPrepConfig, EvalPrepConfig]
+    path: Path,
+    skipped: Sequence[Skipped],
+    ignored: Sequence[Skipped],
+    num_files: int,
+    config: Union[TrainPrepConfig, EvalPrepConfig],
 ) -> None:
-    """Write and count the files that are not used; raise InputError when they are too large a share."""
-    write_skipped(path, skipped)
+    """Write and count the files that are not used; raise InputError when they are too large a share.
+
+    Links to what is listed anyway are written, too, but they are no recordings that are lost.
+    """
+    write_skipped(path, [*skipped, *ignored])
+    if ignored:
+        print(f"links to what is listed anyway: {len(ignored)}, listed in {path}, such as {ignored[0].utt_id}")
     if not skipped:
         return
     first = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:3])
     text = f"{len(skipped)} of {num_files} files cannot be used, listed in {path}, such as {first}"
     if len(skipped) > config.max_bad_fraction * num_files:
-        raise InputError(f"{text}. That is more than max_bad_fraction {config.max_bad_fraction:g} of them.")
+        raise InputError(
+            f"{text}. That is more than max_bad_fraction {config.max_bad_fraction:g} of them.{depth_advice(skipped)}"
+        )
     print(f"skipped: {text}")
 
 

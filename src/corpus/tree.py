@@ -1,19 +1,25 @@
-"""The tree of recordings, FOLDER/wav/<speaker>/<session>/<file>: which there are, and what their headers say."""
+"""Trees of recordings: which there are, whose they are, and what their headers say. A reader for each layout."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 from tqdm import tqdm
 
-from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_info, is_audio_name
+from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_info
+from src.corpus.names import WAV_FOLDER, utterance_name
 from src.corpus.trials import speaker_of
-from src.errors import InputError
+from src.corpus.walk import walk_audio
+from src.errors import InputError, UsageError
 from src.files import PathLike
 
+REPEATED = "a link to what is listed already"  # the reason of Listing.ignored
+TOO_DEEP = "a folder too deep; expected <speaker>/<session>/<file>"
+STOP_TOLERANCE_S = 0.1  # lists round their times, so that a stop may lie behind the end
 _NUM_THREADS = 8  # they wait for the disk or the network most of the time
 
 
@@ -28,109 +34,216 @@ class Utterance(NamedTuple):
     spk_id: str
 
 
-def scan_tree(data_folder: PathLike, progress: bool = True) -> tuple[list[Utterance], list[Skipped]]:
-    """Return all recordings below `data_folder`/wav, sorted by id, and the files that cannot be used.
+class Recording(NamedTuple):
+    """A recording that a corpus lists, or seconds `start_s` to `stop_s` of one; it may turn out unreadable.
+
+    Attributes:
+        wav: path relative to the corpus's folder; absolute when it lies elsewhere.
+        stop_s: None: to its end.
+    """
+
+    utt_id: str
+    wav: str
+    spk_id: str
+    start_s: float = 0.0
+    stop_s: Optional[float] = None
+
+
+class Listing(NamedTuple):
+    """What a reader finds.
+
+    Attributes:
+        recordings: the corpus.
+        skipped: recordings that cannot be used where they are, with the reason.
+        ignored: links to what is listed under another name; they are no recordings of their own.
+    """
+
+    recordings: list[Recording]
+    skipped: list[Skipped]
+    ignored: list[Skipped]
+
+
+def list_wav(data_folder: PathLike) -> Listing:
+    """List `data_folder`/wav/<speaker>/<session>/<file> and wav/<speaker>/<file>; ids are paths below wav/."""
+    wav_folder = wav_folder_of(data_folder)
+
+    def place(name: str) -> Union[Recording, str]:
+        depth = name.count("/")
+        if depth == 0:
+            return "outside the speakers' folders; expected <speaker>/<session>/<file>"
+        return Recording(name, f"{WAV_FOLDER}/{name}", speaker_of(name)) if depth <= 2 else TOO_DEEP
+
+    return _list(wav_folder, place)
+
+
+def list_folders(data_folder: PathLike) -> Listing:
+    """List <speaker>/<file> at any depth, below `data_folder`/wav where it exists; ids are paths below that folder."""
+    prefix = f"{WAV_FOLDER}/" if Path(data_folder, WAV_FOLDER).is_dir() else ""
+
+    def place(name: str) -> Union[Recording, str]:
+        if "/" not in name:
+            return "outside the speakers' folders; expected <speaker>/.../<file>"
+        return Recording(name, prefix + name, speaker_of(name))
+
+    return _list(Path(data_folder, prefix), place)
+
+
+def list_flat(data_folder: PathLike, speaker_pattern: str) -> Listing:
+    """List all recordings below `data_folder`; the pattern tells the speaker of each. Ids are paths below it."""
+    speaker = speaker_matcher(speaker_pattern)
+
+    def place(name: str) -> Union[Recording, str]:
+        spk_id = speaker(name)
+        return Recording(name, name, spk_id) if spk_id else f"its name does not match speaker_pattern {speaker_pattern}"
+
+    return _list(Path(data_folder), place)
+
+
+def list_cnceleb(data_folder: PathLike) -> Listing:
+    """List CN-Celeb: data/<speaker>/<file>, eval/enroll/<speaker>-enroll.* and eval/test/<speaker>-<genre>-*.
+
+    Ids are those of its lists: <speaker>/<file>, enroll/<file> and test/<file>. The lists say .wav of files that
+    are .flac: so do the ids of these two.
+    """
+
+    def place(name: str) -> Union[Recording, str]:
+        part, _, rest = name.partition("/")
+        if part == "data" and "/" in rest:
+            return Recording(rest, name, speaker_of(rest))
+        if part == "eval" and speaker_of(rest) in ("enroll", "test"):
+            return Recording(f"{os.path.splitext(rest)[0]}.wav", name, Path(rest).name.split("-")[0])
+        return "not in data/<speaker>, eval/enroll or eval/test"
+
+    return _list(Path(data_folder), place)
+
+
+def list_rawnet(data_folder: PathLike) -> Listing:
+    """List RawNet's folders dev_wav, eval_wav and wav, each with <speaker>/<session>/<file>; ids are paths below."""
+
+    def place(name: str) -> Union[Recording, str]:
+        part, _, rest = name.partition("/")
+        if part not in RAWNET_FOLDERS or "/" not in rest:
+            return f"not in {' or '.join(f'{folder}/<speaker>' for folder in RAWNET_FOLDERS)}"
+        return Recording(rest, name, speaker_of(rest))
+
+    return _list(Path(data_folder), place)
+
+
+RAWNET_FOLDERS = ("dev_wav", "eval_wav", WAV_FOLDER)
+
+
+def speaker_matcher(pattern: str) -> Callable[[str], Optional[str]]:
+    """Return a function that tells the speaker by the path of a recording; None: the pattern does not match.
 
     Args:
-        data_folder: holds wav/<speaker>/<session>/<file> or wav/<speaker>/<file>, audio by name (is_audio_name).
-        progress: show a bar when stderr is a terminal.
-
-    Raises:
-        InputError: the folder is missing, has no recordings, or has one recording twice.
+        pattern: text with `{speaker}` and `*`, such as `{speaker}_*`, neither of which holds a `/`, and `{speaker}` as
+            little as possible; or a regular expression with a group (?P<speaker>...). It must match the whole path
+            below the corpus's folder if it has a `/`, else the whole file name.
     """
-    utt_ids, misplaced = list_recordings(data_folder)
-    utterances, unreadable = read_headers(data_folder, utt_ids, progress)
-    return utterances, misplaced + unreadable
+    expression = pattern
+    if "(?P<speaker>" not in pattern:
+        parts = {"{speaker}": "(?P<speaker>[^/]+?)", "*": "[^/]*"}
+        expression = "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\{speaker\}|\*)", pattern))
+        if pattern.count("{speaker}") != 1:
+            raise UsageError(
+                f"speaker_pattern: expected '{{speaker}}' once, as in '{{speaker}}_*' for anna_01.wav, or a regular "
+                f"expression with a group (?P<speaker>...), got {pattern!r}."
+            )
+    try:
+        compiled = re.compile(expression)
+    except re.error as error:
+        raise UsageError(f"speaker_pattern: {pattern!r} is no regular expression ({error}).") from None
+
+    def match(name: str) -> Optional[str]:
+        found = compiled.fullmatch(name if "/" in pattern else name.rsplit("/", 1)[-1])
+        return found["speaker"] if found else None
+
+    return match
+
+
+def _list(folder: Path, place: Callable[[str], Union[Recording, str]]) -> Listing:
+    """Walk a folder; `place` turns a path below it into a recording, or into the reason why it is none."""
+    found = walk_audio(folder)
+    listing = Listing([], list(found.skipped), [])
+    listing.ignored.extend(Skipped(name, f"{REPEATED}, a folder") for name in found.repeated_links)
+    repeated = _repeated_files(folder, found.names, found.file_links)
+    for name in found.names:
+        if name in repeated:
+            listing.ignored.append(Skipped(name, f"{REPEATED}, a recording"))
+            continue
+        entry = "a backslash in its name, which lists of Windows use between folders" if "\\" in name else place(name)
+        if isinstance(entry, str):
+            listing.skipped.append(Skipped(name, entry))
+        else:
+            listing.recordings.append(entry._replace(utt_id=utterance_name(entry.utt_id)))
+    _check_unique(folder, listing.recordings)
+    return listing
+
+
+def _repeated_files(folder: Path, names: Sequence[str], links: Sequence[str]) -> set[str]:
+    """Return the links to files that are listed under their own path, or by an earlier link."""
+    if not links:
+        return set()
+    is_link = set(links)
+    root = os.path.realpath(folder)
+    listed = {os.path.join(root, name) for name in names if name not in is_link}
+    repeated = set()
+    for name in links:
+        target = os.path.realpath(os.path.join(root, name))
+        if target in listed:
+            repeated.add(name)
+        listed.add(target)
+    return repeated
+
+
+def _check_unique(folder: Path, recordings: Iterable[Recording]) -> None:
+    first: dict[str, str] = {}
+    twins = []
+    for recording in sorted(recordings):
+        stem = os.path.splitext(recording.utt_id)[0]
+        if first.setdefault(stem, recording.wav) != recording.wav:
+            twins.append(f"{first[stem]} and {recording.wav}")
+    if twins:
+        raise InputError(
+            f"{folder}: {len(twins)} recordings are there twice, such as {'; '.join(twins[:3])}. Keep one of each."
+        )
 
 
 def wav_folder_of(data_folder: PathLike) -> Path:
     """Return the folder `wav` of a corpus; raise InputError when it is missing."""
-    wav_folder = Path(data_folder, "wav")
+    wav_folder = Path(data_folder, WAV_FOLDER)
     if wav_folder.is_dir():
         return wav_folder
     layout = f"expected {wav_folder}/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})"
-    if not Path(data_folder).is_dir():
-        raise InputError(f"{data_folder}: no such folder; {layout}.")
     raise InputError(f"{data_folder}: no folder 'wav' in it; {layout}.")
 
 
-def list_recordings(data_folder: PathLike) -> tuple[list[str], list[Skipped]]:
-    """Return the ids of all recordings, sorted, without opening them, and the files that stand in a wrong place.
-
-    Links to folders and files are followed; names that start with a dot are ignored.
-    """
-    wav_folder = wav_folder_of(data_folder)
-    utt_ids, misplaced = [], []
-    for utt_id, reason in _walk(wav_folder):
-        if reason:
-            misplaced.append(Skipped(utt_id, reason))
-        else:
-            utt_ids.append(utt_id)
-    if not utt_ids:
-        layout = f"expected {wav_folder}/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})"
-        raise InputError(f"{wav_folder}: no recordings; {layout}.")
-    utt_ids.sort()
-    _check_unique(wav_folder, utt_ids)
-    return utt_ids, misplaced
-
-
-def _walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each recording's path below wav/ and, when it cannot be used there, the reason."""
-    depth = prefix.count("/")
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = prefix + entry.name
-            is_recording = is_audio_name(entry.name)
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir() and depth < 2:
-                yield from _walk(Path(entry.path), name + "/")
-            elif entry.is_dir():
-                yield _printable(name), "a folder inside a session; expected <speaker>/<session>/<file>"
-            elif is_recording and depth == 0:
-                yield _printable(name), "outside the speakers' folders; expected <speaker>/<session>/<file>"
-            elif is_recording and not entry.is_file():
-                yield _printable(name), "a link to nothing"
-            elif is_recording:
-                yield _printable(name), "" if _printable(name) == name else "its name is not UTF-8"
-
-
-def _printable(name: str) -> str:
-    """Return a file name with the bytes that are not UTF-8 written as \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _check_unique(wav_folder: Path, utt_ids: Sequence[str]) -> None:
-    first: dict[str, str] = {}
-    twins = []
-    for utt_id in utt_ids:
-        stem = os.path.splitext(utt_id)[0]
-        if first.setdefault(stem, utt_id) != utt_id:
-            twins.append(f"{first[stem]} and {utt_id}")
-    if twins:
-        raise InputError(
-            f"{wav_folder}: {len(twins)} recordings are there twice, such as {'; '.join(twins[:3])}. Keep one of each."
-        )
-
-
 def read_headers(
-    data_folder: PathLike, utt_ids: Sequence[str], progress: bool = True
+    data_folder: PathLike, recordings: Sequence[Recording], progress: bool = True
 ) -> tuple[list[Utterance], list[Skipped]]:
-    """Return the utterances whose header can be read, in the order of `utt_ids`, and the others."""
+    """Return the utterances whose header can be read, in the order of `recordings`, and the others."""
     utterances, unreadable = [], []
     with ThreadPool(_NUM_THREADS) as pool:
-        found = pool.imap(partial(_read_header, data_folder), utt_ids, chunksize=64)
+        found = pool.imap(partial(_read_header, data_folder), recordings, chunksize=64)
         for result in tqdm(
-            found, "reading headers", len(utt_ids), unit=" files", disable=None if progress else True, leave=False
+            found, "reading headers", len(recordings), unit=" files", disable=None if progress else True, leave=False
         ):
             (utterances if isinstance(result, Utterance) else unreadable).append(result)
     return utterances, unreadable
 
 
-def _read_header(data_folder: PathLike, utt_id: str) -> Union[Utterance, Skipped]:
-    wav = f"wav/{utt_id}"
+def _read_header(data_folder: PathLike, recording: Recording) -> Union[Utterance, Skipped]:
     try:
-        num_samples = audio_info(Path(data_folder, wav)).num_samples
+        num_samples = audio_info(Path(data_folder, recording.wav)).num_samples
     except BadAudio as error:
-        return Skipped(utt_id, error.reason)
-    return Utterance(utt_id, num_samples / SAMPLE_RATE, wav, 0, num_samples, speaker_of(utt_id))
+        return Skipped(recording.utt_id, error.reason)
+    start, stop = round(recording.start_s * SAMPLE_RATE), num_samples
+    if recording.stop_s is not None:
+        stop = round(recording.stop_s * SAMPLE_RATE)
+        if stop > num_samples + STOP_TOLERANCE_S * SAMPLE_RATE:
+            length_s = num_samples / SAMPLE_RATE
+            return Skipped(recording.utt_id, f"stops at {recording.stop_s:g} s, but the file ends at {length_s:g} s")
+        stop = min(stop, num_samples)
+    if not 0 <= start < stop:
+        return Skipped(recording.utt_id, f"starts at {start / SAMPLE_RATE:g} s and stops at {stop / SAMPLE_RATE:g} s")
+    return Utterance(recording.utt_id, (stop - start) / SAMPLE_RATE, recording.wav, start, stop, recording.spk_id)

@@ -17,11 +17,13 @@ class AudioFiles(NamedTuple):
         names: files that are audio by name.
         skipped: what cannot be opened, with the reason: audio by name, or a link, which may have led to a folder.
         repeated_links: links to folders whose recordings are listed under another path.
+        file_links: those of `names` that are links.
     """
 
     names: list[str]
     skipped: list[Skipped]
     repeated_links: list[str]
+    file_links: list[str]
 
 
 def walk_audio(folder: PathLike) -> AudioFiles:
@@ -36,7 +38,7 @@ def walk_audio(folder: PathLike) -> AudioFiles:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder.")
-    found = AudioFiles([], [], [])
+    found = AudioFiles([], [], [], [])
     visited: set[tuple[int, int]] = set()
     real, links = deque([""]), deque()  # prefixes of folders that wait; real ones go first
     while real or links:
@@ -78,8 +80,10 @@ def _read_folder(folder: Path, prefix: str, found: AudioFiles, real: deque, link
             reason = reason or ("" if printable(name) == name else "its name is not UTF-8")
             if reason:
                 found.skipped.append(Skipped(printable(name), reason))
-            else:
-                found.names.append(name)
+                continue
+            found.names.append(name)
+            if entry.is_symlink():
+                found.file_links.append(name)
 
 
 def printable(name: str) -> str:

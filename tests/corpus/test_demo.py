@@ -15,7 +15,7 @@ from src.corpus.demo import (
     sentences,
     speak,
 )
-from src.corpus.tree import scan_tree
+from src.corpus.layouts import scan_tree
 from src.corpus.trials import read_trials
 from src.errors import InputError, UsageError
 

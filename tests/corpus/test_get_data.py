@@ -17,7 +17,7 @@ import soundfile
 from src.corpus.convert import convert_tree
 from src.corpus.convert import main as convert_main
 from src.corpus.get_data import PARTS, get_part, main, read_checksums
-from src.corpus.tree import scan_tree
+from src.corpus.layouts import scan_tree
 from src.errors import InputError, UsageError
 from tests.corpus.file_server import serve
 

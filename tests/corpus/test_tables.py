@@ -1,10 +1,11 @@
 import json
+import re
 from collections import Counter
 
 import pytest
 import soundfile
 
-from src.config import EvalPrepConfig, TrainPrepConfig
+from src.config import ROOT, EvalPrepConfig, TrainPrepConfig, load_config
 from src.corpus.table_io import (
     read_skipped,
     read_speakers,
@@ -46,7 +47,7 @@ class TestFiles:
             ("x,1.0,wav/x,0,many,a", ":3: expected duration in seconds, start and stop in samples"),
             ("x,1.0,wav/x,5,5,a", ":3: expected ID, wav and spk_id, and 0 <= start < stop"),
             ("x,1.0,wav/x,0,5,", ":3: expected ID, wav and spk_id"),
-            ("u,1.0,wav/u,0,5,a", ":3: the ID 'u' stands twice"),
+            ("u,1.0,wav/u,0,5,a", ":3: the ID 'u' is there twice"),
             ("x,1.0,wav/x,0", ":3: expected 6 columns, got 4"),
         ],
     )
@@ -120,6 +121,7 @@ def train_config(tmp_path):
             "save_folder": str(save_folder),
             "train_annotation": str(save_folder / "train.csv"),
             "valid_annotation": str(save_folder / "dev.csv"),
+            "split_ratio": 90.0,
         }
         return TrainPrepConfig(**(values | changes))
 
@@ -200,7 +202,7 @@ class TestExistingTrainTables:
         make_corpus(tmp_path / "train", {"new": 3})
         assert make_train_tables(train_config()) == self.tables
         assert make_train_tables(train_config(skip_prep=True)) == self.tables
-        assert "delete them to have them made anew" in capsys.readouterr().out
+        assert "delete them to have them made again" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -211,13 +213,15 @@ class TestExistingTrainTables:
         ],
     )
     def test_other_settings_are_refused(self, train_config, change, message):
-        with pytest.raises(InputError, match=f"{message}. Delete .*train.csv and .*dev.csv"):
+        with pytest.raises(InputError, match=f"{message}. .* Delete .*dev.csv and .*train.csv"):
             make_train_tables(train_config(**change))
         assert make_train_tables(train_config(skip_prep=True, **change)) == self.tables
 
     def test_tables_of_another_corpus_are_refused(self, tmp_path, make_corpus, train_config):
         other = make_corpus(tmp_path / "other", {"a": 10, "c": 3})
-        with pytest.raises(InputError, match=r"train.csv: 3 of 12 recordings are not below .*other: wav/b/.* Delete"):
+        with pytest.raises(
+            InputError, match=r"3 of 12 recordings are not below .*other: wav/b/.* Delete .*dev.csv and"
+        ):
             make_train_tables(train_config(data_folder=str(other)))
 
     def test_tables_with_speakers_of_the_trials_are_refused(self, tmp_path, train_config):
@@ -227,7 +231,7 @@ class TestExistingTrainTables:
 
     def test_one_table_without_the_other_is_not_overwritten(self, tmp_path, train_config):
         (tmp_path / "save" / "dev.csv").unlink()
-        with pytest.raises(InputError, match="train.csv exists, but .*dev.csv does not"):
+        with pytest.raises(InputError, match="train.csv exists, but .*dev.csv, .* does not. Delete .*train.csv to"):
             make_train_tables(train_config())
         assert read_table(tmp_path / "save" / "train.csv") == self.tables.train
 
@@ -252,7 +256,7 @@ class TestExistingTrainTables:
 
     def test_speakers_that_have_no_label_are_an_error(self, tmp_path, train_config):
         write_speakers(tmp_path / "save" / "speakers.csv", ["a"])
-        with pytest.raises(InputError, match="lacks 1 speakers of the tables: b"):
+        with pytest.raises(InputError, match="lacks 1 speakers of .*train.csv: b. .* set save_folder"):
             make_train_tables(train_config())
 
 
@@ -365,7 +369,7 @@ class TestEvalTables:
         assert make_eval_tables(eval_config(skip_prep=True)) == made._replace(norm=made.norm[:2])
 
     def test_skip_prep_needs_tables_of_this_trial_list(self, tmp_path, eval_config):
-        with pytest.raises(InputError, match="enrol.csv: no such file"):
+        with pytest.raises(InputError, match="enrol.csv: no such csv file"):
             make_eval_tables(eval_config(skip_prep=True))
         make_eval_tables(eval_config())
         write_trials_of(tmp_path / "test", ("z00", "z01"))
@@ -377,4 +381,157 @@ def test_settings_are_kept_beside_the_table_that_they_made(tmp_path, make_corpus
     make_corpus(tmp_path / "train", {"a": 2})
     make_train_tables(train_config())
     settings = json.loads((tmp_path / "save" / "train.settings.json").read_text())
-    assert settings == {"format_version": 1, "split_ratio": 90.0, "min_utts_for_dev": 5, "seed": 1234}
+    assert settings["tables"].keys() == {"train.csv", "dev.csv"}
+    assert settings.items() >= {"format_version": 1, "split_ratio": 90.0, "min_utts_for_dev": 5, "seed": 1234}.items()
+
+
+def test_by_default_no_utterance_is_lost_to_training(tmp_path, make_corpus, train_config):
+    make_corpus(tmp_path / "train", {"a": 10})
+    tables = make_train_tables(train_config(split_ratio=TrainPrepConfig().split_ratio))
+    assert (len(tables.train), tables.dev) == (10, [])
+    assert read_table(tmp_path / "save" / "dev.csv") == []
+    shipped = load_config(TrainPrepConfig, [str(ROOT / "hparams" / "prepare_train.yaml")])
+    assert shipped.split_ratio == 100
+
+
+# One utterance has many spellings (B1). Second variants: absolute paths, Windows paths, a list that no speaker is in.
+SPELLINGS = ["./{}", "wav/{}", "/data/corpus/wav/{}", "x/..//{}", "{}"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_speakers_of_a_list_are_left_out_however_it_spells_them(tmp_path, make_corpus, train_config, capsys, spelling):
+    make_corpus(tmp_path / "train", {"a": 2, "b": 3, "c": 1})
+    pair = spelling.format("b/s1/00.wav"), spelling.format("c/s1/00.wav")
+    (tmp_path / "trials.txt").write_text(f"0 {pair[0]} {pair[1]}\n")
+    tables = make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
+    assert tables.speakers == {"a": 0}
+    printed = capsys.readouterr()
+    assert "left out: 2 speakers" in printed.out
+    assert printed.err == ""
+    with pytest.raises(InputError, match="1 speakers are in the trials"):
+        (tmp_path / "trials.txt").write_text(f"1 {spelling.format('a/s1/00.wav')} {spelling.format('a/s1/01.wav')}\n")
+        make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
+
+
+def test_a_list_of_which_no_speaker_is_in_the_corpus_is_told(tmp_path, make_corpus, train_config, capsys):
+    make_corpus(tmp_path / "train", {"a": 2})
+    (tmp_path / "trials.txt").write_text("1 A/s1/00.wav A/s1/01.wav\n")
+    make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
+    assert "none of the 1 speakers of" in (warning := capsys.readouterr().err)
+    assert "the list has A; the corpus a" in warning
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_cohort_has_no_test_speaker_however_the_list_spells_them(tmp_path, make_corpus, eval_config, spelling):
+    corpus = make_corpus(tmp_path / "test", {"x": 3, "y": 2, "z": 2})
+    lines = [("1", "x/s1/00.wav", "x/s1/01.wav"), ("0", "x/s1/00.wav", "y/s1/00.wav")]
+    text = "".join(f"{label} {spelling.format(a)} {spelling.format(b)}\n" for label, a, b in lines)
+    (corpus / "trials.txt").write_text(text)
+    tables = make_eval_tables(eval_config(train_annotation=""))
+    assert [u.utt_id for u in tables.enrol] == ["x/s1/00.wav"]
+    assert {u.spk_id for u in tables.norm} == {"z"}
+
+
+class TestTooDeep:
+    """max_bad_fraction counts recordings (B3). Second variants: recordings beside the speakers, links that repeat."""
+
+    def test_recordings_one_folder_too_deep_count_each(self, tmp_path, make_corpus, train_config, write_noise):
+        make_corpus(tmp_path / "train", {"a": 12})
+        for number in range(8):
+            write_noise(tmp_path / "train" / "wav" / "b" / "s" / "deep" / f"{number}.wav")
+        with pytest.raises(InputError, match=r"8 of 20 files cannot be used.* layout: folders takes the first folder"):
+            make_train_tables(train_config())
+        assert len(read_skipped(tmp_path / "save" / "skipped.csv")) == 8
+        tables = make_train_tables(train_config(layout="folders", save_folder=str(tmp_path / "save")))
+        assert counts(tables.train + tables.dev) == Counter({"a": 12, "b": 8})
+
+    def test_links_that_repeat_are_listed_but_no_lost_recordings(self, tmp_path, make_corpus, train_config, capsys):
+        make_corpus(tmp_path / "train", {"a": 3})
+        for name in ("latest", "copy"):
+            (tmp_path / "train" / "wav" / name).symlink_to(".")
+        tables = make_train_tables(train_config(max_bad_fraction=0))
+        assert (tables.speakers, tables.skipped) == ({"a": 0}, [])
+        assert {entry.utt_id for entry in read_skipped(tmp_path / "save" / "skipped.csv")} == {"latest", "copy"}
+        assert "links to what is listed anyway: 2" in capsys.readouterr().out
+        assert make_train_tables(train_config(max_bad_fraction=0)) == tables
+
+
+class TestTablesOfTheUser:
+    """No advice to delete them (B15). Second variants: a table of ours that was changed; dev.csv of another corpus."""
+
+    @pytest.fixture
+    def own(self, tmp_path, make_corpus):
+        make_corpus(tmp_path / "train", {"a": 6, "b": 3})
+        write_table(tmp_path / "own.csv", [Utterance("a/s1/00.wav", 0.1, "wav/a/s1/00.wav", 0, 1600, "a")])
+        return str(tmp_path / "own.csv")
+
+    @staticmethod
+    def refusal(config, own):
+        with pytest.raises(InputError) as caught:
+            make_train_tables(config)
+        message = str(caught.value)
+        assert not re.search(rf"[Dd]elete [^.]*{re.escape(own)}", message), message
+        return message
+
+    def test_a_table_alone_is_enough(self, own, train_config):
+        tables = make_train_tables(train_config(train_annotation=own))
+        assert (len(tables.train), tables.dev) == (1, [])
+
+    def test_tables_of_another_corpus_in_the_save_folder(self, tmp_path, own, make_corpus, train_config):
+        other = make_corpus(tmp_path / "other", {"x": 10, "y": 3})
+        make_train_tables(train_config(data_folder=str(other)))
+        message = self.refusal(train_config(train_annotation=own), own)
+        assert "dev.csv" in message
+        assert "save_folder" in message or "dev.csv and" in message
+        (tmp_path / "save" / "dev.csv").unlink()
+        message = self.refusal(train_config(train_annotation=own), own)
+        assert "speakers.csv: lacks 1 speakers" in message
+        assert "set save_folder" in message
+
+    def test_every_other_refusal(self, tmp_path, own, train_config):
+        (tmp_path / "trials.txt").write_text("1 a/s1/00.wav a/s1/01.wav\n")
+        listed = {"verification_file": str(tmp_path / "trials.txt")}
+        assert "set save_folder" in self.refusal(train_config(train_annotation=own, **listed), own)
+        assert "set save_folder" in self.refusal(train_config(train_annotation=own, data_folder=str(tmp_path)), own)
+        write_table(own, [])
+        assert "set save_folder" in self.refusal(train_config(train_annotation=own), own)
+
+    def test_a_table_that_was_changed_is_the_users(self, tmp_path, own, train_config):
+        tables = make_train_tables(train_config())
+        path = tmp_path / "save" / "train.csv"
+        write_table(path, tables.train[:-1])
+        message = self.refusal(train_config(seed=5), str(path))
+        assert "skip_prep: true" in message
+        assert "was changed since" in message
+
+
+def test_layouts_give_speaker_and_id(tmp_path, train_config, eval_config, write_noise):
+    for speaker in ("an na", "bo", "cy"):
+        for number in range(3):
+            write_noise(tmp_path / "train" / f"{speaker}_{number} x.wav", 1600 + number, 16000)
+    flat = {"speaker_pattern": "{speaker}_*", "data_folder": str(tmp_path / "train")}
+    trials = tmp_path / "trials.txt"
+    trials.write_text("1\tan na_0 x.wav\tan na_1 x.wav\n0\tan na_0 x.wav\tbo_1 x.wav\n")
+    train = make_train_tables(train_config(verification_file=str(trials), **flat))
+    assert train.speakers == {"cy": 0}
+    tables = make_eval_tables(eval_config(verification_file=str(trials), train_annotation="", **flat))
+    assert [u.spk_id for u in tables.enrol + tables.test] == ["an na", "an na", "bo"]
+    assert {u.spk_id for u in tables.norm} == {"cy"}
+
+
+def test_models_of_an_enrolment_map_are_prepared(tmp_path, eval_config, train_config, write_noise):
+    for name in ("data/id1/a.wav", "data/id800/b.wav", "eval/enroll/id800-enroll.wav", "eval/test/id801-play-1.wav"):
+        write_noise(tmp_path / "test" / name)
+    (tmp_path / "trials.lst").write_text("id800-enroll test/id801-play-1.wav 0\n")
+    (tmp_path / "enroll.lst").write_text("id800-enroll enroll/id800-enroll.wav\n")
+    listed = {
+        "verification_file": str(tmp_path / "trials.lst"),
+        "trial_format": "cnceleb",
+        "enrol_map_path": str(tmp_path / "enroll.lst"),
+        "data_folder": str(tmp_path / "test"),
+    }
+    tables = make_eval_tables(eval_config(train_annotation="", **listed))
+    assert [(u.utt_id, u.spk_id) for u in tables.enrol] == [("enroll/id800-enroll.wav", "id800")]
+    assert [(u.utt_id, u.spk_id) for u in tables.test] == [("test/id801-play-1.wav", "id801")]
+    assert {u.spk_id for u in tables.norm} == {"id1"}
+    assert make_train_tables(train_config(**listed)).speakers == {"id1": 0}

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from src.corpus.tree import Skipped, Utterance, scan_tree
+from src.corpus.layouts import scan_tree
+from src.corpus.tree import Skipped, Utterance
 from src.errors import InputError
 
 
@@ -26,18 +27,18 @@ def test_upper_case_suffixes_spaces_and_commas_are_kept(tmp_path, write_noise):
     assert [(u.utt_id, u.spk_id) for u in utterances] == [("A. Person, jr/my talk.WAV", "A. Person, jr")]
 
 
-def test_bad_files_are_skipped_with_their_reason(tmp_path, make_corpus):
+def test_bad_files_are_skipped_with_their_reason(tmp_path, make_corpus, write_noise):
     make_corpus(tmp_path, {"a": 2})
     (tmp_path / "wav" / "a" / "s1" / "empty.wav").touch()
     (tmp_path / "wav" / "a" / "s1" / "gone.wav").symlink_to("nowhere.wav")
     (tmp_path / "wav" / "a" / "s1" / "text.wav").write_text("not audio" * 20)
-    (tmp_path / "wav" / "a" / "s1" / "deeper").mkdir()
+    write_noise(tmp_path / "wav" / "a" / "s1" / "deeper" / "1.wav")
     (tmp_path / "wav" / "loose.wav").touch()
     utterances, skipped = scan_tree(tmp_path)
     assert [u.utt_id for u in utterances] == ["a/s1/00.wav", "a/s1/01.wav"]
     reasons = {item.utt_id: item.reason.split(";")[0].split(" (")[0] for item in skipped}
     assert reasons == {
-        "a/s1/deeper": "a folder inside a session",
+        "a/s1/deeper/1.wav": "a folder too deep",
         "a/s1/empty.wav": "empty file",
         "a/s1/gone.wav": "a link to nothing",
         "a/s1/text.wav": "not a readable audio file",
@@ -75,7 +76,7 @@ def test_links_to_speaker_folders_are_followed(tmp_path, make_corpus):
 def test_one_recording_in_two_formats_is_an_error(tmp_path, make_corpus):
     make_corpus(tmp_path, {"a": 2})
     make_corpus(tmp_path, {"a": 1}, suffix=".flac")
-    with pytest.raises(InputError, match=r"1 recordings are there twice, such as a/s1/00.flac and a/s1/00.wav"):
+    with pytest.raises(InputError, match=r"1 recordings are there twice, such as wav/a/s1/00.flac and wav/a/s1/00.wav"):
         scan_tree(tmp_path)
 
 

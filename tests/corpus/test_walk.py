@@ -31,7 +31,7 @@ def test_audio_is_known_by_its_name(name):
 def test_files_of_all_depths_and_suffixes_are_found(tmp_path):
     touch(tmp_path / "b.WAV", tmp_path / "a" / "c" / "d.m4a", tmp_path / "a" / "x.Flac")
     touch(tmp_path / "notes.txt", tmp_path / ".hidden.wav", tmp_path / ".git" / "a.wav")
-    assert walk_audio(tmp_path) == AudioFiles(["a/c/d.m4a", "a/x.Flac", "b.WAV"], [], [])
+    assert walk_audio(tmp_path) == AudioFiles(["a/c/d.m4a", "a/x.Flac", "b.WAV"], [], [], [])
 
 
 def test_links_in_a_circle_end(tmp_path):
@@ -39,13 +39,13 @@ def test_links_in_a_circle_end(tmp_path):
     (tmp_path / "one").symlink_to(".")
     (tmp_path / "two").symlink_to(".")
     (tmp_path / "speaker" / "up").symlink_to("..")
-    assert walk_audio(tmp_path) == AudioFiles(["speaker/a.wav"], [], ["one", "speaker/up", "two"])
+    assert walk_audio(tmp_path) == AudioFiles(["speaker/a.wav"], [], ["one", "speaker/up", "two"], [])
 
 
 def test_a_folder_keeps_its_own_name_beside_links_to_it(tmp_path):
     touch(tmp_path / "real" / "a.wav")
     (tmp_path / "alias").symlink_to("real")
-    assert walk_audio(tmp_path) == AudioFiles(["real/a.wav"], [], ["alias"])
+    assert walk_audio(tmp_path) == AudioFiles(["real/a.wav"], [], ["alias"], [])
 
 
 def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
@@ -53,7 +53,7 @@ def test_links_to_folders_elsewhere_are_followed_once(tmp_path):
     (tmp_path / "inside" / "x").symlink_to("../outside")
     (tmp_path / "inside" / "y").symlink_to("../outside/deep")
     (tmp_path / "outside" / "deep" / "back").symlink_to("../../inside")
-    assert walk_audio(tmp_path / "inside") == AudioFiles(["b.wav", "x/deep/a.wav"], [], ["x/deep/back", "y"])
+    assert walk_audio(tmp_path / "inside") == AudioFiles(["b.wav", "x/deep/a.wav"], [], ["x/deep/back", "y"], [])
 
 
 def test_links_to_files_are_files(tmp_path):

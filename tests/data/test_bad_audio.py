@@ -116,7 +116,6 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "one_sample.wav": (lambda path: write(path, SPEECH[:1]), ""),
     "too_short.wav": (lambda path: write(path, SPEECH[:1599]), "too short: 0.100 s"),
     "dangling_link.wav": (lambda path: path.symlink_to("nowhere.wav"), "a link to nothing"),
-    "folder.wav": (lambda path: path.mkdir(), "a folder inside a session"),
 }
 CONVERTED: dict[str, Callable[[Path], None]] = {
     "stereo.wav": lambda path: write(path, np.stack([SPEECH, SPEECH], axis=1)),
