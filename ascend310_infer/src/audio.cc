@@ -6,40 +6,27 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <numeric>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "src/audio_header.h"
 #include "src/errors.h"
-#include "src/feature_ops.h"
-#include "src/text.h"
+#include "src/names.h"
 
 namespace ecapa {
 namespace {
 
-constexpr float kMaxPeak = 10;  // beyond this a float file was never scaled to [-1, 1]
-constexpr int64_t kStreamBytes =
-    0x7FFF0000;  // a WAV written to a pipe promises about 2 or 4 GiB; its end is the file's
 constexpr int kMaxSampleRate = 768000;
 constexpr int kMaxChannels = 64;
-constexpr size_t kBlockFrames = 1 << 16;
+constexpr sf_count_t kBlockFrames = 1 << 16;
+constexpr int64_t kMp3Claim = 1000;  // times its size, so that libsndfile's guess of an MP3's length is never too small
 
-constexpr double kPi = 3.14159265358979323846;
-constexpr double kKaiserBeta = 5;  // resample_poly's default window
+int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Opens a file of a format that we read; libsndfile knows many more, of which most are rarely tested.
-int OpenDescriptor(const std::filesystem::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY);
-  if (descriptor < 0) throw InputError(Concat(std::strerror(errno)));
-  char magic[4] = {};
-  const ssize_t count = pread(descriptor, magic, sizeof magic, 0);
-  const std::string start(magic, sizeof magic);
-  if (start == "RIFF" || start == "RIFX" || start == "RF64" || start == "fLaC") return descriptor;
-  const int reason = errno;
-  close(descriptor);
-  if (count < 0) throw InputError(Concat(std::strerror(reason)));
-  throw InputError(count == 0 ? "empty file" : "not a readable audio file: neither WAV nor FLAC");
+InputError Truncated(int64_t promised, int64_t num_read) {
+  return InputError(Concat("truncated: header says ", promised, " samples, ", num_read, " could be read"));
 }
 
 std::string LastError(SNDFILE* file) {
@@ -48,57 +35,150 @@ std::string LastError(SNDFILE* file) {
   return text;
 }
 
-// Returns the length in a WAV header: libsndfile gives what the file really has and notes the other in its log, as
-// "data : 64000 (should be 32000)".
-int64_t PromisedFrames(SNDFILE* file, int64_t frames) {
+std::string LogOf(SNDFILE* file) {
   std::string log(1 << 14, '\0');
   const int length = sf_command(file, SFC_GET_LOG_INFO, log.data(), static_cast<int>(log.size()));
   log.resize(static_cast<size_t>(std::clamp<int>(length, 0, static_cast<int>(log.size()))));
-  constexpr std::string_view kData = "data : ";
-  constexpr std::string_view kReal = " (should be ";
-  for (size_t at = log.find(kData); at != std::string::npos; at = log.find(kData, at + 1)) {
-    if (at != 0 && log[at - 1] != '\n') continue;
-    const std::string_view rest = std::string_view(log).substr(at + kData.size());
-    const size_t middle = rest.find(kReal);
-    const size_t end = rest.find(')');
-    if (middle == std::string_view::npos || end == std::string_view::npos || end < middle) continue;
-    const auto promised = ParseCount(rest.substr(0, middle));
-    const auto real = ParseCount(rest.substr(middle + kReal.size(), end - middle - kReal.size()));
-    if (!promised || !real || *promised >= kStreamBytes || *real == 0) return frames;
-    return static_cast<int64_t>(static_cast<double>(frames) * static_cast<double>(*promised) /
-                                static_cast<double>(*real));
-  }
-  return frames;
+  return log;
 }
-
-// The filter of scipy.signal.resample_poly: a sinc under a Kaiser window, its gain 1 at 0 Hz, times `up`. In single
-// precision, as SciPy has it for such a waveform.
-std::vector<float> ResamplingFilter(int64_t up, int64_t down) {
-  const int64_t rate = std::max(up, down);
-  const int64_t half = 10 * rate;
-  std::vector<double> taps(static_cast<size_t>(2 * half + 1));
-  for (int64_t i = -half; i <= half; ++i) {
-    const double x = kPi * static_cast<double>(i) / static_cast<double>(rate);
-    const double position = static_cast<double>(i) / static_cast<double>(half);
-    const double sinc = i == 0 ? 1 : std::sin(x) / x;
-    taps[static_cast<size_t>(i + half)] =
-        sinc * std::cyl_bessel_i(0.0, kKaiserBeta * std::sqrt(std::max(0.0, 1 - position * position)));
-  }
-  const double sum = std::accumulate(taps.begin(), taps.end(), 0.0);
-  std::vector<float> filter(taps.size());
-  for (size_t i = 0; i < taps.size(); ++i) filter[i] = static_cast<float>(taps[i] / sum) * static_cast<float>(up);
-  return filter;
-}
-
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-AudioFile::AudioFile(const std::filesystem::path& path) : file_(nullptr, &sf_close) {
-  const int descriptor = OpenDescriptor(path);
-  file_.reset(sf_open_fd(descriptor, SFM_READ, &info_, SF_TRUE));  // closes the descriptor, even when it fails
-  if (file_ == nullptr) throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
-  if (info_.frames == SF_COUNT_MAX) throw InputError("header does not say its length: encode it again, to a file");
+// The file as libsndfile sees it: with other bytes at a place, or longer than it is.
+class AudioFile::Bytes : public ByteReader {
+ public:
+  explicit Bytes(const std::filesystem::path& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    struct stat status;
+    std::string reason;
+    if (descriptor_ < 0 || fstat(descriptor_, &status) != 0) {
+      reason = std::strerror(errno);
+    } else if (S_ISDIR(status.st_mode)) {
+      reason = std::strerror(EISDIR);
+    } else if (!S_ISREG(status.st_mode)) {
+      reason = "not a regular file";
+    } else if (status.st_size == 0) {
+      reason = "empty file";
+    } else {
+      size_ = status.st_size;
+      return;
+    }
+    if (descriptor_ >= 0) close(descriptor_);
+    throw InputError(reason);
+  }
+  ~Bytes() override { close(descriptor_); }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  int64_t size() const override { return size_; }
+
+  std::string Read(int64_t offset, size_t count) const override {
+    std::string bytes(count, '\0');
+    bytes.resize(ReadAt(offset, bytes.data(), count));
+    return bytes;
+  }
+
+  // Lets a little-endian number stand at a place of the file.
+  void SetNumber(int64_t at, uint32_t number) {
+    number_at_ = at;
+    for (char& byte : number_) byte = static_cast<char>(number & 0xFF), number >>= 8;
+  }
+
+  // Claims that there are more bytes. Its end stays where it is.
+  void SetClaim(int64_t num_bytes) { claimed_ = num_bytes; }
+
+  // Why bytes could not be read; 0: they could.
+  int error_number() const { return error_number_; }
+
+  SNDFILE* Open(SF_INFO* info) {
+    SF_VIRTUAL_IO functions = {};
+    functions.get_filelen = [](void* self) { return static_cast<Bytes*>(self)->claimed_size(); };
+    functions.seek = [](sf_count_t offset, int whence, void* self) {
+      return static_cast<Bytes*>(self)->Seek(offset, whence);
+    };
+    functions.read = [](void* buffer, sf_count_t count, void* self) {
+      return static_cast<Bytes*>(self)->ReadNext(static_cast<char*>(buffer), count);
+    };
+    functions.tell = [](void* self) { return static_cast<Bytes*>(self)->position_; };
+    position_ = 0;
+    *info = {};
+    return sf_open_virtual(&functions, SFM_READ, info, this);
+  }
+
+ private:
+  sf_count_t claimed_size() const { return size_ + claimed_; }
+
+  sf_count_t Seek(sf_count_t offset, int whence) {
+    const sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? position_ : claimed_size();
+    is_near_end_ = whence == SEEK_END && offset < 0;
+    position_ = std::max<sf_count_t>(0, base + offset);
+    return position_;
+  }
+
+  sf_count_t ReadNext(char* buffer, sf_count_t count) {
+    if (count <= 0) return 0;
+    size_t length = static_cast<size_t>(count);
+    if (claimed_ > 0 && is_near_end_ && position_ + count <= claimed_size()) {
+      std::memset(buffer, 0, length);  // libmpg123 looks for a tag in the last 128 bytes, and gives up without any
+    } else {
+      length = ReadAt(position_, buffer, length);
+    }
+    position_ += static_cast<sf_count_t>(length);
+    return static_cast<sf_count_t>(length);
+  }
+
+  size_t ReadAt(int64_t offset, char* buffer, size_t count) const {
+    size_t filled = 0;
+    while (filled < count) {
+      const ssize_t got = pread(descriptor_, buffer + filled, count - filled,
+                                static_cast<off_t>(offset + static_cast<int64_t>(filled)));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) error_number_ = errno;
+      if (got <= 0) break;
+      filled += static_cast<size_t>(got);
+    }
+    for (size_t i = 0; number_at_ >= 0 && i < sizeof number_; ++i) {
+      const int64_t at = number_at_ + static_cast<int64_t>(i) - offset;
+      if (at >= 0 && at < static_cast<int64_t>(filled)) buffer[at] = number_[i];
+    }
+    return filled;
+  }
+
+  int descriptor_;
+  int64_t size_ = 0;
+  sf_count_t position_ = 0;
+  bool is_near_end_ = false;
+  int64_t claimed_ = 0;
+  int64_t number_at_ = -1;  // -1: the bytes are as they are
+  char number_[4] = {};
+  mutable int error_number_ = 0;
+};
+
+AudioFile::AudioFile(const std::filesystem::path& path)
+    : bytes_(std::make_unique<Bytes>(path)), file_(nullptr, &sf_close) {
+  file_.reset(bytes_->Open(&info_));
+  if (file_ == nullptr) {
+    const std::string suffix = SuffixOf(path.string());
+    if (IsAudioName(path.string()) && !IsSndfileName(path.string())) {
+      throw InputError(Concat(suffix.substr(1), ": libsndfile does not read it: convert it, to .flac for example"));
+    }
+    throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
+  }
+  const int type = info_.format & SF_FORMAT_TYPEMASK;
+  if (type == SF_FORMAT_MPEG && !HasMp3Table(*bytes_)) {
+    // Without a table libsndfile guesses the length from the file's size, and stops there.
+    bytes_->SetClaim(kMp3Claim * bytes_->size());
+    Reopen();
+    is_counted_ = false;
+  } else if (type == SF_FORMAT_OGG && !EndsWithLastOggPage(*bytes_)) {
+    throw InputError("truncated: the last page of the stream is missing");
+  } else if (info_.frames == 0) {
+    if (const auto unclosed = FindUnclosedData(*bytes_)) {
+      bytes_->SetNumber(unclosed->size_at, static_cast<uint32_t>(unclosed->num_bytes));
+      Reopen();
+    }
+  } else if (info_.frames == SF_COUNT_MAX) {
+    is_counted_ = false;
+  }
   if (info_.frames <= 0) throw InputError("no samples");
   if (info_.channels < 1 || info_.channels > kMaxChannels) {
     throw InputError(Concat(info_.channels, " channels: expected 1 to ", kMaxChannels));
@@ -106,76 +186,72 @@ AudioFile::AudioFile(const std::filesystem::path& path) : file_(nullptr, &sf_clo
   if (info_.samplerate < 1 || info_.samplerate > kMaxSampleRate) {
     throw InputError(Concat(info_.samplerate, " Hz: expected 1 to ", kMaxSampleRate));
   }
-  const int64_t promised = PromisedFrames(file_.get(), info_.frames);
-  if (promised > info_.frames) {
-    throw InputError(Concat("truncated: header says ", promised, " samples, ", info_.frames, " could be read"));
+  const auto promise = is_counted_ ? PromiseOf(*bytes_, info_, LogOf(file_.get())) : std::nullopt;
+  if (promise && IsCut(*promise)) {
+    const double share =
+        static_cast<double>(promise->promised) / static_cast<double>(std::max<int64_t>(1, promise->real));
+    throw Truncated(static_cast<int64_t>(static_cast<double>(info_.frames) * share), info_.frames);
   }
 }
 
-int64_t AudioFile::NumSamples(int64_t sample_rate) const {
+AudioFile::~AudioFile() = default;
+
+void AudioFile::Reopen() {
+  file_.reset();
+  file_.reset(bytes_->Open(&info_));
+  if (file_ == nullptr) throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
+}
+
+int64_t AudioFile::NumSamples(int64_t sample_rate) {
+  if (!is_counted_) {
+    int64_t num_frames = 0;
+    Decode([&](const float*, size_t count) { num_frames += static_cast<int64_t>(count); });
+    Reopen();
+    info_.frames = num_frames;
+    is_counted_ = true;
+    if (num_frames == 0) throw InputError("no samples");
+  }
   return info_.frames / info_.samplerate * sample_rate +
          CeilDivide(info_.frames % info_.samplerate * sample_rate, info_.samplerate);
 }
 
-std::vector<float> AudioFile::Read(int64_t sample_rate) {
-  std::vector<float> waveform = ReadMono();
-  if (info_.samplerate != sample_rate) {
-    const int64_t divisor = std::gcd<int64_t, int64_t>(sample_rate, info_.samplerate);
-    waveform = ResamplePoly(waveform, sample_rate / divisor, info_.samplerate / divisor);
-  }
-  const auto [least, greatest] = std::minmax_element(waveform.begin(), waveform.end());
-  if (*least == *greatest) throw InputError("constant signal");
-  for (float& sample : waveform) sample = std::clamp(sample, -1.0F, 1.0F);
-  return waveform;
-}
-
-std::vector<float> AudioFile::ReadMono() {
+void AudioFile::Read(int64_t sample_rate, const QualityLimits& limits, const SampleSink& sink) {
   const auto channels = static_cast<size_t>(info_.channels);
-  std::vector<float> block(kBlockFrames * channels);
-  std::vector<float> waveform;  // grows as samples come: a header may promise what no memory holds
-  float peak = 0;
-  while (static_cast<int64_t>(waveform.size()) < info_.frames) {
-    const auto wanted = std::min<sf_count_t>(kBlockFrames, info_.frames - static_cast<int64_t>(waveform.size()));
-    const sf_count_t count = sf_readf_float(file_.get(), block.data(), wanted);
-    if (count <= 0) {
-      if (sf_error(file_.get()) != SF_ERR_NO_ERROR) {
-        throw InputError(Concat("truncated or damaged (", LastError(file_.get()), ")"));
-      }
-      throw InputError(
-          Concat("truncated: header says ", info_.frames, " samples, ", waveform.size(), " could be read"));
-    }
-    const size_t num_values = static_cast<size_t>(count) * channels;
-    if (!AllFinite(block.data(), num_values)) throw InputError("NaN or infinite samples");
-    for (size_t i = 0; i < num_values; i += channels) {
-      float sum = 0;
-      for (size_t channel = 0; channel < channels; ++channel) {
-        sum += block[i + channel];
-        peak = std::max(peak, std::abs(block[i + channel]));
-      }
-      waveform.push_back(sum / static_cast<float>(channels));
-    }
-  }
-  if (peak > kMaxPeak) throw InputError(Concat("samples reach ", peak, " where full scale is 1"));
-  return waveform;
+  std::vector<float> mono;
+  std::vector<float> limited;
+  WaveformJudge judge;
+  Resampler resampler(info_.samplerate, sample_rate, [&](const float* samples, size_t count) {
+    limited.assign(samples, samples + count);
+    judge.TakeSamples(limited.data(), count);
+    sink(limited.data(), count);
+  });
+  Decode([&](const float* frames, size_t count) {
+    mono.resize(count);
+    judge.TakeFrames(frames, count, channels, mono.data());
+    resampler.Push(mono.data(), count);
+  });
+  resampler.Finish();
+  judge.Check(limits, sample_rate);
 }
 
-std::vector<float> ResamplePoly(const std::vector<float>& waveform, int64_t up, int64_t down) {
-  const std::vector<float> filter = ResamplingFilter(up, down);
-  const int64_t half = 10 * std::max(up, down);
-  const auto num_in = static_cast<int64_t>(waveform.size());
-  std::vector<float> resampled(static_cast<size_t>(CeilDivide(num_in * up, down)));
-  for (size_t k = 0; k < resampled.size(); ++k) {
-    const int64_t centre = static_cast<int64_t>(k) * down;  // on a grid `up` times as fine as the waveform's
-    const int64_t first = std::max<int64_t>(0, CeilDivide(std::max<int64_t>(0, centre - half), up));
-    const int64_t last = std::min(num_in - 1, (centre + half) / up);
-    double sum = 0;
-    for (int64_t n = first; n <= last; ++n) {
-      sum += static_cast<double>(waveform[static_cast<size_t>(n)]) *
-             static_cast<double>(filter[static_cast<size_t>(centre - n * up + half)]);
+void AudioFile::Decode(const SampleSink& sink) {
+  std::vector<float> frames(static_cast<size_t>(kBlockFrames * info_.channels));
+  int64_t num_read = 0;
+  while (!is_counted_ || num_read < info_.frames) {
+    const sf_count_t wanted = is_counted_ ? std::min<sf_count_t>(kBlockFrames, info_.frames - num_read) : kBlockFrames;
+    const sf_count_t count = sf_readf_float(file_.get(), frames.data(), wanted);
+    if (bytes_->error_number() != 0) throw InputError(Concat(std::strerror(bytes_->error_number())));
+    if (sf_error(file_.get()) != SF_ERR_NO_ERROR) {
+      throw InputError(Concat("truncated or damaged (", LastError(file_.get()), ")"));
     }
-    resampled[k] = static_cast<float>(sum);
+    if (count > 0) {
+      sink(frames.data(), static_cast<size_t>(count));
+      num_read += count;
+      continue;
+    }
+    if (is_counted_) throw Truncated(info_.frames, num_read);
+    break;
   }
-  return resampled;
 }
 
 }  // namespace ecapa

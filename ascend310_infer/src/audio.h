@@ -7,39 +7,49 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <vector>
+
+#include "src/quality.h"
+#include "src/resample.h"
 
 namespace ecapa {
 
-// A WAV or FLAC file that is open, and whose header can be relied upon.
+// A recording that is open, in any format that libsndfile reads, and whose header can be relied upon.
 class AudioFile {
  public:
-  // Throws InputError, the reason without the file's name: it is missing, is neither WAV nor FLAC, has no samples, or
-  // fewer than its header says.
+  // Throws InputError, the reason without the file's name: it is missing, is no audio, has no samples, or fewer than
+  // its header says.
   explicit AudioFile(const std::filesystem::path& path);
+  ~AudioFile();
 
   // The file's own rate, Hz.
   int64_t sample_rate() const { return info_.samplerate; }
 
-  // Length at `sample_rate` (Hz): resampled, rounded up, when the file has another rate.
-  int64_t NumSamples(int64_t sample_rate) const;
-
-  // Returns all samples: channels averaged, resampled to `sample_rate` when the file has another, limited to [-1, 1].
-  // To be called once.
+  // Length at `sample_rate` (Hz): resampled, rounded up, when the file has another rate. A file whose header does not
+  // say its length, as an MP3 or a FLAC from a stream, is decoded for it. To be called before Read, if at all.
   //
-  // Throws InputError, the reason without the file's name: the file is cut or damaged, is constant, or has NaN,
-  // infinite or unscaled samples.
-  std::vector<float> Read(int64_t sample_rate);
+  // Throws InputError, the reason without the file's name, when the file is damaged.
+  int64_t NumSamples(int64_t sample_rate);
+
+  // Passes all samples to `sink`, in pieces: channels averaged, resampled to `sample_rate` when the file has another,
+  // limited to [-1, 1]. To be called once.
+  //
+  // Throws InputError, the reason without the file's name, when the file is cut or damaged, or its waveform is unusable
+  // (see WaveformJudge). What the sink has got is then worthless.
+  void Read(int64_t sample_rate, const QualityLimits& limits, const SampleSink& sink);
 
  private:
-  std::vector<float> ReadMono();
+  class Bytes;
 
+  void Reopen();
+
+  // Passes all frames to `sink`, which gets the number of frames.
+  void Decode(const SampleSink& sink);
+
+  std::unique_ptr<Bytes> bytes_;  // outlives file_
   SF_INFO info_{};
   std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> file_;
+  bool is_counted_ = true;  // info_.frames is the truth, or what the header promises
 };
-
-// Changes the rate of a waveform by up / down: scipy.signal.resample_poly with its default window, in double precision.
-std::vector<float> ResamplePoly(const std::vector<float>& waveform, int64_t up, int64_t down);
 
 }  // namespace ecapa
 

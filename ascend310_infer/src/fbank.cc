@@ -4,6 +4,7 @@
 #include <cmath>
 #include <complex>
 #include <limits>
+#include <utility>
 
 #include "src/errors.h"
 
@@ -103,43 +104,62 @@ std::vector<Fbank::Filter> Fbank::MelFilters(const FbankConfig& config) {
 }
 
 std::vector<float> Fbank::operator()(const std::vector<float>& waveform) const {
-  const auto num_samples = static_cast<int64_t>(waveform.size());
-  const int64_t n_fft = config_.n_fft;
-  const int64_t hop = config_.hop_length();
-  const auto half = static_cast<size_t>(n_fft / 2);
-  const kissfft<double> transform = transform_;  // a copy: for some sizes its methods write to a buffer of its own
-  std::vector<double> frame(static_cast<size_t>(n_fft));
-  std::vector<std::complex<double>> spectrum(half);
-  std::vector<double> power(half + 1);
-  std::vector<float> feats;
-  feats.reserve(static_cast<size_t>(config_.NumFrames(num_samples) * config_.n_mels));
-  float greatest = -std::numeric_limits<float>::infinity();
-  for (int64_t t = 0; t < config_.NumFrames(num_samples); ++t) {
-    const int64_t start = t * hop - n_fft / 2;  // the frame's first sample; zeros stand outside the waveform
-    const int64_t first = std::max<int64_t>(0, -start);
-    const int64_t last = std::clamp(num_samples - start, first, n_fft);
-    std::fill(frame.begin(), frame.end(), 0.0);
-    for (int64_t i = first; i < last; ++i) {
-      frame[static_cast<size_t>(i)] =
-          window_[static_cast<size_t>(i)] * static_cast<double>(waveform[static_cast<size_t>(start + i)]);
-    }
-    transform.transform_real(frame.data(), spectrum.data());
-    power[0] = spectrum[0].real() * spectrum[0].real();  // the two real bins come together
-    power[half] = spectrum[0].imag() * spectrum[0].imag();
-    for (size_t bin = 1; bin < half; ++bin) {
-      power[bin] = spectrum[bin].real() * spectrum[bin].real() + spectrum[bin].imag() * spectrum[bin].imag();
-    }
-    for (const Filter& filter : filters_) {
-      double energy = 0;
-      const double* bins = power.data() + filter.first;
-      for (size_t i = 0; i < filter.weights.size(); ++i) energy += filter.weights[i] * bins[i];
-      feats.push_back(static_cast<float>(10 * std::log10(std::max(energy, config_.amin))));
-      greatest = std::max(greatest, feats.back());
-    }
+  Stream stream(*this, config_.NumFrames(static_cast<int64_t>(waveform.size())));
+  stream.Push(waveform.data(), waveform.size());
+  return stream.Finish();
+}
+
+Fbank::Stream::Stream(const Fbank& fbank, int64_t num_frames)
+    : fbank_(fbank),
+      transform_(fbank.transform_),
+      frame_(static_cast<size_t>(fbank.config_.n_fft)),
+      spectrum_(static_cast<size_t>(fbank.config_.n_fft / 2)),
+      power_(static_cast<size_t>(fbank.config_.n_fft / 2 + 1)),
+      pending_(static_cast<size_t>(fbank.config_.n_fft / 2)),  // zeros before the waveform
+      greatest_(-std::numeric_limits<float>::infinity()) {
+  feats_.reserve(static_cast<size_t>(num_frames * fbank.config_.n_mels));
+}
+
+void Fbank::Stream::Push(const float* samples, size_t count) {
+  constexpr size_t kPieceSamples = 1 << 16;  // bounds `pending_`
+  const auto n_fft = static_cast<size_t>(fbank_.config_.n_fft);
+  const auto hop = static_cast<size_t>(fbank_.config_.hop_length());
+  while (count > 0) {
+    const size_t taken = std::min(count, kPieceSamples);
+    pending_.insert(pending_.end(), samples, samples + taken);
+    samples += taken;
+    count -= taken;
+    for (; next_ + n_fft <= pending_.size(); next_ += hop) AddFrame(pending_.data() + next_);
+    const size_t num_used = std::min(next_, pending_.size());  // a hop may be longer than a frame
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(num_used));
+    next_ -= num_used;
   }
-  const float floor = greatest - static_cast<float>(config_.top_db);
-  for (float& value : feats) value = std::max(value, floor);
-  return feats;
+}
+
+std::vector<float> Fbank::Stream::Finish() {
+  const std::vector<float> zeros(static_cast<size_t>(fbank_.config_.n_fft / 2));
+  Push(zeros.data(), zeros.size());
+  const float floor = greatest_ - static_cast<float>(fbank_.config_.top_db);
+  for (float& value : feats_) value = std::max(value, floor);
+  return std::move(feats_);
+}
+
+void Fbank::Stream::AddFrame(const float* samples) {
+  for (size_t i = 0; i < frame_.size(); ++i) frame_[i] = fbank_.window_[i] * static_cast<double>(samples[i]);
+  transform_.transform_real(frame_.data(), spectrum_.data());
+  const size_t half = spectrum_.size();
+  power_[0] = spectrum_[0].real() * spectrum_[0].real();  // the two real bins come together
+  power_[half] = spectrum_[0].imag() * spectrum_[0].imag();
+  for (size_t bin = 1; bin < half; ++bin) {
+    power_[bin] = spectrum_[bin].real() * spectrum_[bin].real() + spectrum_[bin].imag() * spectrum_[bin].imag();
+  }
+  for (const Filter& filter : fbank_.filters_) {
+    double energy = 0;
+    const double* bins = power_.data() + filter.first;
+    for (size_t i = 0; i < filter.weights.size(); ++i) energy += filter.weights[i] * bins[i];
+    feats_.push_back(static_cast<float>(10 * std::log10(std::max(energy, fbank_.config_.amin))));
+    greatest_ = std::max(greatest_, feats_.back());
+  }
 }
 
 }  // namespace ecapa

@@ -2,6 +2,8 @@
 #ifndef ECAPA_FBANK_H_
 #define ECAPA_FBANK_H_
 
+#include <complex>
+#include <cstddef>
 #include <cstdint>
 #include <kissfft/kissfft.hh>
 #include <nlohmann/json.hpp>
@@ -31,7 +33,7 @@ struct FbankConfig {
   static FbankConfig FromJson(const nlohmann::json& stored, const std::string& where);
 };
 
-// Turns a waveform into features, in double precision. May be used by several threads at once.
+// Turns waveforms into features, in double precision. May be used by several threads at once.
 class Fbank {
  public:
   explicit Fbank(const FbankConfig& config);
@@ -40,6 +42,34 @@ class Fbank {
 
   // Returns features (NumFrames(N), n_mels) in dB, before mean subtraction, of N >= 1 samples, full scale 1.
   std::vector<float> operator()(const std::vector<float>& waveform) const;
+
+  // Makes the features of one waveform that comes in pieces: it is never held as a whole. Not for several threads.
+  class Stream {
+   public:
+    // Args:
+    //   fbank: must outlive the stream.
+    //   num_frames: expected number of frames, for which memory is reserved. Another number works too.
+    Stream(const Fbank& fbank, int64_t num_frames);
+
+    // Takes the next samples, full scale 1.
+    void Push(const float* samples, size_t count);
+
+    // Returns what operator() gives for all samples. To be called once, last.
+    std::vector<float> Finish();
+
+   private:
+    void AddFrame(const float* samples);
+
+    const Fbank& fbank_;
+    const kissfft<double> transform_;  // a copy: for some sizes its methods write to a buffer of its own
+    std::vector<double> frame_;
+    std::vector<std::complex<double>> spectrum_;
+    std::vector<double> power_;
+    std::vector<float> pending_;  // samples that a later frame needs
+    size_t next_ = 0;             // where in `pending_` the next frame starts
+    std::vector<float> feats_;
+    float greatest_;
+  };
 
  private:
   // The frequencies in which a filter is not zero, and its weights there.

@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 #include <system_error>
 #include <utility>
 
@@ -19,9 +22,41 @@ namespace ecapa {
 namespace {
 
 constexpr size_t kBlockBytes = size_t{1} << 20;
+constexpr size_t kLongestHolder = 300;  // bytes of a lock file that a message shows
 
 InputError SystemError(const std::filesystem::path& path) {
   return InputError(Concat(path.string(), ": ", std::strerror(errno), "."));
+}
+
+// Tells whether the last call failed because the file system does not offer it.
+bool IsUnsupported() {
+  for (const int number : {EINVAL, ENOTSUP, EOPNOTSUPP, ENOSYS, EPERM, EACCES, EBADF}) {
+    if (errno == number) return true;
+  }
+  return false;
+}
+
+// Makes a file's content, or the renames in a folder, survive a power failure, where the file system can.
+void Sync(int descriptor, const std::filesystem::path& path) {
+  static std::atomic<bool> was_warned{false};
+  if (fsync(descriptor) == 0) return;
+  if (!IsUnsupported()) throw SystemError(path);
+  const int reason = errno;
+  if (was_warned.exchange(true)) return;
+  std::cerr << "warning: " << path.string() << ": this file system cannot sync it (" << std::strerror(reason)
+            << "): a power failure may undo it.\n";
+}
+
+void SyncFolder(const std::filesystem::path& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0) return;  // a folder may be writable and not readable
+  try {
+    Sync(descriptor, folder);
+  } catch (...) {
+    close(descriptor);
+    throw;
+  }
+  close(descriptor);
 }
 
 // A file beside `path` that is removed unless it takes its name.
@@ -51,10 +86,12 @@ class TemporaryFile {
   void Rename() {
     const mode_t mask = umask(0);  // mkstemp makes files that only their owner can read
     umask(mask);
-    if (fchmod(descriptor_, 0666 & ~mask) != 0 || fsync(descriptor_) != 0) throw SystemError(path_);
+    if (fchmod(descriptor_, 0666 & ~mask) != 0) throw SystemError(path_);
+    Sync(descriptor_, path_);
     if (close(std::exchange(descriptor_, -1)) != 0) throw SystemError(path_);
     if (std::rename(name_.c_str(), path_.c_str()) != 0) throw SystemError(path_);
     is_renamed_ = true;
+    SyncFolder(path_.has_parent_path() ? path_.parent_path() : ".");
   }
 
  private:
@@ -63,6 +100,28 @@ class TemporaryFile {
   int descriptor_ = -1;
   bool is_renamed_ = false;
 };
+
+// Returns the line in a lock file, which says who has the lock.
+std::string HolderOf(int descriptor) {
+  std::string line(kLongestHolder, '\0');
+  const ssize_t count = pread(descriptor, line.data(), line.size(), 0);
+  line.resize(static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  line.resize(std::min(line.find('\n'), line.size()));
+  return line.empty() ? "another process" : line;
+}
+
+std::string ThisProcess() {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  return Concat("process ", getpid(), " on ", host, " (ecapa_infer)");
+}
+
+// Tells whether an open file still has this name.
+bool IsNamed(int descriptor, const std::filesystem::path& path) {
+  struct stat opened, named;
+  return fstat(descriptor, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
 
 }  // namespace
 
@@ -101,6 +160,8 @@ std::string ReadText(const std::filesystem::path& path, int64_t max_bytes) {
   }
   std::string text(static_cast<size_t>(file.size()), '\0');
   file.ReadAt(0, text.data(), text.size());
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.compare(0, kByteOrderMark.size(), kByteOrderMark) == 0) text.erase(0, kByteOrderMark.size());
   return text;
 }
 
@@ -114,6 +175,51 @@ void MakeFolder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw InputError(Concat(folder.string(), ": ", error.message(), "."));
+}
+
+FolderLock::FolderLock(const std::filesystem::path& folder) : path_(folder / ".lock") {
+  bool is_told = false;
+  while (true) {
+    const int descriptor = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0 && errno == ENOENT && !std::filesystem::exists(folder)) {
+      MakeFolder(folder);  // whoever had the lock removed the folder, which was empty
+      continue;
+    }
+    if (descriptor < 0) throw SystemError(path_);
+    int state = flock(descriptor, LOCK_EX | LOCK_NB);
+    if (state != 0 && errno == EWOULDBLOCK) {
+      if (!is_told) std::cerr << folder.string() << ": waiting for " << HolderOf(descriptor) << ", which writes here\n";
+      is_told = true;
+      do {
+        state = flock(descriptor, LOCK_EX);
+      } while (state != 0 && errno == EINTR);
+    }
+    if (state != 0) {
+      std::cerr << "warning: " << folder.string() << ": cannot be locked (" << std::strerror(errno)
+                << "): run one program at a time there.\n";
+      close(descriptor);
+      return;
+    }
+    if (IsNamed(descriptor, path_)) {
+      descriptor_ = descriptor;
+      break;
+    }
+    close(descriptor);
+  }
+  const std::string holder = ThisProcess() + "\n";
+  const bool is_written = ftruncate(descriptor_, 0) == 0 &&
+                          pwrite(descriptor_, holder.data(), holder.size(), 0) == static_cast<ssize_t>(holder.size());
+  if (is_written) return;
+  const InputError error = SystemError(path_);
+  unlink(path_.c_str());
+  close(descriptor_);
+  throw error;
+}
+
+FolderLock::~FolderLock() {
+  if (descriptor_ < 0) return;
+  unlink(path_.c_str());  // before the lock ends: whoever waits for it sees that the file is gone
+  close(descriptor_);
 }
 
 struct Sha256::Context {

@@ -13,6 +13,7 @@
 #include "src/exported_model.h"
 #include "src/feature_ops.h"
 #include "src/files.h"
+#include "src/names.h"
 #include "src/options.h"
 #include "src/output.h"
 #include "src/runner.h"
@@ -28,11 +29,12 @@ std::unique_ptr<FeatureSource> OpenSource(const Options& options, const Exported
     case Input::kEvalStore:
       return OpenEvalStore(options.data, model);
     case Input::kFeatureFiles:
-      return OpenFeatureFiles(FindFiles(options.data, {".npy", ".bin"}), model);
+      return OpenFeatureFiles(FindFiles(options.data, {IsFeatureName, ".npy, .bin"}), model);
     case Input::kRecordings:
-      return OpenRecordings(FindFiles(options.data, {".wav", ".flac"}), model);
+      return OpenRecordings(FindFiles(options.data, {IsAudioName, ".wav, .flac, .mp3, ..."}), model, options.limits);
     case Input::kPair:
-      return OpenRecordings({{options.pair[0], options.pair[0]}, {options.pair[1], options.pair[1]}}, model);
+      return OpenRecordings({{{options.pair[0], options.pair[0]}, {options.pair[1], options.pair[1]}}, {}}, model,
+                            options.limits);
   }
   throw std::logic_error("an input that is none");
 }
@@ -49,6 +51,12 @@ RunOptions SizesOf(const Options& options, const ExportedModel& model) {
   RunOptions run;
   run.cut_frames = options.cut_frames;
   run.batch_size = options.batch_size.value_or(1);
+  run.max_frames = options.max_frames;
+  if (run.max_frames > 0 &&
+      run.max_frames < 2 * model.min_frames) {  // or windows could have fewer than the model takes
+    throw UsageError(
+        Concat("--max_frames: expected 0 or at least ", 2 * model.min_frames, ", got ", run.max_frames, "."));
+  }
   if (model.num_frames) run.cut_frames = Agree(options.cut_frames, *model.num_frames, "cut_frames", model);
   if (model.batch_size) run.batch_size = Agree(options.batch_size, *model.batch_size, "batch_size", model);
   if (run.cut_frames && *run.cut_frames < model.min_frames) {
@@ -119,8 +127,10 @@ int Main(int argc, const char* const* argv) {
   RunOptions run = SizesOf(options, model);
   const auto source = OpenSource(options, model);
   const bool is_pair = options.input == Input::kPair;
+  std::optional<FolderLock> lock;
   if (!is_pair) {
     MakeFolder(options.output);  // before hours of work, should that fail
+    lock.emplace(options.output);
     RemoveMeta(options.output);
   }
 
@@ -140,7 +150,12 @@ int Main(int argc, const char* const* argv) {
   }
   if (is_pair) return Verify(result, model, options.threshold);
 
-  const Identity identity = {model.file_sha256, store_sha256, engine.name, run.cut_frames, model.front_end};
+  const Identity identity = {model.file_sha256,
+                             store_sha256,
+                             engine.name,
+                             run.cut_frames,
+                             result.has_windows ? std::optional(run.max_frames) : std::nullopt,
+                             model.front_end};
   WriteFile(options.output / "report.json", {JsonText(Report(result, identity, load_s, model.FrameShift()))});
   PrintFailures(result.failures);
   // A store is embedded whole or not at all: its reader asks for every utterance. Of a list, the others are kept.

@@ -22,6 +22,7 @@ cxxopts::Options Describe() {
   description.custom_help(kUsage).positional_help("").set_width(110);
   const auto text = [] { return cxxopts::value<std::string>(); };
   const auto count = [] { return cxxopts::value<int64_t>(); };
+  const auto number = [] { return cxxopts::value<double>(); };
 
   auto input = description.add_options("Input and output");
   input("model", "exported model: .onnx or .xml (OpenVINO), .mindir (MindSpore Lite); its .json beside it", text(),
@@ -31,10 +32,12 @@ cxxopts::Options Describe() {
         "features of single utterances, .npy (T, mels) or raw float32: a list of files, 'path' or "
         "'utt_id<TAB>path' a line, or a folder of .npy and .bin",
         text(), "PATH");
-  input("wav_list", "recordings: such a list, or a folder of .wav and .flac", text(), "PATH");
+  input("wav_list", "recordings: such a list, or a folder of .wav, .flac, .mp3, .ogg, ...", text(), "PATH");
   input("verify", "print the cosine of two recordings' embeddings");
-  input("threshold", "with --verify: also print accept, when the cosine is at least X, or reject",
-        cxxopts::value<double>(), "X");
+  input("threshold", "with --verify: also print accept, when the cosine is at least X, or reject", number(), "X");
+  input("min_duration", "of recordings: the shortest usable one, s", number()->default_value("0.1"), "X");
+  input("max_clipped_fraction", "of recordings: the largest share of samples at full scale",
+        number()->default_value("0.2"), "X");
   input("output", "folder of embeddings.npy, index.csv, meta.json and report.json", text(), "DIR");
   input("recordings", "", cxxopts::value<std::vector<std::string>>());
   description.parse_positional({"recordings"});
@@ -44,9 +47,14 @@ cxxopts::Options Describe() {
           "keep the first N frames of each utterance, repeated when it is shorter; default: all, or what the model "
           "takes",
           count(), "N");
+  running("max_frames",
+          "an utterance of more frames is cut into equal windows, whose embeddings are averaged; bounds the memory; 0: "
+          "no limit",
+          count()->default_value("15000"), "N");
   running("batch_size",
-          "utterances of equal length that go through the model at once; default: 1, or what the model takes", count(),
-          "N");
+          "utterances of equal length that go through the model at once, no more than --max_frames together; default: "
+          "1, or what the model takes",
+          count(), "N");
   running("workers", "batches that are computed at the same time", count()->default_value("1"), "N");
   running("threads", "processor threads of all workers together; default: all", count(), "N");
   running("precision", "f32, bf16 (OpenVINO) or f16 (MindSpore Lite)", text()->default_value("f32"), "NAME");
@@ -68,9 +76,9 @@ Value OneOf(const cxxopts::ParseResult& given, const std::string& key, const std
   throw UsageError(Concat("--", key, ": expected one of ", listed, ", got '", given[key].as<std::string>(), "'."));
 }
 
-int64_t Count(const cxxopts::ParseResult& given, const std::string& key, int64_t most) {
+int64_t Count(const cxxopts::ParseResult& given, const std::string& key, int64_t most, int64_t least = 1) {
   const auto value = given[key].as<int64_t>();
-  if (value < 1) throw UsageError(Concat("--", key, ": expected at least 1, got ", value, "."));
+  if (value < least) throw UsageError(Concat("--", key, ": expected at least ", least, ", got ", value, "."));
   if (value > most) throw UsageError(Concat("--", key, ": expected at most ", most, ", got ", value, "."));
   return value;
 }
@@ -78,6 +86,12 @@ int64_t Count(const cxxopts::ParseResult& given, const std::string& key, int64_t
 std::optional<int64_t> SizeIfGiven(const cxxopts::ParseResult& given, const std::string& key) {
   if (given.count(key) == 0) return std::nullopt;
   return Count(given, key, kMaxSize);
+}
+
+double NotNegative(const cxxopts::ParseResult& given, const std::string& key) {
+  const auto value = given[key].as<double>();
+  if (!(value >= 0)) throw UsageError(Concat("--", key, ": expected at least 0, got ", value, "."));
+  return value;
 }
 
 void ReadInput(const cxxopts::ParseResult& given, Options* options) {
@@ -104,6 +118,10 @@ void ReadInput(const cxxopts::ParseResult& given, Options* options) {
   if (num_recordings == 2 && given.count("output") > 0) throw UsageError("--output: --verify writes no files.");
   if (num_recordings == 0 && given.count("output") == 0) throw UsageError("--output: expected a folder to write to.");
   if (num_recordings == 0 && given.count("threshold") > 0) throw UsageError("--threshold: is for --verify.");
+  const bool has_recordings = options->input == Input::kRecordings || options->input == Input::kPair;
+  for (const char* key : {"min_duration", "max_clipped_fraction"}) {
+    if (!has_recordings && given.count(key) > 0) throw UsageError(Concat("--", key, ": is for recordings."));
+  }
 }
 
 Options Convert(const cxxopts::ParseResult& given) {
@@ -121,6 +139,9 @@ Options Convert(const cxxopts::ParseResult& given) {
   if (given.count("threshold") > 0) {
     options.threshold = given["threshold"].as<double>();
   }
+  options.limits.min_duration_s = NotNegative(given, "min_duration");
+  options.limits.max_clipped_fraction = NotNegative(given, "max_clipped_fraction");
+  options.max_frames = Count(given, "max_frames", kMaxSize, 0);
   options.cut_frames = SizeIfGiven(given, "cut_frames");
   options.batch_size = SizeIfGiven(given, "batch_size");
   EngineOptions& engine = options.engine;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/encoder.h"
+#include "src/quality.h"
 
 namespace ecapa {
 
@@ -23,6 +24,8 @@ struct Options {
   std::filesystem::path output;     // folder
   std::optional<int64_t> cut_frames;
   std::optional<int64_t> batch_size;
+  int64_t max_frames = 0;  // a longer utterance is cut into windows; 0: none is
+  QualityLimits limits;    // of recordings
   EngineOptions engine;
   std::string help;  // not empty: print this and do nothing
 };

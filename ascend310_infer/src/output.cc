@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kFormatVersion = 1;
 
-json CutJson(const Identity& identity) { return identity.cut_frames ? json(*identity.cut_frames) : json(); }
+json NumberOrNull(const std::optional<int64_t>& number) { return number ? json(*number) : json(); }
 
 }  // namespace
 
@@ -40,9 +40,13 @@ void WriteEmbeddingStore(const std::filesystem::path& folder, const FeatureSourc
     index += CsvLine({source.utterances()[row].utt_id, source.utterances()[row].spk_id});
   }
   WriteFile(folder / "index.csv", {index});
-  const json meta = {{"format_version", kFormatVersion},      {"model_sha256", identity.model_sha256},
-                     {"store_sha256", identity.store_sha256}, {"engine", identity.engine},
-                     {"cut_frames", CutJson(identity)},       {"front_end", identity.front_end}};
+  json meta = {{"format_version", kFormatVersion},
+               {"model_sha256", identity.model_sha256},
+               {"store_sha256", identity.store_sha256},
+               {"engine", identity.engine},
+               {"cut_frames", NumberOrNull(identity.cut_frames)},
+               {"front_end", identity.front_end}};
+  if (identity.max_frames) meta["max_frames"] = *identity.max_frames;
   WriteFile(folder / "meta.json", {JsonText(meta)});
 }
 
@@ -61,7 +65,8 @@ json Report(const RunResult& result, const Identity& identity, double load_s, do
           {"engine", identity.engine},
           {"model_sha256", identity.model_sha256},
           {"store_sha256", identity.store_sha256},
-          {"cut_frames", CutJson(identity)},
+          {"cut_frames", NumberOrNull(identity.cut_frames)},
+          {"max_frames", NumberOrNull(identity.max_frames)},
           {"num_utterances", result.rows.size() + result.failures.size()},
           {"num_failed", result.failures.size()},
           {"failures", failures},

@@ -20,6 +20,7 @@ struct Identity {
   std::string store_sha256;
   std::string engine;
   std::optional<int64_t> cut_frames;
+  std::optional<int64_t> max_frames;  // of a window; none: no utterance was cut into windows
   nlohmann::json front_end;
 };
 

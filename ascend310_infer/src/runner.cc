@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <new>
 #include <numeric>
 #include <string>
 #include <thread>
@@ -25,18 +26,28 @@ struct Batch {
   std::vector<size_t> rows;
 };
 
-std::vector<Batch> EqualLengthBatches(const std::vector<int64_t>& lengths, size_t batch_size) {
+// Puts rows of one length together: at most `batch_size` of them, and at most `max_frames` frames in all unless that is
+// 0.
+std::vector<Batch> EqualLengthBatches(const std::vector<int64_t>& lengths, int64_t batch_size, int64_t max_frames) {
   std::vector<size_t> order(lengths.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return lengths[a] < lengths[b]; });
   std::vector<Batch> batches;
   for (const size_t row : order) {
-    if (batches.empty() || batches.back().num_frames != lengths[row] || batches.back().rows.size() == batch_size) {
-      batches.push_back({lengths[row], {}});
+    const int64_t length = lengths[row];
+    const int64_t most = max_frames == 0 ? batch_size : std::clamp<int64_t>(max_frames / length, 1, batch_size);
+    if (batches.empty() || batches.back().num_frames != length ||
+        static_cast<int64_t>(batches.back().rows.size()) == most) {
+      batches.push_back({length, {}});
     }
     batches.back().rows.push_back(row);
   }
   return batches;
+}
+
+std::string OutOfMemory(int64_t num_frames) {
+  return Concat(num_frames,
+                " frames need more memory than there is. Set a smaller --max_frames, --batch_size or --workers");
 }
 
 // The workers' common state. A row's entries are written by the one worker that has it.
@@ -44,12 +55,16 @@ class Run {
  public:
   Run(const FeatureSource& source, const ExportedModel& model, const RunOptions& options,
       const std::vector<int64_t>& gears)
-      : source_(source), model_(model), options_(options), num_rows_(source.utterances().size()) {
+      : source_(source),
+        model_(model),
+        options_(options),
+        max_frames_(options.cut_frames || !gears.empty() ? 0 : options.max_frames),
+        num_rows_(source.utterances().size()) {
     std::vector<int64_t> lengths;
     for (const auto& utterance : source.utterances()) {
       lengths.push_back(FramesTaken(utterance.num_frames, options.cut_frames, gears));
     }
-    batches_ = EqualLengthBatches(lengths, static_cast<size_t>(options.batch_size));
+    batches_ = EqualLengthBatches(lengths, options.batch_size, model.batch_size ? 0 : max_frames_);
     embeddings_.resize(num_rows_);
     reasons_.resize(num_rows_);
     latency_s_.resize(num_rows_);
@@ -74,6 +89,7 @@ class Run {
     result.elapsed_s = elapsed_s;
     result.failures = source_.failures();
     for (const auto& batch : batches_) {
+      result.has_windows = result.has_windows || IsLong(batch.num_frames);
       for (const size_t row : batch.rows) result.num_frames += reasons_[row].empty() ? batch.num_frames : 0;
     }
     for (size_t row = 0; row < num_rows_; ++row) {
@@ -89,46 +105,94 @@ class Run {
   }
 
  private:
+  bool IsLong(int64_t num_frames) const { return max_frames_ > 0 && num_frames > max_frames_; }
+
   void Embed(const Batch& batch, Encoder* encoder) {
     const auto start = Clock::now();
-    std::vector<size_t> rows;
-    std::vector<float> feats;
-    for (const size_t row : batch.rows) {
-      try {
-        const std::vector<float> utterance = Prepare(row, batch.num_frames);
-        feats.insert(feats.end(), utterance.begin(), utterance.end());
-        rows.push_back(row);
-      } catch (const InputError& error) {
-        reasons_[row] = error.what();
-      }
-    }
-    if (rows.empty()) return;
-    const size_t filled = feats.size();
-    const auto batch_size = static_cast<size_t>(model_.batch_size.value_or(static_cast<int64_t>(rows.size())));
-    feats.resize(filled / rows.size() * batch_size);  // a fixed batch that is not full: utterances are repeated
-    for (size_t i = filled; i < feats.size(); ++i) feats[i] = feats[i - filled];
+    std::vector<size_t> rows;  // of which the features could be read
     try {
-      Store(rows, encoder->Encode(feats, static_cast<int64_t>(batch_size), batch.num_frames), start);
+      if (IsLong(batch.num_frames)) {
+        for (const size_t row : batch.rows) EmbedInWindows(row, encoder, start);
+        return;
+      }
+      std::vector<float> feats;
+      for (const size_t row : batch.rows) {
+        try {
+          std::vector<float> utterance = Prepare(row, batch.num_frames);
+          SubtractMean(model_.num_mels, &utterance);
+          if (rows.empty()) {
+            feats = std::move(utterance);  // no second copy of a long one
+            feats.reserve(batch.rows.size() * Size(batch.num_frames));
+          } else {
+            feats.insert(feats.end(), utterance.begin(), utterance.end());
+          }
+          rows.push_back(row);
+        } catch (const InputError& error) {
+          reasons_[row] = error.what();
+        }
+      }
+      if (!rows.empty()) Store(rows, Encode(encoder, &feats, rows.size(), batch.num_frames), start);
     } catch (const InputError& error) {
       for (const size_t row : rows) reasons_[row] = error.what();
+    } catch (const std::bad_alloc&) {
+      for (const size_t row : batch.rows) reasons_[row] = OutOfMemory(batch.num_frames);
     }
   }
 
+  void EmbedInWindows(size_t row, Encoder* encoder, Clock::time_point start) {
+    try {
+      const int64_t num_frames = source_.utterances()[row].num_frames;
+      const std::vector<float> feats = Prepare(row, num_frames);
+      const std::vector<int64_t> edges = WindowEdges(num_frames, max_frames_);
+      std::vector<double> sum(static_cast<size_t>(model_.emb_size));
+      for (size_t i = 0; i + 1 < edges.size(); ++i) {
+        const int64_t length = edges[i + 1] - edges[i];
+        const auto first = feats.begin() + static_cast<std::ptrdiff_t>(Size(edges[i]));
+        std::vector<float> window(first, first + static_cast<std::ptrdiff_t>(Size(length)));
+        SubtractMean(model_.num_mels, &window);
+        const std::vector<float> embedding = Encode(encoder, &window, 1, length);
+        for (size_t d = 0; d < sum.size(); ++d)
+          sum[d] += static_cast<double>(embedding[d]) * static_cast<double>(length);
+      }
+      std::vector<float> mean(sum.size());
+      for (size_t d = 0; d < sum.size(); ++d) mean[d] = static_cast<float>(sum[d] / static_cast<double>(num_frames));
+      Store({row}, mean, start);
+    } catch (const InputError& error) {
+      reasons_[row] = error.what();
+    } catch (const std::bad_alloc&) {
+      reasons_[row] = OutOfMemory(source_.utterances()[row].num_frames);
+    }
+  }
+
+  size_t Size(int64_t num_frames) const { return static_cast<size_t>(num_frames * model_.num_mels); }
+
+  // Returns the first `num_frames` frames of an utterance, as they are.
   std::vector<float> Prepare(size_t row, int64_t num_frames) const {
+    std::vector<float> feats = source_.Read(row);  // first: its reason may be the better one
     if (num_frames < model_.min_frames) {
       throw InputError(Concat(num_frames, " frames, an embedding needs at least ", model_.min_frames,
                               ". Leave the utterance out, or cut all to one length, which repeats what is short."));
     }
-    std::vector<float> feats = source_.Read(row);
     if (!AllFinite(feats.data(), feats.size())) throw InputError("NaN or infinite features");
     CutFrames(num_frames, model_.num_mels, &feats);
-    SubtractMean(model_.num_mels, &feats);
     return feats;
+  }
+
+  // Returns the embeddings of `num_rows` utterances of equal length, mean subtracted.
+  std::vector<float> Encode(Encoder* encoder, std::vector<float>* feats, size_t num_rows, int64_t num_frames) const {
+    const size_t filled = feats->size();
+    const auto batch_size = static_cast<size_t>(model_.batch_size.value_or(static_cast<int64_t>(num_rows)));
+    feats->resize(filled / num_rows * batch_size);  // a fixed batch that is not full: utterances are repeated
+    for (size_t i = filled; i < feats->size(); ++i) (*feats)[i] = (*feats)[i - filled];
+    std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), num_frames);
+    if (embeddings.size() < num_rows * static_cast<size_t>(model_.emb_size)) {
+      throw InputError("the model gave too few numbers");
+    }
+    return embeddings;
   }
 
   void Store(const std::vector<size_t>& rows, const std::vector<float>& embeddings, Clock::time_point start) {
     const auto width = static_cast<size_t>(model_.emb_size);
-    if (embeddings.size() < rows.size() * width) throw InputError("the model gave too few numbers");
     for (size_t i = 0; i < rows.size(); ++i) {
       const float* embedding = embeddings.data() + i * width;
       if (!AllFinite(embedding, width)) {
@@ -143,6 +207,7 @@ class Run {
   const FeatureSource& source_;
   const ExportedModel& model_;
   const RunOptions& options_;
+  const int64_t max_frames_;  // of a window; 0: no limit
   const size_t num_rows_;
   std::vector<Batch> batches_;
   std::vector<std::vector<float>> embeddings_;
@@ -160,6 +225,13 @@ int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames
   if (gears.empty()) return num_frames;
   const auto above = std::upper_bound(gears.begin(), gears.end(), num_frames);
   return above == gears.begin() ? gears.front() : *(above - 1);
+}
+
+std::vector<int64_t> WindowEdges(int64_t num_frames, int64_t max_frames) {
+  const int64_t num_windows = max_frames == 0 ? 1 : (num_frames + max_frames - 1) / max_frames;
+  std::vector<int64_t> edges;
+  for (int64_t i = 0; i <= num_windows; ++i) edges.push_back(i * num_frames / num_windows);
+  return edges;
 }
 
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options) {

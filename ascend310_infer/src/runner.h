@@ -17,6 +17,9 @@ namespace ecapa {
 struct RunOptions {
   std::optional<int64_t> cut_frames;  // frames kept of each utterance, repeated when it is shorter; none: all
   int64_t batch_size = 1;             // most utterances of one length that go through the model at once
+  // Most frames that go through the model at once: a longer utterance is embedded in windows, and a batch holds no more
+  // in all, unless the model's own batch size is fixed. 0: no limit. Without effect where a length is fixed.
+  int64_t max_frames = 0;
   // Called now and then, from any worker, with the number of utterances that are done.
   std::function<void(size_t)> progress;
 };
@@ -27,17 +30,26 @@ struct RunResult {
   std::vector<Failure> failures;  // the source's own first, then in its order
   std::vector<double> latency_s;  // of each row: from reading its batch to its embedding
   int64_t num_frames = 0;         // that went through the model
+  bool has_windows = false;       // some utterance was longer than max_frames
   double elapsed_s = 0;
 };
 
 // Embeds every utterance of a source. Utterances are never padded: a batch holds utterances of one length, the shortest
 // batches come first, and no result depends on which worker took it. One that cannot be read, is too short, or whose
-// features or embedding are not finite is a failure and leaves the others as they are.
+// features or embedding are not finite, or for which memory does not suffice, is a failure and leaves the others as
+// they are.
+//
+// The embedding of an utterance of more than `max_frames` frames is the mean of its windows' embeddings, weighted by
+// their frames; each window has its own mean subtracted.
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options);
 
 // Returns the frames of an utterance of `num_frames` that the model gets: `cut_frames` when it has a value, else the
 // greatest gear that is not longer (the least when all are), else all.
 int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames, const std::vector<int64_t>& gears);
+
+// Returns the edges of the windows that a long utterance is embedded in, from 0 to `num_frames`, as window_edges() in
+// src/frontend/fbank.py does: n = ceil(num_frames / max_frames) windows, about equally long; one when max_frames is 0.
+std::vector<int64_t> WindowEdges(int64_t num_frames, int64_t max_frames);
 
 }  // namespace ecapa
 

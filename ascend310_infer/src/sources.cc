@@ -1,6 +1,6 @@
 #include "src/sources.h"
 
-#include <algorithm>
+#include <iostream>
 #include <system_error>
 #include <unordered_set>
 #include <utility>
@@ -9,7 +9,9 @@
 #include "src/errors.h"
 #include "src/fbank.h"
 #include "src/files.h"
+#include "src/names.h"
 #include "src/npy.h"
+#include "src/walk.h"
 
 namespace ecapa {
 namespace {
@@ -46,7 +48,7 @@ class EvalStore : public FeatureSource {
         meta.is_object() && meta.value("sha256", json()).is_string() && meta.value("front_end", json()).is_object();
     if (!is_meta || meta.value("format_version", json()) != kStoreFormatVersion) {
       throw InputError(Concat(meta_name, ": expected the description of a store, format_version ", kStoreFormatVersion,
-                              ". Prepare it anew."));
+                              ". Prepare it from scratch."));
     }
     CheckFrontEnd(model.front_end, meta["front_end"], folder.string());
     sha256_ = meta["sha256"].get<std::string>();
@@ -61,7 +63,7 @@ class EvalStore : public FeatureSource {
     if (layout.rows != num_frames || layout.columns != num_mels_) {
       throw InputError(Concat(file_.path().string(), ": index.csv and meta.json expect float32 (", num_frames, ", ",
                               num_mels_, "), got (", layout.rows, ", ", layout.columns,
-                              "). Copy the whole folder again or prepare it anew."));
+                              "). Copy the whole folder again or prepare it from scratch."));
     }
     data_offset_ = layout.data_offset;
   }
@@ -97,8 +99,9 @@ class FileSource : public FeatureSource {
  protected:
   // `num_frames(path)` returns the length of a file, or throws InputError.
   template <typename NumFrames>
-  void Open(std::vector<ListEntry> entries, const NumFrames& num_frames) {
-    for (auto& entry : entries) {
+  void Open(FileList files, const NumFrames& num_frames) {
+    failures_ = std::move(files.failures);
+    for (auto& entry : files.entries) {
       try {
         utterances_.push_back({entry.utt_id, SpeakerOf(entry.utt_id), num_frames(entry.path)});
         entries_.push_back(std::move(entry));
@@ -116,8 +119,8 @@ class FileSource : public FeatureSource {
 
 class FeatureFiles : public FileSource {
  public:
-  FeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model) : num_mels_(model.num_mels) {
-    Open(std::move(entries), [this](const std::string& path) { return Layout(InputFile(path)).rows; });
+  FeatureFiles(FileList files, const ExportedModel& model) : num_mels_(model.num_mels) {
+    Open(std::move(files), [this](const std::string& path) { return Layout(InputFile(path)).rows; });
   }
 
   std::vector<float> Read(size_t row) const override {
@@ -131,7 +134,7 @@ class FeatureFiles : public FileSource {
 
  private:
   NpyLayout Layout(const InputFile& file) const {
-    const NpyLayout layout = file.path().extension() == ".npy" ? ReadNpyHeader(file) : RawLayout(file);
+    const NpyLayout layout = SuffixOf(file.path().string()) == ".npy" ? ReadNpyHeader(file) : RawLayout(file);
     if (layout.columns != num_mels_ || layout.rows < 1) {
       throw InputError(Concat(file.path().string(), ": expected (T, ", num_mels_, "), T >= 1, got (", layout.rows, ", ",
                               layout.columns, ")."));
@@ -153,19 +156,29 @@ class FeatureFiles : public FileSource {
 
 class Recordings : public FileSource {
  public:
-  Recordings(std::vector<ListEntry> entries, const ExportedModel& model)
-      : fbank_(FbankConfig::FromJson(model.front_end, model.path.string() + ".json")) {
-    Open(std::move(entries), [this](const std::string& path) {
+  Recordings(FileList files, const ExportedModel& model, const QualityLimits& limits)
+      : fbank_(FbankConfig::FromJson(model.front_end, model.path.string() + ".json")), limits_(limits) {
+    Open(std::move(files), [this](const std::string& path) {
       return fbank_.config().NumFrames(AudioFile(path).NumSamples(fbank_.config().sample_rate));
     });
   }
 
   std::vector<float> Read(size_t row) const override {
-    return fbank_(AudioFile(path(row)).Read(fbank_.config().sample_rate));
+    const int64_t sample_rate = fbank_.config().sample_rate;
+    const int64_t num_frames = utterances_[row].num_frames;
+    Fbank::Stream stream(fbank_, num_frames);
+    const auto sink = [&](const float* samples, size_t count) { stream.Push(samples, count); };
+    AudioFile(path(row)).Read(sample_rate, limits_, sink);
+    std::vector<float> feats = stream.Finish();
+    if (static_cast<int64_t>(feats.size()) != num_frames * fbank_.config().n_mels) {
+      throw InputError("has changed while the program ran");
+    }
+    return feats;
   }
 
  private:
   Fbank fbank_;
+  QualityLimits limits_;
 };
 
 }  // namespace
@@ -174,38 +187,36 @@ std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder
   return std::make_unique<EvalStore>(folder, model);
 }
 
-std::unique_ptr<FeatureSource> OpenFeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model) {
-  return std::make_unique<FeatureFiles>(std::move(entries), model);
+std::unique_ptr<FeatureSource> OpenFeatureFiles(FileList files, const ExportedModel& model) {
+  return std::make_unique<FeatureFiles>(std::move(files), model);
 }
 
-std::unique_ptr<FeatureSource> OpenRecordings(std::vector<ListEntry> entries, const ExportedModel& model) {
-  return std::make_unique<Recordings>(std::move(entries), model);
+std::unique_ptr<FeatureSource> OpenRecordings(FileList files, const ExportedModel& model, const QualityLimits& limits) {
+  return std::make_unique<Recordings>(std::move(files), model, limits);
 }
 
-std::vector<ListEntry> FindFiles(const std::filesystem::path& list_or_folder,
-                                 const std::vector<std::string>& suffixes) {
-  namespace fs = std::filesystem;
-  if (!fs::is_directory(list_or_folder)) return ParseList(ReadText(list_or_folder), list_or_folder.string());
-  std::vector<ListEntry> entries;
-  try {
-    for (const auto& file :
-         fs::recursive_directory_iterator(list_or_folder, fs::directory_options::follow_directory_symlink)) {
-      const std::string suffix = file.path().extension().string();
-      if (!file.is_regular_file() || std::find(suffixes.begin(), suffixes.end(), suffix) == suffixes.end()) continue;
-      const std::string utt_id = file.path().lexically_relative(list_or_folder).generic_string();
-      if (!IsUtf8(utt_id)) throw InputError(Concat(file.path().string(), ": expected a name in UTF-8."));
-      entries.push_back({utt_id, file.path().string()});
+FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& kind) {
+  std::error_code not_there;  // then reading the list says why
+  if (!std::filesystem::is_directory(list_or_folder, not_there)) {
+    return {ParseList(ReadText(list_or_folder), list_or_folder.string()), {}};
+  }
+  const FoundFiles found = WalkFolder(list_or_folder, kind.is_wanted);
+  FileList files;
+  for (const auto& link : found.repeated_links) {
+    std::cerr << "warning: " << (list_or_folder / link).string() << ": a link to files that are listed already\n";
+  }
+  for (const auto& file : found.skipped) files.failures.push_back({file.name, file.reason});
+  for (const auto& name : found.names) {
+    if (name.find('\\') == std::string::npos) {
+      files.entries.push_back({name, (list_or_folder / name).string()});
+    } else {
+      files.failures.push_back({name, "a backslash in its name, which lists take for the end of a folder's"});
     }
-  } catch (const fs::filesystem_error& error) {
-    throw InputError(Concat(list_or_folder.string(), ": ", error.code().message(), "."));
   }
-  if (entries.empty()) {
-    std::string listed;
-    for (const auto& suffix : suffixes) listed += (listed.empty() ? "" : ", ") + suffix;
-    throw InputError(Concat(list_or_folder.string(), ": expected files that end in ", listed, ", found none."));
+  if (files.entries.empty() && files.failures.empty()) {
+    throw InputError(Concat(list_or_folder.string(), ": expected files such as ", kind.examples, ", found none."));
   }
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.utt_id < b.utt_id; });
-  return entries;
+  return files;
 }
 
 std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name) {
@@ -220,11 +231,13 @@ std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name
       throw InputError(Concat(name, ": ", row[0], ": expected first_frame ", next_frame, " and num_frames >= 1, got ",
                               row[2], " and ", row[3], "."));
     }
-    if (!names.insert(row[0]).second) throw InputError(Concat(name, ": ", row[0], " stands twice. Prepare it anew."));
+    if (!names.insert(UtteranceName(row[0], name)).second) {
+      throw InputError(Concat(name, ": ", row[0], " is there twice. Prepare it from scratch."));
+    }
     utterances.push_back({std::move(row[0]), std::move(row[1]), *count});
     next_frame += *count;
   }
-  if (utterances.empty()) throw InputError(Concat(name, ": no utterances in it. Prepare it anew."));
+  if (utterances.empty()) throw InputError(Concat(name, ": no utterances in it. Prepare it from scratch."));
   return utterances;
 }
 

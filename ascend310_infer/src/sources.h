@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "src/exported_model.h"
+#include "src/quality.h"
 #include "src/text.h"
 
 namespace ecapa {
@@ -54,15 +56,30 @@ class FeatureSource {
 // than the model's.
 std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder, const ExportedModel& model);
 
+// The files of a list or a folder, and those that cannot be used.
+struct FileList {
+  std::vector<ListEntry> entries;
+  std::vector<Failure> failures;
+};
+
 // Opens files of features: `.npy`, float32 (T, num_mels), or any other suffix for the bare numbers.
-std::unique_ptr<FeatureSource> OpenFeatureFiles(std::vector<ListEntry> entries, const ExportedModel& model);
+std::unique_ptr<FeatureSource> OpenFeatureFiles(FileList files, const ExportedModel& model);
 
-// Opens recordings, of which features are made as the model expects them.
-std::unique_ptr<FeatureSource> OpenRecordings(std::vector<ListEntry> entries, const ExportedModel& model);
+// Opens recordings, of which features are made as the model expects them. Reading one that does not keep to the limits
+// throws InputError.
+std::unique_ptr<FeatureSource> OpenRecordings(FileList files, const ExportedModel& model, const QualityLimits& limits);
 
-// Returns the files of a list (see ParseList), or those below a folder that end in one of `suffixes`, under their path
-// below it and in its order. Throws InputError when there is none.
-std::vector<ListEntry> FindFiles(const std::filesystem::path& list_or_folder, const std::vector<std::string>& suffixes);
+// A kind of file, known by its name.
+struct FileKind {
+  std::function<bool(std::string_view)> is_wanted;
+  std::string examples;  // of suffixes, for messages
+};
+
+// Returns the files of a list (see ParseList), or those of a kind below a folder (see WalkFolder), under their path
+// below it and in its order. A link to a folder whose files are listed under another path is said on stderr.
+//
+// Throws InputError when there is none.
+FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& kind);
 
 // Returns the rows of a store's index; throws InputError when they do not lie one after the other.
 std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name);

@@ -1,11 +1,13 @@
 #include "src/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include "src/errors.h"
+#include "src/names.h"
 
 namespace ecapa {
 namespace {
@@ -29,7 +31,29 @@ size_t Utf8Length(std::string_view text) {
 }
 
 void CheckUtf8(std::string_view text, const std::string& name) {
-  if (!IsUtf8(text)) throw InputError(Concat(name, ": expected UTF-8 text."));
+  int64_t line_no = 1;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t length = Utf8Length(rest);
+    if (length == 0) {
+      const std::string_view start = text.substr(0, 2);
+      const bool is_utf16 = start == "\xFF\xFE" || start == "\xFE\xFF";
+      throw InputError(Concat(name, ":", line_no, ": expected UTF-8 text, got ", is_utf16 ? "UTF-16" : "other bytes",
+                              ". Save the file as UTF-8."));
+    }
+    line_no += rest.front() == '\n' ? 1 : 0;
+    rest.remove_prefix(length);
+  }
+}
+
+bool IsBlank(std::string_view text) { return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos; }
+
+// Takes the first line from `text`, which ends in a line feed, a carriage return or both, and returns it without them.
+std::string_view TakeLine(std::string_view* text) {
+  const size_t end = std::min(text->find_first_of("\r\n"), text->size());
+  const std::string_view line = text->substr(0, end);
+  const size_t length_of_end = text->substr(end, 2) == "\r\n" ? 2 : 1;
+  text->remove_prefix(std::min(end + length_of_end, text->size()));
+  return line;
 }
 
 std::string Join(const std::vector<std::string>& fields) {
@@ -43,10 +67,21 @@ class CsvReader {
  public:
   explicit CsvReader(std::string_view text) : text_(text) {}
 
-  // Reads the next row; returns false at the end of the text.
+  // Reads the next row that is not blank; returns false at the end of the text.
   bool Next(std::vector<std::string>* row) {
+    while (at_ < text_.size()) {
+      ReadRow(row);
+      if (row->size() > 1 || (row->size() == 1 && !IsBlank(row->front()))) return true;
+    }
+    return false;
+  }
+
+  // Number of the row read last, from 1.
+  int64_t row_no() const { return row_no_; }
+
+ private:
+  void ReadRow(std::vector<std::string>* row) {
     row->clear();
-    if (at_ == text_.size()) return false;
     std::string field;
     bool is_quoted = false;      // within quotes
     bool is_field_start = true;  // only there does a quote open a quoted field
@@ -78,13 +113,8 @@ class CsvReader {
     }
     ++row_no_;
     if (!is_empty) row->push_back(std::move(field));
-    return true;
   }
 
-  // Number of the row read last, from 1.
-  int64_t row_no() const { return row_no_; }
-
- private:
   std::string_view text_;
   size_t at_ = 0;
   int64_t row_no_ = 0;
@@ -99,6 +129,22 @@ bool IsUtf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string Printable(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string printable;
+  while (!text.empty()) {
+    const size_t length = Utf8Length(text);
+    if (length > 0) {
+      printable += text.substr(0, length);
+    } else {
+      const auto byte = static_cast<unsigned char>(text[0]);
+      printable += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+    text.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return printable;
 }
 
 std::vector<std::vector<std::string>> ParseCsv(std::string_view text, const std::string& name,
@@ -153,23 +199,24 @@ std::optional<int64_t> ParseCount(std::string_view text) {
 std::vector<ListEntry> ParseList(std::string_view text, const std::string& name) {
   CheckUtf8(text, name);
   std::vector<ListEntry> entries;
-  std::unordered_set<std::string> names;
+  std::unordered_map<std::string, int64_t> lines;  // of the names
+  Names names;
   for (int64_t line_no = 1; !text.empty(); ++line_no) {
-    const size_t end = text.find('\n');
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty()) continue;
+    const std::string_view line = TakeLine(&text);
+    if (IsBlank(line)) continue;
+    const std::string where = Concat(name, ":", line_no);
     const size_t tab = line.find('\t');
     const std::string_view path = tab == std::string_view::npos ? line : line.substr(tab + 1);
-    const std::string_view utt_id = line.substr(0, tab);
-    if (utt_id.empty() || path.empty() || path.find('\t') != std::string_view::npos) {
-      throw InputError(Concat(name, ":", line_no, ": expected 'path' or 'utt_id<TAB>path', got '", line, "'."));
+    if (tab == 0 || path.empty() || path.find_first_of(std::string_view("\t\0", 2)) != std::string_view::npos) {
+      throw InputError(Concat(where, ": expected 'path' or 'utt_id<TAB>path', got '", line, "'."));
     }
-    if (!names.emplace(utt_id).second) {
-      throw InputError(Concat(name, ":", line_no, ": ", utt_id, " stands twice. Give one of them another utt_id."));
+    const std::string utt_id = names.Find(line.substr(0, tab), where);
+    const auto [earlier, is_new] = lines.emplace(utt_id, line_no);
+    if (!is_new) {
+      throw InputError(Concat(where, ": ", utt_id, " is there twice, first in line ", earlier->second,
+                              ". Give one of them another utt_id."));
     }
-    entries.push_back({std::string(utt_id), std::string(path)});
+    entries.push_back({utt_id, std::string(path)});
   }
   if (entries.empty()) throw InputError(Concat(name, ": expected a file a line, got none."));
   return entries;

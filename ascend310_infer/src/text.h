@@ -13,8 +13,11 @@ namespace ecapa {
 // Tells whether `text` is UTF-8 as RFC 3629 defines it.
 bool IsUtf8(std::string_view text);
 
-// Returns the rows below the header of a comma-separated table; a field in quotes may hold commas, quotes (doubled) and
-// line ends.
+// Returns text with the bytes that are not UTF-8 written as \\xNN.
+std::string Printable(std::string_view text);
+
+// Returns the rows below the header of a comma-separated table; blank lines are left out; a field in quotes may hold
+// commas, quotes (doubled) and line ends.
 //
 // Args:
 //   text: the content of `name`, which stands in messages.
@@ -36,9 +39,10 @@ struct ListEntry {
   std::string path;
 };
 
-// Returns the entries of a list: `path`, which is the name too, or `utt_id<TAB>path` a line; empty lines are left out.
+// Returns the entries of a list: `path`, which spells the name too, or `utt_id<TAB>path` a line; blank lines are left
+// out, and names brought to one spelling (see Names).
 //
-// Throws InputError: not UTF-8, an empty name or path, a second tab, a name that stands twice, no entry at all.
+// Throws InputError: not UTF-8, an empty name or path, a second tab, a name that is there twice, no entry at all.
 std::vector<ListEntry> ParseList(std::string_view text, const std::string& name);
 
 // Returns the speaker of an utterance: the first part of its path.

@@ -11,7 +11,11 @@ int main(int argc, char** argv) {
   if (argc != 3) return 2;
   try {
     const ecapa::FbankConfig config;
-    const std::vector<float> feats = ecapa::Fbank(config)(ecapa::AudioFile(argv[1]).Read(config.sample_rate));
+    const ecapa::Fbank fbank(config);
+    ecapa::AudioFile file(argv[1]);
+    ecapa::Fbank::Stream stream(fbank, config.NumFrames(file.NumSamples(config.sample_rate)));
+    file.Read(config.sample_rate, {0, 1}, [&](const float* samples, size_t count) { stream.Push(samples, count); });
+    const std::vector<float> feats = stream.Finish();
     const auto* bytes = reinterpret_cast<const char*>(feats.data());
     const auto num_frames = static_cast<int64_t>(feats.size()) / config.n_mels;
     ecapa::WriteFile(argv[2], {ecapa::NpyHeader(num_frames, config.n_mels), {bytes, feats.size() * sizeof(float)}});

@@ -124,4 +124,21 @@ TEST_CASE("transforms whose size has large prime factors work, from several copi
   CHECK(fbank(Sine(300, 4000)) == Fbank(fbank)(Sine(300, 4000)));
 }
 
+TEST_CASE("features do not depend on the pieces in which the waveform comes") {
+  FbankConfig sparse;
+  sparse.hop_length_ms = 40;  // longer than a frame: samples between two frames belong to neither
+  for (const FbankConfig& config : {FbankConfig(), sparse}) {
+    const Fbank fbank(config);
+    const std::vector<float> waveform = Sine(300, 4001);
+    const std::vector<float> expected = fbank(waveform);
+    CHECK(static_cast<int64_t>(expected.size()) == 80 * config.NumFrames(4001));
+    for (const size_t piece : {size_t{1}, size_t{159}, size_t{400}, size_t{3000}}) {
+      Fbank::Stream stream(fbank, 0);
+      for (size_t i = 0; i < waveform.size(); i += piece)
+        stream.Push(&waveform[i], std::min(piece, waveform.size() - i));
+      CHECK(stream.Finish() == expected);
+    }
+  }
+}
+
 }  // namespace ecapa

@@ -1,5 +1,10 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "src/files.h"
 #include "src/npy.h"
@@ -25,6 +30,38 @@ TEST_CASE("a file that cannot be renamed into place leaves nothing behind") {
   std::filesystem::create_directories(folder / "taken" / "inside");
   CHECK_THROWS_AS(WriteFile(folder / "taken", {"x"}), InputError);
   CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 1);
+}
+
+TEST_CASE("text may start with a byte order mark, which other bytes are not") {
+  const TemporaryFolder folder;
+  CHECK(ReadText(folder.Write("a", "\xEF\xBB\xBFtext")) == "text");
+  CHECK(ReadText(folder.Write("b", "\xEF\xBB\xBF")).empty());
+  CHECK(ReadText(folder.Write("c", "\xEF\xBBtext")) == "\xEF\xBBtext");
+}
+
+TEST_CASE("a folder is locked by one at a time, and the lock file goes with the lock") {
+  const TemporaryFolder folder;
+  std::atomic<bool> is_held{false};
+  std::thread other;
+  {
+    const FolderLock lock(folder.path());
+    CHECK(Contains(ReadText(folder / ".lock"), Concat("process ", getpid(), " on ")));
+    is_held = true;
+    other = std::thread([&] {
+      const FolderLock second(folder.path());
+      CHECK_FALSE(is_held);
+      CHECK(std::filesystem::exists(folder / ".lock"));
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    is_held = false;
+  }
+  other.join();
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("a folder in which nothing can be written cannot be locked") {
+  const TemporaryFolder folder;
+  CHECK(Contains(MessageOf([&] { FolderLock lock(folder.Write("file", "")); }), "file/.lock: Not a directory."));
 }
 
 TEST_CASE("a full disk is an error") {

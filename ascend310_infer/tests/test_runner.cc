@@ -163,13 +163,117 @@ TEST_CASE("an exception that is no InputError ends the run, whichever worker it 
   class Broken : public FakeEncoder {
    public:
     using FakeEncoder::FakeEncoder;
-    std::vector<float> Encode(const std::vector<float>&, int64_t, int64_t) override { throw std::bad_alloc(); }
+    std::vector<float> Encode(const std::vector<float>&, int64_t, int64_t) override { throw std::logic_error("ours"); }
   };
   const MemorySource source(kLengths);
   const ExportedModel model = SmallModel();
   Engine engine = FakeEngine(model, 3);
   for (auto& encoder : engine.encoders) encoder = std::make_unique<Broken>(model);
-  CHECK_THROWS_AS(EmbedAll(source, model, &engine, {}), std::bad_alloc);
+  CHECK_THROWS_AS(EmbedAll(source, model, &engine, {}), std::logic_error);
+}
+
+// Second variant: memory that the engine, and that the reader of features lacks, in windows and without.
+TEST_CASE("an utterance for which memory does not suffice is a failure with its name") {
+  class Greedy : public FakeEncoder {
+   public:
+    using FakeEncoder::FakeEncoder;
+    std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
+      if (frames > 9) throw std::bad_alloc();
+      return FakeEncoder::Encode(feats, batch, frames);
+    }
+  };
+  const MemorySource source({30, 9, 26});
+  const ExportedModel model = SmallModel();
+  Engine engine = FakeEngine(model);
+  engine.encoders[0] = std::make_unique<Greedy>(model);
+  RunOptions options;
+  for (const int64_t max_frames : {0, 28, 15}) {
+    options.max_frames = max_frames;
+    const RunResult result = EmbedAll(source, model, &engine, options);
+    CHECK(result.rows == std::vector<size_t>{1});
+    REQUIRE(result.failures.size() == 2);
+    CHECK((result.failures[0].utt_id == "u0" && result.failures[1].utt_id == "u2"));
+    CHECK(Contains(result.failures[0].reason, "30 frames need more memory than there is. Set a smaller --max_frames"));
+  }
+  class Huge : public MemorySource {
+   public:
+    using MemorySource::MemorySource;
+    std::vector<float> Read(size_t row) const override { return row == 1 ? throw std::bad_alloc() : feats[row]; }
+  };
+  const RunResult result = RunWith(Huge({9, 9, 9}), options);
+  CHECK((result.rows == std::vector<size_t>{0, 2} && result.failures[0].utt_id == "u1"));
+}
+
+TEST_CASE("windows are as few and as equal as possible, as in Python") {
+  CHECK(WindowEdges(10, 0) == std::vector<int64_t>{0, 10});
+  CHECK(WindowEdges(10, 10) == std::vector<int64_t>{0, 10});
+  CHECK(WindowEdges(11, 10) == std::vector<int64_t>{0, 5, 11});
+  CHECK(WindowEdges(31, 10) == std::vector<int64_t>{0, 7, 15, 23, 31});
+  CHECK(WindowEdges(720001, 15000).size() == 50);
+}
+
+TEST_CASE("a long utterance is the mean of its windows, weighted by their frames, each less its own mean") {
+  const MemorySource source({9, 31, 10});
+  RunOptions options;
+  options.max_frames = 10;
+  for (const int64_t batch_size : {1, 4}) {
+    options.batch_size = batch_size;
+    const RunResult result = RunWith(source, options);
+    CHECK((result.rows.size() == 3 && result.num_frames == 50 && result.has_windows));
+    const std::vector<int64_t> edges = WindowEdges(31, 10);
+    std::vector<double> expected(3);
+    for (size_t i = 0; i + 1 < edges.size(); ++i) {
+      std::vector<float> window(source.feats[1].begin() + 4 * edges[i], source.feats[1].begin() + 4 * edges[i + 1]);
+      SubtractMean(4, &window);
+      const int64_t length = edges[i + 1] - edges[i];
+      const std::vector<float> embedding = FakeEncoder(SmallModel()).Encode(window, 1, length);
+      for (size_t d = 0; d < 3; ++d)
+        expected[d] += static_cast<double>(embedding[d]) * static_cast<double>(length) / 31;
+    }
+    for (size_t d = 0; d < 3; ++d) CHECK(result.embeddings[3 + d] == doctest::Approx(expected[d]).epsilon(1e-6));
+    RunOptions whole = options;
+    whole.max_frames = 0;
+    const RunResult unlimited = RunWith(source, whole);
+    CHECK_FALSE(unlimited.has_windows);
+    for (size_t d = 0; d < 3; ++d) CHECK(unlimited.embeddings[d] == result.embeddings[d]);  // a short one is the same
+    CHECK(unlimited.embeddings[3] != result.embeddings[3]);
+  }
+}
+
+TEST_CASE("a batch holds no more frames than a window") {
+  const MemorySource source(kLengths);
+  const ExportedModel model = SmallModel();
+  Engine engine = FakeEngine(model);
+  RunOptions options;
+  options.batch_size = 100;
+  options.max_frames = 18;
+  EmbedAll(source, model, &engine, options);
+  // Three of 5, one of 7, five of 9, one of 12, two windows of 15.
+  CHECK(dynamic_cast<FakeEncoder&>(*engine.encoders[0]).calls == std::vector<int64_t>{3, 1, 2, 2, 1, 1, 1, 1});
+}
+
+TEST_CASE("what is cut to a length has no windows, and a fixed batch stays full") {
+  const MemorySource source(kLengths);
+  RunOptions options;
+  options.max_frames = 6;
+  options.cut_frames = 8;
+  RunOptions unlimited = options;
+  unlimited.max_frames = 0;
+  const RunResult cut = RunWith(source, options);
+  CHECK((cut.embeddings == RunWith(source, unlimited).embeddings && !cut.has_windows));
+  ExportedModel model = SmallModel();
+  model.batch_size = 4;
+  Engine engine = FakeEngine(model);
+  RunOptions fixed;
+  fixed.batch_size = 4;
+  fixed.max_frames = 10;
+  RunOptions free;
+  free.max_frames = 10;
+  CHECK(EmbedAll(source, model, &engine, fixed).embeddings == RunWith(source, free).embeddings);
+  for (const int64_t batch : dynamic_cast<FakeEncoder&>(*engine.encoders[0]).calls) CHECK(batch == 4);
+  Engine geared = FakeEngine(SmallModel());
+  geared.gears = {8, 20};
+  CHECK_FALSE(EmbedAll(source, SmallModel(), &geared, free).has_windows);
 }
 
 TEST_CASE("values are finite unless one is not, wherever it stands") {
@@ -205,13 +309,17 @@ TEST_CASE("an embedding store is written whole, with meta.json last") {
   const TemporaryFolder folder;
   const MemorySource source({5, 2, 9});
   const RunResult result = RunWith(source, {});
-  const Identity identity = {"model", "store", "fake", std::nullopt, FrontEndJson(4)};
+  Identity identity = {"model", "store", "fake", std::nullopt, std::nullopt, FrontEndJson(4)};
   WriteEmbeddingStore(folder.path(), source, result, identity);
   CHECK(ReadText(folder / "index.csv") == "utt_id,spk_id\nu0,s\nu2,s\n");
   CHECK(ReadText(folder / "embeddings.npy") == NpyOf(result.embeddings, 3));
   const auto meta = ParseJson(ReadText(folder / "meta.json"), "meta.json");
   CHECK((meta["model_sha256"] == "model" && meta["store_sha256"] == "store" && meta["cut_frames"].is_null()));
   CHECK((meta["engine"] == "fake" && meta["front_end"] == FrontEndJson(4) && meta["format_version"] == 1));
+  CHECK_FALSE(meta.contains("max_frames"));  // stores without windows are as they were before there were any
+  identity.max_frames = 20;
+  WriteEmbeddingStore(folder.path(), source, result, identity);
+  CHECK(ParseJson(ReadText(folder / "meta.json"), "meta.json")["max_frames"] == 20);
   RemoveMeta(folder.path());
   CHECK_FALSE(std::filesystem::exists(folder / "meta.json"));
 }
@@ -223,7 +331,7 @@ TEST_CASE("a report has speed, latencies and failures by name") {
   result.failures = {{"bad\xFF", "too short"}};
   result.num_frames = 1200;
   result.elapsed_s = 2;
-  const auto report = Report(result, {"m", "s", "fake", 300, {}}, 0.5, 0.01);
+  const auto report = Report(result, {"m", "s", "fake", 300, {}, {}}, 0.5, 0.01);
   CHECK((report["num_utterances"] == 5 && report["num_failed"] == 1));
   CHECK((report["utterances_per_s"] == 2 && report["audio_s"] == 12 && report["times_real_time"] == 6));
   CHECK(report["latency_ms"]["p50"].get<double>() == doctest::Approx(2.5));
@@ -232,7 +340,7 @@ TEST_CASE("a report has speed, latencies and failures by name") {
   CHECK(Contains(JsonText(report), "too short"));  // the name is not UTF-8: that must not throw
   result.rows.clear();
   result.latency_s.clear();
-  CHECK(Report(result, {"m", "s", "fake", 300, {}}, 0.5, 0.01)["latency_ms"]["p50"].is_null());
+  CHECK(Report(result, {"m", "s", "fake", 300, {}, {}}, 0.5, 0.01)["latency_ms"]["p50"].is_null());
 }
 
 }  // namespace ecapa

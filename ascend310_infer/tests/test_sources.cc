@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <sndfile.h>
 
+#include "src/names.h"
 #include "src/sources.h"
 #include "tests/support.h"
 
@@ -10,6 +11,9 @@ namespace {
 std::string StoreMessage(const TemporaryFolder& folder) {
   return MessageOf([&] { OpenEvalStore(folder.path(), SmallModel()); });
 }
+
+const FileKind kFeatures = {IsFeatureName, ".npy, .bin"};
+const FileKind kAudio = {IsAudioName, ".wav, .flac"};
 
 }  // namespace
 
@@ -55,13 +59,16 @@ TEST_CASE("an index whose rows do not lie one after the other is refused") {
     return MessageOf([&] { ParseIndex("utt_id,spk_id,first_frame,num_frames\n" + rows, "i.csv"); });
   };
   CHECK(message("a,s,0,3\nb,s,3,4\n") == "nothing was thrown");
-  CHECK(message("") == "i.csv: no utterances in it. Prepare it anew.");
+  CHECK(message("") == "i.csv: no utterances in it. Prepare it from scratch.");
   CHECK(Contains(message("a,s,1,3\n"), "i.csv: a: expected first_frame 0 and num_frames >= 1, got 1 and 3."));
   for (const char* rows : {"a,s,0,0\n", "a,s,0,-1\n", "a,s,0,x\n", "a,s,00,3\nb,s,2,1\n", "a,s,0,3\nb,s,4,1\n",
                            "a,s,0,99999999999999999999\n", "a,s,0,9223372036854775807\n"}) {
     CHECK_MESSAGE(Contains(message(rows), "expected first_frame"), rows);
   }
-  CHECK(message("a,s,0,3\na,s,3,4\n") == "i.csv: a stands twice. Prepare it anew.");
+  for (const char* other : {"./a", "x/../a", ".//a"}) {
+    CHECK(Contains(message(Concat("a,s,0,3\n", other, ",s,3,4\n")), "is there twice."));
+  }
+  CHECK(message("a,s,0,3\na,s,3,4\n") == "i.csv: a is there twice. Prepare it from scratch.");
 }
 
 TEST_CASE("single files, .npy and raw, are read, and those of a wrong size are failures") {
@@ -76,7 +83,7 @@ TEST_CASE("single files, .npy and raw, are read, and those of a wrong size are f
   folder.Write("f.npy", "no array");
   folder.Write("g.npy", NpyHeader(0, 4));
   folder.Write("ignored.txt", "");
-  const auto files = OpenFeatureFiles(FindFiles(folder.path(), {".npy", ".bin"}), SmallModel());
+  const auto files = OpenFeatureFiles(FindFiles(folder.path(), kFeatures), SmallModel());
   REQUIRE(files->utterances().size() == 2);
   CHECK((files->utterances()[0].utt_id == "spk/a.npy" && files->utterances()[0].spk_id == "spk"));
   CHECK((files->Read(0) == values && files->Read(1) == values));
@@ -92,7 +99,7 @@ TEST_CASE("the sha256 of files follows from names and content, not from where th
   const TemporaryFolder one, two;
   for (const auto* folder : {&one, &two}) folder->Write("a.bin", std::string(16, 'x'));
   const auto sha256 = [](const TemporaryFolder& folder) {
-    return OpenFeatureFiles(FindFiles(folder.path(), {".bin"}), SmallModel())->ContentSha256();
+    return OpenFeatureFiles(FindFiles(folder.path(), kFeatures), SmallModel())->ContentSha256();
   };
   CHECK(sha256(one) == sha256(two));
   two.Write("a.bin", std::string(16, 'y'));
@@ -103,7 +110,7 @@ TEST_CASE("linked folders are searched too") {
   const TemporaryFolder corpus, folder;
   corpus.Write("a.bin", std::string(16, 'x'));
   std::filesystem::create_directory_symlink(corpus.path(), folder / "spk");
-  const auto entries = FindFiles(folder.path(), {".bin"});
+  const auto entries = FindFiles(folder.path(), kFeatures).entries;
   REQUIRE(entries.size() == 1);
   CHECK(entries[0].utt_id == "spk/a.bin");
 }
@@ -111,11 +118,27 @@ TEST_CASE("linked folders are searched too") {
 TEST_CASE("a list that names a missing file gives a failure, a missing list an error") {
   const TemporaryFolder folder;
   folder.Write("l.txt", "name\tnowhere.npy\n");
-  const auto files = OpenFeatureFiles(FindFiles(folder / "l.txt", {".npy"}), SmallModel());
+  const auto files = OpenFeatureFiles(FindFiles(folder / "l.txt", kFeatures), SmallModel());
   CHECK((files->utterances().empty() && files->failures()[0].utt_id == "name"));
   CHECK(files->failures()[0].reason == "nowhere.npy: No such file or directory.");
-  CHECK_THROWS_AS(FindFiles(folder / "none.txt", {".npy"}), InputError);
-  CHECK(Contains(MessageOf([&] { FindFiles(folder.path(), {".wav", ".flac"}); }), "end in .wav, .flac, found none."));
+  CHECK_THROWS_AS(FindFiles(folder / "none.txt", kFeatures), InputError);
+  CHECK(Contains(MessageOf([&] { FindFiles(folder.path(), kAudio); }),
+                 "expected files such as .wav, .flac, found none."));
+}
+
+TEST_CASE("files of a folder that cannot be used are failures, whatever their kind") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.m4a", "b.WAV", "c\\d.wav", "notes.txt"}) folder.Write(name, "text");
+  std::filesystem::create_symlink("nowhere", folder / "gone.flac");
+  const auto recordings = OpenRecordings(FindFiles(folder.path(), kAudio), SmallModel(), {});
+  CHECK(recordings->utterances().empty());
+  std::string said;
+  for (const auto& failure : recordings->failures()) said += failure.utt_id + ": " + failure.reason + "\n";
+  CHECK(Contains(said, "gone.flac: a link to nothing\n"));
+  CHECK(Contains(said, "c\\d.wav: a backslash in its name"));
+  CHECK(Contains(said, "a.m4a: m4a: libsndfile does not read it"));
+  CHECK(Contains(said, "b.WAV: not a readable audio file ("));
+  CHECK(recordings->failures().size() == 4);
 }
 
 TEST_CASE("recordings become features of as many frames as their header promised") {
@@ -131,7 +154,7 @@ TEST_CASE("recordings become features of as many frames as their header promised
   sf_writef_float(file, samples.data(), 4000);
   sf_close(file);
   folder.Write("b.wav", "RIFF");
-  const auto recordings = OpenRecordings(FindFiles(folder.path(), {".wav"}), SmallModel());
+  const auto recordings = OpenRecordings(FindFiles(folder.path(), kAudio), SmallModel(), {});
   REQUIRE((recordings->utterances().size() == 1 && recordings->failures().size() == 1));
   CHECK(recordings->utterances()[0].num_frames == 26);
   CHECK(recordings->Read(0).size() == 26 * 4);
