@@ -42,8 +42,7 @@ def cpp_runs(model: Path, data: Path, config: Config) -> list[list[str]]:
     cut_frames = frames_to_keep(model, exported, config)
     stores = FeatureStores.open(config, data, exported.front_end)
     common = ["--model", str(model), *_device(exported, config)]
-    if cut_frames is not None:
-        common += ["--cut_frames", str(cut_frames)]
+    common += ["--max_frames", str(config.max_frames)] if cut_frames is None else ["--cut_frames", str(cut_frames)]
     folders = {"eval": data, "norm": config.train_norm_path if stores.cohort is not None else None}
     runs = [(name, str(folder)) for name, folder in folders.items() if folder is not None]
     if any("\t" in word or "\n" in word for word in (str(model), *(folder for _, folder in runs))):

@@ -17,7 +17,7 @@ from src.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
-TARGETS = ("csv", "gears", "index", "list", "model", "npy", "raw", "wav")
+TARGETS = ("csv", "gears", "header", "index", "list", "model", "names", "npy", "raw", "wav")
 
 
 def must(command: list) -> str:

@@ -1,10 +1,18 @@
-"""The C++ program and scripts/run_infer_310.sh on small models, against Python's numbers."""
+"""The C++ program and scripts/run_infer_310.sh on small models, against Python's numbers.
+
+Second variants of issue 12's part B: names through `..` and Windows paths (B1); capitals, videos, links in a circle
+(B2, B4); every kind of tests/verdicts.py, in --verify too (B9, B10); a killed holder of a lock (B11); UTF-16, line ends
+of old Macs, a locale of one byte a letter (B12); a file that refuses fsync (B13); a recording of another rate, a bound
+on the address space (B16).
+"""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +21,10 @@ import soundfile
 
 from src.corpus.audio import read_audio
 from src.data.eval_store import EvalStore, EvalStoreWriter
-from src.frontend.fbank import Fbank, cut_frames, subtract_mean
+from src.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
 from src.scoring.embeddings import EmbeddingStore, extract
+from tests import verdicts
+from tests.deploy import toy
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,6 +321,9 @@ def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(progra
     infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", "free.xml", "eval", "0", "--config_path=config.yaml")
     must(worked, *infer, ECAPA_INFER_OPTIONS="--precision bf16 --workers 2")
     assert json.loads((worked / "infer_result" / "eval" / "meta.json").read_text())["engine"].endswith(" CPU bf16")
+    must(worked, *infer, "--max_frames=40")
+    identity = EmbeddingStore.open(worked / "infer_result" / "eval").identity
+    assert (identity.max_frames, identity.engine.split()[-1]) == (40, "f32")
     done = call(worked, *infer, "--eval_crops=2")
     assert done.returncode == 2 and "eval_crops: the C++ program embeds utterances" in done.stderr
     (worked / "any.mindir").write_bytes(b"")
@@ -332,3 +345,281 @@ def test_cut_frames_of_python_is_what_the_program_does(program, worked, tmp_path
     made = EmbeddingStore.open(tmp_path).embeddings
     feats = cut_frames(EvalStore.open(worked / "eval").feats(7), 80)
     assert close(made[7], load_engine(worked / "free.xml").encode(subtract_mean(feats)[None])[0])
+
+
+def failures_of(folder: Path) -> dict[str, str]:
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return {failure["utt_id"]: failure["reason"] for failure in report["failures"]}
+
+
+def test_broken_and_odd_recordings_get_the_verdicts_of_python(program, worked, tmp_path):
+    verdicts.write_all(tmp_path / "wav")
+    done = call(worked, program, "--model", "free.xml", "--wav_list", tmp_path / "wav", "--output", tmp_path / "out")
+    assert done.returncode == 1, done.stderr
+    failures = failures_of(tmp_path / "out")
+    expected = {name: case.verdict for name, case in verdicts.CASES.items()}
+    wrong = {
+        name: (reason, failures.get(name, ""))
+        for name, reason in expected.items()
+        if bool(reason) != (name in failures) or not failures.get(name, "").startswith(reason)
+    }
+    assert not wrong
+    made = EmbeddingStore.open(tmp_path / "out")
+    assert made.utt_ids == sorted(name for name, reason in expected.items() if not reason)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["num_utterances"] == len(expected)
+
+
+def test_length_of_usable_recordings_is_that_of_the_table(checks, tmp_path):
+    verdicts.write_all(tmp_path / "wav")
+    hop = 160
+    for name, case in verdicts.CASES.items():
+        if case.verdict or not case.num_samples:
+            continue
+        must(tmp_path, checks / "tests" / "dump_feats", tmp_path / "wav" / name, "feats.npy")
+        assert np.load(tmp_path / "feats.npy").shape == (1 + case.num_samples // hop, 80), name
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [(name, case.verdict) for name, case in verdicts.CASES.items() if case.verdict][::4]
+)
+def test_verify_refuses_what_says_nothing_about_a_speaker(program, worked, tmp_path, name, reason):
+    """Two silent files are not the same speaker."""
+    path = tmp_path / name
+    verdicts.CASES[name].make(path)
+    shutil.copy(path, tmp_path / f"copy_{name}")
+    compare = (program, "--model", "free.xml", "--threshold=0.5", "--verify")
+    for pair in ((path, tmp_path / f"copy_{name}"), (path, "wav/id0/a.wav"), ("wav/id0/a.wav", path)):
+        done = call(worked, *compare, *pair)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: {path}: {reason}" in done.stderr
+
+
+def test_limits_of_a_recording_can_be_set(program, worked, tmp_path):
+    verdicts.CASES["too_short.wav"].make(tmp_path / "a.wav")
+    verdicts.CASES["clipped.wav"].make(tmp_path / "b.wav")
+    infer = (program, "--model=free.xml", "--wav_list", tmp_path, "--output", tmp_path / "out")
+    done = call(worked, *infer)
+    assert done.returncode == 1 and set(failures_of(tmp_path / "out")) == {"a.wav", "b.wav"}
+    must(worked, *infer, "--min_duration=0.09", "--max_clipped_fraction=1")
+    done = call(worked, *infer, "--min_duration=2", "--max_clipped_fraction=1")
+    assert "too short: 1.000 s, shorter than min_duration 2 s" in failures_of(tmp_path / "out")["b.wav"]
+
+
+def test_every_recording_of_a_folder_is_embedded_or_listed(program, worked, tmp_path):
+    wav = tmp_path / "wav"
+    (wav / "id1").mkdir(parents=True)
+    for name in ("id1/a.WAV", "id1/b.Flac", "id1/c.mp3", "d.aiff"):
+        soundfile.write(wav / name, verdicts.LONG, SAMPLE_RATE, format=name.rsplit(".")[1].upper())
+    for name in ("id1/e.m4a", "id1/f.MP4", "g.wma"):
+        (wav / name).write_bytes(bytes(1000))
+    (wav / "notes.txt").write_text("no audio")
+    (wav / "id1" / "latest").symlink_to("..")
+    (wav / "self").symlink_to("self")
+    (wav / "gone.wav").symlink_to("nowhere")
+    done = call(worked, program, "--model=free.xml", "--wav_list", wav, "--output", tmp_path / "out")
+    assert done.returncode == 1
+    assert EmbeddingStore.open(tmp_path / "out").utt_ids == ["d.aiff", "id1/a.WAV", "id1/b.Flac", "id1/c.mp3"]
+    failures = failures_of(tmp_path / "out")
+    assert set(failures) == {"g.wma", "gone.wav", "id1/e.m4a", "id1/f.MP4", "self"}
+    assert failures["id1/f.MP4"].startswith("mp4: ") and failures["gone.wav"] == "a link to nothing"
+    assert "error: 5 of 9 utterances failed" in done.stderr
+    for name, reason in failures.items():
+        assert f"error: {name}: {reason}" in done.stderr
+    assert "latest: a link to files that are listed already" in done.stderr
+
+
+def test_spellings_of_one_name_are_one_utterance(program, worked, tmp_path):
+    wav = worked / "wav"
+    infer = (program, "--model=free.xml", "--wav_list", tmp_path / "list.txt", "--output", tmp_path / "out")
+    (tmp_path / "list.txt").write_text(
+        f"{wav}/./id0//a.wav\nid1\\a.wav\t{wav}/id1/a.wav\n./x/../id2/a.wav\t{wav}/id2/a.wav\n"
+    )
+    must(worked, *infer)
+    made = EmbeddingStore.open(tmp_path / "out")
+    assert made.utt_ids == ["id0/a.wav", "id1/a.wav", "id2/a.wav"] and made.spk_ids == ["id0", "id1", "id2"]
+    for other in ("./wav/id0/a.wav", "wav//id0/../id0/a.wav", "id0/a.wav\twav/id0/a.wav"):
+        (tmp_path / "list.txt").write_text(f"wav/id0/a.wav\n{other}\n")
+        done = call(worked, *infer)
+        assert done.returncode == 1 and "list.txt:2: id0/a.wav is there twice, first in line 1" in done.stderr
+    (tmp_path / "list.txt").write_text("../id0/a.wav\n")
+    done = call(worked, *infer)
+    assert done.returncode == 1 and "list.txt:1: '../id0/a.wav' leads out of the corpus's folder" in done.stderr
+
+
+@pytest.mark.parametrize("language", ["C", "POSIX", "de_DE.ISO-8859-1", "zh_CN.GBK", "C.UTF-8"])
+def test_text_is_utf8_in_every_locale(program, worked, tmp_path, language):
+    wav = tmp_path / "录音" / "wav" / "zoë"
+    wav.mkdir(parents=True)
+    for name in ("ü.wav", "b.wav"):
+        soundfile.write(wav / name, noise(1, 8000), SAMPLE_RATE)
+    environment = {"LC_ALL": language, "LANG": language}
+    out = tmp_path / "out"
+    must(worked, program, "--model=free.xml", "--wav_list", wav.parent, "--output", out, **environment)
+    assert EmbeddingStore.open(out).utt_ids == ["zoë/b.wav", "zoë/ü.wav"]
+    lines = [f"zoë/{name}\t{wav / name}" for name in ("ü.wav", "b.wav")]
+    for text in (
+        "\n".join(lines),
+        "\r\n".join(lines) + "\r\n\r\n",
+        "\r".join(lines) + "\r",
+        "\n\n".join(lines) + "\n \n",
+    ):
+        (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        must(worked, program, "--model=free.xml", "--wav_list", tmp_path / "list.txt", "--output", out, **environment)
+        assert EmbeddingStore.open(out).utt_ids == ["zoë/ü.wav", "zoë/b.wav"]
+    (tmp_path / "list.txt").write_text("\n".join(lines), encoding="utf-16")
+    done = call(worked, program, "--model=free.xml", "--wav_list", tmp_path / "list.txt", "--output", out)
+    assert done.returncode == 1 and "list.txt:1: expected UTF-8 text, got UTF-16" in done.stderr
+
+
+def test_files_of_a_store_may_begin_with_a_byte_order_mark(program, worked, tmp_path):
+    """As an editor of Windows saves them, with its line ends and a blank last line."""
+    shutil.copytree(worked / "eval", tmp_path / "eval")
+    for name in ("index.csv", "meta.json"):
+        path = tmp_path / "eval" / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    for name in ("free.xml", "free.xml.json", "free.bin"):
+        shutil.copy(worked / name, tmp_path)
+    path = tmp_path / "free.xml.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    must(tmp_path, program, "--model=free.xml", "--data=eval", "--output=out")
+    assert EmbeddingStore.open(tmp_path / "out").utt_ids == EvalStore.open(worked / "eval").utt_ids
+
+
+def test_two_programs_in_one_folder_write_one_after_the_other(program, worked, tmp_path):
+    """Each pair leaves the embeddings and the identity of one of both."""
+    inputs = {"eval": len(LENGTHS), "norm": 12}
+    hashes = {EvalStore.open(worked / name).sha256: count for name, count in inputs.items()}
+    out = tmp_path / "out"
+    for _ in range(20):
+        running = [
+            subprocess.Popen(
+                [program, "--model=free.xml", f"--data={name}", "--output", out], cwd=worked, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for name in inputs
+        ]  # fmt: skip
+        said = [process.communicate()[1] for process in running]
+        assert [process.returncode for process in running] == [0, 0], said
+        made = EmbeddingStore.open(out)
+        assert len(made.utt_ids) == hashes[made.identity.store_sha256]
+        assert sorted(os.listdir(out)) == ["embeddings.npy", "index.csv", "meta.json", "report.json"]
+
+
+def test_lock_of_python_holds_for_the_program_and_ends_with_its_holder(program, worked, tmp_path):
+    hold = (
+        "import sys, time\nfrom src.files import lock_folder\n"
+        f"with lock_folder({str(tmp_path / 'out')!r}):\n    print('held', flush=True)\n    time.sleep(600)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    infer = (program, "--model=free.xml", "--data=eval", "--output", tmp_path / "out")
+    waiting = subprocess.Popen(infer, cwd=worked, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert f"waiting for process {holder.pid} on " in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(10) == -signal.SIGINT
+    second = subprocess.Popen(infer, cwd=worked, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    second.stderr.readline()
+    assert not (tmp_path / "out" / "meta.json").exists()
+    holder.kill()
+    holder.wait()
+    assert second.wait(60) == 0
+    assert (tmp_path / "out" / "meta.json").exists() and not (tmp_path / "out" / ".lock").exists()
+
+
+def test_interrupted_program_leaves_its_folder_unlocked(program, worked, tmp_path):
+    out = tmp_path / "out"
+    infer = (program, "--model=free.xml", "--wav_list", tmp_path / "wav", "--output", out)
+    (tmp_path / "wav").mkdir()
+    soundfile.write(tmp_path / "wav" / "a.flac", np.tile(verdicts.NOISE, 1200), SAMPLE_RATE)
+    running = subprocess.Popen(infer, cwd=worked, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (out / ".lock").exists():
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(10) == -signal.SIGINT
+    must(worked, *infer[:2], "--data=eval", "--output", out)
+
+
+@pytest.mark.parametrize("kind", ["S_ISDIR", "S_ISREG"])
+def test_file_system_that_cannot_sync_is_said_once(program, worked, tmp_path, kind):
+    source = tmp_path / "refuse.c"
+    source.write_text(
+        "#include <errno.h>\n#include <sys/stat.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n"
+        "int fsync(int handle) {\n  struct stat status;\n  fstat(handle, &status);\n"
+        f"  if (!{kind}(status.st_mode)) return syscall(SYS_fsync, handle);\n"
+        "  errno = ERROR;\n  return -1;\n}\n"
+    )
+    for number, code in (("EINVAL", 0), ("ENOTSUP", 0), ("ENOSPC", 1)):
+        library = tmp_path / f"{number}.so"
+        must(tmp_path, "cc", "-shared", "-fPIC", f"-DERROR={number}", source, "-o", library)
+        done = call(
+            worked, program, "--model=free.xml", "--data=eval", "--output", tmp_path / number, LD_PRELOAD=str(library)
+        )
+        assert done.returncode == code, done.stderr
+        assert done.stderr.count("this file system cannot sync it") == (0 if code else 1)
+        assert (tmp_path / number / "meta.json").exists() == (not code)
+
+
+def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, tmp_path):
+    from src.deploy.engine import load_engine
+
+    store = EvalStore.open(worked / "eval")
+    for model in ("free.xml", "free.onnx"):
+        infer = (program, "--model", model, "--data=eval", "--output", tmp_path, "--batch_size=4")
+        must(worked, *infer, "--max_frames=40")
+        made = EmbeddingStore.open(tmp_path)
+        expected = extract(load_engine(worked / model).encode, store, None, 4, progress=False, max_frames=40)
+        assert close(made.embeddings, expected) and made.identity.max_frames == 40
+        assert not close(made.embeddings, in_python(worked, model, None))
+    for options in ((), ("--max_frames=0",), ("--max_frames=90",)):
+        must(worked, *infer, *options)
+        made = EmbeddingStore.open(tmp_path)
+        assert close(made.embeddings, in_python(worked, "free.xml", None)) and made.identity.max_frames is None
+        assert "max_frames" not in json.loads((tmp_path / "meta.json").read_text())
+    must(worked, *infer, "--max_frames=40", "--cut_frames=45")
+    assert EmbeddingStore.open(tmp_path).identity.max_frames is None
+    done = call(worked, *infer, "--max_frames=17")
+    assert done.returncode == 2 and "--max_frames: expected 0 or at least 18, got 17" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_hours_stay_below_two_gigabytes(program, tmp_path, monkeypatch):
+    """At C = 1024, from 44.1 kHz; VmHWM is the most memory that the program had."""
+    monkeypatch.setitem(toy.META, "front_end", FbankConfig().to_dict())
+    checkpoint = make_checkpoint(tmp_path / "ckpt", in_channels=80, channels=1024, emb_size=192)
+    write_toy(
+        checkpoint, tmp_path / "m.xml", "--length=0", "--batch_size=0", "--inChannels=80", "--channel=80",
+        "--channels=1024", "--emb_size=192",
+    )  # fmt: skip
+    second = (0.1 * np.random.default_rng(0).standard_normal(44100)).astype(np.float32)
+    (tmp_path / "wav").mkdir()
+    with soundfile.SoundFile(tmp_path / "wav" / "long.flac", "w", 44100, 1) as file:
+        for _ in range(7200):
+            file.write(second)
+    running = subprocess.Popen([program, "--model=m.xml", "--wav_list=wav", "--output=out"], cwd=tmp_path)
+    peak_kib = 0
+    while running.poll() is None:
+        status = Path(f"/proc/{running.pid}/status").read_text()
+        peak_kib = max([peak_kib, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.5)
+    assert running.returncode == 0
+    print(f"peak {peak_kib / 1024:.0f} MiB")
+    assert peak_kib < 2 * 1024 * 1024
+    assert EmbeddingStore.open(tmp_path / "out").identity.max_frames == 15000
+
+
+def test_message_about_memory_names_the_utterance(program, worked, tmp_path):
+    """Without windows, under a bound on the address space."""
+    (tmp_path / "wav").mkdir()
+    soundfile.write(tmp_path / "wav" / "long.flac", np.tile(verdicts.NOISE, 7200), SAMPLE_RATE)
+    soundfile.write(tmp_path / "wav" / "short.flac", verdicts.NOISE, SAMPLE_RATE)
+    infer = (
+        f"ulimit -v 1500000; exec {program} --model=free.xml --wav_list={tmp_path / 'wav'} --output={tmp_path / 'out'}"
+    )
+    done = call(worked, "bash", "-c", f"{infer} --max_frames=0 --threads=1")
+    assert done.returncode == 1
+    assert "error: long.flac: " in done.stderr and "memory" in done.stderr
+    assert EmbeddingStore.open(tmp_path / "out").utt_ids == ["short.flac"]
+    done = call(worked, "bash", "-c", f"{infer} --threads=1")
+    assert done.returncode == 0, done.stderr
