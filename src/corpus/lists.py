@@ -47,6 +47,16 @@ class _Paths:
         return os.path.relpath(path, self._folder) if path.startswith(f"{self._folder}{os.sep}") else path
 
 
+def _recording(
+    where: str, utt_id: str, wav: str, spk_id: str, start_s: float = 0.0, stop_s: Optional[float] = None
+) -> Recording:
+    """Return a recording whose names can be written into tables; raise InputError for others."""
+    for text in (utt_id, wav, spk_id):
+        if not text.strip() or not text.isprintable():
+            raise InputError(f"{where}: expected an id, a path and a speaker without control characters, got {text!r}.")
+    return Recording(utt_id, wav, spk_id, start_s, stop_s)
+
+
 def _name_of(wav: str, text: str) -> str:
     """Return the id of a recording: its path below the corpus's folder, or else as the list has it."""
     parts = (text if os.path.isabs(wav) else wav).replace("\\", "/").split("/")
@@ -110,7 +120,7 @@ def read_table_list(folder: PathLike, data_list: PathLike) -> Listing:
                 raise InputError(f"{where}: expected start < stop, got {start_s:g} and {stop_s:g} s.")
             wav = paths.wav(cells["path"])
             utt_id = cells.get("id") or _with_times(_name_of(wav, cells["path"]), start_s, stop_s)
-            recordings.append(Recording(utt_id, wav, cells["speaker"], start_s, stop_s))
+            recordings.append(_recording(where, utt_id, wav, cells["speaker"], start_s, stop_s))
     return Listing(recordings, [], [])
 
 
@@ -161,7 +171,7 @@ def _two_columns(
         if not is_audio_name(path):
             raise InputError(f"{data_list}:{line_no}: expected '{form}', separated by a tab or a blank, got {line!r}.")
         wav = paths.wav(path)
-        recordings.append(Recording(_name_of(wav, path), wav, speaker))
+        recordings.append(_recording(f"{data_list}:{line_no}", _name_of(wav, path), wav, speaker))
     return Listing(recordings, [], [])
 
 
@@ -197,7 +207,8 @@ def read_kaldi_folder(folder: PathLike, kaldi_folder: PathLike) -> Listing:
             what = KALDI_FILE if name not in wavs else "utt2spk"
             listing.skipped.append(Skipped(utt_id, f"not in {what}"))
         else:
-            listing.recordings.append(Recording(utt_id, wavs[name], speakers[utt_id], start_s, stop_s))
+            speaker = speakers[utt_id]
+            listing.recordings.append(_recording(str(kaldi_folder), utt_id, wavs[name], speaker, start_s, stop_s))
     listing.skipped.extend(Skipped(name, "in utt2spk alone") for name in speakers if name not in parts)
     return listing
 
@@ -234,14 +245,15 @@ def read_lhotse(folder: PathLike, place: PathLike) -> Listing:
     listing = Listing([], [], [])
     if cuts:
         for where, cut in _json_lines(cuts):
-            for supervision in _get(cut, "supervisions", where, list):
+            for supervision in _get_all(cut, "supervisions", where):
                 _add_supervision(listing, supervision, _get(cut, "recording", where, dict), paths, where, cut)
         return listing
     by_id = {_get(entry, "id", where, str): entry for where, entry in _json_lines(recordings)}
     for where, supervision in _json_lines(supervisions):
-        recording = by_id.get(supervision.get("recording_id"))
+        recording = by_id.get(_get(supervision, "recording_id", where, str))
         if recording is None:
-            listing.skipped.append(Skipped(str(supervision.get("id")), f"its recording is not in {recordings.name}"))
+            utt_id = _get(supervision, "id", where, str)
+            listing.skipped.append(Skipped(utt_id, f"its recording is not in {recordings.name}"))
         else:
             _add_supervision(listing, supervision, recording, paths, where)
     return listing
@@ -291,6 +303,13 @@ def _get(entry: dict, key: str, where: str, kind: type) -> Any:
     return value
 
 
+def _get_all(entry: dict, key: str, where: str) -> list[dict]:
+    found = _get(entry, key, where, list)
+    if not all(isinstance(item, dict) for item in found):
+        raise InputError(f"{where}: expected {key!r} of lhotse's form, got {found!r}.")
+    return found
+
+
 def _time(entry: dict, key: str, where: str) -> float:
     value = _get(entry, key, where, (int, float))
     if not math.isfinite(value):
@@ -303,9 +322,9 @@ def _add_supervision(
 ) -> None:
     """Add a speaker's part of a recording; in a cut its times count from the cut's start."""
     utt_id = _get(supervision, "id", where, str)
-    sources = _get(recording, "sources", where, list)
+    sources = _get_all(recording, "sources", where)
     speaker = supervision.get("speaker")
-    channels = [channel for source in sources for channel in source.get("channels", [0])]
+    channels = [channel for source in sources for channel in _get({"channels": [0], **source}, "channels", where, list)]
     reason = ""
     if len(sources) != 1 or sources[0].get("type") != "file":
         kinds = ", ".join(str(source.get("type")) for source in sources)
@@ -323,4 +342,5 @@ def _add_supervision(
         start_s, stop_s = offset_s + max(start_s, 0.0), offset_s + stop_s
     else:
         stop_s = start_s + duration_s
-    listing.recordings.append(Recording(utt_id, paths.wav(sources[0]["source"]), str(speaker), start_s, stop_s))
+    wav = paths.wav(_get(sources[0], "source", where, str))
+    listing.recordings.append(_recording(where, utt_id, wav, str(speaker), start_s, stop_s))

@@ -70,7 +70,7 @@ def read_numbered_trials(
         trial_format: `voxceleb` (`<0|1> <enrol> <test>`, voxceleb_trainer's too), `kaldi`
             (`<enrol> <test> <target|nontarget>`), `cnceleb` (`<enrol> <test> <0|1>`) or `voxsrc` (`<enrol> <test>`,
             blind: every `is_target` is None).
-        repeated_trials: what a pair that stands twice is: "error", or "keep" for both lines to count. Two lines that
+        repeated_trials: what a pair that is there twice is: "error", or "keep" for both lines to count. Two lines that
             contradict each other, in this or in swapped order of their sides, are always an error; so is an utterance
             that is said to be of another speaker than itself.
         known: names of the corpus or store that the list speaks of, by which its spellings are understood (see Names).
@@ -185,7 +185,7 @@ def read_enrol_map(path: PathLike, known: Iterable[str] = ()) -> dict[str, list[
         model = utterance_name(words[0], where)
         utt_ids = [names(word, where) for word in words[1:]]
         if model in models:
-            raise InputError(f"{path}:{number}: model {model} stands twice: put all its utterances in one line.")
+            raise InputError(f"{path}:{number}: model {model} is there twice: put all its utterances in one line.")
         if len(set(utt_ids)) < len(utt_ids):
             raise InputError(f"{path}:{number}: model {model} names an utterance twice.")
         models[model] = utt_ids

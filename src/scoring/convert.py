@@ -57,7 +57,7 @@ def read_kaldi(path: Path) -> tuple[list[str], np.ndarray]:
         raise InputError(f"{path}: expected vectors, got none.")
     if len(set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
-        raise InputError(f"{path}: {twice} stands twice.")
+        raise InputError(f"{path}: {twice} is there twice.")
     sizes = {len(vector) for _, vector in entries}
     if len(sizes) > 1 or 0 in sizes:
         raise InputError(f"{path}: expected vectors of one size, got sizes {', '.join(map(str, sorted(sizes)[:5]))}.")

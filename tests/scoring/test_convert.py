@@ -72,7 +72,7 @@ def binary(size, numbers, kind=b"FV"):
         (b"a " + binary(3, [1, 2]), "says 3 numbers, has 2"),
         (b"a " + binary(2, [1, 2])[:8], "expected a float vector"),
         (b"a " + binary(1, [1]) + b"b " + binary(2, [1, 2]), "expected vectors of one size, got sizes 1, 2"),
-        (b"a " + binary(1, [1]) + b"a " + binary(1, [2]), "a stands twice"),
+        (b"a " + binary(1, [1]) + b"a " + binary(1, [2]), "a is there twice"),
         (b"a " + binary(1, [np.nan]), "NaN or infinite values; the first is of a"),
         (b"abc", "expected '<utterance> <vector>' at byte 0"),
         (b"\xff\xfe " + binary(1, [1]), "expected a name in UTF-8 at byte 0"),

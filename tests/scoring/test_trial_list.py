@@ -109,7 +109,7 @@ def test_a_model_goes_on_without_its_excluded_utterances(store, write):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["a a/0", "a a/1"], "m:2: model a stands twice"),
+        (["a a/0", "a a/1"], "m:2: model a is there twice"),
         (["a a/0 a/0"], "m:1: model a names an utterance twice"),
         (["a"], "m:1: expected '<model> <utterance>"),
         ([""], "expected lines '<model> <utterance>"),
