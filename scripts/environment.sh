@@ -26,10 +26,24 @@ find_python() {
   fi
 }
 
+# lock_log LOG: wait until no other run writes LOG; the lock ends with this shell and what it started.
+lock_log() {
+  [[ "${LOCKED_LOG:-}" != "$1" ]] || return 0
+  exec 8>>"$1"
+  LOCKED_LOG="$1"
+  if ! command -v flock >/dev/null; then
+    echo "warning: no flock command: run one script at a time in a folder" >&2
+  elif ! flock -n 8 2>/dev/null; then
+    echo "$1: waiting for another run that writes it" >&2
+    flock 8 || echo "warning: $1: cannot be locked: run one script at a time in a folder" >&2
+  fi
+}
+
 # logged LOG COMMAND...: run it with its output and its errors where they belong, and both in LOG too.
 logged() {
   local log="$1"
   shift
+  lock_log "$log"
   : >"$log"
   { "$@" 2>&1 >&3 3>&- | tee -a "$log" >&2 3>&-; } 3>&1 | tee -a "$log"
 }

@@ -30,6 +30,7 @@ esac
 [[ -d "$data" ]] || usage "error: $data: no such folder. eval_data_prepare.py makes it (feat_eval_folder)."
 
 find_python
+lock_log acc.log # else another run could replace infer_result before it is scored
 read -r -a options <<<"${ECAPA_INFER_OPTIONS:-}"
 if [[ "$model" == *.mindir && -z "${LITE_HOME:-${MS_LITE_HOME:-}}" ]]; then
   [[ ${#options[@]} -eq 0 ]] || usage "error: ECAPA_INFER_OPTIONS: is for the C++ program, which needs LITE_HOME for a .mindir."

@@ -251,16 +251,20 @@ std::string Sha256::Hex() {
   return text;
 }
 
-std::string Sha256OfFile(const std::filesystem::path& path) {
+void Sha256::UpdateFile(const std::filesystem::path& path) {
   const InputFile file(path);
   std::vector<char> block(kBlockBytes);
-  Sha256 digest;
   for (int64_t offset = 0; offset < file.size();) {
     const auto count = static_cast<size_t>(std::min<int64_t>(kBlockBytes, file.size() - offset));
     file.ReadAt(offset, block.data(), count);
-    digest.Update(block.data(), count);
+    Update(block.data(), count);
     offset += static_cast<int64_t>(count);
   }
+}
+
+std::string Sha256OfFile(const std::filesystem::path& path) {
+  Sha256 digest;
+  digest.UpdateFile(path);
   return digest.Hex();
 }
 

@@ -70,6 +70,8 @@ class Sha256 {
   Sha256();
   ~Sha256();
   void Update(const void* data, size_t num_bytes);
+  // Adds a file's content; throws InputError when it cannot be read.
+  void UpdateFile(const std::filesystem::path& path);
   // Returns the digest, hexadecimal. To be called once, last.
   std::string Hex();
 

@@ -73,7 +73,18 @@ class EvalStore : public FeatureSource {
     return ReadFloats(file_, offset, utterances_[row].num_frames, num_mels_);
   }
 
-  std::string ContentSha256() const override { return sha256_; }
+  // Compares the content with meta.json: features that were replaced in place must not pass for those it names.
+  std::string ContentSha256() const override {
+    Sha256 digest;
+    digest.UpdateFile(file_.path());
+    digest.UpdateFile(file_.path().parent_path() / "index.csv");
+    if (digest.Hex() != sha256_) {
+      throw InputError(Concat(file_.path().parent_path().string(),
+                              ": feats.npy and index.csv are not the content that meta.json names: they are damaged or "
+                              "were replaced. Copy the whole folder again or prepare it anew."));
+    }
+    return sha256_;
+  }
 
  private:
   static std::filesystem::path OpenFeats(const std::filesystem::path& folder) {

@@ -83,8 +83,11 @@ inline void WriteStore(const TemporaryFolder& folder, const std::vector<int64_t>
   }
   folder.Write("feats.npy", NpyOf(values, n_mels));
   folder.Write("index.csv", index);
-  folder.Write("meta.json",
-               nlohmann::json({{"format_version", 1}, {"front_end", FrontEndJson(n_mels)}, {"sha256", "f00"}}).dump());
+  Sha256 digest;
+  digest.UpdateFile(folder / "feats.npy");
+  digest.UpdateFile(folder / "index.csv");
+  const nlohmann::json meta = {{"format_version", 1}, {"front_end", FrontEndJson(n_mels)}, {"sha256", digest.Hex()}};
+  folder.Write("meta.json", meta.dump());
 }
 
 // Gives each utterance a number of squares of its features; does not depend on the others of its batch.

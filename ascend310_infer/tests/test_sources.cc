@@ -23,7 +23,8 @@ TEST_CASE("an evaluation store gives each utterance its own frames") {
   const auto store = OpenEvalStore(folder.path(), SmallModel());
   REQUIRE(store->utterances().size() == 3);
   CHECK((store->utterances()[1].utt_id == "speaker1/1" && store->utterances()[1].spk_id == "speaker1"));
-  CHECK((store->utterances()[1].num_frames == 3 && store->failures().empty() && store->ContentSha256() == "f00"));
+  CHECK((store->utterances()[1].num_frames == 3 && store->failures().empty()));
+  CHECK(store->ContentSha256().size() == 64);
   std::vector<float> expected;
   for (int i = 0; i < 12; ++i) expected.push_back(static_cast<float>((i * 7 + 13) % 11) - 5);
   CHECK(store->Read(1) == expected);
@@ -52,6 +53,20 @@ TEST_CASE("an incomplete or altered store is refused") {
   }
   WriteStore(folder, {5, 3}, 8);
   CHECK(Contains(StoreMessage(folder), "made with another front end: n_mels 8 (expected 4)."));
+}
+
+TEST_CASE("features or an index that were replaced in place are noticed") {
+  const TemporaryFolder folder;
+  WriteStore(folder, {5, 3});
+  const std::string feats = ReadText(folder / "feats.npy");
+  folder.Write("feats.npy", feats.substr(0, feats.size() - 1) + static_cast<char>(feats.back() ^ 1));
+  const auto store = OpenEvalStore(folder.path(), SmallModel());
+  CHECK(Contains(MessageOf([&] { store->ContentSha256(); }), "are not the content that meta.json names"));
+  folder.Write("feats.npy", feats);
+  const std::string index = ReadText(folder / "index.csv");
+  folder.Write("index.csv",
+               index.substr(0, index.find("speaker1")) + "speakerX" + index.substr(index.find("speaker1") + 8));
+  CHECK(Contains(MessageOf([&] { store->ContentSha256(); }), "are not the content that meta.json names"));
 }
 
 TEST_CASE("an index whose rows do not lie one after the other is refused") {

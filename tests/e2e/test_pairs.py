@@ -13,20 +13,30 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from mindspore import Parameter, Tensor
 
 from src.data.train_store import read_manifest
 from src.files import sha256_file
-from src.models.checkpoint import list_checkpoints, read_checkpoint
+from src.models.checkpoint import (
+    checkpoint_path,
+    find_checkpoint,
+    list_checkpoints,
+    read_checkpoint,
+    write_checkpoint,
+)
 from src.scoring.embeddings import EmbeddingStore
 from tests.corpus.file_server import serve
 from tests.corpus.test_get_data import wav, zipped
+from tests.deploy.toy import make_checkpoint, write_toy
 from tests.e2e.test_pipeline import YAML, must, write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_TIMES = 20  # in the slow test
 REFERENCE = ROOT / "tests" / "deploy" / "reference"
 CONFIG = "--config_path=ecapa-tdnn_config.yaml"
+EVALUATION = (CONFIG, "--emb_size=6", "--allow_seen_speakers=true")  # the toy has no table of its speakers
 
 
 def script(name: str, *words: str) -> list[str]:
@@ -39,18 +49,28 @@ def module(name: str, *words: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """A folder in which every command finds what it needs, and two models of different weights."""
+    """A folder in which every command finds what it needs: stores, two models of different weights, an exported one."""
     folder = tmp_path_factory.mktemp("world")
     write_corpus(folder / "corpus")
     for name, text in YAML.items():
         (folder / name).write_text(text)
     must(folder, *script("train_data_prepare.py", "prepare_train.yaml"))
     must(folder, *script("eval_data_prepare.py", "prepare_eval.yaml"))
-    for number, checkpoints in enumerate(("ckpt", "ckpt2")):
-        must(folder, *script("train.py", CONFIG, f"--ckpt_save_dir={checkpoints}", f"--seed={number}"))
-    must(folder, *script("export.py", CONFIG))
-    must(folder, *script("eval.py", CONFIG, "--npy_file_path=made"))
+    write_checkpoints(folder)
+    write_toy(find_checkpoint(folder / "ckpt"), folder / "ecapatdnn.onnx", "--length=0", "--batch_size=0")
+    must(folder, *script("eval.py", *EVALUATION, "--npy_file_path=made"))
     return folder
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Write two checkpoints of one run into ckpt, and one of other weights into ckpt2."""
+    arrays, meta = read_checkpoint(make_checkpoint(folder / "ckpt"))
+    rng = np.random.default_rng(0)
+    for name, epoch in (("ckpt", 2), ("ckpt2", 1)):
+        changed = {key: array + 0.1 * rng.random(array.shape) for key, array in arrays.items()}
+        parameters = {key: Parameter(Tensor(array.astype(np.float32)), name=key) for key, array in changed.items()}
+        (folder / name).mkdir(exist_ok=True)
+        write_checkpoint(checkpoint_path(folder / name, epoch, 2 * epoch), parameters, meta)
 
 
 def content(folder: Path, *left_out: str) -> dict[str, str]:
@@ -95,16 +115,16 @@ def prepare(*options: str) -> list[str]:
 
 PREPARE_EVAL = ("--output_folder=out/tables", "--feat_eval_folder=out/eval", "--feat_norm_folder=out/norm")
 AVERAGE = ("ckpt", "--last=2", "--to=out/mean.ckpt")
-INFER = ("--config_path=../ecapa-tdnn_config.yaml", "--train_norm_path=../features/norm", "--cut_wav=true")
+INFER = ("--config_path=../ecapa-tdnn_config.yaml", "--train_norm_path=../features/norm")
 IMPORT = (str(REFERENCE / "speechbrain.ckpt"), "--from=speechbrain", "--to=out/model.ckpt")
 PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "train_data_prepare": (prepare(), content),
     "eval_data_prepare": (script("eval_data_prepare.py", "prepare_eval.yaml", *PREPARE_EVAL), content),
     "merge_data": (script("merge_data.py", "prepare_train.yaml", "--feat_folder_merge=out"), content),
-    "eval": (script("eval.py", CONFIG, "--npy_file_path=out"), content),
+    "eval": (script("eval.py", *EVALUATION, "--npy_file_path=out"), content),
     "score": (module("src.scoring.score", "out", "features/eval", CONFIG), content),
-    "infer": (module("src.deploy.infer", "../ecapatdnn.mindir", "../features/eval", *INFER), content),
-    "export": (script("export.py", CONFIG, "--file_name=out/model"), whole_export),
+    "infer": (module("src.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
+    "export": (script("export.py", CONFIG, "--emb_size=6", "--file_name=out/model"), whole_export),
     "average_checkpoints": (module("src.training.average_checkpoints", *AVERAGE), same_weights),
     "import_weights": (module("src.deploy.import_weights", *IMPORT), same_weights),
     "plda": (module("src.scoring.plda", "fit", "made/norm", "--to=out"), lambda folder: content(folder, ".npz")),
@@ -112,11 +132,11 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "make_rooms": (module("src.corpus.make_rooms", "out", "--count=5"), content),
     "bench": (module("src.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
 }
-NEEDS = {"convert_export": "kaldiio", "make_rooms": "pyroomacoustics"}
+NEEDS = {"infer": "openvino", "convert_export": "kaldiio", "make_rooms": "pyroomacoustics"}
 
 
 def start(folder: Path, command: Sequence[str]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "VIRTUAL_ENV": sys.prefix}
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -199,7 +219,7 @@ def test_second_preparation_says_for_whom_it_waits(world):
 
 
 def test_evaluations_of_two_models_do_not_mix(world):
-    evaluate = script("eval.py", CONFIG, "--npy_file_path=out")
+    evaluate = script("eval.py", *EVALUATION, "--npy_file_path=out")
     for times in range(2):
         empty_out(world, "eval")
         done = both(world, evaluate, [*evaluate, "--model_path=ckpt2"])
@@ -209,6 +229,16 @@ def test_evaluations_of_two_models_do_not_mix(world):
         assert {results[part]["model_sha256"] for part in ("evaluation", "cohort")} == {last.model_sha256}, times
         printed = {output.split("eer baseline:")[1][:6] for _, output, _ in done}
         assert f"{results['results']['baseline']['eer']:.4f}" in printed
+
+
+def test_scripts_that_write_one_log_do_not_mix(world):
+    empty_out(world, "scripts")
+    command = ["bash", str(ROOT / "scripts" / "run_eval_ascend.sh"), "0"]
+    options = [*EVALUATION, "--device_target=CPU", "--npy_file_path=out"]
+    done = both(world, [*command, "ckpt", *options], [*command, "ckpt2", *options])
+    assert [code for code, _, _ in done] == [0, 0], done
+    assert any("eval.log: waiting for another run" in errors for _, _, errors in done)
+    assert (world / "eval.log").read_text().count("eer baseline:") == 1
 
 
 def test_second_training_is_refused(world):
