@@ -18,7 +18,7 @@ from src.corpus.audio import SAMPLE_RATE
 from src.corpus.table_io import write_skipped
 from src.corpus.tree import Skipped
 from src.errors import InputError, run
-from src.files import lock_folder
+from src.files import lock_folder, user_path
 from src.progress import Progress
 
 AUDIO_FORMATS = {"wav": "pcm_s16le", "flac": "flac"}
@@ -110,8 +110,8 @@ def _call_ffmpeg(ffmpeg: str, recording: Path, converted: Path, codec: str, audi
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert a tree of recordings."""
     parser = argparse.ArgumentParser(prog="python -m src.corpus.convert", description=main.__doc__)
-    parser.add_argument("source", type=Path, metavar="SOURCE_FOLDER", help="holds <speaker>/<session>/<file>.m4a")
-    parser.add_argument("target", type=Path, metavar="TARGET_FOLDER", help="such as voxceleb12/wav")
+    parser.add_argument("source", type=user_path, metavar="SOURCE_FOLDER", help="holds <speaker>/<session>/<file>.m4a")
+    parser.add_argument("target", type=user_path, metavar="TARGET_FOLDER", help="such as voxceleb12/wav")
     parser.add_argument("--audio_format", choices=tuple(AUDIO_FORMATS), default="wav", help="flac takes less room")
     parser.add_argument("--num_processes", type=int, default=0, help="at once; 0: one for each core")
     parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files")

@@ -18,7 +18,7 @@ from src.corpus.audio import is_audio_name
 from src.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
 from src.corpus.download import RemoteFile, download, find_credentials
 from src.errors import InputError, UsageError, run
-from src.files import lock_folder, read_json, text_lines, write_json
+from src.files import lock_folder, read_json, text_lines, user_path, write_json
 
 VOXCELEB_URL = "https://thor.robots.ox.ac.uk/~vgg/data/voxceleb/vox1a/{file}"
 LISTS_URLS = ("https://www.robots.ox.ac.uk/~vgg/data/voxceleb/meta", "https://mm.kaist.ac.kr/datasets/voxceleb/meta")
@@ -276,11 +276,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         f"{PASSWORD_VARIABLE} (or ~/.netrc), and {URL_VARIABLE}, the address of the files with {{file}} for a name,\n"
         "which may hold your key.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the data goes")
+    parser.add_argument("folder", type=user_path, metavar="FOLDER", help="where the data goes")
     parser.add_argument("parts", nargs="+", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--audio_format", choices=tuple(AUDIO_FORMATS), default="wav", help="flac takes less room")
     parser.add_argument("--num_processes", type=int, default=0, help="that convert m4a; 0: one for each core")
-    parser.add_argument("--md5", type=Path, metavar="FILE", help="checksums in place of the published ones")
+    parser.add_argument("--md5", type=user_path, metavar="FILE", help="checksums in place of the published ones")
     parser.add_argument("--openslr_url", default=OPENSLR_URL, help="a mirror of OpenSLR (default: %(default)s)")
     parser.add_argument(
         "--lists_url",

@@ -14,7 +14,7 @@ import soundfile
 
 from src.corpus.audio import SAMPLE_RATE
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, lock_folder
+from src.files import atomic_path, lock_folder, user_path
 
 SIZE_M = ((3.0, 10.0), (3.0, 8.0), (2.4, 4.0))  # length, width, height: least and greatest
 RT60_S = (0.2, 0.8)  # by Sabine's formula 0.18 s is the least that the largest of these rooms can have
@@ -83,7 +83,7 @@ def _pyroomacoustics() -> Any:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write room responses."""
     parser = argparse.ArgumentParser(prog="python -m src.corpus.make_rooms", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="where they go")
+    parser.add_argument("folder", type=user_path, help="where they go")
     parser.add_argument("--count", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of sizes, places and walls (default: 0)")
     given = parser.parse_args(argv)

@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from itertools import combinations, groupby
-from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -16,6 +15,7 @@ from src.corpus.layouts import add_layout_arguments, open_corpus
 from src.corpus.tree import Recording
 from src.corpus.trials import Trial, speaker_of, write_trials
 from src.errors import InputError, UsageError, run
+from src.files import user_path
 
 MAX_TRIALS = 2000
 FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
@@ -88,7 +88,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write the list."""
     parser = argparse.ArgumentParser(prog="python -m src.corpus.make_trials", description=main.__doc__)
     parser.add_argument("data_folder", metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>")
-    parser.add_argument("list", type=Path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
+    parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)

@@ -25,7 +25,7 @@ from src.corpus.walk import walk_audio
 from src.data.store import check_feats
 from src.deploy.engine import Engine, load_engine
 from src.errors import InputError, UsageError, run
-from src.files import lock_folder, read_json, write_json
+from src.files import lock_folder, read_json, user_path, write_json
 from src.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, subtract_mean
 from src.scoring.metrics import roc_auc
 
@@ -164,21 +164,23 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     )
     steps = parser.add_subparsers(dest="step", required=True, parser_class=_Parser)
     step = steps.add_parser("preprocess", help="features and labels of a corpus", allow_abbrev=False)
-    step.add_argument("dataset", type=Path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set")
-    step.add_argument("input", type=Path, help="folder of features to write")
-    step.add_argument("speaker", type=Path, help="folder of labels to write")
+    step.add_argument(
+        "dataset", type=user_path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set"
+    )
+    step.add_argument("input", type=user_path, help="folder of features to write")
+    step.add_argument("speaker", type=user_path, help="folder of labels to write")
     step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
     step = steps.add_parser("infer", help="throughput over batch sizes, and embeddings", allow_abbrev=False)
-    step.add_argument("--model", type=Path, nargs="+", required=True, help="exported models that take fbank")
-    step.add_argument("--data_path", type=Path, required=True, metavar="INPUT", help="folder of features")
-    step.add_argument("--result", type=Path, required=True, help="folder of embeddings to write")
+    step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take fbank")
+    step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
+    step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
     step.add_argument("--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="default: 1 4 8 16 32 64")
     step.add_argument("--loop", type=_count, default=20, help="timed calls for each batch size (default: 20)")
     step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="for MINDIR")
     step.add_argument("--device_id", type=int, default=0, help="number of the device")
     step = steps.add_parser("postprocess", help="ROC-AUC of embeddings", allow_abbrev=False)
-    step.add_argument("result", type=Path, help="folder of embeddings, such as result/output_bs1")
-    step.add_argument("speaker", type=Path, help="folder of labels")
+    step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
+    step.add_argument("speaker", type=user_path, help="folder of labels")
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
 from src.deploy.engine import is_installed, libraries_of, load_with
 from src.deploy.exported import ExportedModel
 from src.errors import InputError, UsageError, run
-from src.files import sha256_file
+from src.files import sha256_file, user_path
 from src.frontend.fbank import (
     Fbank,
     FbankConfig,
@@ -114,18 +114,20 @@ class _Parser(argparse.ArgumentParser):
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = _Parser(prog="python -m src.deploy.check_parity", description=main.__doc__, allow_abbrev=False)
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="the checkpoint that was exported; a folder: its last one"
+        "--checkpoint", type=user_path, required=True, help="the checkpoint that was exported; a folder: its last one"
     )
-    parser.add_argument("--exported", type=Path, required=True, nargs="+", metavar="FILE", help="exported models of it")
+    parser.add_argument(
+        "--exported", type=user_path, required=True, nargs="+", metavar="FILE", help="exported models of it"
+    )
     parser.add_argument(
         "--features",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="evaluation store, or a folder of recordings (.wav, .flac); default: random recordings",
     )
     parser.add_argument("--tolerance", type=float, default=LEAST_COSINE, metavar="COSINE", help="least cosine allowed")
     parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="only the first N; 0: all")
-    parser.add_argument("--cpp", type=Path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
+    parser.add_argument("--cpp", type=user_path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
     parser.add_argument(
         "--max_frames",
         type=int,

@@ -17,7 +17,7 @@ import numpy as np
 from src.corpus.table_io import read_speakers, write_speakers
 from src.deploy.torch_file import read_state
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, lock_folder, sha256_file, text_lines
+from src.files import PathLike, lock_folder, sha256_file, text_lines, user_path
 from src.frontend.fbank import FbankConfig
 
 if TYPE_CHECKING:
@@ -270,7 +270,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m src.deploy.import_weights", description=main.__doc__)
     parser.add_argument("source", metavar="FILE", help="the model's state: torch.save or safetensors")
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
-    parser.add_argument("--to", dest="target", type=Path, required=True, metavar="CKPT", help="checkpoint to write")
+    parser.add_argument(
+        "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
+    )
     parser.add_argument("--classifier", metavar="FILE", help="SpeechBrain's classifier, to train on with")
     parser.add_argument(
         "--speakers", metavar="FILE", help="SpeechBrain's label_encoder.txt: who the model was trained on"

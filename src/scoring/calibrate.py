@@ -18,7 +18,7 @@ import numpy as np
 
 from src.corpus.names import Names
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, read_csv, read_json, sha256_file, write_json
+from src.files import PathLike, read_csv, read_json, sha256_file, user_path, write_json
 from src.scoring.calibration import LinearLlr, fit_llr
 from src.scoring.embeddings import INDEX_HEADER, Identity
 from src.scoring.measures import format_measures
@@ -280,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[NAME=]SCORES.tsv:COLUMN",
         help="score file and column of a system; several: fuse",
     )
-    fit.add_argument("--to", type=Path, required=True, metavar="CALIBRATION.json", help="file to write")
+    fit.add_argument("--to", type=user_path, required=True, metavar="CALIBRATION.json", help="file to write")
     fit.add_argument(
         "--p_target", type=float, default=0.5, metavar="P", help="effective prior to be best at (%(default)s)"
     )
@@ -299,25 +299,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply = commands.add_parser("apply", help="apply to trials of other speakers", description=_apply.__doc__)
     apply.set_defaults(command=_apply)
-    apply.add_argument("calibration", type=Path, metavar="CALIBRATION.json", help="what `fit` wrote")
+    apply.add_argument("calibration", type=user_path, metavar="CALIBRATION.json", help="what `fit` wrote")
     apply.add_argument("systems", nargs="+", metavar="[NAME=]SCORES.tsv", help="score file of each system of the fit")
     apply.add_argument(
-        "--to", type=Path, required=True, metavar="OUT.tsv", help="score file to write, with a column llr"
+        "--to", type=user_path, required=True, metavar="OUT.tsv", help="score file to write, with a column llr"
     )
     apply.add_argument("--allow_seen_speakers", action="store_true", help="accept trials of the fit's speakers")
     for command in (fit, apply):
         command.add_argument(
             "--embeddings",
-            type=Path,
+            type=user_path,
             metavar="RESULT",
             help="for --quality: folder with the embedding stores eval, norm",
         )
         command.add_argument(
-            "--store", type=Path, metavar="DATA", help="for the quality measure duration: the evaluation store"
+            "--store", type=user_path, metavar="DATA", help="for the quality measure duration: the evaluation store"
         )
         command.add_argument(
             "--speakers",
-            type=Path,
+            type=user_path,
             metavar="INDEX.csv",
             help="who speaks in each utterance, 'utt_id,spk_id', where names do not begin with the speaker",
         )

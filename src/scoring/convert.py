@@ -21,7 +21,7 @@ import numpy as np
 
 from src.corpus.names import Names
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines
+from src.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines, user_path
 from src.scoring.embeddings import EmbeddingStore, Identity, check_finite
 
 VECTOR_KINDS = (b"\0BFV ", b"\0BDV ")  # binary float32 and float64
@@ -238,12 +238,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m src.scoring.convert", description=__doc__.splitlines()[0])
     commands: Any = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write a store as Kaldi's archive")
-    export.add_argument("store", type=Path, metavar="STORE", help="embedding store")
-    export.add_argument("prefix", type=Path, metavar="PREFIX", help="of the files .ark, .scp and .utt2spk")
+    export.add_argument("store", type=user_path, metavar="STORE", help="embedding store")
+    export.add_argument("prefix", type=user_path, metavar="PREFIX", help="of the files .ark, .scp and .utt2spk")
     load = commands.add_parser("import", help="make a store of Kaldi's archive")
-    load.add_argument("file", type=Path, metavar="FILE", help=".ark or .scp with float vectors")
-    load.add_argument("store", type=Path, metavar="STORE", help="folder of the embedding store")
-    load.add_argument("--utt2spk", type=Path, required=True, metavar="FILE", help="lines '<utterance> <speaker>'")
+    load.add_argument("file", type=user_path, metavar="FILE", help=".ark or .scp with float vectors")
+    load.add_argument("store", type=user_path, metavar="STORE", help="folder of the embedding store")
+    load.add_argument("--utt2spk", type=user_path, required=True, metavar="FILE", help="lines '<utterance> <speaker>'")
     load.add_argument("--model", required=True, metavar="FILE_OR_NAME", help="what made the embeddings")
     return parser
 

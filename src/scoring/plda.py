@@ -18,7 +18,7 @@ import numpy as np
 
 from src.config import TRIAL_FORMATS
 from src.errors import InputError, run
-from src.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, write_json
+from src.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, write_json
 from src.scoring.embeddings import EmbeddingStore, Identity
 from src.scoring.measures import format_measures
 from src.scoring.trial_list import TrialList, some
@@ -224,9 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train on an embedding store", description=_fit.__doc__)
     fit.set_defaults(command=_fit)
     fit.add_argument(
-        "embeddings", type=Path, metavar="EMBEDDINGS", help="embedding store, several utterances a speaker"
+        "embeddings", type=user_path, metavar="EMBEDDINGS", help="embedding store, several utterances a speaker"
     )
-    fit.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where plda.npz and plda.json go")
+    fit.add_argument("--to", type=user_path, required=True, metavar="FOLDER", help="where plda.npz and plda.json go")
     fit.add_argument(
         "--lda_dim", type=int, metavar="N", help="reduce embeddings to N dimensions by LDA; default: no LDA"
     )
@@ -236,16 +236,18 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--max_iterations", type=int, default=100, metavar="N", help="of the training (%(default)s)")
     score = commands.add_parser("score", help="score a trial list", description=_score.__doc__)
     score.set_defaults(command=_score)
-    score.add_argument("plda", type=Path, metavar="PLDA", help="folder that `fit` wrote")
-    score.add_argument("embeddings", type=Path, metavar="EMBEDDINGS", help="embedding store of the trials' utterances")
-    score.add_argument("trials", type=Path, metavar="TRIALS", help="trial list")
+    score.add_argument("plda", type=user_path, metavar="PLDA", help="folder that `fit` wrote")
+    score.add_argument(
+        "embeddings", type=user_path, metavar="EMBEDDINGS", help="embedding store of the trials' utterances"
+    )
+    score.add_argument("trials", type=user_path, metavar="TRIALS", help="trial list")
     score.add_argument(
         "--trial_format", choices=(*TRIAL_FORMATS, "cnceleb"), default="voxceleb", help="of TRIALS (%(default)s)"
     )
     score.add_argument(
         "--enrol_map", default="", metavar="FILE", help="of which utterances each enrolled model is made: enroll.map"
     )
-    score.add_argument("--to", type=Path, required=True, metavar="SCORES.tsv", help="score file to write")
+    score.add_argument("--to", type=user_path, required=True, metavar="SCORES.tsv", help="score file to write")
     return parser
 
 

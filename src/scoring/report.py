@@ -16,7 +16,7 @@ from typing import Optional
 import numpy as np
 
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, atomic_path, lock_output, read_json
+from src.files import PathLike, atomic_path, lock_output, read_json, user_path
 from src.scoring.bootstrap import LEVEL
 from src.scoring.measures import P_TARGETS, Measures, measure_llr
 from src.scoring.metrics import threshold_at_false_alarm_rate
@@ -223,8 +223,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument(
         "results", nargs="+", metavar="[NAME=]RESULT", help="folder with scores.tsv and results.json, or a score file"
     )
-    parser.add_argument("--to", type=Path, required=True, metavar="REPORT.html", help="file to write")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the pictures there as PNG, too")
+    parser.add_argument("--to", type=user_path, required=True, metavar="REPORT.html", help="file to write")
+    parser.add_argument("--plots", type=user_path, metavar="FOLDER", help="write the pictures there as PNG, too")
     parser.add_argument("--title", default="Speaker verification", help="of the page (%(default)s)")
     parser.add_argument("--num_worst", type=int, default=10, metavar="N", help="worst errors to list (%(default)s)")
     arguments = parser.parse_args(argv)
