@@ -26,9 +26,10 @@ find_python() {
   fi
 }
 
-# lock_log LOG: wait until no other run writes LOG; the lock ends with this shell and what it started.
+# lock_log LOG: wait until no other run writes LOG; the lock ends with this shell and what it started. A shell that has
+# a lock needs no other.
 lock_log() {
-  [[ "${LOCKED_LOG:-}" != "$1" ]] || return 0
+  [[ -z "${LOCKED_LOG:-}" ]] || return 0
   exec 8>>"$1"
   LOCKED_LOG="$1"
   if ! command -v flock >/dev/null; then

@@ -37,6 +37,7 @@ out="$(cd "$out" && pwd)"
 make_environment requirements.txt
 cd "$out" # every path in the YAML files below starts here
 mkdir -p logs
+lock_log logs/demo.lock # a stage removes what it makes again
 
 # stage NAME SETTINGS COMMAND...: run it unless it finished before with the same settings and the same stages before it.
 stamp=""

@@ -8,7 +8,8 @@ from typing import Any
 
 from src.config import TrainPrepConfig, require
 from src.corpus.table_io import read_speakers
-from src.data.shards import ShardResult, describe_shards, plan_identity, read_marker, read_plan
+from src.data.shards import ShardResult, describe_shards, plan_identity, read_marker, read_plan, sources_path
+from src.data.sources import read_sources
 from src.data.store import check_free_space, holds_store
 from src.data.train_store import (
     MANIFEST_FILE,
@@ -121,6 +122,23 @@ def _check_alike(sources: Sequence[Source]) -> None:
             raise InputError(
                 f"{source.folder}: another {', '.join(differing)} than {sources[0].folder}. Prepare all parts alike."
             )
+        first_files, files = _augmentation_contents(sources[0]), _augmentation_contents(source)
+        differing = [name for name in files.keys() & first_files.keys() if files[name] != first_files[name]]
+        if differing:
+            raise InputError(
+                f"{source.folder}: made with other files of {', '.join(sorted(differing))} than {sources[0].folder}. "
+                "Prepare all parts alike."
+            )
+
+
+def _augmentation_contents(source: Source) -> dict[str, dict[str, str]]:
+    """Return the content of each noise and room response that a store says it was made with."""
+    tables = {name: sources_path(source.folder, name) for name in ("noise_folder", "rir_folder")}
+    return {
+        name: {file: stamp.sha256 for file, stamp in read_sources(table).items()}
+        for name, table in tables.items()
+        if table.exists()
+    }
 
 
 def _check_complete(sources: Sequence[Source]) -> None:

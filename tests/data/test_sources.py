@@ -15,6 +15,7 @@ import soundfile
 
 from src.data import sources
 from src.data.eval_store import EvalStore
+from src.data.merge import merge_stores
 from src.data.prepare import prepare_train
 from src.data.prepare_eval import prepare_eval
 from src.data.train_store import read_manifest
@@ -99,6 +100,32 @@ def test_replaced_noise_or_room_response_is_named(train_config, tmp_path, key):
     replace_by_another(Path(getattr(config, key)) / "1.wav")
     with pytest.raises(InputError, match=f"1 of 2 files of {key} are not those .*: 1.wav"):
         prepare_train(config)
+
+
+def test_parts_with_other_noises_of_equal_size_are_not_merged(train_config, tmp_path):
+    (tmp_path / "noise").mkdir()
+    path = tmp_path / "noise" / "0.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
+    options = ["--augmentations=add_noise", f"--noise_folder={tmp_path / 'noise'}", "--shard_utterances=10"]
+    for number in (1, 2):
+        folder = f"--feat_folder={tmp_path / 'feat' / f'part-{number}'}"
+        prepare_train(train_config(*options, folder, f"--part={number}/2"))
+        replace_by_another(path)
+    config = train_config(*options, f"--feat_folder={tmp_path / 'feat'}")
+    with pytest.raises(InputError, match="part-2: made with other files of noise_folder than .*part-1"):
+        merge_stores(config)
+
+
+def test_merged_store_of_recordings_that_were_replaced_is_refused(train_config, corpus, tmp_path):
+    config = train_config()
+    prepare_train(config)
+    merge_stores(config)
+    replace_by_another(corpus / "wav" / "id00001" / "session" / "00002.wav")
+    for path in (tmp_path / "feat_train").glob("*.*"):  # as the message says; the merged store is the user's to remove
+        path.unlink()
+    prepare_train(config)
+    with pytest.raises(InputError, match="merged: holds data prepared from other things: merged_sha256"):
+        merge_stores(config)
 
 
 def test_copied_or_touched_corpus_is_the_same(train_config, eval_config, corpus, tmp_path, capsys, no_content_is_read):

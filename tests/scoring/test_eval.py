@@ -1,10 +1,12 @@
 import dataclasses
 import io
 import json
+import os
 from contextlib import chdir, redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
+from mindspore import Parameter, Tensor
 
 import eval as evaluate_command
 from src.corpus.tables import write_speakers
@@ -13,7 +15,7 @@ from src.errors import run
 from src.files import sha256_file
 from src.frontend.fbank import FbankConfig
 from src.models import create_model
-from src.models.checkpoint import write_checkpoint
+from src.models.checkpoint import read_checkpoint, write_checkpoint
 from src.scoring.embeddings import EmbeddingStore
 
 FRONT_END = FbankConfig(n_mels=8).to_dict()
@@ -67,6 +69,26 @@ def run_eval(folder, arguments, expected_code=0):
 
 def eer_lines(text):
     return [line for line in text.splitlines() if line.startswith("eer ")]
+
+
+def test_checkpoint_replaced_in_place_makes_new_embeddings(arguments, tmp_path):
+    run_eval(tmp_path, arguments)
+    path = tmp_path / "model.ckpt"
+    stat = path.stat()
+    parameters, meta = read_checkpoint(path)
+    changed = {name: Parameter(Tensor(array * np.float32(1.5)), name=name) for name, array in parameters.items()}
+    write_checkpoint(path, changed, meta)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the size and the time are the same
+    again = run_eval(tmp_path, arguments)
+    assert again.count("making embeddings: those there have another model_sha256") == 2
+
+
+def test_features_replaced_in_place_are_not_taken_for_those_of_before(arguments, tmp_path):
+    run_eval(tmp_path, arguments)
+    path = tmp_path / "eval_store" / "feats.npy"
+    np.save(path, np.load(path)[::-1])
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000_000))
+    assert "are not the content that meta.json names" in run_eval(tmp_path, arguments, expected_code=1)
 
 
 def test_eval_prints_three_lines_and_keeps_embeddings(arguments, tmp_path):
