@@ -50,7 +50,8 @@ from src.config import CONFIGS, load_config
 print(getattr(load_config(CONFIGS[sys.argv[1]], sys.argv[3:]), sys.argv[2]))' "$@"
 }
 if [[ -z "$(value_of EvalPrepConfig train_data_folder "${eval_arguments[@]}")" ]]; then
-  eval_arguments+=("--train_data_folder=$(value_of TrainPrepConfig data_folder "${train_arguments[@]}")")
+  train_data_folder="$(value_of TrainPrepConfig data_folder "${train_arguments[@]}")"
+  eval_arguments+=("--train_data_folder=${train_data_folder//\$/\$\$}") # $$: a dollar sign that stays
 fi
 if [[ "$(value_of TrainPrepConfig store_kind "${train_arguments[@]}")" == fbank &&
   "$(value_of TrainPrepConfig augmentations "${train_arguments[@]}")" == "('clean',)" ]]; then

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Optional, TypeVar, Union, get_type_hints
 import yaml
 
 from src.errors import InputError, UsageError, run
-from src.files import PathLike, atomic_path, expand_path, read_text, user_path
+from src.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
 
 ROOT = Path(__file__).resolve().parent.parent
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -635,7 +635,7 @@ def save_config(config: Any, path: PathLike) -> None:
     values = to_dict(config)
     for field in fields(config):
         if field.metadata["path"]:
-            values[spellings(field)[0]] = values[spellings(field)[0]].replace("$", "$$")
+            values[spellings(field)[0]] = escape_path(values[spellings(field)[0]])
     with atomic_path(path) as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

@@ -231,6 +231,11 @@ def expand_path(text: str) -> str:
     return path
 
 
+def escape_path(path: str) -> str:
+    """Return the text that expand_path() turns into this path."""
+    return path.replace("$", "$$")
+
+
 def user_path(text: str) -> Path:
     """Return a path from the command line, see expand_path(); a `type` for argparse."""
     try:

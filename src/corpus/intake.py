@@ -26,7 +26,7 @@ from src.corpus.table_io import write_skipped
 from src.corpus.tree import Recording, Utterance, read_headers
 from src.corpus.trials import write_trials
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, lock_folder, write_csv
+from src.files import atomic_path, escape_path, lock_folder, user_path, write_csv
 
 LIST_HEADER = ("id", "path", "speaker", "start", "stop")
 TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED = "train_list.csv", "test_list.csv", "trials.txt", "skipped.csv"
@@ -190,7 +190,8 @@ def _configurations(
 def _write_yaml(path: Path, comment: str, values: Mapping[str, Any]) -> None:
     lines = "".join(f"# {line}\n" for line in comment.splitlines())
     with atomic_path(path) as temporary:
-        text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+        values = {key: escape_path(value) if isinstance(value, str) else value for key, value in values.items()}
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
         temporary.write_text(f"{lines}\n{text}", encoding="utf-8")
 
 
@@ -207,8 +208,8 @@ def _test_speakers(text: str) -> float:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Take recordings in: split the speakers, draw trials, write tables and YAML files, print the next commands."""
     parser = argparse.ArgumentParser(prog="python -m src.corpus.intake", description=main.__doc__)
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder of the recordings, or a list of them")
-    parser.add_argument("target", type=Path, metavar="TARGET", help="folder for the files that are written")
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of the recordings, or a list of them")
+    parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the files that are written")
     parser.add_argument(
         "--test_speakers",
         type=_test_speakers,
