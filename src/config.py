@@ -179,7 +179,9 @@ LAYOUTS = (
 )
 LAYOUT_HELP = "how data_folder is arranged (docs/data.md); auto: the layout that it shows"
 SPEAKER_PATTERN_HELP = "of layout flat: speaker in a file's name, such as '{speaker}_*'"
-DATA_LIST_HELP = "list of the recordings below data_folder: csv, tsv, two columns, Kaldi folder or lhotse; empty: none"
+DATA_LIST_HELP = (
+    "list of the recordings (csv, two columns, Kaldi folder, lhotse); looked for as given, then in data_folder"
+)
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 

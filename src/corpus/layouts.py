@@ -1,6 +1,7 @@
 """Corpora as people have them: which layouts are read, which one a folder has, and what to do when it has none."""
 
 import argparse
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Layout(NamedTuple):
     """A way to arrange recordings.
 
     Attributes:
-        form: what it looks like, for messages.
+        form: what it looks like, for messages; {} stands for the corpus's folder.
         read: the reader.
         speaker_by_name: whether the first folder of a name is its speaker, also for names that are not in the corpus.
         needs: the key that the layout cannot do without.
@@ -74,16 +75,16 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "wav": Layout(f"wav/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})", lambda at: list_wav(at.folder), True),
-    "folders": Layout("<speaker>/.../<file>", lambda at: list_folders(at.folder), True),
-    "flat": Layout("files by speaker_pattern", lambda at: list_flat(at.folder, at.speaker_pattern), needs=PATTERN),
+    "wav": Layout(f"{{}}/wav/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})", lambda at: list_wav(at.folder), True),
+    "folders": Layout("{}/<speaker>/.../<file>", lambda at: list_folders(at.folder), True),
+    "flat": Layout("{}/... by speaker_pattern", lambda at: list_flat(at.folder, at.speaker_pattern), needs=PATTERN),
     "table": Layout("csv with path and speaker", lambda at: read_table_list(at.folder, at.data_list), needs=LIST),
     "speaker_path": Layout("<speaker> <path>", lambda at: read_speaker_path(at.folder, at.data_list), needs=LIST),
     "path_speaker": Layout("<path><TAB><speaker>", lambda at: read_path_speaker(at.folder, at.data_list), needs=LIST),
     "kaldi": Layout("wav.scp, utt2spk and perhaps segments", lambda at: read_kaldi_folder(at.folder, at.listed)),
     "lhotse": Layout("recordings and supervisions, or cuts", lambda at: read_lhotse(at.folder, at.listed)),
-    "cnceleb": Layout("data/<speaker>/, eval/enroll/ and eval/test/", lambda at: list_cnceleb(at.folder)),
-    "rawnet": Layout("dev_wav/ and eval_wav/, or wav/", lambda at: list_rawnet(at.folder), True),
+    "cnceleb": Layout("{0}/data/<speaker> and {0}/eval", lambda at: list_cnceleb(at.folder)),
+    "rawnet": Layout("{}/dev_wav/<speaker>, ...", lambda at: list_rawnet(at.folder), True),
 }
 
 
@@ -132,13 +133,13 @@ def open_corpus(
         data_folder: the folder of the recordings.
         layout: a key of LAYOUTS; `auto`: the one that the folder or the list shows.
         speaker_pattern: see speaker_matcher.
-        data_list: list of the recordings, for layouts that have one.
+        data_list: list of the recordings, for layouts that have one; looked for as given, then in `data_folder`.
 
     Raises:
         InputError: there are no recordings, one is there twice, or a list is wrong.
         UsageError: a key that the layout needs is missing, or one is given that it does not read.
     """
-    source = Source(str(data_folder), str(data_list), speaker_pattern)
+    source = Source(str(data_folder), find_list(data_folder, data_list), speaker_pattern)
     if not Path(source.folder).is_dir():
         raise InputError(f"{source.folder}: no such folder; {_expected(source)}.")
     if source.data_list and not Path(source.data_list).exists():
@@ -156,7 +157,7 @@ def open_corpus(
         raise InputError(
             f"{source.listed}: no recordings; {_expected(source, name)}.{left_out} {_advice(source, name)}".rstrip()
         )
-    recordings = sorted(listing.recordings)
+    recordings = sorted(map(_with_composed_speaker, listing.recordings))
     _check_once(source.listed, recordings)
     if name not in ("wav", layout):
         speakers = len({recording.spk_id for recording in recordings})
@@ -165,6 +166,19 @@ def open_corpus(
     if name == "flat":
         guess = speaker_matcher(speaker_pattern)
     return Corpus(source.folder, name, recordings, listing.skipped, listing.ignored, guess)
+
+
+def find_list(data_folder: PathLike, data_list: PathLike) -> str:
+    """Return the path of a list: as given, else in the corpus's folder."""
+    inside = Path(data_folder, data_list)
+    return str(inside if data_list and not Path(data_list).exists() and inside.exists() else data_list)
+
+
+def _with_composed_speaker(recording: Recording) -> Recording:
+    """Return a recording whose speaker is in Unicode's form NFC, as names are: folders of macOS are not."""
+    if recording.spk_id.isascii():
+        return recording
+    return recording._replace(spk_id=unicodedata.normalize("NFC", recording.spk_id))
 
 
 def _check_keys(name: str, source: Source) -> None:
@@ -219,7 +233,7 @@ def _detect(source: Source) -> str:
 
 
 def _expected(source: Source, layout: str = "wav") -> str:
-    return f"expected {Path(source.listed)}/{LAYOUTS[layout].form}, or another layout of docs/data.md"
+    return f"expected {LAYOUTS[layout].form.format(Path(source.folder))}, or another layout of docs/data.md"
 
 
 def _detect_list(path: Path) -> str:

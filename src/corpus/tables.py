@@ -12,7 +12,7 @@ import numpy as np
 
 from src.config import EvalPrepConfig, TrainPrepConfig, require
 from src.corpus.audio import SAMPLE_RATE
-from src.corpus.layouts import Corpus, depth_advice, open_corpus
+from src.corpus.layouts import Corpus, depth_advice, find_list, open_corpus
 from src.corpus.names import WAV_FOLDER
 from src.corpus.table_io import (
     read_skipped,
@@ -240,7 +240,7 @@ def _settings_path(config: TrainPrepConfig) -> Path:
 
 
 def _settings(config: TrainPrepConfig) -> dict[str, Any]:
-    is_file = config.data_list and Path(config.data_list).is_file()
+    data_list = find_list(config.data_folder, config.data_list)
     return {
         "format_version": 1,
         "split_ratio": config.split_ratio,
@@ -248,7 +248,7 @@ def _settings(config: TrainPrepConfig) -> dict[str, Any]:
         "seed": config.seed,
         "layout": config.layout,
         "speaker_pattern": config.speaker_pattern,
-        "data_list_sha256": sha256_file(config.data_list) if is_file else "",
+        "data_list_sha256": sha256_file(data_list) if Path(data_list).is_file() else "",
     }
 
 

@@ -138,7 +138,7 @@ class TestLinks:
         folder = touch()
         write_noise(folder / "wav" / "zoe\u0308" / "1.wav")
         corpus = open_corpus(folder)
-        assert list(speakers(corpus)) == ["zo\u00eb/1.wav"]
+        assert speakers(corpus) == {"zo\u00eb/1.wav": "zo\u00eb"}  # or a model's speaker would not be known again
         assert read_headers(corpus.folder, corpus.recordings)[1] == []
 
 
@@ -173,6 +173,12 @@ class TestLists:
         path = write("l.tsv", "id\tpath\tspk", f"u1\t{tmp_path}/a/1.wav\tx", "u2\t./b//2.wav\ty")
         corpus = open_corpus(tmp_path, data_list=path)
         assert corpus.recordings == [Recording("u1", "a/1.wav", "x"), Recording("u2", "b/2.wav", "y")]
+
+    def test_a_list_is_looked_for_in_the_corpus_too(self, write, tmp_path):
+        write("l.tsv", "path\tspk", "a/1.wav\tx")
+        assert len(open_corpus(tmp_path, data_list="l.tsv").recordings) == 1
+        with pytest.raises(InputError, match="m.tsv: no such file or folder"):
+            open_corpus(tmp_path, data_list="m.tsv")
 
     def test_our_own_tables_count_samples(self, write, tmp_path):
         path = write("t.csv", "ID,duration,wav,start,stop,spk_id", "u,1.0,a/1.wav,16000,32000,x")
