@@ -48,6 +48,11 @@ class Progress:
             print(prefix + line, flush=True)
 
 
+def quantity(count: int, singular: str, plural: str = "") -> str:
+    """Return a number with its unit, such as `1 batch` and `2 batches`; the plural has an s unless given."""
+    return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
+
+
 def duration(seconds: float) -> str:
     """Return hours, minutes and seconds as h:mm:ss, days in front."""
     return str(timedelta(seconds=round(seconds)))

@@ -3,7 +3,7 @@
 import pytest
 
 from src import progress
-from src.progress import Progress, duration
+from src.progress import Progress, duration, quantity
 
 
 @pytest.fixture
@@ -42,3 +42,16 @@ def test_lines_come_now_and_then(clock, capsys):
 
 def test_days_stand_in_front():
     assert duration(90061.2) == "1 day, 1:01:01"
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "expected"),
+    [
+        (1, ("batch", "batches"), "1 batch"),
+        (2, ("batch", "batches"), "2 batches"),
+        (0, ("step",), "0 steps"),
+        (1, ("step",), "1 step"),
+    ],
+)
+def test_quantities_have_the_singular_for_one(count, words, expected):
+    assert quantity(count, *words) == expected

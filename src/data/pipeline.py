@@ -22,6 +22,7 @@ from src.errors import InputError
 from src.files import PathLike
 from src.frontend.augment import FeatureMasks, parse_stages
 from src.frontend.fbank import repeat_to, subtract_mean
+from src.progress import quantity
 
 NAMES_AT_ONCE = 1000
 
@@ -82,7 +83,7 @@ class TrainBatches:
         if len(self.records) < self.global_size:
             devices = f" of each of {num_ranks} devices" if num_ranks > 1 else ""
             raise InputError(
-                f"{folder}: {len(self.records)} records, fewer than a batch of {batch_size}{devices}: "
+                f"{folder}: {quantity(len(self.records), 'record')}, fewer than a batch of {batch_size}{devices}: "
                 "set a smaller minibatch_size."
             )
         self.batch_size = batch_size

@@ -33,6 +33,7 @@ from src.frontend.fbank import (
     subtract_mean,
     window_edges,
 )
+from src.progress import quantity
 from src.scoring.embeddings import MIN_FRAMES, EmbeddingStore, Encode
 
 LEAST_COSINE = 0.99999
@@ -78,7 +79,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if any(model.input_kind == "waveform" for model in exported.values()) and utterances[0].waveform is None:
         raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
 
-    print(f"reference: MindSpore Cell of {checkpoint}; {len(utterances)} utterances: {source}")
+    print(f"reference: MindSpore Cell of {checkpoint}; {quantity(len(utterances), 'utterance')}: {source}")
     hop_length = FbankConfig.from_dict(front_end).hop_length
     utterances = [
         window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, hop_length)

@@ -14,6 +14,7 @@ from src.data.eval_store import EvalStore
 from src.errors import InputError
 from src.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
 from src.frontend import fbank
+from src.progress import quantity
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -241,7 +242,7 @@ def extract(
         elapsed_s = time.perf_counter() - start
         audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
         print(
-            f"{len(lengths)} embeddings in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
+            f"{quantity(len(lengths), 'embedding')} in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
             f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
         )
     return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings

@@ -16,6 +16,7 @@ from src.errors import InputError
 from src.frontend.fbank import check_front_end, repeat_to
 from src.models import create_model
 from src.models.checkpoint import assign
+from src.progress import quantity
 from src.scoring.embeddings import MIN_FRAMES, Encode, cell_encoder, extract
 from src.scoring.evaluate import looks_swapped, warn_if_swapped
 from src.scoring.metrics import eer
@@ -95,7 +96,8 @@ def make_validation(
     else:
         return None
     num_targets = np.count_nonzero(trials.is_target)
-    print(f"validation: {len(trials.store)} pieces, {len(trials.is_target)} trials, {num_targets} of them target")
+    num_trials = quantity(len(trials.is_target), "trial")
+    print(f"validation: {len(trials.store)} pieces, {num_trials}, {num_targets} of them target")
     model = create_model(settings, device_target)
     model.set_train(False)
     has_one_length = len(set(trials.store.num_frames.tolist())) == 1

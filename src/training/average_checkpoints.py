@@ -10,6 +10,7 @@ import numpy as np
 
 from src.errors import InputError, UsageError, run
 from src.files import PathLike, lock_output
+from src.progress import quantity
 
 SAME_KEYS = ("model", "front_end", "speakers_sha256", "sub_centers")
 
@@ -27,7 +28,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     with lock_output(arguments.to):
         paths = last_checkpoints(arguments.folder, arguments.last)
         average_checkpoints(paths, arguments.to)
-    print(f"{arguments.to}: the mean of {len(paths)} checkpoints, {paths[0].name} to {paths[-1].name}")
+    print(f"{arguments.to}: the mean of {quantity(len(paths), 'checkpoint')}, {paths[0].name} to {paths[-1].name}")
     return 0
 
 
@@ -46,7 +47,9 @@ def last_checkpoints(folder: PathLike, number: int) -> list[Path]:
         raise InputError(f"{folder}: no such folder of checkpoints.")
     found = list_checkpoints(folder)
     if len(found) < number:
-        raise InputError(f"{folder}: {len(found)} checkpoints, fewer than --last {number}: give a smaller number.")
+        raise InputError(
+            f"{folder}: {quantity(len(found), 'checkpoint')}, fewer than --last {number}: give a smaller number."
+        )
     return [found[step] for step in sorted(found)[-number:]]
 
 

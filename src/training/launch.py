@@ -34,6 +34,10 @@ COLLECTIVE_TIMEOUT_S = 3600  # how long a process waits for the others, as while
 LEAVE_S = 120  # to finish a step and write a checkpoint after SIGTERM
 POLL_S = 0.2
 LAST_LINES = 20
+LOG_LEVEL = "GLOG_v"
+ERRORS_ONLY = "3"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")  # numbered from 0
+LOG_LINE = re.compile(rf"\[({'|'.join(LOG_LEVELS)})\] \w+\(\d+,")
 GONE = (psutil.NoSuchProcess, ProcessLookupError)
 FAILURE = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")  # msrun 2.10
 
@@ -85,7 +89,7 @@ class Job:
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return the variables of msrun and of all that it starts."""
         environment = {**inherited, "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("GLOG_v", "3")
+        environment.setdefault(LOG_LEVEL, ERRORS_ONLY)
         environment.pop(TABLE_VARIABLE, None)  # MindSpore would look for its ranks there
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
         # msrun starts whatever `python` stands first.
@@ -135,15 +139,27 @@ def choose_port(port: Optional[int], may_change: bool) -> int:
     )
 
 
+def is_wanted(line: str) -> bool:
+    """Tell whether a line of a worker's output is to be shown: all but what MindSpore logs below the level GLOG_v.
+
+    While it shuts down, MindSpore (2.10) forgets that level and logs how its connections end.
+    """
+    match, level = LOG_LINE.match(line), os.environ.get(LOG_LEVEL, "")
+    return match is None or LOG_LEVELS.index(match[1]) >= int(level if level.isdecimal() else ERRORS_ONLY)
+
+
 class Follower:
-    """Copies what is added to a file to this program's output."""
+    """Copies what is added to a worker's log to this program's output, whole lines at a time; see `is_wanted`."""
 
     def __init__(self, path: Path) -> None:
         self.stream = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115 - followed until the end
+        self.rest = ""
 
-    def copy(self) -> None:
-        """Copy what is new."""
-        sys.stdout.write(self.stream.read())
+    def copy(self, at_end: bool = False) -> None:
+        """Copy what is new; a line that has no end yet waits for it, unless nothing more will come."""
+        lines = (self.rest + self.stream.read()).splitlines(keepends=True)
+        self.rest = lines.pop() if lines and not at_end and not lines[-1].endswith("\n") else ""
+        sys.stdout.write("".join(line for line in lines if is_wanted(line)))
         sys.stdout.flush()
 
 
@@ -239,7 +255,7 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
             _wait(processes, follower, signals)
         finally:
             processes.kill()
-            follower.copy()
+            follower.copy(at_end=True)
     if signals:
         raise Stopped("stopped; all processes of this server have ended.", signals[0])
     failure = processes.failure()
@@ -275,7 +291,8 @@ def _explain(failure: Optional[tuple[Optional[int], int]], logs: Mapping[int, Pa
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code or 1}"
     if code > 128:  # another server was told to stop, and all agreed
         raise Stopped(f"{who} {how}: stopped from another server.", code - 128)
-    last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    last = "\n".join([line for line in lines if is_wanted(line)][-LAST_LINES:])
     hint = " (out of memory? `dmesg` tells)" if -code == signal.SIGKILL else ""
     kind = UsageError if code == 2 else InputError
     raise kind(f"{who} {how}{hint}; all others were ended. The end of {log}:\n{last}")

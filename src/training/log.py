@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from src.config import Config
 from src.data.pipeline import TrainBatches
-from src.progress import duration
+from src.progress import duration, quantity
 from src.training.position import Position
 from src.training.tensorboard import EventFile
 
@@ -129,7 +129,7 @@ class TrainingLog:
         """Print the means of an epoch's steps in this session; the model zoo's `grep "loss: "` finds this line."""
         steps = len(self.epoch_losses)
         loss, accuracy = sum(self.epoch_losses) / steps, sum(self.epoch_accuracies) / steps
-        place = f"epoch:{position.running_epoch}, mean of {steps} steps"
+        place = f"epoch:{position.running_epoch}, mean of {quantity(steps, 'step')}"
         self.note(f"{datetime.now()}, {place}, loss: {loss:.4f}, acc: {accuracy:.4f}")
 
     def _place(self, position: Position, rate: Optional[float]) -> str:

@@ -22,6 +22,7 @@ from src.losses import make_loss
 from src.losses.aam_softmax import first_classes
 from src.models import create_model, describe_settings, model_settings, take_settings
 from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint
+from src.progress import quantity
 from src.training.batch_norm import set_batch_norms
 from src.training.checkpoints import CheckpointWriter
 from src.training.interruption import Interruption
@@ -74,7 +75,7 @@ def train(
         earlier = find_earlier(config, world.is_first)
         run = set_up(config, target, world, earlier)
         if earlier and _is_finished(config, run.start):
-            print(f"{earlier.path}: this run is finished, after {run.start.step} steps: nothing to do")
+            print(f"{earlier.path}: this run is finished, after {quantity(run.start.step, 'step')}: nothing to do")
             return earlier.path
         if not world.is_first:
             return fit(run, None)
@@ -85,7 +86,7 @@ def train(
         shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
         _describe(run, target)
         if earlier:
-            print(f"resume: from {earlier.path}, after {run.start.step} steps")
+            print(f"resume: from {earlier.path}, after {quantity(run.start.step, 'step')}")
         return fit(run, checkpoints, validate)
 
 
@@ -161,7 +162,7 @@ def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Va
             f"stopped as asked after step {position.step}; checkpoint: {path}. To go on: --resume=auto", signal
         )
     if run.world.is_first:
-        print(f"trained {position.step} steps in {position.elapsed_s:.0f} s; last checkpoint: {path}")
+        print(f"trained {quantity(position.step, 'step')} in {position.elapsed_s:.0f} s; last checkpoint: {path}")
     return path
 
 
@@ -277,12 +278,13 @@ def _describe(run: Run, device_target: str) -> None:
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
     print(f"model: {describe_settings(run.meta['model'])}, {millions:.2f} M parameters, on {device_target}")
     print(
-        f"data: {len(run.batches.records)} records of {manifest.num_speakers} speakers, "
-        f"{run.batches.num_batches()} batches of {config.minibatch_size} x {config.train_frames} frames an epoch"
+        f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
+        f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
+        f"{config.train_frames} frames an epoch"
     )
     if run.batches.online:
         print(
-            f"features: computed by {config.num_workers} processes; each crop gets one of "
+            f"features: computed by {quantity(config.num_workers, 'process', 'processes')}; each crop gets one of "
             f"{', '.join(config.augmentations)}; {run.batches.num_classes} classes"
         )
     if config.max_train_minutes:

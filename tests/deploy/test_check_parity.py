@@ -73,7 +73,7 @@ def test_fixed_waveform_model_is_compared_over_recordings(checkpoint, recordings
     path = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=2", "--length=30", "--input=waveform")
     assert check(checkpoint, "--exported", path, "--features", recordings, "--max_utterances=1") == 0
     out = capsys.readouterr().out
-    assert "1 utterances: recordings in" in out and "ONNX in OpenVINO" in out
+    assert "1 utterance: recordings in" in out and "ONNX in OpenVINO" in out
 
 
 def test_long_recordings_are_compared_in_windows_of_features_or_samples(

@@ -10,7 +10,7 @@ import pytest
 from src.config import ROOT
 from src.errors import InputError, Stopped, UsageError
 from src.training import launch
-from src.training.launch import Job, _explain, bound_cores, choose_port, choose_table, main
+from src.training.launch import Follower, Job, _explain, bound_cores, choose_port, choose_table, main
 from src.training.rank_table import RankTable, local_addresses, read_rank_table, table_of_devices
 
 
@@ -199,3 +199,38 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path, monkeypatch, arg
     with pytest.raises(kind, match=said):
         main(arguments)
     assert not list(tmp_path.iterdir())
+
+
+# MindSpore's own lines at the end of a run (issue 12, B17). Second variants: errors, a line in two pieces, a line
+# without an end, the log of a worker that failed, a level that the user set.
+INFO = "[INFO] DISTRIBUTED(21394,7f1b649fa6c0,python):2026-11-26-14:41:01.267.983 [tcp_client.cc:367] Start] x\n"
+
+
+def copied(path: Path, *pieces: str, capsys) -> str:
+    path.write_text("")
+    follower = Follower(path)
+    for piece in pieces:
+        with open(path, "a") as stream:
+            stream.write(piece)
+        follower.copy()
+    follower.copy(at_end=True)
+    return capsys.readouterr().out
+
+
+def test_what_mindspore_logs_while_it_shuts_down_is_not_shown_but_its_errors_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GLOG_v", "3")
+    error = INFO.replace("INFO", "ERROR")
+    assert (
+        copied(tmp_path / "log", f"trained\n{INFO[:30]}", f"{INFO[30:]}{error}", capsys=capsys) == f"trained\n{error}"
+    )
+    warned = INFO.replace("INFO", "WARNING")
+    assert copied(tmp_path / "log", f"[INFO] ours\n{warned}no end", capsys=capsys) == "[INFO] ours\nno end"
+    monkeypatch.setenv("GLOG_v", "2")
+    assert copied(tmp_path / "log", INFO, warned, capsys=capsys) == warned
+
+
+def test_the_end_of_a_failed_workers_log_is_not_hidden_behind_such_lines(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOG_v", "3")
+    (tmp_path / "log").write_text("error: the reason.\n" + 30 * INFO)
+    with pytest.raises(InputError, match="error: the reason"):
+        _explain((1, 1), {1: tmp_path / "log"}, tmp_path / "msrun.log")

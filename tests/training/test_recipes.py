@@ -64,7 +64,9 @@ def recipe(name: str, folders: dict[str, Path], folder: Path, *options: str) -> 
 def strong(folders, tmp_path_factory) -> Path:
     """The folder of checkpoints of the strong recipe, in two epochs."""
     folder = tmp_path_factory.mktemp("strong") / "ckpt"
-    return train(recipe("train_sgd.yaml", folders, folder, "--num_epochs=2", "--warmup_epochs=1")).parent
+    return train(
+        recipe("train_sgd.yaml", folders, folder, "--num_epochs=2", "--warmup_epochs=1", "--save_checkpoint_steps=3")
+    ).parent
 
 
 @pytest.mark.parametrize("name", sorted(set(RECIPES) - {"train_sgd.yaml", "train_large_margin.yaml"}))
