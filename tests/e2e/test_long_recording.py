@@ -60,24 +60,34 @@ def peak_kib(folder: Path, program: str, *arguments: str) -> int:
     return usage.ru_maxrss
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("num_long", "rate", "num_channels"), [(1, 16000, 1), (2, 48000, 2)], ids=["16 kHz", "two of 48 kHz stereo"]
-)
-def test_two_hours_stay_below_two_gib_at_full_size(num_long, rate, num_channels, tmp_path):
+def write_corpus(folder: Path, num_long: int, rate: int, num_channels: int) -> None:
+    """Write recordings of two hours of one speaker, a short one of each of two, and trials of all."""
     for index in range(num_long):
-        write_recording(tmp_path / f"corpus/wav/a/s/long{index}.wav", 7200, rate, num_channels)
+        write_recording(folder / f"wav/a/s/long{index}.wav", 7200, rate, num_channels)
     for name in ("a", "b"):
-        write_recording(tmp_path / f"corpus/wav/{name}/s/short.wav", 4)
+        write_recording(folder / f"wav/{name}/s/short.wav", 4)
     trials = [f"{int(name == 'a')} a/s/long0.wav {name}/s/short.wav\n" for name in ("a", "b")]
     trials += [f"0 b/s/short.wav a/s/long{index}.wav\n" for index in range(1, num_long)]
-    (tmp_path / "corpus" / "veri_test2.txt").write_text("".join(trials))
+    (folder / "veri_test2.txt").write_text("".join(trials))
+
+
+def prepare(folder: Path) -> int:
+    folders = [f"--feat_eval_folder={folder}/feats", f"--feat_norm_folder={folder}/norm"]
+    return peak_kib(folder, "eval_data_prepare.py", f"--data_folder={folder}/corpus", *folders)
+
+
+@pytest.mark.slow
+def test_two_hours_of_48_khz_stereo_twice_are_prepared_below_two_gib(tmp_path):
+    write_corpus(tmp_path / "corpus", num_long=2, rate=48000, num_channels=2)
+    assert prepare(tmp_path) < LIMIT_KIB
+    assert sorted(EvalStore.open(tmp_path / "feats").num_frames) == [401, 401, 720001, 720001]
+
+
+@pytest.mark.slow
+def test_two_hours_are_prepared_and_evaluated_at_full_size_below_two_gib(tmp_path):
+    write_corpus(tmp_path / "corpus", num_long=1, rate=16000, num_channels=1)
     checkpoint = write_random_checkpoint(tmp_path / "ckpt", channels=1024)
-
-    folders = [f"--feat_eval_folder={tmp_path}/feats", f"--feat_norm_folder={tmp_path}/norm"]
-    assert peak_kib(tmp_path, "eval_data_prepare.py", f"--data_folder={tmp_path}/corpus", *folders) < LIMIT_KIB
-    assert EvalStore.open(tmp_path / "feats").num_frames.max() == 720001
-
+    assert prepare(tmp_path) < LIMIT_KIB
     keys = [f"--model_path={checkpoint}", f"--eval_data_path={tmp_path}/feats", "--train_norm_path="]
     assert peak_kib(tmp_path, "eval.py", *keys) < LIMIT_KIB
     assert "eer baseline:" in (tmp_path / "output.txt").read_text()
@@ -91,9 +101,8 @@ def test_a_long_recording_is_prepared_and_evaluated_in_windows(tmp_path):
     trials = "1 a/s/long.wav a/s/short.wav\n0 a/s/long.wav b/s/short.wav\n"
     (tmp_path / "corpus" / "veri_test2.txt").write_text(trials)
     checkpoint = write_random_checkpoint(tmp_path / "ckpt", channels=8)
-    folders = [f"--feat_eval_folder={tmp_path}/feats", f"--feat_norm_folder={tmp_path}/norm"]
-    peak_kib(tmp_path, "eval_data_prepare.py", f"--data_folder={tmp_path}/corpus", *folders)
-    keys = [f"--model_path={checkpoint}", f"--eval_data_path={tmp_path}/feats", "--train_norm_path=", "--channels=8"]
+    prepare(tmp_path)
+    keys = [f"--model_path={checkpoint}", f"--eval_data_path={tmp_path}/feats", "--train_norm_path="]
     peak_kib(tmp_path, "eval.py", *keys)
     whole = np.load(tmp_path / "npys" / "eval" / "embeddings.npy")
     peak_kib(tmp_path, "eval.py", *keys, "--max_frames=300")
