@@ -19,16 +19,16 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import yaml
 
-from src.corpus.audio import SAMPLE_RATE, BadAudio, Skipped, read_audio
+from src.corpus.audio import BadAudio, Skipped, read_audio
 from src.corpus.layouts import Corpus, add_layout_arguments, open_corpus
 from src.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
-from src.corpus.table_io import write_skipped
-from src.corpus.tree import Recording, Utterance, read_headers
+from src.corpus.table_io import describe_table, write_skipped
+from src.corpus.tree import Utterance, read_headers
 from src.corpus.trials import write_trials
 from src.errors import InputError, UsageError, run
 from src.files import atomic_path, escape_path, lock_folder, user_path, write_csv
 
-LIST_HEADER = ("id", "path", "speaker", "start", "stop")
+LIST_HEADER = ("id", "path", "speaker", "start", "stop")  # a Recording's attributes
 TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED = "train_list.csv", "test_list.csv", "trials.txt", "skipped.csv"
 PREPARE_TRAIN, PREPARE_EVAL, TRAIN = "prepare_train.yaml", "prepare_eval.yaml", "train.yaml"
 LARGEST_BATCH = 64
@@ -110,40 +110,25 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
     skipped = [*corpus.skipped, *unreadable, *unusable]
     write_skipped(target / SKIPPED, [*skipped, *corpus.ignored])
     for name, rows in ((TRAIN_LIST, split.train), (TEST_LIST, test)):
-        _write_list(target / name, [by_id[utterance.utt_id] for utterance in rows])
-        _describe(target / name, rows)
+        write_csv(target / name, LIST_HEADER, (by_id[utterance.utt_id] for utterance in rows))
+        describe_table(target / name, rows)
     write_trials(target / TRIALS, trials)
     print(f"{target / TRIALS}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
     if skipped:
         first = f"{skipped[0].utt_id} ({skipped[0].reason})"
         print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")
-    for name, (comment, values) in _configurations(corpus.folder, target, len(split.train), len(skipped)).items():
+    for name, (comment, values) in _configurations(corpus.folder, target, len(split.train)).items():
         _write_yaml(target / name, comment, values)
 
 
-def _write_list(path: Path, recordings: Sequence[Recording]) -> None:
-    rows = (
-        (recording.utt_id, recording.wav, recording.spk_id, recording.start_s, recording.stop_s)
-        for recording in recordings
-    )
-    write_csv(path, LIST_HEADER, ((*row[:3], row[3] or "", "" if row[4] is None else row[4]) for row in rows))
-
-
-def _describe(path: Path, utterances: Sequence[Utterance]) -> None:
-    hours = sum(utterance.stop - utterance.start for utterance in utterances) / SAMPLE_RATE / 3600
-    num_speakers = len({utterance.spk_id for utterance in utterances})
-    print(f"{path}: {len(utterances)} recordings, {num_speakers} speakers, {hours:.2f} h")
-
-
-def _configurations(
-    folder: str, target: Path, num_train: int, num_skipped: int
-) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def _configurations(folder: str, target: Path, num_train: int) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Return comment and keys of each YAML file; keys that are missing keep their default."""
     source = {"data_folder": folder, "layout": "table"}
     tables, features = target / "tables", target / "features"
+    quoted = {name: shlex.quote(str(target / name)) for name in (PREPARE_TRAIN, PREPARE_EVAL, TRAIN)}
     return {
         PREPARE_TRAIN: (
-            f"Training data: python train_data_prepare.py {target / PREPARE_TRAIN} [--key=value ...]\n"
+            f"Training data: python train_data_prepare.py {quoted[PREPARE_TRAIN]} [--key=value ...]\n"
             "The list has training speakers alone, so that no verification_file must take out others.",
             {
                 **source,
@@ -154,7 +139,7 @@ def _configurations(
             },
         ),
         PREPARE_EVAL: (
-            f"Evaluation data: python eval_data_prepare.py {target / PREPARE_EVAL} [--key=value ...]",
+            f"Evaluation data: python eval_data_prepare.py {quoted[PREPARE_EVAL]} [--key=value ...]",
             {
                 **source,
                 "data_list": str(target / TEST_LIST),
@@ -167,7 +152,7 @@ def _configurations(
             },
         ),
         TRAIN: (
-            f"Training and evaluation: python train.py --config_path={target / TRAIN} [--key=value ...]\n"
+            f"Training and evaluation: python train.py --config_path={quoted[TRAIN]} [--key=value ...]\n"
             "A start for a corpus of one's own; docs/recipes.md has recipes for large ones.",
             {
                 "train_data_path": str(features / "train"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from src.corpus.audio import SAMPLE_RATE
 from src.corpus.names import Names
 from src.corpus.tree import Skipped, Utterance
 from src.errors import InputError
@@ -30,6 +31,13 @@ def read_table(path: PathLike) -> list[Utterance]:
         if utterances.setdefault(utterance.utt_id, utterance) is not utterance:
             raise InputError(f"{path}:{line_no}: the ID '{utterance.utt_id}' is there twice; give each row its own.")
     return list(utterances.values())
+
+
+def describe_table(path: PathLike, utterances: Sequence[Utterance]) -> None:
+    """Print what a table holds."""
+    num_speakers = len({utterance.spk_id for utterance in utterances})
+    hours = sum(utterance.stop - utterance.start for utterance in utterances) / SAMPLE_RATE / 3600
+    print(f"{path}: {len(utterances)} utterances, {num_speakers} speakers, {hours:.2f} h")
 
 
 def _parse_row(row: Sequence[str], where: str, names: Names) -> Utterance:

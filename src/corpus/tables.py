@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 
 from src.config import EvalPrepConfig, TrainPrepConfig, require
-from src.corpus.audio import SAMPLE_RATE
 from src.corpus.layouts import Corpus, depth_advice, find_list, open_corpus
 from src.corpus.names import WAV_FOLDER
 from src.corpus.table_io import (
+    describe_table,
     read_skipped,
     read_speakers,
     read_table,
@@ -146,8 +146,8 @@ def _new_train_tables(config: TrainPrepConfig, progress: bool) -> TrainTables:
     write_table(config.train_annotation, train)
     tables = {Path(path).name: sha256_file(path) for path in (config.train_annotation, config.valid_annotation)}
     write_json(_settings_path(config), {**_settings(config), "tables": tables})
-    _describe(config.train_annotation, train)
-    _describe(config.valid_annotation, dev)
+    describe_table(config.train_annotation, train)
+    describe_table(config.valid_annotation, dev)
     if not dev and config.split_ratio < 100:
         print(f"no speaker has the {config.min_utts_for_dev} utterances of which some are held out")
     return TrainTables(train, dev, read_speakers(speakers_path), skipped)
@@ -182,9 +182,9 @@ def _reuse_train_tables(config: TrainPrepConfig, has_dev: bool) -> TrainTables:
         )
     again = "; delete them to have them made again" if _is_ours(config.train_annotation) else ""
     print(f"tables that exist are used as they are{again}:")
-    _describe(config.train_annotation, train)
+    describe_table(config.train_annotation, train)
     if has_dev:
-        _describe(config.valid_annotation, dev)
+        describe_table(config.valid_annotation, dev)
     skipped_path = Path(config.save_folder, "skipped.csv")
     skipped = read_skipped(skipped_path) if skipped_path.exists() else []
     return TrainTables(train, dev, speakers, [entry for entry in skipped if not entry.reason.startswith(REPEATED)])
@@ -320,7 +320,7 @@ def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTable
     if num_self:
         print(self_trials_warning(num_self), file=sys.stderr)
     for name, utterances in (("enrol", tables.enrol), ("test", tables.test), ("norm", tables.norm)):
-        _describe(_eval_table(config, name), utterances)
+        describe_table(_eval_table(config, name), utterances)
     if not tables.norm:
         print("no cohort: every speaker is in the trials, so there will be no score normalisation")
     return tables
@@ -486,12 +486,6 @@ def _report_skipped(
             f"{text}. That is more than max_bad_fraction {config.max_bad_fraction:g} of them.{depth_advice(skipped)}"
         )
     print(f"skipped: {text}")
-
-
-def _describe(table: PathLike, utterances: Sequence[Utterance]) -> None:
-    num_speakers = len({utterance.spk_id for utterance in utterances})
-    hours = sum(utterance.stop - utterance.start for utterance in utterances) / SAMPLE_RATE / 3600
-    print(f"{table}: {len(utterances)} utterances, {num_speakers} speakers, {hours:.2f} h")
 
 
 def _some(names: Sequence[str]) -> str:
