@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, Optional, TextIO, Union
 
@@ -28,6 +27,7 @@ NO_LOCKS = (*UNSUPPORTED, errno.ENOLCK, errno.EROFS)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$)")
 _held: set[Path] = set()  # locks of this process
+_warned: set[str] = set()  # kinds of warnings that it printed
 
 
 @contextmanager
@@ -69,15 +69,10 @@ def sync(path: PathLike) -> None:
         _warn_once("sync", f"{path}: this file system cannot sync it ({error.strerror}): a power failure may undo it.")
 
 
-@cache
-def _warned() -> set[str]:
-    return set()
-
-
 def _warn_once(kind: str, message: str) -> None:
     """Print a warning, unless this process printed one of this kind; processes of a pool leave it to their parent."""
-    if kind not in _warned() and multiprocessing.parent_process() is None:
-        _warned().add(kind)
+    if kind not in _warned and multiprocessing.parent_process() is None:
+        _warned.add(kind)
         print(f"warning: {message}", file=sys.stderr)
 
 

@@ -135,7 +135,7 @@ def test_folder_that_cannot_be_synced_is_said_once(tmp_path, monkeypatch, capsys
             raise OSError(number, os.strerror(number))
         real(handle)
 
-    files._warned.cache_clear()
+    files._warned.clear()
     monkeypatch.setattr(os, "fsync", refuse)
     for value in range(2):
         write_json(tmp_path / "a.json", value)

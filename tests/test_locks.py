@@ -31,7 +31,7 @@ with lock_folder(folder):
 
 @pytest.fixture(autouse=True)
 def _warn_again():
-    files._warned.cache_clear()
+    files._warned.clear()
 
 
 @pytest.fixture

@@ -282,9 +282,9 @@ def _manifests(place: Path) -> tuple[Optional[Path], Optional[Path], Optional[Pa
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the place and the object of each line."""
-    open_file = gzip.open if path.suffix == ".gz" else open
+    is_packed = path.suffix == ".gz"
     try:
-        with open_file(path, "rt", encoding="utf-8-sig") as stream:
+        with gzip.open(path, "rt", encoding="utf-8-sig") if is_packed else open_text(path, "list") as stream:
             for line_no, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
