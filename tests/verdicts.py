@@ -275,9 +275,9 @@ CASES: dict[str, Case] = {
 
 # Read by PyAV where it is installed; elsewhere, and in C++, the reason begins with the suffix: "m4a: ...".
 MEDIA_CASES: dict[str, Case] = {
-    "good.m4a": Case(media("ipod", "aac", samples=LONG), num_samples=10 * RATE),
-    "Good.M4A": Case(media("ipod", "aac", samples=LONG), num_samples=10 * RATE),
-    "stereo.m4a": Case(media("ipod", "aac", 2, samples=LONG), num_samples=10 * RATE, is_converted=True),
+    "good.m4a": Case(media("ipod", "aac", samples=LONG)),
+    "Good.M4A": Case(media("ipod", "aac", samples=LONG)),
+    "stereo.m4a": Case(media("ipod", "aac", 2, samples=LONG), is_converted=True),
     "good.aac": Case(media("adts", "aac", samples=LONG)),
     "good.wma": Case(media("asf", "wmav2", samples=LONG)),
     "good.webm": Case(media("webm", "libopus", 1, 48000, LONG), is_converted=True),
