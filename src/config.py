@@ -185,6 +185,7 @@ DATA_LIST_HELP = (
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 
+MIN_DURATION_S = 0.08  # 9 frames, the least that a model takes
 FRONTENDS = ("builtin", "speechbrain")
 FRONTEND_HELP = "whose features and distortions; speechbrain: its own code (requirements-speechbrain.txt)"
 
@@ -252,8 +253,12 @@ class TrainPrepConfig(AugmentationOptions):
     whole_utterance: bool = option(False, "store whole utterances, of which train.py draws new crops every epoch")
     n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
     shard_utterances: int = option(10000, "records in one file of the store", minimum=1)
-    min_duration: float = option(0.1, "shortest usable recording, s", minimum=0)
+    min_duration: float = option(0.1, "shortest usable recording, s", minimum=MIN_DURATION_S)
     max_clipped_fraction: float = option(0.2, "largest share of a recording's samples at full scale", minimum=0)
+    use_db_normalization: bool = option(
+        False, "bring each recording to the level target_dB", name="use_dB_normalization"
+    )
+    target_db: float = option(-20.0, "that level, root mean square, dB below full scale", name="target_dB", below=0)
     max_bad_fraction: float = option(0.05, "unusable share of the recordings at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the split, of the chunks' positions and of augmentation", minimum=0)
     store_kind: str = option("fbank", "what is stored: features, or waveforms for online training", choices=STORE_KINDS)
@@ -305,6 +310,12 @@ class EvalPrepConfig:
     whole_utterance: bool = option(False, "take cohort utterances whole")
     n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
     frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+    min_duration: float = option(0.1, "shortest usable recording, s", minimum=MIN_DURATION_S)
+    max_clipped_fraction: float = option(0.2, "largest share of a recording's samples at full scale", minimum=0)
+    use_db_normalization: bool = option(
+        False, "bring each recording to the level target_dB", name="use_dB_normalization"
+    )
+    target_db: float = option(-20.0, "that level, root mean square, dB below full scale", name="target_dB", below=0)
     max_bad_fraction: float = option(0.05, "unusable share of the cohort at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
     num_processes: int = option(0, NUM_PROCESSES_HELP, minimum=0)

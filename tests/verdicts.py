@@ -1,11 +1,11 @@
 """Recordings of every broken and odd kind, with the verdict that each must get in Python and in C++.
 
-`write_all(folder)` writes them. A verdict is "" for a usable recording, else the beginning of the reason. Limits are the
-defaults: min_duration 0.1 s, max_clipped_fraction 0.2.
+`write_all(folder)` writes them. A verdict is "" for a usable recording, else the beginning of the reason. Limits are
+the defaults: min_duration 0.1 s, max_clipped_fraction 0.2.
 
-Second variants, which the issue's text does not name: a data size of 0 with a RIFF size of 0, or behind a LIST chunk; 36
-bytes too great and a block too great; ADPCM and ALAC beside GSM; an MP3 of changing rate without its table; silence with
-an offset and dither; the same kinds as FLAC, AIFF, OGG.
+Second variants, which the issue's text does not name: a data size of 0 with a RIFF size of 0, or behind a LIST chunk;
+36 bytes too great and a block too great; ADPCM and ALAC beside GSM; an MP3 of changing rate without its table; silence
+with an offset and dither; the same kinds as FLAC, AIFF, OGG.
 """
 
 import io
@@ -164,10 +164,10 @@ CASES: dict[str, Case] = {
     # not audio
     "empty.wav": Case(content(b""), "empty file"),
     "empty_too.flac": Case(content(b""), "empty file"),
-    "empty_too.mp3": Case(content(b""), "empty file"),
+    "empty_too_mp3.mp3": Case(content(b""), "empty file"),
     "text.wav": Case(content(b"no audio\n" * 100), "not a readable audio file"),
     "text_too.flac": Case(content(b"no audio\n" * 100), "not a readable audio file"),
-    "text_too.ogg": Case(content(b"no audio\n" * 100), "not a readable audio file"),
+    "text_too_ogg.ogg": Case(content(b"no audio\n" * 100), "not a readable audio file"),
     "html.wav": Case(content(b"<html>404 Not Found</html>"), "not a readable audio file"),
     "random.wav": Case(content(np.random.default_rng(1).bytes(9999)), "not a readable audio file"),
     "zeros_bytes.wav": Case(content(bytes(9999)), "not a readable audio file"),
@@ -187,14 +187,14 @@ CASES: dict[str, Case] = {
     "cut_5000_bytes.wav": Case(content(riff(wav_format(), chunk(b"data", SAMPLES))[:-5000]), "truncated"),
     "cut_long.wav": Case(cut(0.9, LONG), "truncated"),
     "cut_too.flac": Case(cut(0.5, format="FLAC"), "truncated or damaged"),
-    "cut_too.aiff": Case(cut(0.5), "truncated"),
-    "cut_too.au": Case(cut(0.5), "truncated"),
-    "cut_too.w64": Case(cut(0.5), "truncated"),
-    "cut_too.rf64": Case(cut(0.5, format="RF64"), "truncated"),
+    "cut_too_aiff.aiff": Case(cut(0.5), "truncated"),
+    "cut_too_au.au": Case(cut(0.5), "truncated"),
+    "cut_too_w64.w64": Case(cut(0.5), "truncated"),
+    "cut_too_rf64.rf64": Case(cut(0.5, format="RF64"), "truncated"),
     "cut_gsm.wav": Case(cut(0.2, LONG, subtype="GSM610"), "truncated"),
-    "cut_too.mp3": Case(cut(0.5, LONG), "truncated"),
-    "cut_too.ogg": Case(content(without_last_page(LONG, subtype="VORBIS")), "truncated"),
-    "cut_too.opus": Case(content(without_last_page(LONG, subtype="OPUS")), "truncated"),
+    "cut_too_mp3.mp3": Case(cut(0.5, LONG), "truncated"),
+    "cut_too_ogg.ogg": Case(content(without_last_page(LONG, subtype="VORBIS")), "truncated"),
+    "cut_too_opus.opus": Case(content(without_last_page(LONG, subtype="OPUS")), "truncated"),
     "damaged.flac": Case(damaged_flac, "truncated or damaged"),
     # values
     "nan.wav": Case(with_sample(np.nan, subtype="FLOAT"), "NaN or infinite"),
@@ -207,7 +207,7 @@ CASES: dict[str, Case] = {
     "full_scale.flac": Case(audio(np.ones(RATE, np.float32)), "constant signal"),
     "opposite_channels.wav": Case(audio(np.stack([NOISE, -NOISE], axis=1)), "its channels cancel"),
     "dither.wav": Case(audio(DITHER), "silent"),
-    "dither.flac": Case(audio(DITHER), "silent"),
+    "dither_flac.flac": Case(audio(DITHER), "silent"),
     "dither_and_offset.wav": Case(audio(0.01 + DITHER), "silent"),
     "dither_8khz.wav": Case(audio(DITHER, 8000), "silent"),
     "clipped.wav": Case(audio(np.clip(100 * NOISE, -1, 1)), "clipped"),
@@ -226,14 +226,14 @@ CASES: dict[str, Case] = {
     "good_float.wav": Case(audio(NOISE, subtype="FLOAT"), num_samples=RATE),
     "good_ulaw.wav": Case(audio(NOISE, subtype="ULAW"), num_samples=RATE),
     "good_ulaw_8khz.au": Case(audio(NOISE, 8000, subtype="ULAW"), num_samples=2 * RATE, is_converted=True),
-    "good.aiff": Case(audio(NOISE), num_samples=RATE),
-    "good.AIF": Case(audio(NOISE, format="AIFF"), num_samples=RATE),
-    "good.w64": Case(audio(NOISE), num_samples=RATE),
-    "good.rf64": Case(audio(NOISE, format="RF64"), num_samples=RATE),
-    "good.caf": Case(audio(NOISE), num_samples=RATE),
-    "good.mp3": Case(audio(LONG), num_samples=10 * RATE),
-    "good.ogg": Case(audio(LONG, subtype="VORBIS"), num_samples=10 * RATE),
-    "good.opus": Case(audio(LONG, format="OGG", subtype="OPUS"), num_samples=10 * RATE),
+    "good_aiff.aiff": Case(audio(NOISE), num_samples=RATE),
+    "good_aif.AIF": Case(audio(NOISE, format="AIFF"), num_samples=RATE),
+    "good_w64.w64": Case(audio(NOISE), num_samples=RATE),
+    "good_rf64.rf64": Case(audio(NOISE, format="RF64"), num_samples=RATE),
+    "good_caf.caf": Case(audio(NOISE), num_samples=RATE),
+    "good_mp3.mp3": Case(audio(LONG), num_samples=10 * RATE),
+    "good_ogg.ogg": Case(audio(LONG, subtype="VORBIS"), num_samples=10 * RATE),
+    "good_opus.opus": Case(audio(LONG, format="OGG", subtype="OPUS"), num_samples=10 * RATE),
     "stereo.wav": Case(audio(STEREO), num_samples=RATE, is_converted=True),
     "eight_channels.wav": Case(audio(np.stack([NOISE] * 8, axis=1)), num_samples=RATE, is_converted=True),
     "8khz.wav": Case(audio(NOISE, 8000), num_samples=2 * RATE, is_converted=True),
@@ -246,7 +246,7 @@ CASES: dict[str, Case] = {
     "ms_adpcm.wav": Case(audio(LONG, subtype="MS_ADPCM")),
     "g721.wav": Case(audio(LONG, subtype="G721_32")),
     "g723.au": Case(audio(LONG, subtype="G723_24")),
-    "gsm.aiff": Case(audio(LONG, subtype="GSM610")),
+    "gsm_aiff.aiff": Case(audio(LONG, subtype="GSM610")),
     "dwvw.aiff": Case(audio(NOISE, subtype="DWVW_16"), num_samples=RATE),
     "alac.caf": Case(audio(LONG, subtype="ALAC_16"), num_samples=10 * RATE),
     # usable, although the header gives another length, or none
@@ -269,23 +269,23 @@ CASES: dict[str, Case] = {
     ),
     "from_a_pipe.wav": Case(content(riff(wav_format(), chunk(b"data", SAMPLES, 0xFFFFFFFF))), num_samples=RATE),
     "behind_id3.flac": Case(content(ID3 + encoded(NOISE, format="FLAC")), num_samples=RATE),
-    "behind_id3.mp3": Case(content(ID3 + encoded(LONG, format="MP3")), num_samples=10 * RATE),
+    "behind_id3_mp3.mp3": Case(content(ID3 + encoded(LONG, format="MP3")), num_samples=10 * RATE),
     "no_length.flac": Case(content(flac_without_length()), num_samples=RATE),
 }
 
 # Read by PyAV where it is installed; elsewhere, and in C++, the reason begins with the suffix: "m4a: ...".
 MEDIA_CASES: dict[str, Case] = {
-    "good.m4a": Case(media("ipod", "aac", samples=LONG)),
-    "Good.M4A": Case(media("ipod", "aac", samples=LONG)),
-    "stereo.m4a": Case(media("ipod", "aac", 2, samples=LONG), is_converted=True),
-    "good.aac": Case(media("adts", "aac", samples=LONG)),
-    "good.wma": Case(media("asf", "wmav2", samples=LONG)),
-    "good.webm": Case(media("webm", "libopus", 1, 48000, LONG), is_converted=True),
-    "good.mka": Case(media("matroska", "flac", samples=LONG), num_samples=10 * RATE),
-    "silence.m4a": Case(media("ipod", "aac", samples=0 * LONG), "constant signal"),
-    "empty.m4a": Case(content(b""), "empty file"),
-    "text.m4a": Case(content(b"no audio\n" * 100), "not a readable audio file"),
-    "random.amr": Case(content(np.random.default_rng(2).bytes(9999)), "not a readable audio file"),
+    "good_m4a.m4a": Case(media("ipod", "aac", samples=LONG)),
+    "Good_m4a.M4A": Case(media("ipod", "aac", samples=LONG)),
+    "stereo_m4a.m4a": Case(media("ipod", "aac", 2, samples=LONG), is_converted=True),
+    "good_aac.aac": Case(media("adts", "aac", samples=LONG)),
+    "good_wma.wma": Case(media("asf", "wmav2", samples=LONG)),
+    "good_webm.webm": Case(media("webm", "libopus", 1, 48000, LONG), is_converted=True),
+    "good_mka.mka": Case(media("matroska", "flac", samples=LONG), num_samples=10 * RATE),
+    "silence_m4a.m4a": Case(media("ipod", "aac", samples=0 * LONG), "constant signal"),
+    "empty_m4a.m4a": Case(content(b""), "empty file"),
+    "text_m4a.m4a": Case(content(b"no audio\n" * 100), "not a readable audio file"),
+    "random_amr.amr": Case(content(np.random.default_rng(2).bytes(9999)), "not a readable audio file"),
 }
 
 

@@ -1,14 +1,16 @@
 """What makes a recording useless, although it can be read: one judge for every stage."""
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
+from src.config import EvalPrepConfig, TrainPrepConfig
 from src.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, read_audio
 from src.files import PathLike
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
+MAX_GAIN_DB = 300.0  # of a level
 SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
 
 
@@ -42,8 +44,12 @@ class QualityLimits:
             )
 
 
+DEFAULT_LIMITS = QualityLimits()
+NOISE_LIMITS = QualityLimits(min_duration_s=0, max_clipped_fraction=1)  # of noises and babble: not silent
+
+
 def read_usable(
-    path: PathLike, start: int = 0, stop: Optional[int] = None, limits: QualityLimits = QualityLimits()
+    path: PathLike, start: int = 0, stop: Optional[int] = None, limits: QualityLimits = DEFAULT_LIMITS
 ) -> AudioClip:
     """Read samples of a recording (see read_audio) and judge them.
 
@@ -53,3 +59,51 @@ def read_usable(
     clip = read_audio(path, start, stop)
     limits.check(clip.waveform)
     return clip
+
+
+def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
+    """Bring samples (N,) to a root mean square of `target_db` below full scale, as mvector's `use_dB_normalization`.
+
+    mvector lets peaks pass full scale, where a 16-bit store would clip them. Here the gain ends where the largest
+    sample reaches it, so that a recording with high peaks stays softer than the target.
+
+    Raises:
+        BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
+    """
+    level_db = 10 * np.log10(np.mean(np.square(waveform, dtype=np.float64)))
+    if target_db - level_db > MAX_GAIN_DB:
+        raise BadAudio(f"too soft: {target_db:g} dB would take a gain of more than {MAX_GAIN_DB:g} dB")
+    gain = min(10 ** ((target_db - level_db) / 20), FULL_SCALE / float(np.abs(waveform).max()))
+    return waveform * np.float32(gain)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a store's recordings are read: judged, then brought to a level.
+
+    Args:
+        limits: what they must keep to.
+        target_db: their level, dB below full scale; None: as they are.
+    """
+
+    limits: QualityLimits = DEFAULT_LIMITS
+    target_db: Optional[float] = None
+
+    @classmethod
+    def from_config(cls, config: Union[TrainPrepConfig, EvalPrepConfig]) -> "Reading":
+        """Return what a preparation asks for."""
+        limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
+        return cls(limits, config.target_db if config.use_db_normalization else None)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides which recordings a store holds, and how loud."""
+        settings = {
+            "min_duration": self.limits.min_duration_s,
+            "max_clipped_fraction": self.limits.max_clipped_fraction,
+        }
+        return settings if self.target_db is None else {**settings, "target_dB": self.target_db}
+
+    def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
+        """Read samples of a recording, see read_usable."""
+        clip = read_usable(path, start, stop, self.limits)
+        return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))

@@ -14,13 +14,13 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from src.config import Config
+from src.corpus.audio import from_int16
 from src.data.augmentation import make_augmenter, make_fbank
 from src.data.parallel import in_order, one_thread_each, start_process
 from src.errors import InputError
 from src.frontend.augment import Augmenter, FeatureMasks
 from src.frontend.fbank import FbankConfig, repeat_to, subtract_mean
 
-FULL_SCALE = 32768
 BATCHES_AHEAD = 2  # for each worker: one in work, one waiting
 START_TIMEOUT_S = 300
 CROP, DISTORT = 0, 1  # what a generator is for
@@ -115,10 +115,10 @@ class OnlineFeatures:
 
     def clean(self, samples: np.ndarray) -> np.ndarray:
         """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
-        return self._fbank(samples.astype(np.float32) / np.float32(FULL_SCALE))
+        return self._fbank(from_int16(samples))
 
     def __call__(self, crops: Crops) -> Features:
-        waves = crops.samples.astype(np.float32) / np.float32(FULL_SCALE)
+        waves = from_int16(crops.samples)
         feats = np.empty((len(waves), self.num_frames, self.front_end.n_mels), np.float32)
         label = np.array(crops.label, np.int32)
         for index, utt_id in enumerate(crops.utt_ids):

@@ -13,8 +13,8 @@ from typing import Any, Optional
 import numpy as np
 
 from src.config import TrainPrepConfig, require
-from src.corpus.audio import SAMPLE_RATE, BadAudio, read_audio
-from src.corpus.quality import QualityLimits
+from src.corpus.audio import SAMPLE_RATE, BadAudio
+from src.corpus.quality import Reading
 from src.corpus.tables import TrainTables, make_train_tables
 from src.corpus.tree import Utterance
 from src.data.parallel import call_all, num_cores
@@ -74,8 +74,7 @@ class Preparation:
         settings = {
             "table_sha256": sha256_file(config.train_annotation),
             "speakers_sha256": sha256_file(Path(config.save_folder, "speakers.csv")),
-            "min_duration": config.min_duration,
-            "max_clipped_fraction": config.max_clipped_fraction,
+            **Reading.from_config(config).settings(),
             **recipe.settings(),
         }
         made_from = {"kind": recipe.kind, "front_end": recipe.stored_front_end(), "settings": settings}
@@ -123,7 +122,7 @@ class Preparation:
             utterances=utterances,
             labels={utterance.spk_id: self.tables.speakers[utterance.spk_id] for utterance in utterances},
             recipe=self.recipe,
-            limits=QualityLimits(config.min_duration, config.max_clipped_fraction),
+            reading=Reading.from_config(config),
             max_skipped=self.max_skipped - num_skipped,
             plan_sha256=plan_sha256,
             voices=self.voices,
@@ -236,7 +235,8 @@ def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Opt
         started = time.perf_counter()
         babble = Voices([utterance], work.config.data_folder).besides(utterance.spk_id)
         try:
-            clip = read_audio(Path(work.config.data_folder, utterance.wav), utterance.start, utterance.stop)
+            path = Path(work.config.data_folder, utterance.wav)
+            clip = Reading.from_config(work.config).read(path, utterance.start, utterance.stop)
             num_records = min(RECORDS_TIMED, work.recipe.num_records(utterance))
             records = list(work.recipe.records(utterance, clip.waveform, range(num_records), babble))
         except BadAudio:

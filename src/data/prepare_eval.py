@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy as np
 
 from src.config import EvalPrepConfig, require
-from src.corpus.audio import SAMPLE_RATE, BadAudio, read_audio
+from src.corpus.audio import SAMPLE_RATE, BadAudio
+from src.corpus.quality import Reading
 from src.corpus.tables import EvalTables, make_eval_tables
 from src.corpus.tree import Skipped, Utterance
 from src.corpus.trials import find_trial_list
@@ -59,6 +60,7 @@ class FeatureJob:
     cutting: Cutting
     front_end: FbankConfig
     frontend: str
+    reading: Reading
 
     @property
     def is_long(self) -> bool:
@@ -76,7 +78,7 @@ def compute_features(job: FeatureJob) -> list[Read]:
 
 def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
     try:
-        clip = read_audio(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
+        clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
     except BadAudio as error:
         return Skipped(utterance.utt_id, error.reason)
     (piece,) = job.cutting.pieces(utterance, clip.waveform)
@@ -91,7 +93,7 @@ class Recordings:
         data_folder: what their paths are relative to.
         cutting: what to take of each: one piece.
         front_end: of the features.
-        config: num_processes that compute, and whose front end.
+        config: num_processes that compute, whose front end, and what recordings must keep to.
         skipped: files of this corpus that were left out before.
         max_skipped: more than so many left out, the earlier ones included, are an InputError; None: any number is well.
     """
@@ -109,8 +111,9 @@ class Recordings:
         self.skipped = list(skipped)
         self.num_read = 0
         self._utterances = utterances
+        reading = Reading.from_config(config)
         self._jobs = [
-            FeatureJob(Path(data_folder), group, cutting, front_end, config.frontend)
+            FeatureJob(Path(data_folder), group, cutting, front_end, config.frontend, reading)
             for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
@@ -221,6 +224,7 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
         "trial_list_sha256": sha256_file(trial_list),
         "enrol_sha256": sha256_file(Path(config.save_folder, "enrol.csv")),
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
+        **Reading.from_config(config).settings(),
     }
     made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
     by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
@@ -245,7 +249,8 @@ def _write_trial_store(
         if recordings.skipped:
             raise InputError(
                 f"{trial_list}: {len(recordings.skipped)} of its utterances cannot be used: "
-                f"{list_skipped(recordings.skipped)}. Repair them, or take their trials out of the list."
+                f"{list_skipped(recordings.skipped)}. Repair them, delete the lines that name them, or change "
+                "the limits min_duration and max_clipped_fraction."
             )
     print(recordings.summary(config.feat_eval_folder, len(utterances)))
 
@@ -265,7 +270,11 @@ def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
 
 def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
     cutting = Cutting.from_config(config)
-    settings = {"norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")), **cutting.settings()}
+    settings = {
+        "norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")),
+        **cutting.settings(),
+        **Reading.from_config(config).settings(),
+    }
     made_from = {"front_end": front_end.to_dict(), "settings": settings}
     if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder", tables.norm, tables.norm_folder):
         return

@@ -15,11 +15,12 @@ from typing import Any, Optional
 import numpy as np
 
 from src.config import AugmentationOptions, TrainPrepConfig
-from src.corpus.audio import BadAudio, read_audio
+from src.corpus.audio import BadAudio, to_int16
+from src.corpus.quality import NOISE_LIMITS, read_usable
 from src.corpus.tree import Utterance
 from src.data.augmentation import make_augmenter, make_fbank
 from src.data.cutting import Cutting, Piece
-from src.data.train_store import FBANK, WAVEFORM, to_int16
+from src.data.train_store import FBANK, WAVEFORM
 from src.errors import InputError
 from src.files import PathLike
 from src.frontend.augment import Augmenter, BabbleSource
@@ -169,7 +170,8 @@ class Voices:
             start = utterance.start + int(rng.integers(spare + 1))
             try:
                 stop = min(start + num_samples, utterance.stop)
-                return repeat_to(read_audio(Path(self._data_folder, utterance.wav), start, stop).waveform, num_samples)
+                path = Path(self._data_folder, utterance.wav)
+                return repeat_to(read_usable(path, start, stop, NOISE_LIMITS).waveform, num_samples)
             except BadAudio:
                 continue
         raise InputError(f"{self._data_folder}: none of {TRIES_FOR_A_VOICE} recordings drawn for babble can be read.")

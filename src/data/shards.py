@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from src.corpus.audio import BadAudio, read_audio
-from src.corpus.quality import QualityLimits
+from src.corpus.audio import BadAudio
+from src.corpus.quality import Reading
 from src.corpus.table_io import read_speakers, write_speakers
 from src.corpus.tree import Skipped, Utterance
 from src.data import train_store
@@ -80,7 +80,7 @@ class ShardJob:
         utterances: those of the range.
         labels: of their speakers.
         recipe: from utterances to records.
-        limits: what a recording must keep to.
+        reading: how recordings are judged and read.
         max_skipped: more unusable recordings are an InputError.
         plan_sha256: plan_identity() of the plan.
         voices: other utterances of the corpus, for babble.
@@ -92,7 +92,7 @@ class ShardJob:
     utterances: Sequence[Utterance]
     labels: Mapping[str, int]
     recipe: Recipe
-    limits: QualityLimits
+    reading: Reading
     max_skipped: float
     plan_sha256: str
     voices: Sequence[Utterance] = ()
@@ -293,8 +293,7 @@ class _ShardMaker:
         if stamp is not None:
             self.sources[utterance.utt_id] = stamp
         try:
-            clip = read_audio(path, utterance.start, utterance.stop)
-            self.job.limits.check(clip.waveform)
+            clip = self.job.reading.read(path, utterance.start, utterance.stop)
         except BadAudio as error:
             if is_first:
                 self._skip(Skipped(utterance.utt_id, error.reason))

@@ -196,11 +196,6 @@ def decode_wave(stored: np.ndarray) -> np.ndarray:
     return np.frombuffer(stored.tobytes(), "<i2")
 
 
-def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Return samples in [-1, 1] as 16-bit integers, exactly those of a 16-bit recording."""
-    return np.clip(np.round(waveform * 32768), -32768, 32767).astype("<i2")
-
-
 def page_bytes_for(num_bytes: int, what: str) -> int:
     """Return the size of the pages of a file that is to take records of so many bytes.
 

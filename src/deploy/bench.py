@@ -20,7 +20,8 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
-from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio, read_audio
+from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio
+from src.corpus.quality import read_usable
 from src.corpus.walk import walk_audio
 from src.data.store import check_feats
 from src.deploy.engine import Engine, load_engine
@@ -59,7 +60,7 @@ def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NU
         _make_empty(folder)
     for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
         try:
-            waveform = read_audio(path).waveform
+            waveform = read_usable(path).waveform
         except BadAudio as error:
             raise InputError(f"{path}: {error.reason}.") from None
         feats = subtract_mean(cut_frames(fbank(waveform), num_frames))

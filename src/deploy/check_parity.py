@@ -17,7 +17,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from src.config import ROOT, Config
-from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio, read_audio
+from src.corpus.audio import SUFFIX_EXAMPLES, BadAudio
+from src.corpus.quality import read_usable
 from src.corpus.walk import walk_audio
 from src.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
 from src.deploy.engine import is_installed, libraries_of, load_with
@@ -181,7 +182,7 @@ def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utter
 
 def _read_recording(path: Path, folder: Path, fbank: Fbank) -> Utterance:
     try:
-        waveform = read_audio(path, sample_rate=fbank.config.sample_rate).waveform
+        waveform = read_usable(path).waveform
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
     return Utterance(str(path.relative_to(folder)), fbank(waveform), waveform)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import BadAudio, audio_info, read_audio
+from src.corpus.audio import AudioInfo, BadAudio, audio_info, read_audio
 
 
 def reason_of(path, reader=read_audio, **arguments):
@@ -21,7 +21,7 @@ def test_16_khz_mono_is_read_as_it_is(tmp_path, write_noise, name):
     assert clip.waveform.dtype == np.float32
     assert not clip.was_converted
     np.testing.assert_array_equal(clip.waveform, soundfile.read(path, dtype="float32")[0])
-    assert audio_info(path) == (3200, 16000, 1)
+    assert audio_info(path) == AudioInfo(3200, 16000, 1)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
@@ -48,7 +48,7 @@ def test_8_khz_stereo_becomes_16_khz_mono_and_is_said(tmp_path):
     assert clip.was_converted
     assert clip.waveform.dtype == np.float32
     assert clip.waveform.shape == (16000,)
-    assert audio_info(path) == (16000, 8000, 2)
+    assert audio_info(path) == AudioInfo(16000, 8000, 2)
     expected = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
     np.testing.assert_allclose(clip.waveform[500:-500], expected[500:-500], atol=2e-3)  # the filter's ripple
     np.testing.assert_array_equal(read_audio(path, 4000, 5000).waveform, clip.waveform[4000:5000])
@@ -108,12 +108,6 @@ def test_float_samples_on_the_scale_of_integers(tmp_path):
     assert reason_of(tmp_path / "a.wav") == "samples reach 20000 where full scale is 1"
 
 
-@pytest.mark.parametrize("value", [0.0, 0.25])
-def test_a_constant_signal_carries_no_speaker(tmp_path, value):
-    soundfile.write(tmp_path / "a.wav", np.full(1600, value), 16000)
-    assert reason_of(tmp_path / "a.wav") == "constant signal"
-
-
 def test_truncated_wav_is_seen_in_its_header(tmp_path, write_noise):
     path = write_noise(tmp_path / "a.wav", 16000)
     path.write_bytes(path.read_bytes()[: 44 + 2 * 9000])
@@ -135,15 +129,6 @@ def test_wav_from_a_pipe_ends_where_the_file_ends(tmp_path, write_noise):
     path.write_bytes(data.replace(b"data" + (3200).to_bytes(4, "little"), b"data\xff\xff\xff\xff"))
     assert audio_info(path).num_samples == 1600
     assert len(read_audio(path).waveform) == 1600
-
-
-def test_flac_without_a_length(tmp_path, write_noise):
-    path = write_noise(tmp_path / "a.flac", 16000)
-    data = bytearray(path.read_bytes())
-    data[21] &= 0xF0  # STREAMINFO's 36 bits of total samples
-    data[22:26] = bytes(4)
-    path.write_bytes(data)
-    assert reason_of(path, audio_info).startswith("header does not say its length")
 
 
 @pytest.mark.parametrize("arguments", [{"stop": 1601}, {"start": 1600}, {"start": 20, "stop": 20}])
