@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -221,22 +222,35 @@ def wav_folder_of(data_folder: PathLike) -> Path:
 def read_headers(
     data_folder: PathLike, recordings: Sequence[Recording], progress: bool = True
 ) -> tuple[list[Utterance], list[Skipped]]:
-    """Return the utterances whose header can be read, in the order of `recordings`, and the others."""
-    utterances, unreadable = [], []
+    """Return the utterances whose header can be read, in the order of `recordings`, and the others.
+
+    Recordings that are used although their header gives another length are counted in a warning.
+    """
+    utterances, unreadable, wrong_length = [], [], []
     with ThreadPool(_NUM_THREADS) as pool:
-        found = pool.imap(partial(_read_header, data_folder), recordings, chunksize=64)
+        found = pool.imap(partial(_read_header, data_folder, wrong_length), recordings, chunksize=64)
         for result in tqdm(
             found, "reading headers", len(recordings), unit=" files", disable=None if progress else True, leave=False
         ):
             (utterances if isinstance(result, Utterance) else unreadable).append(result)
+    if wrong_length:
+        print(
+            f"warning: {data_folder}: {len(wrong_length)} recordings whose header gives another length, as of a recorder "
+            f"that was switched off, are used as far as they go, such as {min(wrong_length)}",
+            file=sys.stderr,
+        )
     return utterances, unreadable
 
 
-def _read_header(data_folder: PathLike, recording: Recording) -> Union[Utterance, Skipped]:
+def _read_header(data_folder: PathLike, wrong_length: list[str], recording: Recording) -> Union[Utterance, Skipped]:
+    """Return the utterance or why there is none; add it to `wrong_length` when its header gives another one."""
     try:
-        num_samples = audio_info(Path(data_folder, recording.wav)).num_samples
+        info = audio_info(Path(data_folder, recording.wav))
     except BadAudio as error:
         return Skipped(recording.utt_id, error.reason)
+    num_samples = info.num_samples
+    if info.wrong_length:
+        wrong_length.append(recording.utt_id)
     start, stop = round(recording.start_s * SAMPLE_RATE), num_samples
     if recording.stop_s is not None:
         stop = round(recording.stop_s * SAMPLE_RATE)

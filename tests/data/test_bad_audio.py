@@ -26,9 +26,11 @@ def tree(tmp_path) -> Path:
     return tmp_path / "tree"
 
 
-def test_every_kind_of_broken_audio_is_listed_and_not_stored(tree, train_config):
+def test_every_kind_of_broken_audio_is_listed_and_not_stored(tree, train_config, capsys):
     config = train_config(f"--data_folder={tree}", "--whole_utterance=true", "--max_bad_fraction=1")
     prepare_train(config)
+    num_wrong = sum(case.wrong_length for case in CASES.values())
+    assert f"{num_wrong} recordings whose header gives another length" in capsys.readouterr().err
     manifest = read_manifest(config.feat_folder)
     reasons = {entry.utt_id.removeprefix("id1/session/"): entry.reason for entry in manifest.skipped}
     assert set(reasons) == set(BAD)

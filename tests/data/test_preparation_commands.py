@@ -1,5 +1,6 @@
 """The preparation's commands as a user types them: exit codes, one clear error, paths from any folder."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -95,7 +96,8 @@ def test_shipped_yaml_names_every_key_with_its_default(cls, name):
     text = (ROOT / "hparams" / f"{name}.yaml").read_text()
     shipped = load_config(cls, [str(ROOT / "hparams" / f"{name}.yaml")])
     keys = {line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")}
-    assert keys == set(vars(shipped))
+    names = {field.metadata["name"] or field.name: field.name for field in dataclasses.fields(cls)}
+    assert keys == set(names)
     assert all("#" in line for line in text.splitlines() if line.strip())
     defaults = load_config(cls, [os.devnull])
     folders = {
@@ -106,4 +108,4 @@ def test_shipped_yaml_names_every_key_with_its_default(cls, name):
         "feat_norm_folder",
     }
     for key in keys - folders:
-        assert getattr(shipped, key) == getattr(defaults, key), key
+        assert getattr(shipped, names[key]) == getattr(defaults, names[key]), key
