@@ -5,14 +5,29 @@ Known layouts are MUSAN (`music/`, `noise/`, `speech/`) and RIRS_NOISES (whose `
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any, Union
 
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
+from tqdm import tqdm
 
-from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, AudioInfo, BadAudio, Skipped, audio_info, read_audio
+from src.corpus.audio import (
+    SAMPLE_RATE,
+    SUFFIX_EXAMPLES,
+    AudioInfo,
+    BadAudio,
+    Skipped,
+    audio_info,
+    from_int16,
+    read_audio,
+    read_first_channel,
+    to_int16,
+)
+from src.corpus.decoders import open_recording
+from src.corpus.quality import NOISE_LIMITS, read_usable
 from src.corpus.walk import walk_audio
 from src.errors import InputError
 from src.files import PathLike, text_lines
@@ -21,8 +36,8 @@ from src.lru import ArrayCache
 MUSAN_PARTS = ("music", "noise", "speech")
 REAL_ROOMS, ROOM_LIST, POINT_NOISES = "real_rirs_isotropic_noises", "rir_list", "pointsource_noises"
 CONVERTED_CACHE_BYTES = 1 << 28  # of recordings at other rates, kept as 16-bit samples
-FULL_SCALE = 32768
 NAMES_SHOWN = 5
+_NUM_THREADS = 8  # decoding and hashing leave the interpreter free
 
 
 class NoiseFolder:
@@ -49,13 +64,18 @@ class NoiseFolder:
 
     @classmethod
     def open(cls, folder: PathLike) -> "NoiseFolder":
-        """Find the recordings below a folder.
+        """Find the recordings below a folder, and decode each once, so that none of them fails hours later.
 
         Raises:
             InputError: it is missing, or holds no usable recording.
         """
-        found, skipped = _usable(Path(folder), walk_audio(folder).names, "recordings of noise")
-        return cls(folder, list(found), list(found.values()), skipped)
+        files = walk_audio(folder)
+        found, skipped = _usable(Path(folder), files.names, _check_noise, "recordings of noise")
+        return cls(folder, list(found), list(found.values()), files.skipped + skipped)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: not what was converted."""
+        return {**self.__dict__, "_cache": ArrayCache(CONVERTED_CACHE_BYTES)}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -84,26 +104,18 @@ class NoiseFolder:
 
     def _read(self, index: int, start: int, stop: int) -> np.ndarray:
         path = self.folder / self.paths[index]
-        if self._infos[index].sample_rate != SAMPLE_RATE:
-            samples = self._cache.get(index, lambda: self._converted(index))[start:stop]
-            return samples.astype(np.float32) / np.float32(FULL_SCALE)
+        info = self._infos[index]
         try:
-            with soundfile.SoundFile(str(path)) as file:
-                file.seek(start)
-                frames = file.read(stop - start, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{path}: cannot be read any more ({error.error_string.rstrip('.')}).") from None
-        if len(frames) < stop - start or not np.isfinite(frames).all():
-            raise InputError(f"{path}: damaged or changed while it was used. Repair or remove it, and start again.")
-        return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
-
-    def _converted(self, index: int) -> np.ndarray:
-        path = self.folder / self.paths[index]
-        try:
-            waveform = read_audio(path).waveform
+            if info.sample_rate != SAMPLE_RATE or not info.can_seek:
+                samples = self._cache.get(index, lambda: to_int16(read_audio(path).waveform))
+                return from_int16(samples[start:stop])
+            with open_recording(path) as recording:
+                segment = np.concatenate([block.mean(axis=1) for block in recording.blocks(start, stop)])
         except BadAudio as error:
-            raise InputError(f"{path}: {error.reason}. Repair or remove it.") from None
-        return np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+            raise _changed(path, error.reason) from None
+        if not np.isfinite(segment).all():
+            raise _changed(path, "NaN or infinite samples")
+        return segment
 
 
 class RoomFolder:
@@ -122,12 +134,12 @@ class RoomFolder:
 
     @classmethod
     def open(cls, folder: PathLike) -> "RoomFolder":
-        """Find the room responses below a folder.
+        """Find the room responses below a folder, and decode each once.
 
         Raises:
             InputError: it is missing, or holds no usable response.
         """
-        found, skipped = _usable(Path(folder), _room_files(Path(folder)), "room responses")
+        found, skipped = _usable(Path(folder), _room_files(Path(folder)), _check_room, "room responses")
         return cls(folder, list(found), skipped)
 
     def __len__(self) -> int:
@@ -137,21 +149,35 @@ class RoomFolder:
         """Return the samples (M,) float32 of a response at 16 kHz.
 
         Raises:
-            InputError: the file cannot be read or is silent.
+            InputError: the file changed or is damaged.
         """
         path = self.folder / self.paths[index]
         try:
-            frames, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise InputError(
-                f"{path}: cannot be read ({error.error_string.rstrip('.')}). Repair or remove it."
-            ) from None
-        response = np.ascontiguousarray(frames[:, 0])
-        if sample_rate != SAMPLE_RATE:
-            response = resample_poly(response, SAMPLE_RATE, sample_rate)
-        if not (np.isfinite(response).all() and response.any()):
-            raise InputError(f"{path}: silent, or holds NaN: no response of a room. Repair or remove it.")
-        return response
+            return _read_room(path)
+        except BadAudio as error:
+            raise _changed(path, error.reason) from None
+
+
+def _changed(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: damaged or changed while it was used ({reason}). Repair or remove it, and start again.")
+
+
+def _check_noise(path: Path) -> AudioInfo:
+    """Decode a recording of noise wholly; raise BadAudio when it cannot be used."""
+    read_usable(path, limits=NOISE_LIMITS)
+    return audio_info(path)
+
+
+def _check_room(path: Path) -> bool:
+    """Decode a room response wholly; raise BadAudio when it cannot be used."""
+    return len(_read_room(path)) > 0
+
+
+def _read_room(path: Path) -> np.ndarray:
+    response = read_first_channel(path)
+    if not response.any():
+        raise BadAudio("silent: no response of a room")
+    return response
 
 
 def warn_about_skipped(folder: PathLike, skipped: Sequence[Skipped]) -> None:
@@ -183,17 +209,30 @@ def _names_in(room_list: Path) -> set[str]:
     return {Path(line.split()[-1]).name for _, line in text_lines(room_list, "list of room responses")}
 
 
-def _usable(folder: Path, paths: Iterable[str], what: str) -> tuple[dict[str, AudioInfo], list[Skipped]]:
-    """Sort files into those whose header can be read, at least one, and the others."""
+def _usable(
+    folder: Path, paths: Sequence[str], check: Callable[[Path], Any], what: str
+) -> tuple[dict[str, Any], list[Skipped]]:
+    """Check all files; return what `check` gives for the usable ones, at least one, and the others."""
     found, skipped = {}, []
-    for path in paths:
-        try:
-            found[path] = audio_info(folder / path)
-        except BadAudio as error:
-            skipped.append(Skipped(path, error.reason))
+    with ThreadPool(_NUM_THREADS) as pool:
+        results = pool.imap(partial(_checked, folder, check), paths)
+        for path, result in zip(
+            paths, tqdm(results, f"checking {what}", len(paths), disable=None, leave=False), strict=True
+        ):
+            if isinstance(result, Skipped):
+                skipped.append(result)
+            else:
+                found[path] = result
     if not found:
         listed = (
             f"; {len(skipped)} cannot be used, such as {skipped[0].utt_id} ({skipped[0].reason})" if skipped else ""
         )
         raise InputError(f"{folder}: expected {what} ({SUFFIX_EXAMPLES}), found none{listed}.")
     return found, skipped
+
+
+def _checked(folder: Path, check: Callable[[Path], Any], path: str) -> Union[Any, Skipped]:
+    try:
+        return check(folder / path)
+    except BadAudio as error:
+        return Skipped(path, error.reason)

@@ -1,26 +1,37 @@
 """The augmenter and the features that a configuration asks for."""
 
 from collections.abc import Callable
+from typing import NamedTuple, Optional
 
 import numpy as np
 
 from src.config import AugmentationOptions
+from src.corpus.audio import Skipped
 from src.corpus.noises import NoiseFolder, RoomFolder, warn_about_skipped
 from src.frontend.augment import Augmenter, parse_stages
 from src.frontend.fbank import Fbank, FbankConfig
 
 
-def make_augmenter(config: AugmentationOptions) -> Augmenter:
-    """Open the folders of noises and rooms that the configured stages need, and return what draws and applies them.
+class Folders(NamedTuple):
+    """Noises and rooms, whose files were all checked; other processes take these and do not check again."""
 
-    With `frontend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
+    noises: Optional[NoiseFolder] = None
+    rooms: Optional[RoomFolder] = None
+
+    def skipped(self) -> list[Skipped]:
+        """Return the files that are not used, named by the key of their folder and their path in it."""
+        named = (("noise_folder", self.noises), ("rir_folder", self.rooms))
+        return [Skipped(f"{key}/{name}", reason) for key, folder in named if folder for name, reason in folder.skipped]
+
+
+def open_folders(config: AugmentationOptions) -> Folders:
+    """Check the folders of noises and rooms that the configured stages need; unusable files are listed on stderr.
 
     Raises:
-        UsageError: a stage is unknown, or needs a folder that is not set.
-        InputError: a folder holds nothing usable, or SpeechBrain is missing.
+        UsageError: a stage is unknown.
+        InputError: a folder holds nothing usable.
     """
-    stages = parse_stages(config)
-    steps = {step for stage in stages for step in stage.steps}
+    steps = {step for stage in parse_stages(config) for step in stage.steps}
     noises = rooms = None
     if config.noise_folder and steps & {"noise", "music", "speech"}:
         noises = NoiseFolder.open(config.noise_folder)
@@ -28,6 +39,23 @@ def make_augmenter(config: AugmentationOptions) -> Augmenter:
     if config.rir_folder and "reverb" in steps:
         rooms = RoomFolder.open(config.rir_folder)
         warn_about_skipped(config.rir_folder, rooms.skipped)
+    return Folders(noises, rooms)
+
+
+def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = None) -> Augmenter:
+    """Return what draws and applies the configured stages.
+
+    With `frontend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
+
+    Args:
+        folders: noises and rooms; None: open_folders.
+
+    Raises:
+        UsageError: a stage is unknown, or needs a folder that is not set.
+        InputError: a folder holds nothing usable, or SpeechBrain is missing.
+    """
+    stages = parse_stages(config)
+    noises, rooms = open_folders(config) if folders is None else folders
     if config.frontend == "speechbrain":
         from src.frontend import speechbrain_front
 

@@ -15,6 +15,7 @@ import numpy as np
 from src.config import TrainPrepConfig, require
 from src.corpus.audio import SAMPLE_RATE, BadAudio
 from src.corpus.quality import Reading
+from src.corpus.table_io import write_skipped
 from src.corpus.tables import TrainTables, make_train_tables
 from src.corpus.tree import Utterance
 from src.data.parallel import call_all, num_cores
@@ -42,6 +43,7 @@ from src.progress import Progress, duration
 STORE_OVERHEAD = 1.1  # a store's size over that of its records
 FILE_OVERHEAD_BYTES = 1 << 24  # of each file
 PAGES_OF_A_FILE = 3  # that may be nearly empty
+SKIPPED_NOISES_FILE = "skipped_noises.csv"
 UTTERANCES_TIMED, RECORDS_TIMED = 16, 64  # these, and of each at most so many records
 VOICES = 5000  # utterances that babble is drawn from: each job carries them
 
@@ -68,6 +70,7 @@ class Preparation:
     def from_config(cls, config: TrainPrepConfig) -> "Preparation":
         """Make the tables, or take those that are there, and share the records out to shards."""
         recipe = Recipe.from_config(config)
+        _list_skipped_files(config, recipe)
         tables = make_train_tables(config)
         if tables.dev:
             print(f"{config.valid_annotation}: held out for validation, not in the training store")
@@ -127,6 +130,15 @@ class Preparation:
             plan_sha256=plan_sha256,
             voices=self.voices,
         )
+
+
+def _list_skipped_files(config: TrainPrepConfig, recipe: Recipe) -> None:
+    """List the noises and room responses that are not used beside the tables."""
+    skipped, path = recipe.folders.skipped(), Path(config.save_folder, SKIPPED_NOISES_FILE)
+    if skipped:
+        write_skipped(path, skipped)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def prepare_train(config: TrainPrepConfig) -> None:

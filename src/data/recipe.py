@@ -1,11 +1,7 @@
 """What a training store holds of an utterance."""
 
-import io
-import multiprocessing
-import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, redirect_stderr
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
@@ -18,7 +14,7 @@ from src.config import AugmentationOptions, TrainPrepConfig
 from src.corpus.audio import BadAudio, to_int16
 from src.corpus.quality import NOISE_LIMITS, read_usable
 from src.corpus.tree import Utterance
-from src.data.augmentation import make_augmenter, make_fbank
+from src.data.augmentation import Folders, make_augmenter, make_fbank, open_folders
 from src.data.cutting import Cutting, Piece
 from src.data.train_store import FBANK, WAVEFORM
 from src.errors import InputError
@@ -40,6 +36,7 @@ class Recipe:
         cutting: into pieces.
         options: whose `augmentations` are the ways; each piece gives a record of each.
         seed: of the distortions.
+        folders: noises and rooms, checked.
     """
 
     kind: str
@@ -47,6 +44,7 @@ class Recipe:
     cutting: Cutting
     options: AugmentationOptions = field(default_factory=AugmentationOptions)
     seed: int = 0
+    folders: Folders = Folders()
 
     @classmethod
     def from_config(cls, config: TrainPrepConfig) -> "Recipe":
@@ -60,9 +58,10 @@ class Recipe:
         for name in ("noise_folder", "rir_folder"):
             values[name] = values[name] and str(Path(values[name]).resolve())
         options, front_end = AugmentationOptions(**values), FbankConfig(n_mels=config.n_mels)
-        _augmenter(options)
+        folders = open_folders(options)
+        make_augmenter(options, folders)  # fails here, not in the first shard
         fbank_of(options.frontend, front_end)
-        return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed)
+        return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed, folders)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -70,9 +69,13 @@ class Recipe:
         return self.options.augmentations
 
     @property
+    def _augmenter(self) -> Augmenter:
+        return _augmenter_of(tuple(_options_of(self.options).items()), self.folders)
+
+    @property
     def needs_babble(self) -> bool:
         """Whether records(...) needs other utterances."""
-        return _augmenter(self.options).needs_babble
+        return self._augmenter.needs_babble
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the content besides the table and the front end."""
@@ -80,18 +83,22 @@ class Recipe:
         if self.stages == (CLEAN,):
             return settings
         values = _options_of(self.options)
-        for name in ("noise_folder", "rir_folder"):  # where they lie does not matter, what they hold does
-            folder = values.pop(name)
-            values[f"{name}_sha256"] = _listing_sha256(folder) if folder else ""
+        for name, paths in self._files().items():  # where they lie does not matter, what is used of them does
+            del values[name]
+            values[f"{name}_sha256"] = _listing_sha256(paths) if paths else ""
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {**settings, **lists, "seed": self.seed}
 
     def augmentation_files(self) -> dict[str, dict[str, Path]]:
-        """Return the files in `noise_folder` and in `rir_folder` by name, for those folders that are used."""
-        folders = {name: getattr(self.options, name) for name in ("noise_folder", "rir_folder")}
-        if self.stages == (CLEAN,):
-            return {}
-        return {name: _files_below(folder) for name, folder in folders.items() if folder}
+        """Return the usable files in `noise_folder` and in `rir_folder` by name, for those folders that are used."""
+        return {name: paths for name, paths in self._files().items() if paths}
+
+    def _files(self) -> dict[str, dict[str, Path]]:
+        folders = {"noise_folder": self.folders.noises, "rir_folder": self.folders.rooms}
+        return {
+            name: {path: folder.folder / path for path in folder.paths} if folder else {}
+            for name, folder in folders.items()
+        }
 
     def stored_front_end(self) -> Optional[dict[str, Any]]:
         """Return the front end as the manifest holds it."""
@@ -130,7 +137,7 @@ class Recipe:
         if stage == CLEAN:
             return piece.waveform
         rng = np.random.default_rng((self.seed, piece.copy, zlib.crc32(name.encode())))
-        plan = _augmenter(self.options).draw(stage, len(piece.waveform), rng)
+        plan = self._augmenter.draw(stage, len(piece.waveform), rng)
         # A faster copy takes more samples than it has: from the recording, as far as that goes.
         start = max(0, min(piece.start, len(waveform) - plan.source_length))
         source = repeat_to(waveform[start : start + plan.source_length], plan.source_length)
@@ -183,28 +190,16 @@ def fbank_of(frontend: str, front_end: FbankConfig) -> Callable[[np.ndarray], np
     return make_fbank(frontend, front_end)
 
 
-def _augmenter(options: AugmentationOptions) -> Augmenter:
-    return _augmenter_of(tuple(_options_of(options).items()))
-
-
 def _options_of(config: AugmentationOptions) -> dict[str, Any]:
     return {key.name: getattr(config, key.name) for key in fields(AugmentationOptions)}
 
 
 @lru_cache(maxsize=1)
-def _augmenter_of(options: tuple[tuple[str, Any], ...]) -> Augmenter:
-    """Open the folders once in a process; files that cannot be used are listed by the first alone."""
-    is_helper = multiprocessing.parent_process() is not None
-    with redirect_stderr(io.StringIO()) if is_helper else nullcontext():
-        return make_augmenter(AugmentationOptions(**dict(options)))
+def _augmenter_of(options: tuple[tuple[str, Any], ...], folders: Folders) -> Augmenter:
+    return make_augmenter(AugmentationOptions(**dict(options)), folders)
 
 
-def _listing_sha256(folder: str) -> str:
-    """Return what tells two folders apart by the names and sizes of their files."""
-    listing = [f"{name} {path.stat().st_size}" for name, path in _files_below(folder).items()]
+def _listing_sha256(paths: Mapping[str, Path]) -> str:
+    """Return what tells two folders apart by the names and sizes of the files that are used."""
+    listing = [f"{name} {path.stat().st_size}" for name, path in paths.items()]
     return sha256("\n".join(sorted(listing)).encode()).hexdigest()
-
-
-def _files_below(folder: str) -> dict[str, Path]:
-    paths = [Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names]
-    return {path.relative_to(folder).as_posix(): path for path in paths if path.is_file()}
