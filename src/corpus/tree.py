@@ -235,22 +235,22 @@ def read_headers(
             (utterances if isinstance(result, Utterance) else unreadable).append(result)
     if wrong_length:
         print(
-            f"warning: {data_folder}: {len(wrong_length)} recordings whose header gives another length, as of a recorder "
-            f"that was switched off, are used as far as they go, such as {min(wrong_length)}",
+            f"warning: {data_folder}: {len(set(wrong_length))} recordings whose header gives another length, as of a "
+            f"recorder that was switched off, are used as far as they go, such as {min(wrong_length)}",
             file=sys.stderr,
         )
     return utterances, unreadable
 
 
 def _read_header(data_folder: PathLike, wrong_length: list[str], recording: Recording) -> Union[Utterance, Skipped]:
-    """Return the utterance or why there is none; add it to `wrong_length` when its header gives another one."""
+    """Return the utterance or why there is none; add its file to `wrong_length` when its header gives another one."""
     try:
         info = audio_info(Path(data_folder, recording.wav))
     except BadAudio as error:
         return Skipped(recording.utt_id, error.reason)
     num_samples = info.num_samples
     if info.wrong_length:
-        wrong_length.append(recording.utt_id)
+        wrong_length.append(recording.wav)
     start, stop = round(recording.start_s * SAMPLE_RATE), num_samples
     if recording.stop_s is not None:
         stop = round(recording.stop_s * SAMPLE_RATE)
