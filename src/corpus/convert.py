@@ -1,60 +1,59 @@
-"""Conversion of a tree of m4a recordings to wav or flac, 16 kHz mono, by ffmpeg, several at once.
+"""Conversion of a tree of recordings to wav or flac, 16 kHz mono, several at once.
 
 Usage: python -m src.corpus.convert SOURCE_FOLDER TARGET_FOLDER [--audio_format flac] [--keep_m4a]
 """
 
 import argparse
+import multiprocessing
 import os
-import shutil
-import subprocess
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing.pool import ThreadPool
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Optional
 
-from src.corpus.audio import SAMPLE_RATE
+import soundfile
+
+from src.corpus.audio import SAMPLE_RATE, BadAudio, Skipped, read_audio, suffix_of, to_int16
+from src.corpus.decoders import MEDIA_SUFFIXES
 from src.corpus.table_io import write_skipped
-from src.corpus.tree import Skipped
+from src.corpus.walk import walk_audio
 from src.errors import InputError, run
-from src.files import lock_folder, user_path
+from src.files import atomic_path, lock_folder, user_path
 from src.progress import Progress
 
-AUDIO_FORMATS = {"wav": "pcm_s16le", "flac": "flac"}
+AUDIO_FORMATS = ("wav", "flac")
 FAILED_FILE = "failed_conversions.csv"
-TIMEOUT_S = 600
-INSTALL_FFMPEG = (
-    "ffmpeg: not found. Install it, with `apt-get install ffmpeg` on Debian and Ubuntu, `yum install ffmpeg` on "
-    "openEuler, or `conda install ffmpeg`, and run again."
-)
 
 
 def convert_tree(
     source: Path, target: Path, audio_format: str = "wav", num_processes: int = 0, keep_source: bool = False
 ) -> list[Skipped]:
-    """Convert SOURCE/**.m4a to TARGET/**.wav or .flac; return those that failed, which TARGET's csv file lists.
+    """Convert all that is audio by name; return what failed, which a csv file in TARGET lists.
 
-    Recordings that are there already are kept, so that an interrupted conversion continues.
+    The samples are those that preparation reads from the source, rounded to 16 bits. Recordings that are there already
+    are kept, so that an interrupted conversion continues.
 
     Args:
         audio_format: "wav" or "flac".
         num_processes: at once; 0: one for each core.
-        keep_source: keep each .m4a; else it is removed as soon as it is converted.
+        keep_source: keep each .m4a; else it is removed as soon as it is converted. Other files always stay.
 
     Raises:
-        InputError: ffmpeg is not installed, or the source is no folder.
+        InputError: the source is no folder, or PyAV is needed and not installed.
     """
-    ffmpeg = shutil.which("ffmpeg")
-    if ffmpeg is None:
-        raise InputError(INSTALL_FFMPEG)
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder.")
-    names = sorted(path.relative_to(source).as_posix() for path in _recordings(source))
+    found = walk_audio(source)
+    names, twins = _without_twins(source, target, found.names, audio_format)
+    if find_spec("av") is None and any(suffix_of(name) in MEDIA_SUFFIXES for name in names):
+        raise InputError(f"{source}: PyAV is needed to convert it: pip install -r requirements-media.txt")
     progress = Progress(len(names), "recordings")
-    convert = partial(_convert_one, ffmpeg, source, target, audio_format, keep_source)
-    failed = []
-    with ThreadPool(num_processes or len(os.sched_getaffinity(0))) as pool:
+    convert = partial(_convert_one, source, target, audio_format, keep_source)
+    failed = [*found.skipped, *twins]
+    # Not forked: a process that has threads can hang in its copy.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(num_processes or len(os.sched_getaffinity(0)), _ignore_interrupts) as pool:
         for result in pool.imap(convert, names):
             if result is not None:
                 failed.append(result)
@@ -63,58 +62,56 @@ def convert_tree(
         write_skipped(target / FAILED_FILE, failed)
     else:
         (target / FAILED_FILE).unlink(missing_ok=True)
-    print(f"{target}: {len(names) - len(failed)} recordings converted, {len(failed)} failed")
+    num_converted = len(names) + len(found.skipped) + len(twins) - len(failed)
+    print(f"{target}: {num_converted} recordings converted, {len(failed)} failed")
     return failed
 
 
-def _recordings(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.lower().endswith(".m4a") and not name.startswith("."):
-                yield Path(parent, name)
+def _without_twins(
+    source: Path, target: Path, names: Sequence[str], audio_format: str
+) -> tuple[list[str], list[Skipped]]:
+    """Return what is to be converted, and what would become the same file as another recording."""
+    first: dict[Path, str] = {}
+    twins = []
+    for name in names:
+        converted = _converted_path(target, name, audio_format)
+        if first.setdefault(converted, name) != name:
+            twins.append(Skipped(name, f"would become the same file as {first[converted]}"))
+    return [name for converted, name in first.items() if source / name != converted], twins
 
 
-def _convert_one(
-    ffmpeg: str, source: Path, target: Path, audio_format: str, keep_source: bool, name: str
-) -> Optional[Skipped]:
-    recording = source / name
-    converted = (target / name).with_suffix(f".{audio_format}")
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+
+
+def _converted_path(target: Path, name: str, audio_format: str) -> Path:
+    return (target / name).with_suffix(f".{audio_format}")
+
+
+def _convert_one(source: Path, target: Path, audio_format: str, keep_source: bool, name: str) -> Optional[Skipped]:
+    recording, converted = source / name, _converted_path(target, name, audio_format)
     if not converted.exists():
-        reason = _call_ffmpeg(ffmpeg, recording, converted, AUDIO_FORMATS[audio_format], audio_format)
-        if reason:
-            return Skipped(name, reason)
-    if not keep_source:
+        try:
+            samples = to_int16(read_audio(recording).waveform)
+        except BadAudio as error:
+            return Skipped(name, error.reason)
+        with atomic_path(converted) as temporary:
+            soundfile.write(temporary, samples, SAMPLE_RATE, format=audio_format.upper(), subtype="PCM_16")
+    if not keep_source and suffix_of(name) == ".m4a":
         recording.unlink()
     return None
 
 
-def _call_ffmpeg(ffmpeg: str, recording: Path, converted: Path, codec: str, audio_format: str) -> str:
-    """Convert one recording; return why it failed, if it did."""
-    converted.parent.mkdir(parents=True, exist_ok=True)
-    temporary = converted.with_name(f".{converted.name}.part")  # names that start with a dot are no recordings
-    command = [ffmpeg, "-nostdin", "-loglevel", "error", "-y", "-threads", "1", "-i", f"file:{recording}"]
-    command += ["-map", "0:a:0", "-ac", "1", "-ar", str(SAMPLE_RATE), "-sample_fmt", "s16", "-c:a", codec]
-    command += ["-bitexact", "-f", audio_format, f"file:{temporary}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)
-        if done.returncode != 0:
-            return (done.stderr.strip().splitlines() or [f"ffmpeg ended with {done.returncode}"])[-1]
-        temporary.replace(converted)
-    except subprocess.TimeoutExpired:
-        return f"ffmpeg took more than {TIMEOUT_S} s"
-    finally:
-        temporary.unlink(missing_ok=True)
-    return ""
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Convert a tree of recordings."""
+    """Convert a tree of recordings: all that is audio by name (docs/data.md)."""
     parser = argparse.ArgumentParser(prog="python -m src.corpus.convert", description=main.__doc__)
-    parser.add_argument("source", type=user_path, metavar="SOURCE_FOLDER", help="holds <speaker>/<session>/<file>.m4a")
+    parser.add_argument(
+        "source", type=user_path, metavar="SOURCE_FOLDER", help="holds <speaker>/<session>/<file>.m4a, ..."
+    )
     parser.add_argument("target", type=user_path, metavar="TARGET_FOLDER", help="such as voxceleb12/wav")
-    parser.add_argument("--audio_format", choices=tuple(AUDIO_FORMATS), default="wav", help="flac takes less room")
+    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="flac takes less room")
     parser.add_argument("--num_processes", type=int, default=0, help="at once; 0: one for each core")
-    parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files")
+    parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files; others always stay")
     given = parser.parse_args(argv)
     with lock_folder(given.target):
         failed = convert_tree(given.source, given.target, given.audio_format, given.num_processes, given.keep_m4a)

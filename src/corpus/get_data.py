@@ -278,7 +278,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("folder", type=user_path, metavar="FOLDER", help="where the data goes")
     parser.add_argument("parts", nargs="+", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--audio_format", choices=tuple(AUDIO_FORMATS), default="wav", help="flac takes less room")
+    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="flac takes less room")
     parser.add_argument("--num_processes", type=int, default=0, help="that convert m4a; 0: one for each core")
     parser.add_argument("--md5", type=user_path, metavar="FILE", help="checksums in place of the published ones")
     parser.add_argument("--openslr_url", default=OPENSLR_URL, help="a mirror of OpenSLR (default: %(default)s)")

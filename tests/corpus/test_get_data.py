@@ -8,20 +8,24 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from src.corpus import convert
+from src.corpus.audio import read_audio
 from src.corpus.convert import convert_tree
 from src.corpus.convert import main as convert_main
 from src.corpus.get_data import PARTS, get_part, main, read_checksums
 from src.corpus.layouts import scan_tree
 from src.errors import InputError, UsageError
 from tests.corpus.file_server import serve
+from tests.verdicts import media
 
-needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg (apt-get install ffmpeg)")
+needs_pyav = pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV (requirements-media.txt)")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -184,7 +188,7 @@ def test_command_takes_lists_from_another_address(tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"train_list: {tmp_path / 'voxceleb12' / 'train_list.txt'}\n")
 
 
-@needs_ffmpeg
+@needs_pyav
 def test_voxceleb2_is_converted(voxceleb, tmp_path, write_m4a):
     offer, server = voxceleb
     names = ["dev/aac/id00012/video/00001.m4a", "dev/aac/id00015/video/00002.m4a"]
@@ -196,7 +200,7 @@ def test_voxceleb2_is_converted(voxceleb, tmp_path, write_m4a):
     assert not list(tmp_path.glob("voxceleb12/aac/**/*.m4a"))
 
 
-@needs_ffmpeg
+@needs_pyav
 def test_failed_conversions_are_listed_and_tried_again(voxceleb, tmp_path, write_m4a, capsys):
     offer, server = voxceleb
     good = write_m4a(tmp_path / "one.m4a").read_bytes()
@@ -218,16 +222,13 @@ def write_m4a():
 
     def write(path: Path, seed: int = 0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        source = path.with_suffix(".src.wav")
-        soundfile.write(source, np.stack([speech(seed, 44100)] * 2, axis=1), 44100)
-        subprocess.run(["ffmpeg", "-loglevel", "error", "-y", "-i", source, "-c:a", "aac", path], check=True)
-        source.unlink()
+        media("ipod", "aac", 2, 44100, speech(seed, 44100).astype(np.float32))(path)
         return path
 
     return write
 
 
-@needs_ffmpeg
+@needs_pyav
 @pytest.mark.parametrize("audio_format", ["wav", "flac"])
 def test_m4a_becomes_16_khz_mono(tmp_path, write_m4a, audio_format):
     write_m4a(tmp_path / "aac" / "id1" / "it's a 'name' with %d" / "1.m4a")
@@ -238,7 +239,7 @@ def test_m4a_becomes_16_khz_mono(tmp_path, write_m4a, audio_format):
     assert abs(info.frames - 16000) < 1100  # AAC adds a frame of its own
 
 
-@needs_ffmpeg
+@needs_pyav
 def test_conversion_continues_and_keeps_what_is_there(tmp_path, write_m4a, capsys):
     for number in range(3):
         write_m4a(tmp_path / "aac" / "id1" / "a" / f"{number}.m4a", number)
@@ -250,10 +251,31 @@ def test_conversion_continues_and_keeps_what_is_there(tmp_path, write_m4a, capsy
     assert "3 recordings converted, 0 failed" in capsys.readouterr().out
 
 
-def test_missing_ffmpeg_says_how_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="apt-get install ffmpeg"):
+def test_missing_pyav_says_how_to_install_it(tmp_path, monkeypatch):
+    (tmp_path / "a.m4a").touch()
+    monkeypatch.setattr(convert, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install -r requirements-media.txt"):
         convert_tree(tmp_path, tmp_path / "wav")
+
+
+def test_all_that_is_audio_by_name_is_converted(tmp_path, capsys):
+    """Second variants: capitals, names that become one, a file of the target's format, a source that is the target."""
+    source = tmp_path / "source"
+    source.mkdir()
+    stereo = np.stack([0.5 * speech(), speech()], axis=1)
+    for name in ("a.WAV", "b.mp3", "c.ogg", "c.mp3"):
+        soundfile.write(source / name, stereo, 44100, format=name.rsplit(".")[1].upper())
+    (source / "d.wma").write_bytes(b"broken")
+    failed = convert_tree(source, tmp_path / "wav", num_processes=1)
+    assert [name for name, _ in failed] == ["c.ogg", "d.wma"]
+    assert failed[0].reason == "would become the same file as c.mp3"
+    assert "3 recordings converted, 2 failed" in capsys.readouterr().out
+    assert len(list(source.iterdir())) == 5
+    for name in ("a.WAV", "b.mp3", "c.mp3"):
+        converted = read_audio(tmp_path / "wav" / f"{name[0]}.wav").waveform
+        np.testing.assert_allclose(converted, read_audio(source / name).waveform, atol=1 / 32768)
+    assert convert_tree(tmp_path / "wav", tmp_path / "wav", num_processes=1) == []
+    assert sorted(path.name for path in (tmp_path / "wav").iterdir()) == ["a.wav", "b.wav", "c.wav"]
 
 
 def test_checksums_are_read_as_md5sum_writes_them(tmp_path):
