@@ -146,12 +146,9 @@ def open_corpus(
         raise InputError(f"data_list: {source.data_list}: no such file or folder.")
     name = _detect(source) if layout == "auto" else layout
     _check_keys(name, source)
-    try:
-        listing = LAYOUTS[name].read(source)
-    except UsageError:
-        raise
-    except InputError as error:
-        raise InputError(f"{error} {_advice(source, name)}".rstrip()) from None
+    if name == "wav" and not Path(source.folder, WAV_FOLDER).is_dir():
+        raise _no_layout(source)
+    listing = LAYOUTS[name].read(source)
     if not listing.recordings:
         left_out = "".join(f" Left out: {utt_id} ({reason}), ..." for utt_id, reason in listing.skipped[:1])
         raise InputError(
@@ -216,12 +213,11 @@ def _detect(source: Source) -> str:
     folder = Path(source.folder)
     if source.speaker_pattern:
         return "flat"
-    if Path(folder, KALDI_FILE).is_file():
-        return "kaldi"
-    if any(find_manifests(folder, kind) for kind in ("cuts", "supervisions")):
-        return "lhotse"
     if Path(folder, WAV_FOLDER).is_dir():
         return "wav"
+    listed = _listed_by(folder)
+    if listed:
+        return listed
     if any(Path(folder, name).is_dir() for name in RAWNET_FOLDERS):
         return "rawnet"
     if Path(folder, "data").is_dir() and Path(folder, "eval", "enroll").is_dir():
@@ -229,7 +225,18 @@ def _detect(source: Source) -> str:
     names = walk_audio(folder).names
     if names and all("/" in name for name in names) and not any(f"/{WAV_FOLDER}/" in name for name in names):
         return "folders"
-    raise InputError(f"{folder}: no folder 'wav' in it; {_expected(source)}. {_advice(source, 'auto')}")
+    raise _no_layout(source)
+
+
+def _listed_by(folder: Path) -> str:
+    """Return whose lists are in a folder, kaldi's or lhotse's; empty: nobody's."""
+    if Path(folder, KALDI_FILE).is_file():
+        return "kaldi"
+    return "lhotse" if any(find_manifests(folder, kind) for kind in ("cuts", "supervisions")) else ""
+
+
+def _no_layout(source: Source) -> InputError:
+    return InputError(f"{source.folder}: no folder 'wav' in it; {_expected(source)}. {_advice(source, 'wav')}")
 
 
 def _expected(source: Source, layout: str = "wav") -> str:
@@ -281,6 +288,9 @@ def _advice(source: Source, tried: str) -> str:
             hints.append(f"layout: folders takes the first folder as the speaker ({speakers} speakers)")
         if min(depths) == 0 and tried != "flat":
             hints.append("layout: flat with speaker_pattern: '{speaker}_*' takes the speaker from the file's name")
+    listed = _listed_by(folder)
+    if listed and tried != listed:
+        hints.append(f"layout: {listed} reads the lists in {folder}")
     others = sorted(
         path.name for path in folder.iterdir() if path.is_file() and path.suffix in (".csv", ".tsv", ".txt", ".lst")
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Union
 
 from tqdm import tqdm
 
-from src.corpus.audio import SAMPLE_RATE, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_info
+from src.corpus.audio import SAMPLE_RATE, BadAudio, Skipped, audio_info
 from src.corpus.names import WAV_FOLDER, utterance_name
 from src.corpus.trials import speaker_of
 from src.corpus.walk import walk_audio
@@ -66,7 +66,6 @@ class Listing(NamedTuple):
 
 def list_wav(data_folder: PathLike) -> Listing:
     """List `data_folder`/wav/<speaker>/<session>/<file> and wav/<speaker>/<file>; ids are paths below wav/."""
-    wav_folder = wav_folder_of(data_folder)
 
     def place(name: str) -> Union[Recording, str]:
         depth = name.count("/")
@@ -74,7 +73,7 @@ def list_wav(data_folder: PathLike) -> Listing:
             return "outside the speakers' folders; expected <speaker>/<session>/<file>"
         return Recording(name, f"{WAV_FOLDER}/{name}", speaker_of(name)) if depth <= 2 else TOO_DEEP
 
-    return _list(wav_folder, place)
+    return _list(Path(data_folder, WAV_FOLDER), place)
 
 
 def list_folders(data_folder: PathLike) -> Listing:
@@ -208,15 +207,6 @@ def _check_unique(folder: Path, recordings: Iterable[Recording]) -> None:
         raise InputError(
             f"{folder}: {len(twins)} recordings are there twice, such as {'; '.join(twins[:3])}. Keep one of each."
         )
-
-
-def wav_folder_of(data_folder: PathLike) -> Path:
-    """Return the folder `wav` of a corpus; raise InputError when it is missing."""
-    wav_folder = Path(data_folder, WAV_FOLDER)
-    if wav_folder.is_dir():
-        return wav_folder
-    layout = f"expected {wav_folder}/<speaker>/<session>/<file> ({SUFFIX_EXAMPLES})"
-    raise InputError(f"{data_folder}: no folder 'wav' in it; {layout}.")
 
 
 def read_headers(

@@ -35,7 +35,8 @@ def test_the_configuration_names_every_layout():
 
 class TestTrees:
     def test_a_folder_wav_is_read_as_ever(self, touch):
-        corpus = open_corpus(touch("wav/a/s/1.wav", "wav/b/2.flac", "other/c/3.wav"))
+        folder = touch("wav/a/s/1.wav", "wav/b/2.flac", "other/c/3.wav", "wav.scp", "cuts.jsonl", "eval/enroll/x")
+        corpus = open_corpus(folder)
         assert corpus.layout == "wav"
         assert corpus.recordings == [
             Recording("a/s/1.wav", "wav/a/s/1.wav", "a"),
@@ -335,6 +336,14 @@ class TestAdvice:
         assert "2 .wav, 2 at depth 0" in str(caught.value)
         assert "layout: flat with speaker_pattern" in str(caught.value)
         assert "data_list reads a list of the recordings, perhaps meta.csv" in str(caught.value)
+
+    def test_lists_beside_a_folder_wav_that_has_no_speakers(self, touch):
+        with pytest.raises(InputError, match=r"no recordings; .* layout: kaldi reads the lists in"):
+            open_corpus(touch("wav/1.wav", "wav.scp", "utt2spk"))
+
+    def test_a_recording_that_is_there_twice_is_no_matter_of_the_layout(self, touch):
+        with pytest.raises(InputError, match=r"Keep one of each\.$"):
+            open_corpus(touch("wav/a/1.wav", "wav/a/1.flac"))
 
     def test_a_folder_of_corpora(self, touch):
         with pytest.raises(InputError, match=r"data_folder: .*vox1 has a folder wav"):
