@@ -52,8 +52,8 @@ RunOptions SizesOf(const Options& options, const ExportedModel& model) {
   run.cut_frames = options.cut_frames;
   run.batch_size = options.batch_size.value_or(1);
   run.max_frames = options.max_frames;
-  if (run.max_frames > 0 &&
-      run.max_frames < 2 * model.min_frames) {  // or windows could have fewer than the model takes
+  // A window may have half as many.
+  if (run.max_frames > 0 && run.max_frames < 2 * model.min_frames) {
     throw UsageError(
         Concat("--max_frames: expected 0 or at least ", 2 * model.min_frames, ", got ", run.max_frames, "."));
   }

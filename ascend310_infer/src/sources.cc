@@ -221,7 +221,7 @@ FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& 
     if (name.find('\\') == std::string::npos) {
       files.entries.push_back({name, (list_or_folder / name).string()});
     } else {
-      files.failures.push_back({name, "a backslash in its name, which lists take for the end of a folder's"});
+      files.failures.push_back({name, "a backslash in its name, which lists of Windows use between folders"});
     }
   }
   if (files.entries.empty() && files.failures.empty()) {

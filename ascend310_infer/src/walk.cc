@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
 #include <deque>
 #include <set>
 #include <system_error>
@@ -71,7 +72,9 @@ class Walk {
     std::error_code ignored;  // whatever it is, `status` has it too
     const bool is_link = entry.symlink_status(ignored).type() == fs::file_type::symlink;
     if (type == fs::file_type::none) {  // a link to itself: too many levels of symbolic links
-      Skip(name, Concat("a link that leads nowhere (", error.message(), ")"));
+      std::string reason = error.message();
+      if (!reason.empty()) reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
+      Skip(name, Concat("a link that leads nowhere (", reason, ")"));
     } else if (type == fs::file_type::directory) {
       (is_link ? links_ : real_).push_back(name + "/");
     } else if (type == fs::file_type::not_found && is_link) {

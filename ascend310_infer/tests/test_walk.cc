@@ -75,7 +75,7 @@ TEST_CASE("what cannot be opened is listed with its reason") {
         "\\xff.wav: its name is not UTF-8\n"
         "gone.wav: a link to nothing\n"
         "pipe.wav: not a regular file\n"
-        "self: a link that leads nowhere (Too many levels of symbolic links)\n"
+        "self: a link that leads nowhere (too many levels of symbolic links)\n"
         "unmounted: a link to nothing\n");
 }
 
