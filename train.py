@@ -13,8 +13,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     config = load_config(Config, argv)
     from src.scoring.validation import make_validation  # after the arguments are right: MindSpore takes seconds
     from src.training.loop import train
+    from src.training.world import leave_world
 
     train(config, make_validation)
+    leave_world(config)
     return 0
 
 

@@ -33,6 +33,7 @@ TABLE_VARIABLE = "RANK_TABLE_FILE"
 COLLECTIVE_TIMEOUT_S = 3600  # how long a process waits for the others, as while the first one validates
 LEAVE_S = 120  # to finish a step and write a checkpoint after SIGTERM
 POLL_S = 0.2
+REPORT_S = 4  # msrun looks every second whether a worker has failed
 LAST_LINES = 20
 LOG_LEVEL = "GLOG_v"
 ERRORS_ONLY = "3"
@@ -251,28 +252,35 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
         processes = Processes(
             job.command(Path(folder), arguments), job.environment(os.environ), first.with_name("msrun.log")
         )
+        has_ended_well = False
         try:
-            _wait(processes, follower, signals)
+            has_ended_well = _wait(processes, len(logs), follower, signals)
         finally:
             processes.kill()
             follower.copy(at_end=True)
     if signals:
         raise Stopped("stopped; all processes of this server have ended.", signals[0])
     failure = processes.failure()
-    if failure or processes.msrun.returncode != 0:
+    if failure or not has_ended_well:
         _explain(failure, logs, first.with_name("msrun.log"))
 
 
-def _wait(processes: Processes, follower: Follower, signals: list[int]) -> None:
-    """Return when msrun has ended, a worker has failed, or all have left after a signal."""
+def _wait(processes: Processes, num_workers: int, follower: Follower, signals: list[int]) -> bool:
+    """Return when msrun has ended, a worker has failed, or all have left; tell whether this was no failure."""
+    seen_running = time.monotonic()
     while processes.msrun.poll() is None:
         processes.find()
         follower.copy()
+        if len(processes.workers) < num_workers or processes.running():
+            seen_running = time.monotonic()
         if signals:
             _wait_until_left(processes, follower, signals)
         elif processes.failure():
-            return  # msrun would kill the other workers now, then wait half a minute for the scheduler
+            return False  # msrun would kill the other workers now, then wait half a minute for the scheduler
+        elif time.monotonic() - seen_running > REPORT_S:
+            return True  # msrun waits for the scheduler, which waits for workers that are gone
         time.sleep(POLL_S)
+    return processes.msrun.returncode == 0
 
 
 def _wait_until_left(processes: Processes, follower: Follower, signals: list[int]) -> None:
