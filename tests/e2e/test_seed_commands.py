@@ -330,6 +330,25 @@ def test_every_other_way_to_train_leaves_its_log_and_checkpoints_where_it_is_cal
     assert list((project.root / where / "ckpt").glob("train_ecapa_vox12-3_*.ckpt"))
 
 
+# Outputs of the commands in README.md and docs/, those that no test here writes included.
+OUTPUTS = """
+train.log eval.log acc.log scripts/train.log scripts/acc.log ckpt/best.ckpt ckpt/tensorboard/x scripts/ckpt/x.ckpt
+ckpt_large_margin/x.ckpt npys/results.json npys3s/x infer_result/scores.tsv scripts/infer_result/x
+augmented/save/train.csv augmented_eval/save/norm.csv train_parallel0/log scripts/train_parallel11/log kernel_meta/x rank_0/om/analyze_fail.ir
+ecapatdnn.mindir ecapatdnn.mindir.json ecapatdnn.onnx ecapatdnn.onnx.json ecapatdnn.air ecapatdnn.air.json ecapatdnn.xml
+ecapatdnn.bin ecapatdnn.xml.json scripts/ecapatdnn.mindir.json demo/ckpt/x libri/voxceleb12/wav libri_out/x
+imported/ecapa.ckpt rooms/x.wav bench/input/x input/x speaker/x result/x calibration.json fusion.json fused.tsv plda/x
+plda.tsv report.html pictures/x.png accuracy/x ascend310_infer/build/ecapa_infer .venv/x
+"""
+SOURCES = ("src/corpus/demo.py", "src/rooms/x.py", "tests/test/x.py", "hparams/rank_table_8.json", "docs/x.json")
+
+
+def test_outputs_are_ignored_by_git_and_sources_are_not(project):
+    ignored = project.git("check-ignore", "--no-index", *OUTPUTS.split(), *SOURCES)
+    assert ignored.split() == OUTPUTS.split()
+    assert project.git("ls-files", "--cached", "--ignored", "--exclude-standard") == ""
+
+
 def test_nothing_that_commands_have_written_shows_in_git_status(project):
     """Runs last: the tests above have typed the commands."""
     assert project.git("status", "--porcelain") == ""
