@@ -334,7 +334,8 @@ def test_every_other_way_to_train_leaves_its_log_and_checkpoints_where_it_is_cal
 OUTPUTS = """
 train.log eval.log acc.log scripts/train.log scripts/acc.log ckpt/best.ckpt ckpt/tensorboard/x scripts/ckpt/x.ckpt
 ckpt_large_margin/x.ckpt npys/results.json npys3s/x infer_result/scores.tsv scripts/infer_result/x
-augmented/save/train.csv augmented_eval/save/norm.csv train_parallel0/log scripts/train_parallel11/log kernel_meta/x rank_0/om/analyze_fail.ir
+augmented/save/train.csv augmented_eval/save/norm.csv train_parallel0/log scripts/train_parallel11/log kernel_meta/x
+rank_0/om/analyze_fail.ir
 ecapatdnn.mindir ecapatdnn.mindir.json ecapatdnn.onnx ecapatdnn.onnx.json ecapatdnn.air ecapatdnn.air.json ecapatdnn.xml
 ecapatdnn.bin ecapatdnn.xml.json scripts/ecapatdnn.mindir.json demo/ckpt/x libri/voxceleb12/wav libri_out/x
 imported/ecapa.ckpt rooms/x.wav bench/input/x input/x speaker/x result/x calibration.json fusion.json fused.tsv plda/x
