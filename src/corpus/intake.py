@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import yaml
 
-from src.corpus.audio import BadAudio, Skipped, read_audio
+from src.corpus.audio import BadAudio, Skipped
 from src.corpus.layouts import Corpus, add_layout_arguments, open_corpus
 from src.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
+from src.corpus.quality import read_usable
 from src.corpus.table_io import describe_table, write_skipped
 from src.corpus.tree import Utterance, read_headers
 from src.corpus.trials import write_trials
@@ -71,8 +72,8 @@ def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: 
     )
 
 
-def find_readable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Skipped]]:
-    """Return the utterances that can be read to their end, which every recording of a trial list must be."""
+def find_usable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Skipped]]:
+    """Return the utterances that preparation accepts, as it must every recording of a trial list, and the others."""
     with ThreadPool(_NUM_THREADS) as pool:
         reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance), utterances)
     found = list(zip(utterances, reasons, strict=True))
@@ -83,7 +84,7 @@ def find_readable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list
 
 def _why_unusable(corpus: Corpus, utterance: Utterance) -> str:
     try:
-        read_audio(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
+        read_usable(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
     except BadAudio as error:
         return error.reason
     return ""
@@ -104,7 +105,7 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
         reason = f"{unreadable[0].utt_id} ({unreadable[0].reason})"
         raise InputError(f"{corpus.folder}: none of {len(unreadable)} recordings can be read, such as {reason}.")
     split = split_speakers(utterances, test_speakers, seed)
-    test, unusable = find_readable(corpus, split.test)
+    test, unusable = find_usable(corpus, split.test)
     by_id = corpus.by_id
     trials = draw_trials(corpus.folder, [by_id[utterance.utt_id] for utterance in test], max_trials, seed)
     skipped = [*corpus.skipped, *unreadable, *unusable]

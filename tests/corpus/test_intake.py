@@ -2,7 +2,9 @@
 
 import csv
 
+import numpy as np
 import pytest
+import soundfile
 import yaml
 
 from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
@@ -103,13 +105,16 @@ def test_nothing_is_written_over_or_left_by_a_failure(recordings, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_a_test_recording_that_is_cut_within_is_left_out(recordings, tmp_path, write_noise):
+def test_a_test_recording_that_evaluation_would_refuse_is_left_out(recordings, tmp_path, write_noise):
     for speaker in ("an na", "bo", "cy", "di", "ed", "fo"):
         path = write_noise(recordings / speaker / "cut.flac", 64000)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # the header alone does not tell
+        soundfile.write(recordings / speaker / "silent.wav", np.zeros(16000), 16000)
     main([str(recordings), str(tmp_path / "target"), "--test_speakers=2"])
-    assert not [row for row in rows(tmp_path / "target" / "test_list.csv") if "cut" in row["id"]]
-    assert sum("cut.flac" in row["utt_id"] for row in rows(tmp_path / "target" / "skipped.csv")) == 2
+    tested = {row["id"].split("/")[1] for row in rows(tmp_path / "target" / "test_list.csv")}
+    assert tested == {"x 0.wav", "x 1.wav", "x 2.wav"}
+    skipped = [row["utt_id"].split("/")[1] for row in rows(tmp_path / "target" / "skipped.csv")]
+    assert (skipped.count("cut.flac"), skipped.count("silent.wav")) == (2, 2)
 
 
 def test_a_list_is_a_source(recordings, tmp_path):
