@@ -286,6 +286,9 @@ def _advice(source: Source, tried: str) -> str:
         elif min(depths) > 0 and tried != "folders":
             speakers = len({speaker_of(name.removeprefix(f"{WAV_FOLDER}/")) for name in names})
             hints.append(f"layout: folders takes the first folder as the speaker ({speakers} speakers)")
+            if min(depths) > 1:
+                pattern = "*/" * (names[0].count("/") - 1) + "{speaker}/*"
+                hints.append(f"layout: flat with speaker_pattern: '{pattern}' takes the last folder")
         if min(depths) == 0 and tried != "flat":
             hints.append("layout: flat with speaker_pattern: '{speaker}_*' takes the speaker from the file's name")
     listed = _listed_by(folder)

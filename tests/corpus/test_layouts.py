@@ -329,6 +329,9 @@ class TestAdvice:
             open_corpus(folder)
         assert "3 .wav, 1 .mp3, 4 at depth 4, such as wav/a0/b/c/0.wav" in str(caught.value)
         assert "layout: folders takes the first folder as the speaker (3 speakers)" in str(caught.value)
+        assert "layout: flat with speaker_pattern: '*/*/*/{speaker}/*' takes the last folder" in str(caught.value)
+        corpus = open_corpus(folder, speaker_pattern="*/{speaker}/*/*/*")
+        assert corpus.spk_ids == {"a0", "a1", "a2"}
 
     def test_flat_files_and_a_list(self, touch):
         with pytest.raises(InputError) as caught:
