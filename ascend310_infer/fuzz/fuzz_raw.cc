@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     FILE* file = std::fopen(path.c_str(), "wb");
     ecapa::Require(file != nullptr && std::fwrite(text.data() + 1, 1, text.size() - 1, file) == text.size() - 1);
     std::fclose(file);
-    const auto source = ecapa::OpenFeatureFiles({{"f", path}}, model);
+    const auto source = ecapa::OpenFeatureFiles({{{"f", path}}, {}}, model);
     for (size_t row = 0; row < source->utterances().size(); ++row) {
       ecapa::Require(static_cast<int64_t>(source->Read(row).size()) == 4 * source->utterances()[row].num_frames);
     }
