@@ -286,8 +286,8 @@ def _summarise(
     print(
         f"{folder}: {manifest.num_utterances} records from {sum(result.num_recordings for result in results)} "
         f"utterances of {sum(result.num_samples for result in results) / SAMPLE_RATE / 3600:.2f} h, "
-        f"{num_bytes / 1e6:.1f} MB, {len(manifest.skipped)} recordings skipped, {elapsed_s:.1f} s "
-        f"({rate:.0f} times real time)"
+        f"{num_bytes / 1e6:.1f} MB, {len(manifest.skipped)} recordings skipped\n"
+        f"  in {elapsed_s:.1f} s, {rate:.0f} times real time"
     )
     if manifest.num_converted:
         example = next(result.converted_example for result in results if result.converted_example)

@@ -161,14 +161,14 @@ class Recordings:
             check_skipped(self._data_folder, self.skipped, self._max_skipped)
 
     def summary(self, folder: PathLike, num_records: int) -> str:
-        """Return a line about the finished store in `folder`."""
+        """Return two lines about the finished store in `folder`."""
         elapsed_s = self._progress.elapsed_s
         audio_s = self._num_samples / SAMPLE_RATE
         num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
         return (
             f"{folder}: {num_records} records from {self.num_read} utterances of {audio_s / 3600:.2f} h, "
-            f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped, {elapsed_s:.1f} s "
-            f"({audio_s / elapsed_s:.0f} times real time)"
+            f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped\n"
+            f"  in {elapsed_s:.1f} s, {audio_s / elapsed_s:.0f} times real time"
         )
 
 

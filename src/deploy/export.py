@@ -64,7 +64,7 @@ def export(config: Config) -> Path:
         _publish(staged, path)
     (source,) = exported.inputs
     shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
-    print(f"exported {path}: {exported.file_format}, input {source['name']} {shape}, {found}")
+    print(f"exported {path}: {exported.file_format}, input {source['name']} {shape}\n  {found}")
     return path
 
 

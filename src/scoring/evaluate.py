@@ -130,7 +130,7 @@ def format_details(name: str, result: Result, details: Details, target_far: floa
     at_far = details.at_false_alarm_rate
     lines = [
         f"auc {name}:{details.roc_auc:.4f} mincllr:{details.min_cllr:.4f} threshold at EER:{result.threshold:.4f}, "
-        f"at false alarms {target_far:g}:{at_far.threshold:.4f} (misses {at_far.miss_rate:.4f})"
+        f"at FAR {target_far:g}:{at_far.threshold:.4f} (misses {at_far.miss_rate:.4f})"
     ]
     if details.intervals:
         costs = details.intervals.min_dcf.items()

@@ -284,8 +284,8 @@ def _describe(run: Run, device_target: str) -> None:
     )
     if run.batches.online:
         print(
-            f"features: computed by {quantity(config.num_workers, 'process', 'processes')}; each crop gets one of "
-            f"{', '.join(config.augmentations)}; {run.batches.num_classes} classes"
+            f"features: computed by {quantity(config.num_workers, 'process', 'processes')}, "
+            f"{run.batches.num_classes} classes; each crop gets one of\n  {', '.join(config.augmentations)}"
         )
     if config.max_train_minutes:
         print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")

@@ -51,7 +51,7 @@ def test_ascends_form_of_a_waveform_model_with_attention_is_made_and_tried_on_a_
 ):
     options = ("--device_target=Ascend", "--input=waveform", "--outputs=embedding,attention")
     path = export(config_of(checkpoint, tmp_path / "m.mindir", "--length=0", "--batch_size=0", *options))
-    assert "MINDIR, input waveform any x any, max difference from the checkpoint's" in capsys.readouterr().out
+    assert "MINDIR, input waveform any x any\n  max difference from the checkpoint's" in capsys.readouterr().out
     engine = load_engine(path)
     assert engine.exported.device_target == "Ascend"
     waveforms = 0.1 * np.random.default_rng(0).standard_normal((3, 3040), np.float32)
@@ -67,7 +67,7 @@ def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_pat
     pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
     path = export(config_of(checkpoint, tmp_path / "model", "--file_format=ONNX", "--length=40", "--batch_size=1"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json"]
-    assert "ONNX, input feats 1 x 40 x 16, max difference" in capsys.readouterr().out
+    assert "ONNX, input feats 1 x 40 x 16\n  max difference" in capsys.readouterr().out
     feats = random_feats(1, 40)
     assert relative(load_engine(path).encode(feats), trained(feats)) <= BOUND
 

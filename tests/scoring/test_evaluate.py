@@ -294,7 +294,7 @@ def test_further_numbers_stand_below_the_known_lines_and_in_the_results(
     ]
     assert re.fullmatch(
         r"auc s-norm:0\.\d{4} mincllr:0\.\d{4} threshold at EER:-?\d+\.\d{4}, "
-        r"at false alarms 0.05:-?\d+\.\d{4} \(misses 0\.\d{4}\)",
+        r"at FAR 0.05:-?\d+\.\d{4} \(misses 0\.\d{4}\)",
         lines[9],
     )
     assert re.fullmatch(
