@@ -34,7 +34,7 @@ from src.data.shards import (
     start_plan,
 )
 from src.data.sources import check_sources, stamp_all
-from src.data.store import check_free_space, free_bytes, holds_store
+from src.data.store import check_free_space, describe_work, free_bytes, holds_store
 from src.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file, shard_name
 from src.data.verify import verify_train_store
 from src.files import lock_folder, sha256_file
@@ -281,13 +281,16 @@ def _summarise(
     work: Preparation, manifest: Manifest, results: Sequence[ShardResult], made: Sequence[ShardResult], elapsed_s: float
 ) -> None:
     folder = Path(work.config.feat_folder)
-    num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-    rate = sum(result.num_samples for result in made) / SAMPLE_RATE / max(elapsed_s, 1e-9)
     print(
-        f"{folder}: {manifest.num_utterances} records from {sum(result.num_recordings for result in results)} "
-        f"utterances of {sum(result.num_samples for result in results) / SAMPLE_RATE / 3600:.2f} h, "
-        f"{num_bytes / 1e6:.1f} MB, {len(manifest.skipped)} recordings skipped\n"
-        f"  in {elapsed_s:.1f} s, {rate:.0f} times real time"
+        describe_work(
+            folder,
+            manifest.num_utterances,
+            sum(result.num_recordings for result in results),
+            sum(result.num_samples for result in results) / SAMPLE_RATE,
+            len(manifest.skipped),
+            elapsed_s,
+            sum(result.num_samples for result in made) / SAMPLE_RATE,
+        )
     )
     if manifest.num_converted:
         example = next(result.converted_example for result in results if result.converted_example)

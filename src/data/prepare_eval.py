@@ -22,7 +22,7 @@ from src.data.parallel import call_all, num_cores
 from src.data.recipe import fbank_of
 from src.data.shards import check_skipped, list_skipped
 from src.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
-from src.data.store import check_free_space, holds_store
+from src.data.store import check_free_space, describe_work, holds_store
 from src.data.verify import verify_eval_store
 from src.errors import InputError, UsageError
 from src.files import PathLike, atomic_path, lock_folder, sha256_file
@@ -162,14 +162,9 @@ class Recordings:
 
     def summary(self, folder: PathLike, num_records: int) -> str:
         """Return two lines about the finished store in `folder`."""
-        elapsed_s = self._progress.elapsed_s
         audio_s = self._num_samples / SAMPLE_RATE
-        num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
-        return (
-            f"{folder}: {num_records} records from {self.num_read} utterances of {audio_s / 3600:.2f} h, "
-            f"{num_bytes / 1e6:.1f} MB, {len(self.skipped)} recordings skipped\n"
-            f"  in {elapsed_s:.1f} s, {audio_s / elapsed_s:.0f} times real time"
-        )
+        elapsed_s = self._progress.elapsed_s
+        return describe_work(folder, num_records, self.num_read, audio_s, len(self.skipped), elapsed_s, audio_s)
 
 
 def _groups(utterances: Sequence[Utterance], cutting: Cutting) -> Iterator[list[Utterance]]:

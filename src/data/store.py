@@ -12,6 +12,7 @@ import numpy as np
 
 from src.errors import InputError
 from src.files import PathLike, read_json
+from src.progress import quantity
 
 LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write when about 10 MB are left
 
@@ -124,3 +125,28 @@ def check_wave(utt_id: str, wave: np.ndarray) -> None:
     """Raise ValueError unless these are 16-bit samples (N,), N >= 1."""
     if wave.dtype != np.int16 or wave.ndim != 1 or len(wave) == 0:
         raise ValueError(f"{utt_id}: expected int16 (N,), N >= 1, got {wave.dtype} {wave.shape}.")
+
+
+def describe_work(
+    folder: PathLike,
+    num_records: int,
+    num_utterances: int,
+    audio_s: float,
+    num_skipped: int,
+    elapsed_s: float,
+    read_s: float,
+) -> str:
+    """Return two lines about a store that was made.
+
+    Args:
+        folder: of the store.
+        num_records, num_utterances, audio_s: what it holds, and of how much speech, s.
+        num_skipped: recordings that were left out.
+        elapsed_s, read_s: time that this run took, and the speech that it read in it, s.
+    """
+    num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
+    return (
+        f"{folder}: {quantity(num_records, 'record')} from {quantity(num_utterances, 'utterance')} of "
+        f"{audio_s / 3600:.2f} h, {num_bytes / 1e6:.1f} MB, {quantity(num_skipped, 'recording')} skipped\n"
+        f"  in {elapsed_s:.1f} s, {read_s / max(elapsed_s, 1e-9):.0f} times real time"
+    )
