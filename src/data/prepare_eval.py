@@ -79,10 +79,17 @@ def compute_features(job: FeatureJob) -> list[Read]:
 def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
+        (piece,) = job.cutting.pieces(utterance, clip.waveform)
+        feats = fbank_of(job.frontend, job.front_end)(piece.waveform)
     except BadAudio as error:
         return Skipped(utterance.utt_id, error.reason)
-    (piece,) = job.cutting.pieces(utterance, clip.waveform)
-    return Features(fbank_of(job.frontend, job.front_end)(piece.waveform), len(clip.waveform), clip.was_converted)
+    except MemoryError:
+        duration_s = (utterance.stop - utterance.start) / SAMPLE_RATE
+        raise InputError(
+            f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
+            "or cut the recording."
+        ) from None
+    return Features(feats, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:

@@ -113,7 +113,9 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
     if others:
         unused = ", ".join(f"{names[key]} {getattr(config, key)}" for key in others)
         print(f"not used: {unused} of the configuration, which describes the model of a new training")
-    return replace(config, **wanted)
+    taken = replace(config, **wanted)
+    taken.on_command_line = config.on_command_line  # no field, which `replace` would keep
+    return taken
 
 
 def describe_settings(settings: dict[str, Any]) -> str:

@@ -37,7 +37,9 @@ def find_checkpoint(path: PathLike) -> Path:
         return path
     found = list_checkpoints(path)
     if not found:
-        raise InputError(f"{path}: no checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt in this folder.")
+        others = sorted(file.name for file in path.glob("*.ckpt"))
+        instead = f" It holds {', '.join(others[:3])}: give the path of the one you mean." if others else ""
+        raise InputError(f"{path}: no checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt in this folder.{instead}")
     return found[max(found)]
 
 

@@ -152,3 +152,12 @@ def test_long_recordings_are_computed_apart_and_stay_in_order(eval_corpus, eval_
     assert store.utt_ids == sorted(store.utt_ids)
     for row, name in enumerate(store.utt_ids):
         np.testing.assert_array_equal(store.feats(row), Fbank()(read_audio(eval_corpus / "wav" / name).waveform))
+
+
+def test_a_recording_that_does_not_fit_the_memory_is_named(eval_corpus, eval_config, monkeypatch):
+    def run_out(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("src.corpus.quality.read_audio", run_out)
+    with pytest.raises(InputError, match=r"id00010/session/00000.wav: its \d+ s need more memory .* num_processes"):
+        prepare_eval(eval_config("--num_processes=1"))

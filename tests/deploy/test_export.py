@@ -10,10 +10,11 @@ import pytest
 import src.deploy.export as export_module
 from src.config import Config, load_config
 from src.deploy.engine import Engine, load_engine
-from src.deploy.export import export
+from src.deploy.export import describe, export
 from src.deploy.exported import ExportedModel
 from src.errors import InputError, UsageError
 from src.frontend.fbank import Fbank, subtract_mean
+from src.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, save_description
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,3 +202,9 @@ def test_command_refuses_air_in_one_line(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n"), done.stderr[:23]) == (1, 1, "error: file_format AIR:")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_yaml_does_not_contradict_a_small_checkpoint(checkpoint):
+    """A variant of issue 12, B15: it says 80 mel bins and 1024 channels."""
+    exported = describe(load_config(Config, ["--length=0"]), read_checkpoint(checkpoint)[1], checkpoint, "CPU")
+    assert (exported.num_mels, exported.emb_size, exported.model["channels"]) == (16, 6, 16)

@@ -119,6 +119,7 @@ def test_keys_of_the_file_give_way_to_the_checkpoint_which_is_printed(tmp_path, 
     config = load_config(Config, [f"--config_path={tmp_path / 'config.yaml'}", "--emb_size=4"])
     taken = take_settings(config, SETTINGS, "x.ckpt")
     assert (taken.channels, taken.in_channels, taken.emb_size) == (8, 8, 4)
+    assert taken.on_command_line == {"emb_size"}
     assert capsys.readouterr().out.splitlines() == [
         "model: ecapa_tdnn, 8 mel bins, 8 channels, embeddings of 4, of x.ckpt",
         "not used: inChannels 80, channels 512 of the configuration, which describes the model of a new training",
@@ -142,6 +143,12 @@ def test_load_model_takes_the_last_checkpoint_of_a_folder(saved, tmp_path):
     loaded, meta = load_model(tmp_path)
     assert meta == META
     np.testing.assert_array_equal(loaded.fc.bias.asnumpy(), model.fc.bias.asnumpy())
+
+
+def test_a_folder_without_a_runs_checkpoint_says_what_it_holds(saved):
+    path, _ = saved
+    with pytest.raises(InputError, match=r"in this folder. It holds a.ckpt: give the path"):
+        load_model(path.parent)
 
 
 def test_unknown_model_is_refused():
