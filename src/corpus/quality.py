@@ -11,6 +11,7 @@ from src.files import PathLike
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
 MAX_GAIN_DB = 300.0  # of a level
+BLOCK_SAMPLES = 1 << 20  # squared at once
 SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
 
 
@@ -31,12 +32,15 @@ class QualityLimits:
         duration_s = len(waveform) / SAMPLE_RATE
         if duration_s < self.min_duration_s:
             raise BadAudio(f"too short: {duration_s:.3f} s, shorter than min_duration {self.min_duration_s:g} s")
-        if np.ptp(waveform) == 0:
+        low, high = waveform.min(), waveform.max()  # no copies: a recording may be hours long
+        if low == high:
             raise BadAudio("constant signal")
-        peak = float(np.abs(waveform - waveform.mean(dtype=np.float64)).max())
+        mean = np.float32(waveform.mean(dtype=np.float64))
+        peak = float(max(high - mean, mean - low))
         if peak < SILENCE_PEAK:
             raise BadAudio(f"silent: no sample is farther than {peak:.1g} from their mean")
-        clipped = float(np.mean(np.abs(waveform) >= FULL_SCALE))
+        num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
+        clipped = num_clipped / len(waveform)
         if clipped > self.max_clipped_fraction:
             raise BadAudio(
                 f"clipped: {clipped:.1%} of its samples are at full scale, more than max_clipped_fraction "
@@ -70,10 +74,11 @@ def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
     Raises:
         BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
     """
-    level_db = 10 * np.log10(np.mean(np.square(waveform, dtype=np.float64)))
+    blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
+    level_db = 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
     if target_db - level_db > MAX_GAIN_DB:
         raise BadAudio(f"too soft: {target_db:g} dB would take a gain of more than {MAX_GAIN_DB:g} dB")
-    gain = min(10 ** ((target_db - level_db) / 20), FULL_SCALE / float(np.abs(waveform).max()))
+    gain = min(10 ** ((target_db - level_db) / 20), FULL_SCALE / float(max(waveform.max(), -waveform.min())))
     return waveform * np.float32(gain)
 
 
