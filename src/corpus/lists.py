@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from src.corpus.audio import SAMPLE_RATE, Skipped, is_audio_name
-from src.corpus.names import WAV_FOLDER
+from src.corpus.names import WAV_FOLDER, utterance_name
 from src.corpus.tree import Listing, Recording
 from src.errors import InputError
 from src.files import PathLike, open_text, text_lines
@@ -39,31 +39,35 @@ class _Paths:
         self._bases = list(dict.fromkeys((self._folder, os.path.abspath(list_folder), os.getcwd())))
 
     def wav(self, text: str) -> str:
-        """Return a path as a Recording has it: relative to the corpus's folder when it lies below it."""
-        bases = [base for base in self._bases if os.path.isfile(os.path.join(base, text))] or [self._folder]
-        # The folder that had the last file comes first the next time.
-        self._bases.sort(key=lambda base: base != bases[0])
-        path = os.path.normpath(os.path.join(bases[0], text))
+        """Return a path as a Recording has it: relative to the corpus's folder when it lies below it.
+
+        A path may have the separators of Windows, or be in another form of Unicode than the file's name.
+        """
+        text = text.replace("\\", "/")
+        spellings = dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))))
+        places = ((base, spelling) for base in self._bases for spelling in spellings)
+        found = ((base, spelling) for base, spelling in places if os.path.isfile(os.path.join(base, spelling)))
+        base, spelling = next(found, (self._folder, text))
+        self._bases.sort(key=lambda other: other != base)  # it comes first the next time
+        path = os.path.normpath(os.path.join(base, spelling))
         return os.path.relpath(path, self._folder) if path.startswith(f"{self._folder}{os.sep}") else path
 
 
 def _recording(
     where: str, utt_id: str, wav: str, spk_id: str, start_s: float = 0.0, stop_s: Optional[float] = None
 ) -> Recording:
-    """Return a recording whose names can be written into tables; raise InputError for others."""
+    """Return a recording whose names can be written into tables and read again; raise InputError for others."""
     for text in (utt_id, wav, spk_id):
         if not text.strip() or not text.isprintable():
             raise InputError(f"{where}: expected an id, a path and a speaker without control characters, got {text!r}.")
-    return Recording(utt_id, wav, spk_id, start_s, stop_s)
+    return Recording(utterance_name(utt_id, where), wav, spk_id, start_s, stop_s)
 
 
 def _name_of(wav: str, text: str) -> str:
     """Return the id of a recording: its path below the corpus's folder, or else as the list has it."""
     parts = (text if os.path.isabs(wav) else wav).replace("\\", "/").split("/")
     parts = [part for part in parts if part not in ("", ".", "..")]
-    if parts[0] == WAV_FOLDER and len(parts) > 2:
-        parts = parts[1:]
-    return unicodedata.normalize("NFC", "/".join(parts))
+    return "/".join(parts[1:] if parts[:1] == [WAV_FOLDER] and len(parts) > 2 else parts)
 
 
 def _number(text: str) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from src.corpus.audio import SAMPLE_RATE
-from src.corpus.names import Names
+from src.corpus.names import utterance_name
 from src.corpus.tree import Skipped, Utterance
 from src.errors import InputError
 from src.files import PathLike, csv_rows, read_csv, write_csv
@@ -24,10 +24,9 @@ def read_table(path: PathLike) -> list[Utterance]:
     Raises:
         InputError: the file is missing or is no table, a number is wrong, or an ID is there twice.
     """
-    names = Names()
     utterances: dict[str, Utterance] = {}
     for line_no, row in csv_rows(path, TABLE_HEADER):
-        utterance = _parse_row(row, f"{path}:{line_no}", names)
+        utterance = _parse_row(row, f"{path}:{line_no}")
         if utterances.setdefault(utterance.utt_id, utterance) is not utterance:
             raise InputError(f"{path}:{line_no}: the ID '{utterance.utt_id}' is there twice; give each row its own.")
     return list(utterances.values())
@@ -40,9 +39,9 @@ def describe_table(path: PathLike, utterances: Sequence[Utterance]) -> None:
     print(f"{path}: {len(utterances)} utterances, {num_speakers} speakers, {hours:.2f} h")
 
 
-def _parse_row(row: Sequence[str], where: str, names: Names) -> Utterance:
+def _parse_row(row: Sequence[str], where: str) -> Utterance:
     spelling, duration, wav, start, stop, spk_id = row
-    utt_id = names(spelling, where) if spelling else ""
+    utt_id = utterance_name(spelling, where) if spelling else ""
     try:
         utterance = Utterance(utt_id, float(duration), wav, int(start), int(stop), spk_id)
     except ValueError:

@@ -175,6 +175,14 @@ class TestLists:
         corpus = open_corpus(tmp_path, data_list=path)
         assert corpus.recordings == [Recording("u1", "a/1.wav", "x"), Recording("u2", "b/2.wav", "y")]
 
+    def test_paths_of_windows_and_of_macos(self, write, tmp_path, touch):
+        touch("zoe\u0308/1.wav")
+        corpus = open_corpus(tmp_path, data_list=write("l.txt", "x\ta\\1.wav", "y\tzo\u00eb/1.wav"))
+        assert corpus.recordings == [
+            Recording("a/1.wav", "a/1.wav", "x"),
+            Recording("zo\u00eb/1.wav", "zoe\u0308/1.wav", "y"),
+        ]
+
     def test_a_list_is_looked_for_in_the_corpus_too(self, write, tmp_path):
         write("l.tsv", "path\tspk", "a/1.wav\tx")
         assert len(open_corpus(tmp_path, data_list="l.tsv").recordings) == 1

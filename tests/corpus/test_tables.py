@@ -535,3 +535,16 @@ def test_models_of_an_enrolment_map_are_prepared(tmp_path, eval_config, train_co
     assert [(u.utt_id, u.spk_id) for u in tables.test] == [("test/id801-play-1.wav", "id801")]
     assert {u.spk_id for u in tables.norm} == {"id1"}
     assert make_train_tables(train_config(**listed)).speakers == {"id1": 0}
+
+
+def test_ids_are_the_same_when_the_tables_are_used_again(tmp_path, train_config, write_noise):
+    for name in ("wav/x/anna_1.wav", "wav/x/zoe\u0308_2.wav", "other/bo_3.wav"):
+        write_noise(tmp_path / "train" / name)
+    flat = train_config(speaker_pattern="{speaker}_*")
+    assert make_train_tables(flat) == make_train_tables(flat)
+    (tmp_path / "train" / "l.csv").write_text("id,path,speaker\n./u//1,wav/x/anna_1.wav,a\nwav/s/v,other/bo_3.wav,b\n")
+    listed = train_config(data_list="l.csv", save_folder=str(tmp_path / "new"))
+    listed.train_annotation, listed.valid_annotation = (str(tmp_path / "new" / name) for name in ("t.csv", "d.csv"))
+    tables = make_train_tables(listed)
+    assert [utterance.utt_id for utterance in tables.train] == ["u/1", "wav/s/v"]
+    assert make_train_tables(listed) == tables
