@@ -55,8 +55,8 @@ if [[ -z "$(value_of EvalPrepConfig train_data_folder "${eval_arguments[@]}")" ]
 fi
 if [[ "$(value_of TrainPrepConfig store_kind "${train_arguments[@]}")" == fbank &&
   "$(value_of TrainPrepConfig augmentations "${train_arguments[@]}")" == "('clean',)" ]]; then
-  echo "no augmentation: it needs noises and room responses, and six times the disk for the model zoo's 5 copies." \
-    "With these: bash data_prepare.sh hparams/prepare_train_5x.yaml"
+  echo "no augmentation: the model zoo's 5 copies need noises, rooms and six times the disk; if you have them:"
+  echo "bash data_prepare.sh hparams/prepare_train_5x.yaml"
 fi
 
 "$PYTHON" "$ROOT/train_data_prepare.py" "${train_arguments[@]}"

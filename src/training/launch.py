@@ -30,10 +30,10 @@ from src.training.rank_table import RankTable, Server, local_addresses, read_ran
 
 DEFAULT_PORT = 8118
 TABLE_VARIABLE = "RANK_TABLE_FILE"
+LEFT_VARIABLE = "MINDVOX_LEFT_FOLDER"  # folder in which each worker leaves a file when it has done all its work
 COLLECTIVE_TIMEOUT_S = 3600  # how long a process waits for the others, as while the first one validates
 LEAVE_S = 120  # to finish a step and write a checkpoint after SIGTERM
 POLL_S = 0.2
-REPORT_S = 4  # msrun looks every second whether a worker has failed
 LAST_LINES = 20
 LOG_LEVEL = "GLOG_v"
 ERRORS_ONLY = "3"
@@ -249,12 +249,11 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
         first = logs[job.server.ranks[0]]
         (Path(folder) / "scheduler.log").symlink_to(first.with_name("scheduler.log").absolute())
         follower = Follower(first)
-        processes = Processes(
-            job.command(Path(folder), arguments), job.environment(os.environ), first.with_name("msrun.log")
-        )
+        environment = {**job.environment(os.environ), LEFT_VARIABLE: folder}
+        processes = Processes(job.command(Path(folder), arguments), environment, first.with_name("msrun.log"))
         has_ended_well = False
         try:
-            has_ended_well = _wait(processes, len(logs), follower, signals)
+            has_ended_well = _wait(processes, len(logs), Path(folder), follower, signals)
         finally:
             processes.kill()
             follower.copy(at_end=True)
@@ -265,19 +264,16 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
         _explain(failure, logs, first.with_name("msrun.log"))
 
 
-def _wait(processes: Processes, num_workers: int, follower: Follower, signals: list[int]) -> bool:
-    """Return when msrun has ended, a worker has failed, or all have left; tell whether this was no failure."""
-    seen_running = time.monotonic()
+def _wait(processes: Processes, num_workers: int, folder: Path, follower: Follower, signals: list[int]) -> bool:
+    """Return when msrun has ended, a worker has failed, or all have done their work; tell whether all is well."""
     while processes.msrun.poll() is None:
         processes.find()
         follower.copy()
-        if len(processes.workers) < num_workers or processes.running():
-            seen_running = time.monotonic()
         if signals:
             _wait_until_left(processes, follower, signals)
         elif processes.failure():
             return False  # msrun would kill the other workers now, then wait half a minute for the scheduler
-        elif time.monotonic() - seen_running > REPORT_S:
+        elif len(list(folder.glob("left-*"))) == num_workers:
             return True  # msrun waits for the scheduler, which waits for workers that are gone
         time.sleep(POLL_S)
     return processes.msrun.returncode == 0

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -14,8 +15,10 @@ from mindspore import Parameter, Tensor, nn, ops
 from src.config import Config
 from src.device import set_device
 from src.errors import InputError, UsageError
+from src.training.launch import LEFT_VARIABLE
 
 ROLE = "MS_ROLE"  # msrun's variables
+NODE = "MS_NODE_ID"
 DEVICE = "DEVICE_ID"
 SCHEDULER = "MS_SCHED"
 
@@ -81,10 +84,13 @@ def leave_world(config: Config) -> None:
     MindSpore 2.10 ends its threads in no fixed order when Python exits: it prints lines of its own log, and on a busy
     machine it can crash (SIGSEGV) after a training that went well.
     """
-    if config.run_distribute:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    if not config.run_distribute:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if LEFT_VARIABLE in os.environ:  # the launcher waits for this file
+        Path(os.environ[LEFT_VARIABLE], f"left-{os.environ[NODE]}").touch()
+    os._exit(0)
 
 
 class _SumOverRanks(nn.Cell):

@@ -15,6 +15,7 @@ import pytest
 from src.config import ROOT
 from src.models.checkpoint import find_checkpoint, read_checkpoint
 from src.scoring.validation import make_validation
+from src.training.launch import LEFT_VARIABLE
 from src.training.loop import train
 from src.training.world import World
 from tests.training.test_training import settings, write_store
@@ -175,12 +176,16 @@ def test_world_of_one_needs_no_communication():
 
 
 @pytest.mark.parametrize(("is_distributed", "code"), [("true", 0), ("false", -signal.SIGABRT)])
-def test_process_of_a_distributed_run_ends_before_anything_can_crash(is_distributed, code):
+def test_process_of_a_distributed_run_ends_before_anything_can_crash(tmp_path, is_distributed, code):
     """MindSpore's own crash comes rarely: one that comes always stands in for it."""
     program = (
         "import atexit, os; from src.config import Config, load_config; from src.training.world import leave_world;"
         f"config = load_config(Config, ['--run_distribute={is_distributed}']);"
         "atexit.register(os.abort); print('all', end=''); leave_world(config)"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, LEFT_VARIABLE: str(tmp_path), "MS_NODE_ID": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (code, "all")
+    assert [path.name for path in tmp_path.iterdir()] == (["left-1"] if code == 0 else [])
