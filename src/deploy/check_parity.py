@@ -35,7 +35,7 @@ from src.frontend.fbank import (
     window_edges,
 )
 from src.progress import quantity
-from src.scoring.embeddings import MIN_FRAMES, EmbeddingStore, Encode
+from src.scoring.embeddings import MIN_FRAMES, EmbeddingStore, Encode, encode_named
 
 LEAST_COSINE = 0.99999
 NUM_RANDOM = 8
@@ -234,7 +234,10 @@ class Reference:
         key = (exported.input_kind, exported.num_frames)
         if key not in self._known:
             self._known[key] = np.concatenate(
-                [self._encode(reference_feats(exported, utterance)[None]) for utterance in utterances]
+                [
+                    encode_named(self._encode, reference_feats(exported, utterance)[None], [utterance.utt_id])
+                    for utterance in utterances
+                ]
             )
         return self._known[key]
 
@@ -283,7 +286,7 @@ def _candidates(exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[tupl
 
 def _one_by_one(exported: ExportedModel, encode: Encode) -> EncodeAll:
     return lambda utterances: np.concatenate(
-        [encode(model_input(exported, utterance)[None]) for utterance in utterances]
+        [encode_named(encode, model_input(exported, utterance)[None], [utterance.utt_id]) for utterance in utterances]
     )
 
 

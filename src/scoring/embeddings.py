@@ -223,7 +223,7 @@ def extract(
         for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
             feats = np.stack([_window_feats(store, windows, row, cut_frames, num_crops) for row in rows])
-            batch = _encoded(encode, feats, names)
+            batch = encode_named(encode, feats, names)
             if embeddings is None:
                 embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
             if batch.ndim != 2 or batch.shape != (len(rows), embeddings.shape[1]):
@@ -273,12 +273,13 @@ def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int)
         yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def _encoded(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
-    """Return the model's answer; an exception says of which utterances, and when memory ran out what to do."""
+def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return the model's answer; an exception says of which utterances, and what to do when memory ran out."""
     try:
         return np.asarray(encode(feats))
     except (MemoryError, RuntimeError) as error:
-        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} frames at once"
+        unit = "frames" if feats.ndim == 3 else "samples"
+        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} {unit} at once"
         if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
             raise InputError(
                 f"{what} need more memory than there is, {len(names)} in a batch. Set a smaller max_frames or "

@@ -88,6 +88,15 @@ def test_long_recordings_are_compared_in_windows_of_features_or_samples(
         assert check(checkpoint, "--exported", path, "--features", folder, "--max_frames=20") == 0
 
 
+def test_an_engine_that_runs_out_of_memory_is_told_with_the_recording(exported):
+    def run_out(_):
+        raise MemoryError
+
+    utterance = parity.Utterance("a/long.wav", np.zeros((50, 16), np.float32))
+    with pytest.raises(InputError, match=r"a/long.wav: 50 frames at once .* smaller max_frames"):
+        parity._one_by_one(ExportedModel.read(exported), run_out)([utterance])
+
+
 def test_a_folder_of_checkpoints_stands_for_its_last_one(checkpoint, exported, capsys):
     assert check(checkpoint.parent, "--exported", exported, "--max_utterances=1") == 0
     assert f"Cell of {checkpoint};" in capsys.readouterr().out
