@@ -223,10 +223,17 @@ def _warn_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> 
 
 
 def _listed_speakers(config: TrainPrepConfig, utterances: Sequence[Utterance]) -> set[str]:
-    """Return the speakers of the verification list, if there is one, by the tables and by the utterances' names."""
+    """Return the speakers of the verification list, if there is one.
+
+    The corpus tells them, of which tables of ours have a part. A table of the user's own may describe a folder that has
+    no layout: then the table tells them, and the utterances' names.
+    """
     if not config.verification_file:
         return set()
     path = find_trial_list(config.verification_file, config.data_folder)
+    if _is_ours(config.train_annotation):
+        corpus = _open_corpus(config)
+        return _trial_speakers(path, _read_pairs(path, config, corpus), corpus)
     speaker = {utterance.utt_id: utterance.spk_id for utterance in utterances}
     trials = read_trials(path, config.trial_format, known=speaker)
     models = read_enrol_map(config.enrol_map_path, speaker) if config.enrol_map_path else {}
@@ -262,7 +269,10 @@ def _changes(config: TrainPrepConfig) -> list[str]:
 
 def _was_interrupted(config: TrainPrepConfig) -> bool:
     """Tell whether a run with the same settings was killed before it wrote the last file, the training table."""
-    return _settings_path(config).exists() and not _changes(config)
+    path = _settings_path(config)
+    if not path.exists() or _changes(config):
+        return False
+    return "tables" not in read_json(path) or _is_ours(config.valid_annotation)  # else it is done, and one was changed
 
 
 def _check_settings(config: TrainPrepConfig) -> None:
@@ -288,8 +298,8 @@ def _renewal(table: PathLike) -> str:
         both = sorted(path for path in Path(table).parent.glob("*.csv") if _is_ours(path))
         return f"Delete {' and '.join(map(str, both))} to have them made again."
     return (
-        f"To have tables made, set save_folder to another folder, and train_annotation and valid_annotation to none. "
-        f"{table} is yours: it is not ours, or was changed since."
+        f"{table} is not a table that we made, or was changed since. To have tables made beside it, set save_folder to "
+        "another folder, and leave train_annotation and valid_annotation out."
     )
 
 

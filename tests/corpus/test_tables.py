@@ -503,6 +503,11 @@ class TestTablesOfTheUser:
         message = self.refusal(train_config(seed=5), str(path))
         assert "skip_prep: true" in message
         assert "was changed since" in message
+        path.unlink()
+        write_table(tmp_path / "save" / "dev.csv", tables.train[:1])
+        message = self.refusal(train_config(), str(tmp_path / "save" / "dev.csv"))
+        assert "dev.csv exists, but" in message
+        assert read_table(tmp_path / "save" / "dev.csv") == tables.train[:1]
 
 
 def test_layouts_give_speaker_and_id(tmp_path, train_config, eval_config, write_noise):
@@ -514,6 +519,8 @@ def test_layouts_give_speaker_and_id(tmp_path, train_config, eval_config, write_
     trials.write_text("1\tan na_0 x.wav\tan na_1 x.wav\n0\tan na_0 x.wav\tbo_1 x.wav\n")
     train = make_train_tables(train_config(verification_file=str(trials), **flat))
     assert train.speakers == {"cy": 0}
+    trials.write_text(re.sub(r"(?=an na|bo)", f"{tmp_path}/train/", trials.read_text()))  # absolute, and no folder wav
+    assert make_train_tables(train_config(verification_file=str(trials), **flat)) == train
     tables = make_eval_tables(eval_config(verification_file=str(trials), train_annotation="", **flat))
     assert [u.spk_id for u in tables.enrol + tables.test] == ["an na", "an na", "bo"]
     assert {u.spk_id for u in tables.norm} == {"cy"}
