@@ -577,6 +577,9 @@ def load_config(cls: type[T], argv: Optional[Sequence[str]] = None, default_path
         argv: arguments without the program's name; None for sys.argv.
         default_path: the YAML when none is named; by default the one that ships with the project.
 
+    Returns:
+        The configuration; its `on_command_line` holds the attributes that the command line gave.
+
     Raises:
         UsageError: all problems of file and command line in one message.
     """

@@ -48,7 +48,8 @@ def last_checkpoints(folder: PathLike, number: int) -> list[Path]:
     found = list_checkpoints(folder)
     if len(found) < number:
         raise InputError(
-            f"{folder}: {quantity(len(found), 'checkpoint')}, fewer than --last {number}: give a smaller number."
+            f"{folder}: {quantity(len(found), 'checkpoint')}, fewer than --last {number}: give a smaller number, or "
+            "let training write more by save_checkpoint_steps."
         )
     return [found[step] for step in sorted(found)[-number:]]
 
