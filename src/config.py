@@ -492,6 +492,9 @@ class Config(AugmentationOptions):
     exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path", path=True)
     file_name: str = option("ecapatdnn", "exported file, with or without suffix", path=True)
     file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR", "ONNX", "IR", "AIR"))
+    mindir_version: int = option(
+        3, "version of the MINDIR format; 1: for MindSpore Lite 2.0 and later, in Lite's own form", choices=(1, 3)
+    )
     input_kind: str = option(
         "fbank",
         "what the exported model takes; waveform: the front end is inside",
@@ -538,6 +541,10 @@ class Config(AugmentationOptions):
             found.append(f"length: expected 0 or at least 9 frames, got {self.length}.")
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
             found.append("file_format: AIR takes input fbank, and a batch_size and a length above 0.")
+        if self.mindir_version == 1 and self.file_format != "MINDIR":
+            found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
+        if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):
+            found.append("mindir_version: with input waveform, 1 takes a batch_size and a length above 0.")
         if self.spec_augment > 1:
             found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
         if self.speed_classes and 1.0 not in self.speeds:

@@ -30,12 +30,13 @@ struct EngineOptions {
   Device device = Device::kAuto;
   uint32_t device_id = 0;
   Precision precision = Precision::kFloat32;
-  int num_workers = 1;                 // encoders
-  int num_threads = 1;                 // of all encoders together
-  std::filesystem::path cache_folder;  // OpenVINO: compiled models are kept here; empty: nowhere
-  std::filesystem::path lite_config;   // MindSpore Lite: its configuration file; empty: none
-  int64_t frames_hint = 0;             // all utterances will have as many frames; 0: any
-  int64_t batch_hint = 1;              // ... and come in batches of as many
+  int num_workers = 1;                           // encoders
+  int num_threads = 1;                           // of all encoders together
+  std::filesystem::path cache_folder;            // OpenVINO: compiled models are kept here; empty: nowhere
+  std::filesystem::path lite_config;             // MindSpore Lite: its configuration file; empty: none
+  std::filesystem::path device_folder = "/dev";  // where a device of Ascend is looked for
+  int64_t frames_hint = 0;                       // all utterances will have as many frames; 0: any
+  int64_t batch_hint = 1;                        // ... and come in batches of as many
 };
 
 // Encoders of one model.

@@ -30,6 +30,29 @@ class Description {
     return Count(key);
   }
 
+  // Empty when the key is absent or null.
+  std::string OptionalText(const char* key) { return IsGiven(key) ? Text(key) : ""; }
+
+  // 0 when the key is absent or null.
+  int64_t OptionalCount(const char* key) { return IsGiven(key) ? Count(key) : 0; }
+
+  std::optional<Conversion> OptionalConversion(const char* key) {
+    if (!IsGiven(key)) return std::nullopt;
+    const json& value = Find(key);
+    Conversion conversion;
+    const json mode = value.is_object() ? value.value("precision_mode", json()) : json();
+    const json gears = value.is_object() ? value.value("gears", json()) : json();
+    bool fits = mode.is_string() && (gears.is_null() || (gears.is_array() && !gears.empty()));
+    for (const json& gear : gears) {
+      const int64_t before = conversion.gears.empty() ? 0 : conversion.gears.back();
+      fits = fits && gear.is_number_integer() && gear > before && gear <= kMaxSize;
+      if (fits) conversion.gears.push_back(gear.get<int64_t>());
+    }
+    if (!fits) return Wrong(key, value), std::nullopt;
+    conversion.precision_mode = mode.get<std::string>();
+    return conversion;
+  }
+
   std::string Text(const char* key) {
     const json& value = Find(key);
     if (!value.is_string()) return Wrong(key, value), "";
@@ -49,6 +72,8 @@ class Description {
   }
 
  private:
+  bool IsGiven(const char* key) const { return !Find(key).is_discarded() && !Find(key).is_null(); }
+
   const json& Find(const char* key) const {
     static const json kAbsent(json::value_t::discarded);
     const auto entry = content_.find(key);
@@ -109,6 +134,10 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
   model.front_end = description.Object("front_end");
   model.file_sha256 = description.Text("file_sha256");
   if (model.file_format == "IR") model.weights_sha256 = description.Text("weights_sha256");
+  model.device_target = description.OptionalText("device_target");
+  model.mindir_version = description.OptionalCount("mindir_version");
+  model.least_lite = description.OptionalText("least_lite");
+  model.conversion = description.OptionalConversion("conversion");
   const std::string input_kind = description.Text("input_kind");
   description.Finish();
   if (input_kind != "fbank") {

@@ -8,8 +8,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ecapa {
+
+// How scripts/convert_310.sh made a .mindir that runs on Ascend alone.
+struct Conversion {
+  std::vector<int64_t> gears;  // the only lengths that it takes, rising; empty: the model's fixed one
+  std::string precision_mode;  // how Ascend computes
+};
 
 // Sizes without a value are free.
 struct ExportedModel {
@@ -23,6 +30,10 @@ struct ExportedModel {
   nlohmann::json front_end;  // how the features are made
   std::string file_sha256;
   std::string weights_sha256;  // of the .bin beside an IR's .xml, else empty
+  std::string device_target;   // the device that a .mindir is built for; empty: any
+  int64_t mindir_version = 0;  // of its format; 0: not known
+  std::string least_lite;      // the earliest MindSpore Lite that is known to read it; empty: not known
+  std::optional<Conversion> conversion;
 
   // Distance between frames, seconds.
   double FrameShift() const;

@@ -60,8 +60,7 @@ cxxopts::Options Describe() {
   running("precision", "f32, bf16 (OpenVINO) or f16 (MindSpore Lite)", text()->default_value("f32"), "NAME");
   running("device", "auto, cpu or ascend", text()->default_value("auto"), "NAME");
   running("device_id", "number of the Ascend device", cxxopts::value<uint32_t>()->default_value("0"), "N");
-  running("lite_config", "MindSpore Lite's configuration file, with gears for models that take any length on Ascend",
-          text(), "FILE");
+  running("lite_config", "MindSpore Lite's configuration file, such as for precision_mode on Ascend", text(), "FILE");
   running("cache_dir", "keep OpenVINO's compiled model here: the next start is faster", text(), "DIR");
   running("help", "print this");
   return description;

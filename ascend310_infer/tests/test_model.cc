@@ -48,6 +48,26 @@ TEST_CASE("a damaged description is refused, with all that is wrong") {
   CHECK(Contains(MessageOf([] { ExportedModel::Parse("{", "m.json"); }), "m.json: expected JSON, got something else"));
 }
 
+TEST_CASE("what was added to the format later may be absent") {
+  json content = ModelJson(80, 192);
+  content["device_target"] = nullptr;
+  content["conversion"] = nullptr;
+  ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK((model.device_target.empty() && model.mindir_version == 0 && model.least_lite.empty() && !model.conversion));
+  content["device_target"] = "Ascend";
+  content["mindir_version"] = 1;
+  content["least_lite"] = "2.0.0";
+  content["conversion"] = {{"gears", {200, 300}}, {"precision_mode", "preferred_fp32"}};
+  model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK((model.device_target == "Ascend" && model.mindir_version == 1 && model.least_lite == "2.0.0"));
+  CHECK((model.conversion && model.conversion->gears == std::vector<int64_t>{200, 300}));
+  for (const json& gears : {json::array({300, 200}), json::array({0}), json::array(), json("200"), json({1.5})}) {
+    content["conversion"]["gears"] = gears;
+    CHECK(
+        Contains(MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); }), "impossible values: conversion"));
+  }
+}
+
 TEST_CASE("model and description must belong together") {
   const TemporaryFolder folder;
   CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "no such model. export.py makes one."));

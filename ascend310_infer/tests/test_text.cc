@@ -1,6 +1,6 @@
 #include <doctest/doctest.h>
 
-#include "src/gears.h"
+#include "src/lite_config.h"
 #include "src/text.h"
 #include "tests/support.h"
 
@@ -75,23 +75,18 @@ TEST_CASE("list errors name the line") {
   CHECK(Contains(message("/data/a"), "l.txt:1: '/data/a' is an absolute path without a folder wav"));
 }
 
-TEST_CASE("gears are read from their section only") {
-  const char* text =
+TEST_CASE("a configuration file of MindSpore Lite is sections of keys and values") {
+  const LiteConfig config = ParseLiteConfig(
       "# gears\n[ascend_context]\nge.dynamicDims=\"7\"\n\n[acl_build_options]\ninput_format=\"ND\"\n"
-      "ge.dynamicDims = \"400;200; 300;200\"\r\n";
-  CHECK(ParseGears(text, "c.ini") == std::vector<int64_t>{200, 300, 400});
-  CHECK(ParseGears("[acl_build_options]\nge.dynamicDims=300", "c.ini") == std::vector<int64_t>{300});
-  CHECK(ParseGears("", "c.ini").empty());
-}
-
-TEST_CASE("what is no list of gears is refused with its line") {
-  const auto message = [](const std::string& value) {
-    return MessageOf([&] { ParseGears("[acl_build_options]\nge.dynamicDims=" + value, "c.ini"); });
-  };
-  for (const char* bad : {"1,200;1,300", "0", "-3", "x", "99999999999", ";"}) {
-    CHECK(Contains(message(bad), "c.ini:2: expected numbers of frames such as"));
-  }
-  CHECK(MessageOf([] { ParseGears("[a]\nword", "c.ini"); }) == "c.ini:2: expected [section] or key=value, got 'word'.");
+      "ge.dynamicDims = \"400;200\"\r\ninput_format=NCHW\nempty=\n",
+      "c.ini");
+  CHECK(config == LiteConfig{{{"ascend_context", "ge.dynamicDims"}, "7"},
+                             {{"acl_build_options", "input_format"}, "NCHW"},
+                             {{"acl_build_options", "ge.dynamicDims"}, "400;200"},
+                             {{"acl_build_options", "empty"}, ""}});
+  CHECK(ParseLiteConfig("", "c.ini").empty());
+  CHECK(MessageOf([] { ParseLiteConfig("[a]\nword", "c.ini"); }) ==
+        "c.ini:2: expected [section] or key=value, got 'word'.");
 }
 
 }  // namespace ecapa

@@ -83,6 +83,11 @@ def load_engine(model_file: PathLike, device_target: str = "CPU") -> Engine:
     """
     exported = ExportedModel.read(model_file)
     libraries = libraries_of(exported)
+    if exported.conversion is not None:
+        raise InputError(
+            f"{model_file}: was converted for Ascend, where the C++ program runs it. In Python, run the file that "
+            "it was made from."
+        )
     if not libraries:
         raise InputError(f"{model_file}: no library reads an {exported.file_format}; CANN's ATC converts it.")
     for library in libraries:

@@ -1,6 +1,8 @@
 """Exporting a checkpoint, and testing what was written."""
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +16,7 @@ from mindspore import Tensor, nn
 from src.config import Config
 from src.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
 from src.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
+from src.deploy.old_mindir import OLD_VERSION, lower_mindir
 from src.device import set_device
 from src.errors import InputError, UsageError
 from src.files import atomic_path, lock_output, sha256_file
@@ -32,6 +35,10 @@ from src.scoring.embeddings import MIN_FRAMES, cell_encoder
 TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
 TEST_FRAMES = (301, 157)
+PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
+# Lite 2.0.0 was run with version 1. Of version 3 it is only known that the Lite of the same release reads it, and that
+# 2.2.11 does not.
+LEAST_LITE = {OLD_VERSION: "2.0.0"}
 
 
 def export(config: Config) -> Path:
@@ -105,6 +112,8 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         checkpoint_sha256=sha256_file(checkpoint),
         file_sha256="",
         weights_sha256=None,
+        mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
+        least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
     )
 
 
@@ -112,6 +121,8 @@ def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.nda
     """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
     if exported.file_format in ("MINDIR", "AIR"):
         _write_mindspore(path, exported, build_network(exported, arrays))
+        if exported.mindir_version == OLD_VERSION:
+            lower_mindir(path)
         return
     from src.deploy.onnx_graph import build_onnx  # here: its package is an extra
 
@@ -124,22 +135,35 @@ def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.nda
 
 def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
     """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
+    is_old = exported.mindir_version == OLD_VERSION
+    # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
+    device_target = "Ascend" if is_old else exported.device_target
     if is_foldable(exported.model):
         folded = fold_ecapa(arrays, exported.model)
-        network = FoldedEcapaCell(folded, exported.attention_size is not None, conv_form(exported.device_target))
+        network = FoldedEcapaCell(folded, exported.attention_size is not None, conv_form(device_target))
     else:
-        network = create_model(exported.model, exported.device_target)
+        network = create_model(exported.model, device_target)
         assign(network, arrays, "model.", "checkpoint")
     if exported.input_kind == "waveform":
-        network = WaveformModel(FbankCell(FbankConfig.from_dict(exported.front_end)), network)
+        front_end = FbankCell(FbankConfig.from_dict(exported.front_end), "native" if is_old else "product")
+        network = WaveformModel(front_end, network)
     return network.set_train(False)
 
 
 def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> None:
     shape = exported.inputs[0]["shape"]
     example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
-    ms.export(network, example, file_name=str(path), file_format=exported.file_format)
-    path.chmod(0o600)  # MindSpore makes its files read-only
+    with tempfile.TemporaryDirectory(dir=_plain_temporary_folder()) as folder:
+        plain = Path(folder, "model").with_suffix(path.suffix)
+        ms.export(network, example, file_name=str(plain), file_format=exported.file_format)
+        plain.chmod(0o600)  # MindSpore makes its files read-only
+        shutil.move(plain, path)
+
+
+def _plain_temporary_folder() -> str:
+    """Return a folder that MindSpore exports to: it refuses paths with a space, '+' or a non-ASCII letter (2.10)."""
+    folder = os.path.realpath(tempfile.gettempdir())
+    return folder if PLAIN_PATH.fullmatch(folder) else "/tmp"
 
 
 def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,7 +13,13 @@ from src.frontend.fbank import FbankConfig
 FORMAT_VERSION = 2
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
 INPUT_KINDS = ("fbank", "waveform")
-OF_THE_FILE = ("file_format", "file_sha256", "weights_sha256", "inputs", "outputs")  # not known, or plain, inside it
+CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
+"""Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
+compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
+OF_THE_FILE = (  # not known, or plain, inside it
+    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs"),
+    *("mindir_version", "least_lite", "conversion"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class ExportedModel:
         checkpoint_sha256: of the checkpoint that was exported.
         file_sha256: of the exported file.
         weights_sha256: of the `.bin` beside an IR's `.xml`; None for other formats.
+        mindir_version: version of the format of a MINDIR; None: another format, or not known.
+        least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
+        conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
     """
 
     file_format: str
@@ -56,6 +65,9 @@ class ExportedModel:
     checkpoint_sha256: str
     file_sha256: str
     weights_sha256: Optional[str]
+    mindir_version: Optional[int] = None
+    least_lite: Optional[str] = None
+    conversion: Optional[dict[str, Any]] = None
 
     @property
     def num_samples(self) -> Optional[int]:
@@ -125,11 +137,12 @@ class ExportedModel:
             raise InputError(
                 f"{path}: expected the description of an exported model, format {FORMAT_VERSION}. Export it anew."
             )
-        names = list(cls.__dataclass_fields__)
-        missing = [name for name in (*names, "inputs", "outputs") if name not in content]
+        fields = cls.__dataclass_fields__
+        needed = [name for name, field in fields.items() if field.default is MISSING]
+        missing = [name for name in (*needed, "inputs", "outputs") if name not in content]
         if missing:
             raise InputError(f"{path}: lacks {', '.join(missing)}. Export the model anew.")
-        exported = cls(**{name: content[name] for name in names})
+        exported = cls(**{name: content[name] for name in fields if name in content})
         exported._check(path)
         for name in ("inputs", "outputs"):
             if content[name] != getattr(exported, name):
@@ -151,6 +164,8 @@ class ExportedModel:
             wrong.append("input_kind")
         elif self.input_kind == "waveform" and "front_end" not in wrong:
             FbankConfig.from_dict(self.front_end, str(path))
+        if self.conversion is not None and not _is_conversion(self.conversion):
+            wrong.append("conversion")
         if (self.file_format == "IR") != isinstance(self.weights_sha256, str):
             wrong.append("weights_sha256")
         if wrong:
@@ -174,6 +189,15 @@ def _tensor(name: str, shape: list[Optional[int]]) -> dict[str, Any]:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_conversion(value: Any) -> bool:
+    if not isinstance(value, dict) or sorted(value) != sorted(CONVERSION):
+        return False
+    gears = value["gears"]
+    if gears is None:
+        return True
+    return isinstance(gears, list) and bool(gears) and all(map(_is_count, gears)) and gears == sorted(set(gears))
 
 
 def _check_sha256(file: Path, expected: str, path: Path) -> None:

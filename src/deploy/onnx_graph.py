@@ -61,14 +61,17 @@ class Graph:
         return self.constant(values.reshape(1, -1, 1), "channels")
 
     def conv(self, x: str, conv: Conv, dilation: int = 1) -> str:
-        """Convolve with reflected edges: T frames stay T frames."""
+        """Convolve with reflected edges: T frames stay T frames.
+
+        Every convolution says its stride: MindSpore Lite's converter (2.0.0) takes none for a fault, at Build.
+        """
         kernel_size = conv.weight.shape[2]
         pad = dilation * (kernel_size - 1) // 2
         if pad:
             pads = self.constant(np.array([0, 0, pad, 0, 0, pad], np.int64), "pads")
             x = self.add("Pad", x, pads, mode="reflect")
         weight, bias = self.constant(conv.weight, "weight"), self.constant(conv.bias, "bias")
-        return self.add("Conv", x, weight, bias, kernel_shape=[kernel_size], dilations=[dilation])
+        return self.add("Conv", x, weight, bias, kernel_shape=[kernel_size], dilations=[dilation], strides=[1])
 
     def conv_of_parts(self, parts: Sequence[str], conv: Conv) -> str:
         """Convolve the concatenation of equal parts, one frame at a time, as a sum over the parts.
@@ -83,7 +86,7 @@ class Graph:
 
     def project(self, x: str, weight: np.ndarray) -> str:
         """Multiply channels, without a bias."""
-        return self.add("Conv", x, self.constant(weight, "weight"), kernel_shape=[1])
+        return self.add("Conv", x, self.constant(weight, "weight"), kernel_shape=[1], strides=[1])
 
     def relu(self, x: str) -> str:
         return self.add("Relu", x)

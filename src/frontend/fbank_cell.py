@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.frontend.fbank import FbankConfig, mel_filters, periodic_hamming
+from src.layers.conv import project
 
 DB = 10 / math.log(10)
 
@@ -27,6 +28,8 @@ class FbankCell(nn.Cell):
 
     Args:
         config: the parameters.
+        form: "product" gathers the windows and multiplies, which MindSpore computes fast on every device; "native" is
+            a convolution, which MindSpore Lite knows.
 
     Inputs:
         - **waveform** - (B, N), full scale 1, N >= 1. The floor is under the greatest value of each whole waveform.
@@ -35,27 +38,45 @@ class FbankCell(nn.Cell):
         Features, (B, T, F), T = 1 + N // hop.
     """
 
-    def __init__(self, config: FbankConfig) -> None:
+    def __init__(self, config: FbankConfig, form: str = "product") -> None:
         super().__init__()
+        self.form = form
         self.pad = config.n_fft // 2
         self.hop = config.hop_length
         self.window_size = config.n_fft
         self.amin = config.amin
         self.top_db = config.top_db
-        self.dft = Tensor(windowed_dft(config), ms.float32)  # (2 * bins, n_fft)
-        self.filters = Tensor(mel_filters(config).T.copy(), ms.float32)  # (F, bins)
+        dft, filters = windowed_dft(config), mel_filters(config).T.copy()  # (2 * bins, n_fft), (F, bins)
+        if form == "native":  # the weights of convolutions
+            dft, filters = dft[:, None, None], filters[..., None, None]
+        self.dft = Tensor(dft, ms.float32)
+        self.filters = Tensor(filters, ms.float32)
+        self.db = Tensor(DB, ms.float32)  # a Python number would make the product Muls, which old MindSpore Lite lacks
+        num_rows, padding = self.dft.shape[0], (0, 0, self.pad, self.pad)
+        self.transform = ops.Conv2D(num_rows, (1, self.window_size), pad_mode="pad", pad=padding, stride=(1, self.hop))
 
     def construct(self, waveform: Tensor) -> Tensor:
-        zeros = ops.zeros((waveform.shape[0], self.pad), ms.float32)
-        padded = ops.cat((zeros, waveform, zeros), axis=1)
-        frames = ops.unfold(padded.expand_dims(1).expand_dims(1), (1, self.window_size), stride=(1, self.hop))
-        spectrum = ops.square(ops.matmul(self.dft, frames))  # (B, 2 * bins, T)
-        real, imaginary = ops.chunk(spectrum, 2, axis=1)
-        power = ops.matmul(self.filters, real + imaginary)
-        feats = DB * ops.log(ops.maximum(power, self.amin))
+        real, imaginary = ops.chunk(ops.square(self.spectrum(waveform)), 2, axis=1)
+        power = self.mel(real + imaginary)
+        feats = self.db * ops.log(ops.maximum(power, self.amin))
         # Not feats.max: a MINDIR of free length with it cannot be run ("output index [0] large than", MindSpore 2.10).
         floor = ops.amax(feats, (1, 2), keepdims=True) - self.top_db
         return ops.maximum(feats, floor).swapaxes(1, 2)
+
+    def spectrum(self, waveform: Tensor) -> Tensor:
+        """Return the real, then the imaginary parts of the windows' spectra, (B, 2 * bins, T)."""
+        if self.form == "native":
+            return self.transform(waveform.expand_dims(1).expand_dims(1), self.dft).squeeze(2)
+        zeros = ops.zeros((waveform.shape[0], self.pad), ms.float32)
+        padded = ops.cat((zeros, waveform, zeros), axis=1)
+        frames = ops.unfold(padded.expand_dims(1).expand_dims(1), (1, self.window_size), stride=(1, self.hop))
+        return ops.matmul(self.dft, frames)
+
+    def mel(self, power: Tensor) -> Tensor:
+        """Sum the power of the bins by the mel filters, (B, F, T)."""
+        if self.form == "native":
+            return project(power, self.filters)
+        return ops.matmul(self.filters, power)
 
 
 class WaveformModel(nn.Cell):

@@ -3,6 +3,8 @@
 MindSpore's CPU kernels (2.10) take some ten times as long for a sum along an axis, and in graphs of dynamic shape for
 an operation between (B, C, T) and (B, C, 1), as for a product with a vector of ones. "product" is that product;
 "native" is the sum itself, because products on Ascend may round to half precision. Both give the same numbers on a CPU.
+
+MindSpore Lite, which runs exports, knows neither a tensor's `sum` (SumExt) nor a division by a Python number (Divs).
 """
 
 from typing import Optional
@@ -14,7 +16,7 @@ from mindspore import Tensor, nn, ops
 def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
     """Sum x (B, C, T) over its frames, each times its entry of a mask (B, 1, T) when there is one: (B, C, 1)."""
     if form == "native":
-        return (x if mask is None else x * mask).sum(axis=2, keepdims=True)
+        return ops.ReduceSum(keep_dims=True)(x if mask is None else x * mask, 2)
     ones = ops.ones((x.shape[0], x.shape[2], 1), x.dtype) if mask is None else mask.swapaxes(1, 2)
     return ops.BatchMatMul()(x, ones)
 
@@ -22,8 +24,16 @@ def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor
 def mean_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
     """Mean (B, C, 1), float32, of x (B, C, T) over its frames: over all, or those in a mask (B, 1, T) of 0 and 1."""
     x = x.astype(ms.float32)
-    num_frames = x.shape[2] if mask is None else sum_over_time(mask, form)
-    return sum_over_time(x, form, mask) / num_frames
+    if mask is None and form == "native":
+        return ops.ReduceMean(keep_dims=True)(x, 2)
+    return sum_over_time(x, form, mask) / count_frames(x, form, mask)
+
+
+def count_frames(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
+    """Return the number of frames of x (B, C, T), or of those in a mask (B, 1, T): float32 (1, 1, 1) or (B, 1, 1)."""
+    if mask is None:
+        mask = ops.ones_like(ops.stop_gradient(x[:1, :1]).astype(ms.float32))  # not ops.ones: unknown to old Lite
+    return sum_over_time(mask, form)
 
 
 def for_each_frame(value: Tensor, x: Tensor, form: str) -> Tensor:

@@ -9,7 +9,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from src.layers.conv import TimeConv1d, add_bias, project
-from src.layers.over_time import SoftmaxOverTime, for_each_frame, mean_over_time, sum_over_time
+from src.layers.over_time import SoftmaxOverTime, count_frames, for_each_frame, mean_over_time, sum_over_time
 from src.layers.pooling import tanh
 from src.layers.se import SEBlock
 from src.layers.tdnn import TDNNBlock, batch_norm
@@ -119,7 +119,7 @@ class AttentivePooling(nn.Cell):
             return self.linear1(x)
         mean = mean_over_time(x, self.form)
         centred = x.astype(ms.float32) - for_each_frame(mean, x, self.form)
-        variance = sum_over_time(centred * centred, self.form) / (x.shape[2] - 1)
+        variance = sum_over_time(centred * centred, self.form) / (count_frames(x, self.form) - 1)
         context = ops.cat((mean, ops.sqrt(variance + EPS)), axis=1).astype(x.dtype)
         weight = self.linear1.weight
         # The context's share of the product is the same for every frame and computed once, as in `ContextTDNN`.

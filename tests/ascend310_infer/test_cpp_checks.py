@@ -17,7 +17,7 @@ from src.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
-TARGETS = ("csv", "gears", "header", "index", "list", "model", "names", "npy", "raw", "wav")
+TARGETS = ("csv", "header", "index", "list", "lite_config", "model", "names", "npy", "raw", "wav")
 
 
 def must(command: list) -> str:

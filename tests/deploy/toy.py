@@ -59,12 +59,12 @@ def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
     return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
 
 
-def write_toy(checkpoint: Path, path: Path, *options: str) -> Path:
+def write_toy(checkpoint: Path, path: Path, *options: str, target: str = "CPU") -> Path:
     """Write an exported model with its FILE.json, without the comparison that export makes."""
     formats = {".mindir": "MINDIR", ".onnx": "ONNX", ".xml": "IR"}
     config = config_of(checkpoint, path, f"--file_format={formats[path.suffix]}", *options)
     arrays, meta = read_checkpoint(checkpoint)
-    exported = describe(config, meta, checkpoint, "CPU")
+    exported = describe(config, meta, checkpoint, target)
     write_model(path, exported, arrays)
     return save_description(path, exported)
 

@@ -7,7 +7,9 @@
 struct FakeLite {
   // To be set by tests.
   const char* failing_call = "";  // the method whose Status is a failure
-  bool has_ascend = false;
+  const char* log = "";           // what Build writes to stderr
+  const char* version = "2.7.0";  // "": says nothing, as Lite 2.0.0
+  bool has_ascend = false;        // the plugin can be loaded
   int num_inputs = 1;
   int num_outputs = 1;
   bool has_input_memory = true;

@@ -49,7 +49,7 @@ bool Status::IsOk() const { return data_->code == kSuccess; }
 std::vector<char> Status::GetErrDescriptionChar() const { return data_->message; }
 std::vector<char> Status::CodeAsCString(enum StatusCode) { return Chars("Common error code."); }
 
-std::vector<char> CharVersion() { return Chars("0.0"); }
+std::vector<char> CharVersion() { return Chars(FakeLiteControl()->version); }
 
 class MSTensor::Impl {
  public:
@@ -114,6 +114,7 @@ Status Model::LoadConfig(const std::vector<char>& path) {
 
 Status Model::Build(const std::vector<char>&, ModelType type, const std::shared_ptr<Context>& context) {
   FakeLite& control = *FakeLiteControl();
+  std::fputs(control.log, stderr);
   if (type != kMindIR || context->MutableDeviceInfo().size() != 1) return Status(kLiteError, std::string("misused"));
   const std::shared_ptr<DeviceInfoContext> device = context->MutableDeviceInfo().front();
   control.is_ascend = device->GetDeviceType() == kAscend;
