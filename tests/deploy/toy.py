@@ -23,7 +23,7 @@ SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_
 META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
 
 
-def make_checkpoint(folder: Path, **settings: Any) -> Path:
+def make_checkpoint(folder: Path, front_end: FbankConfig = FRONT_END, **settings: Any) -> Path:
     """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
     rng = np.random.default_rng(0)
     np.random.seed(0)
@@ -41,7 +41,7 @@ def make_checkpoint(folder: Path, **settings: Any) -> Path:
             parameter.set_data(Tensor(values(parameter.shape).astype(np.float32)))
     path = checkpoint_path(folder, 1, 2)
     state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
-    write_checkpoint(path, state, {**META, "model": settings})
+    write_checkpoint(path, state, {**META, "model": settings, "front_end": front_end.to_dict()})
     return path
 
 
