@@ -101,7 +101,7 @@ def test_program_with_mindspore_lite_runs_a_mindir(program, tmp_path):
     must([*infer, "--output", tmp_path / "out", "--workers=2"])
     made = EmbeddingStore.open(tmp_path / "out")
     assert made.utt_ids == ["s/0", "s/1", "s/2"] and made.embeddings.shape == (3, 3)
-    assert made.identity.engine == "mindspore lite 0.0 CPU f32"
+    assert made.identity.engine == "mindspore lite 2.7.0 CPU f32"
     refused = subprocess.run(
         [program, *infer[1:], "--output", tmp_path / "o"], capture_output=True, text=True, check=False
     )

@@ -135,6 +135,24 @@ def test_output_is_bit_identical_for_any_number_of_workers_and_threads(program, 
     assert len(set(stores)) == 1
 
 
+@pytest.mark.parametrize("name", ["my cache+", "模型 50%"])
+def test_compiled_models_are_kept_in_a_folder_of_any_name(program, worked, tmp_path, name):
+    for out in ("cold", "warm"):
+        must(
+            worked,
+            program,
+            "--model=free.xml",
+            "--data=eval",
+            "--output",
+            tmp_path / out,
+            "--cache_dir",
+            tmp_path / name,
+        )
+    assert list((tmp_path / name).glob("*.blob"))
+    stores = [(tmp_path / out / "embeddings.npy").read_bytes() for out in ("cold", "warm")]
+    assert stores[0] == stores[1]
+
+
 def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp_path):
     from src.deploy.engine import load_engine
 

@@ -59,7 +59,7 @@ def project(lite_home, tmp_path_factory) -> Path:
     need(PACKAGES)
     folder = tmp_path_factory.mktemp("project")
     for name in ("scripts", "src", "ascend310_infer"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("build*", "__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("build", "build-*", "__pycache__"))
     for name in ROOT.glob("requirements*.txt"):
         shutil.copy(name, folder)
     must(folder, "bash", "ascend310_infer/build.sh", LITE_HOME=str(lite_home))
