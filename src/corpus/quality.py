@@ -102,11 +102,11 @@ class Reading:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides which recordings a store holds, and how loud."""
-        settings = {
+        return {
             "min_duration": self.limits.min_duration_s,
             "max_clipped_fraction": self.limits.max_clipped_fraction,
+            "target_dB": self.target_db,  # None in stores that know no level, too
         }
-        return settings if self.target_db is None else {**settings, "target_dB": self.target_db}
 
     def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
         """Read samples of a recording, see read_usable."""
