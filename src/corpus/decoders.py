@@ -100,10 +100,10 @@ def open_recording(path: PathLike) -> Iterator[Decoder]:
         BadAudio: it is missing, empty, no audio, holds no samples, or is shorter than its header says.
     """
     path = Path(path)
-    _check_not_empty(path)
     try:
-        decoder = SndfileDecoder(path)
+        decoder: Decoder = SndfileDecoder(path)
     except soundfile.LibsndfileError as error:
+        _check_not_empty(path)
         decoder = _open_media(path, f"not a readable audio file ({error.error_string.rstrip('.')})")
     with closing(decoder):
         yield decoder

@@ -7,6 +7,7 @@ from typing import Optional
 
 import numpy as np
 
+from src.corpus.audio import INT16_SCALE
 from src.errors import InputError
 
 # From espeak-ng/speak_lib.h
@@ -66,7 +67,7 @@ class Espeak:
         status = self._library.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
         if status != 0 or not self._blocks:
             raise RuntimeError(f"espeak-ng {self.version} did not speak {text!r}: status {status}.")
-        return np.concatenate(self._blocks) / 32768
+        return np.concatenate(self._blocks) / INT16_SCALE
 
     def _keep(self, samples: ctypes.POINTER, num_samples: int, _events: int) -> int:
         if samples and num_samples > 0:
