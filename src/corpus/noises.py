@@ -216,9 +216,8 @@ def _usable(
     found, skipped = {}, []
     with ThreadPool(_NUM_THREADS) as pool:
         results = pool.imap(partial(_checked, folder, check), paths)
-        for path, result in zip(
-            paths, tqdm(results, f"checking {what}", len(paths), disable=None, leave=False), strict=True
-        ):
+        shown = tqdm(results, f"checking {what}", len(paths), unit=" files", disable=None, leave=False)
+        for path, result in zip(paths, shown, strict=True):
             if isinstance(result, Skipped):
                 skipped.append(result)
             else:

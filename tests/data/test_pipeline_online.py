@@ -181,11 +181,11 @@ def test_place_of_a_crop_says_nothing_about_its_distortion():
 
 def test_failure_in_a_worker_is_one_clear_error(folders, tmp_path):
     for index in range(2):
-        soundfile.write(tmp_path / f"{index}.wav", np.ones(9000), 16000)
+        soundfile.write(tmp_path / f"{index}.wav", np.sin(np.arange(9000)), 16000)
     epochs = open_batches(settings(folders, "--augmentations=noise", f"--noise_folder={tmp_path}")).epochs()
     for index in range(2):
         soundfile.write(tmp_path / f"{index}.wav", np.ones(10), 16000)
-    with pytest.raises(InputError, match=r"[01].wav: (damaged or changed while it was used|cannot be read any more)"):
+    with pytest.raises(InputError, match=r"[01].wav: damaged or changed while it was used"):
         list(next(epochs))
 
 
