@@ -1,5 +1,6 @@
 """A tree with every kind of broken and odd recording: prepared without a crash, each bad one listed, none stored."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from src.corpus.table_io import read_skipped
 from src.data.prepare import prepare_train
 from src.data.train_store import read_manifest, read_records
 from src.errors import InputError
-from tests.verdicts import CASES, write_all
+from tests.verdicts import CASES, MEDIA_CASES, write_all
 
 BAD = {name: case.verdict for name, case in CASES.items() if case.verdict} | {
     "dangling_link.wav": "a link to nothing",
@@ -67,3 +68,33 @@ def test_share_of_clipped_samples_counts(num_clipped, is_usable):
     else:
         with pytest.raises(Exception, match=r"clipped: 20\.1% of its samples"):
             limits.check(samples)
+
+
+@pytest.fixture
+def half_m4a(tmp_path) -> Path:
+    """Four recordings that libsndfile reads and four that it does not; second variants of .m4a: .aac, .MKA, .webm."""
+    pytest.importorskip("av", reason="needs PyAV (requirements-media.txt)")
+    session = tmp_path / "half" / "wav" / "id1" / "session"
+    session.mkdir(parents=True)
+    for name in ("good.wav", "good_mp3.mp3", "good_opus.opus", "gsm.wav"):
+        CASES[name].make(session / name)
+    for name in ("good_m4a.m4a", "good_aac.aac", "good_mka.mka", "good_webm.webm"):
+        MEDIA_CASES[name].make(session / name)
+    return tmp_path / "half"
+
+
+def test_half_of_a_corpus_in_m4a_is_read(half_m4a, train_config):
+    config = train_config(f"--data_folder={half_m4a}", "--max_bad_fraction=0")
+    prepare_train(config)
+    assert read_manifest(config.feat_folder).num_utterances == 8
+
+
+def test_half_of_a_corpus_in_m4a_is_listed_without_pyav(half_m4a, train_config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InputError, match="4 of 8 files cannot be used"):
+        prepare_train(train_config(f"--data_folder={half_m4a}", "--max_bad_fraction=0.4"))
+    config = train_config(f"--data_folder={half_m4a}", "--max_bad_fraction=0.5")
+    prepare_train(config)
+    listed = read_skipped(Path(config.save_folder, "skipped.csv"))
+    assert [entry.reason.split(":")[0] for entry in listed] == ["aac", "m4a", "mka", "webm"]
+    assert all("install requirements-media.txt (PyAV), or convert" in entry.reason for entry in listed)
