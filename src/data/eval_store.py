@@ -5,6 +5,7 @@ list stands beside them under its own name. `meta.json` is written last: a folde
 """
 
 import hashlib
+import mmap
 import os
 import shutil
 from collections.abc import Mapping
@@ -76,6 +77,11 @@ class EvalStore:
         """Return the features (T, F) of an utterance; read-only, memory-mapped."""
         first = self.first_frame[row]
         return self.frames[first : first + self.num_frames[row]]
+
+    def release(self) -> None:
+        """Let go of the pages that were read, which count as memory of this process, until they are read again."""
+        if isinstance(self.frames.base, mmap.mmap):
+            self.frames.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:

@@ -235,6 +235,7 @@ def extract(
                     embeddings[piece] = embedding
                 else:
                     sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
+                    store.release()
             bar.update(len(rows))
     for piece, total in sums.items():
         embeddings[piece] = total / lengths[piece]

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +198,17 @@ def test_descriptions_of_another_form_are_refused(tmp_path, meta, message):
     (write_store(tmp_path) / "meta.json").write_text(meta)
     with pytest.raises(InputError, match=message):
         EvalStore.open(tmp_path)
+
+
+def resident_kib() -> int:
+    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def test_pages_that_were_read_can_be_released_and_read_again(tmp_path):
+    store = EvalStore.open(write_store(tmp_path, lengths=(200000,)))  # 61 MiB
+    before = resident_kib()
+    total = store.feats(0).sum(dtype=np.float64)
+    assert resident_kib() > before + 40000
+    store.release()
+    assert resident_kib() < before + 20000
+    assert store.feats(0).sum(dtype=np.float64) == total

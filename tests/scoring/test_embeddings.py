@@ -38,6 +38,9 @@ class FakeStore:
     def feats(self, index):
         return self.all_feats[index]
 
+    def release(self):
+        pass
+
 
 def encode_first_frame(feats):
     return feats[:, 0] * feats.shape[1]
