@@ -143,7 +143,7 @@ def test_every_part_but_the_training_list_has_a_published_md5():
 
 
 def test_list_comes_from_the_second_address_when_the_first_fails(tmp_path, capsys):
-    """It has no such file, or sends a page instead, which an md5 or the form of the lines shows."""
+    """It has no such file; second variants: it sends a page instead, which an md5 or the form of the lines shows."""
     trials = b"1 id1/a/1.wav id1/a/2.wav\n"
     with (
         serve({"/train_list.txt": PAGE, "/veri_test2.txt": PAGE}) as first,

@@ -330,7 +330,7 @@ def test_every_other_way_to_train_leaves_its_log_and_checkpoints_where_it_is_cal
     assert list((project.root / where / "ckpt").glob("train_ecapa_vox12-3_*.ckpt"))
 
 
-# Outputs of the commands in README.md and docs/, those that no test here writes included.
+# Outputs of the commands in README.md and docs/. Second variants: what no test here writes; other formats; scripts/.
 OUTPUTS = """
 train.log eval.log acc.log scripts/train.log scripts/acc.log ckpt/best.ckpt ckpt/tensorboard/x scripts/ckpt/x.ckpt
 ckpt_large_margin/x.ckpt npys/results.json npys3s/x infer_result/scores.tsv scripts/infer_result/x

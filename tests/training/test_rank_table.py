@@ -153,6 +153,7 @@ def test_devices_of_this_machine_make_a_table(tmp_path):
     assert (server.device_ids, server.ranks) == ([2, 10], [0, 1])
 
 
+# second variants: the environment's table behind options; no device here
 def test_table_is_the_first_argument_else_the_environments(two_servers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RANK_TABLE_FILE", "environment.json")
