@@ -18,7 +18,7 @@ from typing import Optional
 
 from src.deploy.exported import FILE_FORMATS, ExportedModel
 from src.errors import InputError, UsageError, run
-from src.files import atomic_path, sha256_file
+from src.files import atomic_path, lock_output, sha256_file, user_path
 
 CONVERTER = "converter_lite"
 PRECISION_MODES = ("preferred_fp32", "enforce_fp32", "enforce_fp16", "enforce_origin", "preferred_optimal")
@@ -42,15 +42,17 @@ class Shapes:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert a model and describe the result."""
     parser = argparse.ArgumentParser("convert_310.sh", description="Convert a .mindir for Ascend by converter_lite.")
-    parser.add_argument("model", type=Path, help=".mindir that export.py wrote with --device_target=Ascend")
-    parser.add_argument("output", type=Path, help="the converted .mindir; its description is written beside it")
+    parser.add_argument("model", type=user_path, help=".mindir that export.py wrote with --device_target=Ascend")
+    parser.add_argument("output", type=user_path, help="the converted .mindir; its description is written beside it")
     parser.add_argument("--frames", type=_counts, help="lengths that a model of free length shall take: 200,300,400")
     parser.add_argument("--batch_size", type=int, help="utterances at once of a model of free batch size; default 1")
     parser.add_argument(
         "--precision_mode", choices=PRECISION_MODES, default=PRECISION_MODES[0], help="how Ascend computes"
     )
     arguments = parser.parse_args(argv)
-    print(convert(arguments.model, arguments.output, arguments.frames, arguments.batch_size, arguments.precision_mode))
+    sizes = (arguments.frames, arguments.batch_size)
+    with lock_output(arguments.output):
+        print(convert(arguments.model, arguments.output, *sizes, arguments.precision_mode))
     return 0
 
 
