@@ -85,8 +85,7 @@ def work(arguments: argparse.Namespace) -> int:
     from mindspore import Tensor
 
     from src.config import Config, load_config
-    from src.losses import make_loss
-    from src.models import create_model, model_settings
+    from src.models import create_model
     from src.training.step import make_step
     from src.training.world import join_world
 
@@ -96,11 +95,14 @@ def work(arguments: argparse.Namespace) -> int:
     target, world = join_world(config)
     ms.set_seed(0)
     step = make_step(
-        config, create_model(model_settings(config), target), make_loss(config, arguments.speakers), world.size
+        config,
+        create_model(config.model.to_dict(), target),
+        config.loss.build(config.model.options.emb_size, arguments.speakers),
+        world.size,
     )
     step.set_train()
     rng = np.random.default_rng(world.rank)
-    feats = Tensor(rng.standard_normal((size, arguments.frames, config.in_channels)).astype(np.float32))
+    feats = Tensor(rng.standard_normal((size, arguments.frames, config.model.options.in_channels)).astype(np.float32))
     label = Tensor(rng.integers(arguments.speakers, size=size).astype(np.int32))
     folder, index = Path(arguments.turns), 0
     while True:

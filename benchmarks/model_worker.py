@@ -37,13 +37,14 @@ class MindSpore:
 
     def forward(self, channels: int) -> Callable[[np.ndarray], None]:
         """Return a call of the model, folded, of one compiled graph for all lengths, as eval.py uses it."""
+        from src.models.ecapa_tdnn import EcapaTdnn
         from src.models.fold import fold_ecapa
         from src.models.folded_cell import FoldedEcapaCell
         from src.scoring.embeddings import cell_encoder
 
         model = self._model(channels)
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in model.get_parameters()}
-        folded = FoldedEcapaCell(fold_ecapa(arrays, {"global_context": True}))
+        folded = FoldedEcapaCell(fold_ecapa(arrays, EcapaTdnn.Options()))
         return cell_encoder(folded.set_train(False), NUM_MELS)
 
     def step(self, channels: int) -> Callable[[np.ndarray, np.ndarray], None]:

@@ -4,13 +4,17 @@ Second variants of issue 12: dates, sexagesimal numbers, leading zeros, exponent
 references and in --config_path, an unknown user's home (B7); a byte order mark and CRLF in YAML (B12).
 """
 
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
-from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config, main, require, save_config, to_dict
+from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config, require, save_config, to_dict
+from src.config.__main__ import main
+from src.config.sections import DeviceOptions, ModelOptions
 from src.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,14 +69,16 @@ def written(tmp_path, text):
 
 def problems(cls, argv):
     with pytest.raises(UsageError) as caught:
-        load_config(cls, argv)
+        load_config(cls, argv, check=("model", "loss") if cls is Config else ())
     return str(caught.value)
 
 
 def test_every_key_of_the_seeds_parameter_block_is_read(tmp_path):
     config = load_config(Config, [f"--config_path={written(tmp_path, SEED_CONFIG)}"])
     expected = {("cut_wav" if key == "wav_cut" else key): value for key, value in yaml.safe_load(SEED_CONFIG).items()}
-    assert {key: value for key, value in to_dict(config).items() if key in expected} == expected
+    model = config.model.to_dict()
+    read = {**to_dict(config), **model, "inChannels": model["in_channels"]}
+    assert {key: value for key, value in read.items() if key in expected} == expected
 
 
 @pytest.mark.parametrize(("cls", "text"), [(TrainPrepConfig, SEED_PREPARE_TRAIN), (EvalPrepConfig, SEED_PREPARE_EVAL)])
@@ -91,13 +97,17 @@ def test_shipped_file_names_every_key_and_loads(cls):
         Config: "ecapa-tdnn_config.yaml",
     }
     text = (ROOT / names[cls]).read_text(encoding="utf-8")
-    assert [key for key in to_dict(config) if f"\n{key}:" not in f"\n{text}"] == []
+    flat = [key for field in fields(cls) for key in field.metadata.get("flat", {}) if key != "in_channels"]
+    sections = [field.name for field in fields(cls) if "registry" in field.metadata]
+    keys = [key for key in to_dict(config) if key not in sections] + flat
+    assert [key for key in keys if f"\n{key}:" not in f"\n{text}"] == []
 
 
 def test_command_line_beats_file_and_file_beats_default(tmp_path):
     path = written(tmp_path, "channels: 512\nemb_size: 64\n")
     config = load_config(Config, [f"--config_path={path}", "--emb_size", "32"])
-    assert (config.channels, config.emb_size, config.step_size) == (512, 32, 65000)
+    model = config.model.options
+    assert (model.channels, model.emb_size, config.step_size) == (512, 32, 65000)
 
 
 def test_reference_follows_the_command_line(tmp_path):
@@ -129,7 +139,8 @@ def test_numbers_booleans_and_lists_are_read_as_before(tmp_path):
         "loss_scale: 1024\nexclude_list: null\nenrol_map_path:\nvalid_trials: ~\n"
     )
     config = load_config(Config, [f"--config_path={written(tmp_path, text)}"])
-    assert (config.channels, config.max_lrate, config.base_lrate, config.scale) == (512, 1e-3, 1e-5, 30.0)
+    sections = config.model.options.channels, config.loss.options.scale
+    assert (*sections, config.max_lrate, config.base_lrate) == (512, 30.0, 1e-3, 1e-5)
     assert (config.pre_trained, config.tensorboard, config.cut_wav, config.class_num) == (False, True, True, 1211)
     assert (config.speeds, config.noise_snr, config.loss_scale) == ((0.9, 1.0), (5.0, 5.0), 1024.0)
     assert config.augmentations == ("clean", "add_noise:0.5")
@@ -184,7 +195,7 @@ def test_every_key_that_names_a_path_expands(cls):
     ends = ("_folder", "_path", "_dir", "_file", "_list", "_annotation", "_folder_merge", "_trials", "file_name")
     others = {"min_utts_for_dev", "repeated_trials"}
     named = {field.name for field in fields(cls) if field.name.endswith(ends)} - others
-    assert named - {field.name for field in fields(cls) if field.metadata["path"]} == set()
+    assert named - {field.name for field in fields(cls) if field.metadata.get("path")} == set()
 
 
 @pytest.mark.parametrize(
@@ -297,14 +308,62 @@ def test_help_explains_every_key(capsys):
         load_config(Config, ["--help"])
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for name in to_dict(load_config(Config, [])):
-        assert f"--{name} " in text
+    config = load_config(Config, [])
+    for name in to_dict(config):
+        assert f"--{name} " in text or hasattr(getattr(config, name), "registry")
+    for section in (config.model, config.loss):
+        for key in section.to_dict():
+            assert f"--{section.registry.kind}.{key} " in text
 
 
 def test_keys_are_listed_for_shell_scripts(capsys):
     assert main(["TrainPrepConfig", "--keys"]) == 0
     assert {"feat_folder", "sentence_len"} <= set(capsys.readouterr().out.split())
     assert main(["Config", "--channels=64"]) == 0
-    assert yaml.safe_load(capsys.readouterr().out)["channels"] == 64
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["channels"] == 64
     with pytest.raises(UsageError):
         main(["Nothing"])
+
+
+def test_keys_of_sections_may_be_nested_dotted_or_flat(tmp_path):
+    nested = written(tmp_path, "model: {name: wespeaker_ecapa, channels: 16}\nloss:\n  margin: 0.3\n")
+    config = load_config(Config, [f"--config_path={nested}", "--model.mfa_channels=24", "--emb_size=6"])
+    expected = {"name": "wespeaker_ecapa", "in_channels": 80, "channels": 16, "emb_size": 6, "global_context": True}
+    assert config.model.to_dict() == {**expected, "mfa_channels": 24}
+    assert config.loss.options.margin == 0.3
+    assert load_config(Config, ["--model.channels", "16"]).model.options.channels == 16
+    assert load_config(Config, ["--model=wespeaker_ecapa"]).model.name == "wespeaker_ecapa"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("margin: 0.2\nloss: {margin: 0.3}\n", [], "'margin' and 'loss.margin' are two names of one key"),
+        ("", ["--margin=0.2", "--loss.margin=0.3"], "are two names of one key"),
+        ("model: ecapa\n", [], "got 'ecapa'; did you mean ecapa_tdnn?"),
+        ("model: [ecapa_tdnn]\n", [], "model: expected a name, or keys such as"),
+        ("model: {mfa_channels: 24}\n", [], "model ecapa_tdnn has no such key; wespeaker_ecapa have it"),
+        ("", ["--loss.marg=1"], "command line: loss.marg: no loss has such a key"),
+        ("", ["--loss.margin=2"], "command line: loss.margin: expected less than 1.5"),
+        ("", ["--margin_from_epoch=3", "--margin_to_epoch=2"], "margin_from_epoch: expected at most margin_to_epoch 2"),
+        ("lose: {margin: 1}\n", [], "unknown key 'lose'; did you mean 'loss'?"),
+    ],
+)
+def test_wrong_sections_are_refused(tmp_path, text, words, said):
+    assert said in problems(Config, [f"--config_path={written(tmp_path, text)}", *words])
+
+
+def test_help_shows_the_keys_of_the_chosen_class_and_of_the_command_alone(capsys):
+    with pytest.raises(SystemExit):
+        load_config(Config, ["--help", "--model.name=wespeaker_ecapa"], shown=(ModelOptions, DeviceOptions))
+    text = capsys.readouterr().out
+    assert "--model.mfa_channels VALUE" in text and "--device_id VALUE" in text
+    assert "max_lrate" not in text and "score_norm" not in text
+
+
+def test_sections_are_not_imported_unless_they_are_asked_for():
+    code = (
+        "import sys; from src.config import *; load_config(Config, ['--channels=7']); print('mindspore' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

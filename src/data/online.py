@@ -26,9 +26,15 @@ START_TIMEOUT_S = 300
 CROP, DISTORT = 0, 1  # what a generator is for
 
 
-def generator(seed: int, epoch: int, utt_id: str, purpose: int = CROP) -> np.random.Generator:
-    """Return the generator of an utterance in an epoch: it depends on nothing else, least of all on the worker."""
-    return np.random.default_rng((seed, epoch, zlib.crc32(utt_id.encode()), purpose))
+def generator(seed: int, epoch: int, utt_id: str, purpose: int = CROP, drawn_before: int = 0) -> np.random.Generator:
+    """Return the generator of an utterance in an epoch: it depends on nothing else, least of all on the worker.
+
+    Args:
+        purpose: CROP or DISTORT.
+        drawn_before: how often the same utterance was drawn before in this epoch.
+    """
+    again = (int(drawn_before),) if drawn_before else ()
+    return np.random.default_rng((seed, epoch, zlib.crc32(utt_id.encode()), purpose, *again))
 
 
 def crop_samples(wave: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
@@ -38,12 +44,21 @@ def crop_samples(wave: np.ndarray, length: int, rng: np.random.Generator) -> np.
 
 
 class Crops(NamedTuple):
-    """Samples of a batch on their way to a worker: crops (B, S) int16, labels (B,) int32."""
+    """Samples of a batch on their way to a worker.
+
+    Attributes:
+        utt_ids: names.
+        label: (B,), int32.
+        samples: crops (B, S), int16.
+        epoch: from 0.
+        drawn_before: how often each record was drawn before in this epoch, (B,).
+    """
 
     utt_ids: list[str]
     label: np.ndarray
     samples: np.ndarray
     epoch: int
+    drawn_before: np.ndarray
 
 
 class Features(NamedTuple):
@@ -95,7 +110,7 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            FbankConfig(n_mels=config.in_channels),
+            FbankConfig(n_mels=config.model.options.in_channels),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,
@@ -122,7 +137,7 @@ class OnlineFeatures:
         feats = np.empty((len(waves), self.num_frames, self.front_end.n_mels), np.float32)
         label = np.array(crops.label, np.int32)
         for index, utt_id in enumerate(crops.utt_ids):
-            rng = generator(self.seed, crops.epoch, utt_id, DISTORT)
+            rng = generator(self.seed, crops.epoch, utt_id, DISTORT, crops.drawn_before[index])
             plan = self.augmenter.draw(self.augmenter.choose(rng), self.num_samples, rng)
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]

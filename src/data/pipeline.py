@@ -6,7 +6,7 @@ The order of an epoch follows from seed and epoch alone. Processes that train to
 batches and take a part of each, so that how many they are, and where a run was interrupted, changes no global batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, count, islice, repeat
 from typing import NamedTuple, Optional
@@ -16,7 +16,8 @@ import numpy as np
 
 from src.config import Config
 from src.data.held_out import choose_held_out
-from src.data.online import Crops, FeatureWorkers, OnlineFeatures, crop_samples, generator
+from src.data.online import CROP, Crops, FeatureWorkers, OnlineFeatures, crop_samples, generator
+from src.data.samplers import Sampler, Shuffle
 from src.data.train_store import WAVEFORM, decode_wave, read_manifest, shard_paths
 from src.errors import InputError
 from src.files import PathLike
@@ -50,6 +51,8 @@ class TrainBatches:
         rank: this process among those that train together, from 0.
         num_ranks: how many they are; a global batch has batch_size utterances for each.
         num_held_out: utterances that are left out of the batches, to validate with.
+        make_sampler: called with the records, a function that returns their labels, the size of a global batch and the
+            seed; returns what decides the order.
 
     Raises:
         InputError: the store is missing, damaged, or smaller than one global batch; or so many utterances cannot be
@@ -68,6 +71,7 @@ class TrainBatches:
         rank: int = 0,
         num_ranks: int = 1,
         num_held_out: int = 0,
+        make_sampler: Callable[..., Sampler] = Shuffle,
     ) -> None:
         self.folder = folder
         self.manifest = read_manifest(folder)
@@ -93,6 +97,8 @@ class TrainBatches:
         self.masks = masks
         self.online = online
         self.rank = rank
+        self.num_ranks = num_ranks
+        self.sampler = make_sampler(self.records, self._labels, self.global_size, seed)
 
     @property
     def front_end(self) -> dict:
@@ -106,14 +112,11 @@ class TrainBatches:
 
     def num_batches(self, first_record: int = 0) -> int:
         """Return the batches of an epoch, or of what is left of it behind `first_record` records."""
-        return (len(self.records) - first_record) // self.global_size
+        return (self.sampler.num_records - first_record) // self.global_size
 
     def order(self, epoch: int, first_record: int = 0) -> np.ndarray:
         """Return which records this process takes in an epoch (from 0), behind `first_record` of all processes."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(self.records)
-        used = order[first_record : first_record + self.num_batches(first_record) * self.global_size]
-        part = slice(self.rank * self.batch_size, (self.rank + 1) * self.batch_size)
-        return used.reshape(-1, self.global_size)[:, part].ravel()
+        return self.sampler.part(epoch, first_record, self.rank, self.num_ranks)[0].ravel()
 
     def epochs(self, epoch: int = 0, first_record: int = 0) -> Iterator[Iterator[Batch]]:
         """Yield epoch after epoch without end, each an iterator over its batches.
@@ -127,7 +130,7 @@ class TrainBatches:
         """
         if self.online is None:
             for start in _starts(epoch, first_record):
-                yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats in self._records(*start))
+                yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats, _ in self._records(*start))
         workers = FeatureWorkers(self.online, self.num_workers)
         try:
             batches = workers.map(self.sample_crops(epoch, first_record))  # across the ends of epochs, without a pause
@@ -140,25 +143,29 @@ class TrainBatches:
     def sample_crops(self, epoch: int = 0, first_record: int = 0) -> Iterator[Crops]:
         """Yield the batches of a store of samples, not yet distorted, epoch after epoch without end; see `epochs`."""
         for number, first in _starts(epoch, first_record):
-            for utt_ids, label, samples in self._records(number, first):
-                yield Crops(utt_ids.tolist(), label, samples, number)
+            for utt_ids, label, samples, drawn_before in self._records(number, first):
+                yield Crops(utt_ids.tolist(), label, samples, number, drawn_before)
 
-    def _records(self, epoch: int, first_record: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return an epoch's batches of names, labels, and crops of features or samples."""
+    def _records(
+        self, epoch: int, first_record: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield an epoch's batches: names, labels, crops, and how often each record was drawn before."""
         is_online = self.manifest.kind == WAVEFORM
         columns = self._columns()
-        order = self.order(epoch, first_record).tolist()
-        if not order:  # MindSpore takes an empty list for all records
-            return iter(())
-        batches = self._read(order, columns).batch(
+        records, drawn_before = self.sampler.part(epoch, first_record, self.rank, self.num_ranks)
+        if not records.size:  # MindSpore takes an empty list for all records
+            return
+        batches = self._read(records.ravel().tolist(), columns).batch(
             self.batch_size,
             drop_remainder=True,
             num_parallel_workers=1 if is_online else min(self.num_workers, ds.config.get_num_parallel_workers()),
             input_columns=columns,
             output_columns=columns,
-            per_batch_map=partial(self._cut if is_online else self._crop, epoch),
+            per_batch_map=partial(self._cut if is_online else self._crop, epoch, drawn_before),
         )
-        return batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
+        rows = batches.create_tuple_iterator(num_epochs=1, output_numpy=True)
+        for row, times in zip(rows, drawn_before, strict=True):
+            yield *row, times
 
     def held_out_feats(self) -> Iterator[tuple[str, int, np.ndarray]]:
         """Yield name, label and features (T, F), before mean subtraction, of one record of each held-out utterance."""
@@ -182,9 +189,12 @@ class TrainBatches:
     def _columns(self) -> list[str]:
         return ["utt_id", "label", "wave" if self.manifest.kind == WAVEFORM else "feats"]
 
-    def _read(self, records: list[int], columns: list[str]) -> ds.MindDataset:
-        """Return these columns of these records, in this order."""
-        return ds.MindDataset(self.paths, columns_list=columns, sampler=ds.SubsetSampler(records))
+    def _read(self, records: list[int], columns: list[str]) -> ds.Dataset:
+        """Return these columns of these records, in this order; a record may be there more than once."""
+        size = self.manifest.num_utterances  # a sampler takes no more records than the store has (2.10)
+        pieces = [records[first : first + size] for first in range(0, len(records), size)]
+        parts = [ds.MindDataset(self.paths, columns_list=columns, sampler=ds.SubsetSampler(piece)) for piece in pieces]
+        return parts[0] if len(parts) == 1 else parts[0].concat(parts[1:])
 
     def _names(self) -> tuple[list[str], list[int]]:
         """Return names and labels of all records."""
@@ -195,20 +205,31 @@ class TrainBatches:
             labels += label.tolist()
         return names, labels
 
-    def _crop(self, epoch: int, utt_ids: list, labels: list, feats: list, _: ds.BatchInfo) -> tuple[np.ndarray, ...]:
+    def _labels(self) -> np.ndarray:
+        """Return the label of each record that batches are made of; features and samples are not read."""
+        rows = self._read(self.records.tolist(), ["label"]).batch(NAMES_AT_ONCE)
+        return np.concatenate([label for (label,) in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)])
+
+    def _crop(
+        self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, feats: list, batch: ds.BatchInfo
+    ) -> tuple[np.ndarray, ...]:
         names = [str(utt_id) for utt_id in utt_ids]
-        # Seeded by what is cropped, not by when, so that workers and order do not matter.
-        rngs = [generator(self.seed, epoch, name) for name in names]
+        # Seeded by what is cropped, and how often it was before in this epoch, so that workers and order do not matter.
+        times = drawn_before[batch.get_batch_num()]
+        rngs = [generator(self.seed, epoch, name, CROP, drawn) for name, drawn in zip(names, times, strict=True)]
         crops = [random_crop(record, self.num_frames, rng) for record, rng in zip(feats, rngs, strict=True)]
         if self.masks:
             crops = [self.masks(crop, rng) for crop, rng in zip(crops, rngs, strict=True)]
         return np.array(names), np.array(labels, np.int32), np.stack(crops)
 
-    def _cut(self, epoch: int, utt_ids: list, labels: list, waves: list, _: ds.BatchInfo) -> tuple[np.ndarray, ...]:
+    def _cut(
+        self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, waves: list, batch: ds.BatchInfo
+    ) -> tuple[np.ndarray, ...]:
         names, length = [str(utt_id) for utt_id in utt_ids], self.online.crop_length
+        times = drawn_before[batch.get_batch_num()]
         crops = [
-            crop_samples(decode_wave(wave), length, generator(self.seed, epoch, name))
-            for wave, name in zip(waves, names, strict=True)
+            crop_samples(decode_wave(wave), length, generator(self.seed, epoch, name, CROP, drawn))
+            for wave, name, drawn in zip(waves, names, times, strict=True)
         ]
         return np.array(names), np.array(labels, np.int32), np.stack(crops)
 
@@ -224,6 +245,7 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
     manifest = read_manifest(config.train_data_path)
     common = (config.train_data_path, config.minibatch_size, config.train_frames, config.seed, config.num_workers)
     shared = {"rank": rank, "num_ranks": num_ranks, "num_held_out": config.valid_utterances}
+    shared["make_sampler"] = config.sampler.build
     if manifest.kind == WAVEFORM:
         batches = TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers), **shared)
         batches.refuse_one_speaker()

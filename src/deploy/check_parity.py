@@ -35,7 +35,7 @@ from src.frontend.fbank import (
     window_edges,
 )
 from src.progress import quantity
-from src.scoring.embeddings import MIN_FRAMES, EmbeddingStore, Encode, encode_named
+from src.scoring.embeddings import EmbeddingStore, Encode, check_max_frames, encode_named
 
 LEAST_COSINE = 0.99999
 NUM_RANDOM = 8
@@ -71,6 +71,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from src.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
 
     exported = {path: ExportedModel.read(path) for path in arguments.exported}
+    check_max_frames(arguments.max_frames, max(model.min_frames for model in exported.values()))
     checkpoint = find_checkpoint(arguments.checkpoint)
     _check_same_checkpoint(checkpoint, exported)
     front_end = next(iter(exported.values())).front_end
@@ -139,8 +140,6 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "0: no limit",
     )
     arguments = parser.parse_args(argv)
-    if arguments.max_frames and arguments.max_frames < 2 * MIN_FRAMES:
-        raise UsageError(f"--max_frames: expected 0 or at least {2 * MIN_FRAMES}, got {arguments.max_frames}.")
     if not 0 < arguments.tolerance <= 1:
         raise UsageError(f"--tolerance: expected a cosine above 0 and at most 1, got {arguments.tolerance:g}.")
     if arguments.max_utterances < 0:

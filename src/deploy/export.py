@@ -22,12 +22,20 @@ from src.errors import InputError, UsageError
 from src.files import atomic_path, lock_output, sha256_file
 from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
 from src.frontend.fbank_cell import FbankCell, WaveformModel
-from src.layers.conv import conv_form
-from src.models import create_model, evaluation_weights, is_foldable, load_model, take_settings
+from src.models import (
+    create_model,
+    evaluation_weights,
+    folded_model,
+    further_outputs,
+    is_foldable,
+    load_model,
+    section_of,
+    take_settings,
+)
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from src.models.fold import fold_ecapa
-from src.models.folded_cell import FoldedEcapaCell
-from src.scoring.embeddings import MIN_FRAMES, cell_encoder
+from src.registry import MODELS
+from src.scoring.embeddings import cell_encoder
 
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
 # float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
@@ -92,7 +100,8 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
             "the checkpoint knows it; or name another checkpoint."
         )
-    if not is_foldable(model) and (config.file_format in ("ONNX", "IR") or "attention" in config.outputs):
+    missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
+    if missing or (config.file_format in ("ONNX", "IR") and not is_foldable(model)):
         raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
     if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
@@ -101,10 +110,10 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         input_kind=config.input_kind,
         batch_size=config.batch_size or None,
         num_frames=config.length or None,
-        min_frames=MIN_FRAMES,
+        min_frames=MODELS.get(model["name"]).min_frames,
         num_mels=num_mels,
         emb_size=model["emb_size"],
-        attention_size=3 * model["channels"] if "attention" in config.outputs else None,
+        attention_size=further_outputs(model)["attention"] if "attention" in config.outputs else None,
         precision="float32",
         device_target=target if config.file_format in ("MINDIR", "AIR") else None,
         front_end=meta["front_end"],
@@ -126,7 +135,8 @@ def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.nda
         return
     from src.deploy.onnx_graph import build_onnx  # here: its package is an extra
 
-    model = build_onnx(fold_ecapa(arrays, exported.model), exported).SerializeToString(deterministic=True)
+    folded = fold_ecapa(arrays, section_of(exported.model, path).options)
+    model = build_onnx(folded, exported).SerializeToString(deterministic=True)
     if exported.file_format == "ONNX":
         path.write_bytes(model)
     else:
@@ -139,8 +149,7 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
     device_target = "Ascend" if is_old else exported.device_target
     if is_foldable(exported.model):
-        folded = fold_ecapa(arrays, exported.model)
-        network = FoldedEcapaCell(folded, exported.attention_size is not None, conv_form(device_target))
+        network = folded_model(exported.model, arrays, device_target, exported.attention_size is not None)
     else:
         network = create_model(exported.model, device_target)
         assign(network, arrays, "model.", "checkpoint")

@@ -37,6 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             engine=engine.name,
             cut_frames=cut_frames,
             batch_size=exported.batch_size or config.eval_batch_size,
+            min_frames=exported.min_frames,
         )
     return 0
 

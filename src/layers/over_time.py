@@ -1,8 +1,7 @@
-"""Sums over time and their reverse, in the form that the target device computes fast.
+"""Sums over time and their reverse, in the form that the target device computes fast; see `building_for`.
 
-MindSpore's CPU kernels (2.10) take some ten times as long for a sum along an axis, and in graphs of dynamic shape for
-an operation between (B, C, T) and (B, C, 1), as for a product with a vector of ones. "product" is that product;
-"native" is the sum itself, because products on Ascend may round to half precision. Both give the same numbers on a CPU.
+On a CPU a sum along an axis, and in graphs of dynamic shape an operation between (B, C, T) and (B, C, 1), takes ten
+times as long as a product with a vector of ones (MindSpore 2.10).
 
 MindSpore Lite, which runs exports, knows neither a tensor's `sum` (SumExt) nor a division by a Python number (Divs).
 """
@@ -11,6 +10,8 @@ from typing import Optional
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
+
+from src.layers.building import building_form
 
 
 def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
@@ -46,9 +47,6 @@ def for_each_frame(value: Tensor, x: Tensor, form: str) -> Tensor:
 class SoftmaxOverTime(nn.Cell):
     """Softmax over frames.
 
-    Args:
-        form: "product" computes the sum in the gradient by a product.
-
     Inputs:
         - **x** - (B, C, T).
 
@@ -56,9 +54,9 @@ class SoftmaxOverTime(nn.Cell):
         (B, C, T).
     """
 
-    def __init__(self, form: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.form = form
+        self.form = building_form()
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.softmax(x, axis=2)

@@ -5,7 +5,8 @@ from typing import Optional
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d, add_bias, project
+from src.layers.building import building_form
+from src.layers.conv import Conv1d, add_bias, project
 from src.layers.over_time import SoftmaxOverTime, for_each_frame, mean_over_time, sum_over_time
 from src.layers.tdnn import TDNNBlock, batch_norm
 
@@ -22,7 +23,6 @@ class ContextTDNN(nn.Cell):
         channels: channels of a frame.
         context_channels: channels of the context.
         out_channels: channels of the output.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -32,11 +32,11 @@ class ContextTDNN(nn.Cell):
         (B, out_channels, T).
     """
 
-    def __init__(self, channels: int, context_channels: int, out_channels: int, form: str = "product") -> None:
+    def __init__(self, channels: int, context_channels: int, out_channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.form = form
-        self.conv = TimeConv1d(channels + context_channels, out_channels, form=form)
+        self.form = building_form()
+        self.conv = Conv1d(channels + context_channels, out_channels)
         self.norm = batch_norm(out_channels)
 
     def construct(self, x: Tensor, context: Tensor) -> Tensor:
@@ -53,7 +53,6 @@ class AttentiveStatisticsPooling(nn.Cell):
         channels: channels of the input.
         attention_channels: channels between the two products of the attention.
         global_context: the attention sees the utterance's mean and deviation beside each frame.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -63,25 +62,23 @@ class AttentiveStatisticsPooling(nn.Cell):
         (B, 2 * channels), float32: the means, then the biased deviations.
     """
 
-    def __init__(
-        self, channels: int, attention_channels: int = 128, global_context: bool = True, form: str = "product"
-    ) -> None:
+    def __init__(self, channels: int, attention_channels: int = 128, global_context: bool = True) -> None:
         super().__init__()
         self.global_context = global_context
-        self.form = form
+        self.form = building_form()
         if global_context:
-            self.tdnn = ContextTDNN(channels, 2 * channels, attention_channels, form)
+            self.tdnn = ContextTDNN(channels, 2 * channels, attention_channels)
         else:
-            self.tdnn = TDNNBlock(channels, attention_channels, form=form)
-        self.conv = TimeConv1d(attention_channels, channels, form=form)
-        self.softmax = SoftmaxOverTime(form)
+            self.tdnn = TDNNBlock(channels, attention_channels)
+        self.conv = Conv1d(attention_channels, channels)
+        self.softmax = SoftmaxOverTime()
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         frames = x.astype(ms.float32)  # in mixed precision only the products of the attention are half
         if self.global_context:
             mean = mean_over_time(frames, self.form, mask)
             centred = frames - for_each_frame(mean, frames, self.form)
-            deviation = _root(mean_over_time(centred * centred, self.form, mask))
+            deviation = floored_root(mean_over_time(centred * centred, self.form, mask), EPS)
             hidden = self.tdnn(x, ops.cat((mean, deviation), axis=1).astype(x.dtype))
         else:
             hidden = self.tdnn(x)
@@ -89,10 +86,7 @@ class AttentiveStatisticsPooling(nn.Cell):
         if mask is not None:
             energy = ops.masked_fill(energy, mask == 0, float("-inf"))
         weight = self.softmax(energy)
-        mean = sum_over_time(weight * frames, self.form)
-        centred = frames - for_each_frame(mean, frames, self.form)
-        deviation = _root(sum_over_time(weight * centred * centred, self.form))
-        return ops.cat((mean, deviation), axis=1).squeeze(2)
+        return weighted_statistics(frames, weight, EPS, self.form).squeeze(2)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -104,5 +98,20 @@ def tanh(x: Tensor) -> Tensor:
     return y + y - 1
 
 
-def _root(variance: Tensor) -> Tensor:
-    return ops.sqrt(ops.maximum(variance, EPS))
+def weighted_statistics(x: Tensor, weight: Tensor, eps: float, form: str) -> Tensor:
+    """Weighted means over time, then deviations, of x (B, C, T): (B, 2C, 1).
+
+    Args:
+        weight: (B, C, T), sums to 1 over T.
+        eps: floor of the variance.
+        form: see `sum_over_time`.
+    """
+    mean = sum_over_time(weight * x, form)
+    # Centred first: E[x^2] - E[x]^2 is the same number, but cancels in single precision.
+    centred = x - for_each_frame(mean, x, form)
+    return ops.cat((mean, floored_root(sum_over_time(weight * centred * centred, form), eps)), axis=1)
+
+
+def floored_root(variance: Tensor, eps: float) -> Tensor:
+    """Square root of a variance that is at least `eps`, so that its slope stays finite."""
+    return ops.sqrt(ops.maximum(variance, eps))

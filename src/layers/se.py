@@ -4,7 +4,8 @@ from typing import Optional
 
 from mindspore import Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d
+from src.layers.building import building_form
+from src.layers.conv import Conv1d
 from src.layers.over_time import for_each_frame, mean_over_time
 
 
@@ -14,7 +15,6 @@ class SEBlock(nn.Cell):
     Args:
         channels: channels of input and output.
         bottleneck: channels between the two products.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -24,11 +24,11 @@ class SEBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, bottleneck: int = 128, form: str = "product") -> None:
+    def __init__(self, channels: int, bottleneck: int = 128) -> None:
         super().__init__()
-        self.form = form
-        self.conv1 = TimeConv1d(channels, bottleneck, form=form)
-        self.conv2 = TimeConv1d(bottleneck, channels, form=form)
+        self.form = building_form()
+        self.conv1 = Conv1d(channels, bottleneck)
+        self.conv2 = Conv1d(bottleneck, channels)
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         gate = mean_over_time(x, self.form, mask).astype(x.dtype)

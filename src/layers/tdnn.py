@@ -2,7 +2,9 @@
 
 from mindspore import Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d
+from src.layers.conv import Conv1d
+
+EPS = 1e-5  # of batch norms, torch's default
 
 
 class TDNNBlock(nn.Cell):
@@ -13,7 +15,7 @@ class TDNNBlock(nn.Cell):
         out_channels: channels of the output.
         kernel_size: frames seen at once, odd.
         dilation: distance between them, frames.
-        form: see `TimeConv1d`.
+        padding: what is behind the edges, see `Conv2d`.
 
     Inputs:
         - **x** - (B, in_channels, T).
@@ -23,10 +25,10 @@ class TDNNBlock(nn.Cell):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, form: str = "product"
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, padding: str = "reflect"
     ) -> None:
         super().__init__()
-        self.conv = TimeConv1d(in_channels, out_channels, kernel_size, dilation, form)
+        self.conv = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding)
         self.norm = batch_norm(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -35,4 +37,4 @@ class TDNNBlock(nn.Cell):
 
 def batch_norm(channels: int) -> nn.BatchNorm1d:
     """Return batch normalisation with torch's defaults; MindSpore's momentum is 1 - torch's."""
-    return nn.BatchNorm1d(channels, eps=1e-5, momentum=0.9, affine=True)
+    return nn.BatchNorm1d(channels, eps=EPS, momentum=0.9, affine=True)

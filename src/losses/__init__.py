@@ -1,24 +1,27 @@
 """Training objectives; each holds its classifier's weights."""
 
-from src.config import Config
-from src.errors import InputError
-from src.losses.aam_softmax import AamSoftmax
+from collections.abc import Mapping
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
 
 
-def make_loss(config: Config, num_classes: int) -> AamSoftmax:
-    """Return the objective of a configuration.
+def set_scheduled(loss: nn.Cell, values: Mapping[str, float]) -> None:
+    """Set parameters of an objective that its schedule changes, of a compiled step too.
 
-    Raises:
-        InputError: inter_topk is not less than the number of classes.
+    Args:
+        values: by the parameter's name, as `loss.schedule` returns them.
     """
-    if config.inter_topk >= num_classes:
-        raise InputError(f"inter_topk: expected less than the {num_classes} classes, got {config.inter_topk}.")
-    return AamSoftmax(
-        config.emb_size,
-        num_classes,
-        config.margin,
-        config.scale,
-        config.sub_centers,
-        config.inter_topk,
-        config.inter_topk_margin,
-    )
+    for name, value in values.items():
+        getattr(loss, name).set_data(Tensor(value, ms.float32))
+
+
+def without_scheduled(arrays: Mapping[str, np.ndarray], loss: nn.Cell) -> dict[str, np.ndarray]:
+    """Return a checkpoint's arrays without the scheduled parameters, which the first version saved."""
+    return {name: array for name, array in arrays.items() if name.removeprefix("loss.") not in loss.scheduled}
+
+
+def saved_parameters(loss: nn.Cell) -> dict[str, ms.Parameter]:
+    """Return the parameters that a checkpoint holds, by name: all but those that a schedule sets."""
+    return {parameter.name: parameter for parameter in loss.get_parameters() if parameter.name not in loss.scheduled}

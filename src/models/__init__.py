@@ -1,48 +1,30 @@
-"""Architectures by name, and models from their checkpoints."""
+"""Models from their settings and from checkpoints."""
 
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Optional
 
 import numpy as np
 from mindspore import nn
 
-from src.config import Config, spellings
+from src.config import Choice, Config, Given
 from src.errors import InputError
 from src.files import PathLike
-from src.layers.conv import conv_form
+from src.layers.building import building_for
 from src.models.checkpoint import assign, find_checkpoint, read_checkpoint
-from src.models.ecapa_tdnn import EcapaTdnn
-from src.models.fold import fold_ecapa
-from src.models.folded_cell import FoldedEcapaCell
-from src.models.wespeaker_ecapa import WespeakerEcapa
-
-KEYS = {"name": "model"}  # of a model's settings that the configuration calls otherwise
-MODELS = {"ecapa_tdnn": EcapaTdnn, "wespeaker_ecapa": WespeakerEcapa}
+from src.registry import MODELS
 
 
-def model_settings(config: Config) -> dict[str, Any]:
-    """Return the settings of the model that a configuration describes."""
-    return {
-        "name": config.model,
-        "in_channels": config.in_channels,
-        "channels": config.channels,
-        "emb_size": config.emb_size,
-        "global_context": config.global_context,
-    }
-
-
-def create_model(settings: dict[str, Any], device_target: str = "CPU") -> nn.Cell:
+def create_model(settings: Mapping[str, Any], device_target: str = "CPU") -> nn.Cell:
     """Build a model for a device.
 
     Args:
-        settings: "name", a key of MODELS, and the arguments of its constructor: what a checkpoint's meta holds.
-        device_target: the device that will run the model, which decides the form of its convolutions.
+        settings: a section `model`, as a checkpoint's meta holds it: "name", and the keys of that class.
+        device_target: the device that will run the model.
     """
-    arguments = dict(settings)
-    name = arguments.pop("name")
-    if name not in MODELS:
-        raise InputError(f"model: expected one of {', '.join(MODELS)}, got {name!r}.")
-    return MODELS[name](**arguments, form=conv_form(device_target))
+    keys = {key: value for key, value in settings.items() if key != "name"}
+    with building_for(device_target):
+        return MODELS.get(settings["name"])(**keys)
 
 
 def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = False) -> tuple[nn.Cell, dict[str, Any]]:
@@ -66,14 +48,33 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     model = create_model(meta["model"], device_target)
     assign(model, weights, "model.", checkpoint)
     if fold and is_foldable(meta["model"]):
-        model = FoldedEcapaCell(fold_ecapa(weights, meta["model"]), form=conv_form(device_target))
+        model = folded_model(meta["model"], weights, device_target)
     model.set_train(False)
     return model, meta
 
 
-def is_foldable(settings: dict[str, Any]) -> bool:
+def is_foldable(settings: Mapping[str, Any]) -> bool:
     """Return whether the model of these settings has a form without batch norms."""
-    return settings["name"] == "ecapa_tdnn"
+    return hasattr(MODELS.get(settings["name"]), "folded")
+
+
+def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return the channels of the outputs that a model can give beside the embedding, by name."""
+    choice = section_of(settings, "the checkpoint")
+    cls = MODELS.get(choice.name)
+    return cls.further_outputs(choice.options) if hasattr(cls, "further_outputs") else {}
+
+
+def folded_model(
+    settings: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    device_target: Optional[str] = "CPU",
+    with_attention: bool = False,
+) -> nn.Cell:
+    """Return a foldable model without batch norms, with a checkpoint's weights "model.*"."""
+    choice = section_of(settings, "the checkpoint")
+    with building_for(device_target or "CPU"):
+        return MODELS.get(choice.name).folded(weights, choice.options, with_attention)
 
 
 def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -82,6 +83,12 @@ def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if averages:
         return {f"model.{name}": array for name, array in averages.items()}
     return {name: array for name, array in arrays.items() if name.startswith("model.")}
+
+
+def section_of(settings: Mapping[str, Any], source: PathLike) -> Choice:
+    """Return the section `model` of a checkpoint's settings."""
+    keys = {key: Given(str(source), key, value) for key, value in settings.items() if key != "name"}
+    return Choice(MODELS, settings["name"], keys)
 
 
 def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike) -> Config:
@@ -98,30 +105,23 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
     Raises:
         InputError: a key of the command line says another model.
     """
-    names = {field.name: spellings(field)[0] for field in fields(config)}
-    wanted = {KEYS.get(key, key): value for key, value in settings.items() if KEYS.get(key, key) in names}
-    others = [key for key, value in wanted.items() if getattr(config, key) != value]
-    wrong = [key for key in others if key in config.on_command_line]
+    others = config.model.differing(settings)
+    wrong = [given for given in others if given.is_of_command_line]
     if wrong:
-        given = ", ".join(f"--{names[key]}={getattr(config, key)}" for key in wrong)
-        has = ", ".join(f"{names[key]} {wanted[key]}" for key in wrong)
+        said = ", ".join(f"--{given.key}={given.value}" for given in wrong)
         raise InputError(
-            f"{checkpoint}: the checkpoint has {has}; the command line says {given}. Leave that out, the checkpoint "
-            "knows its model; or name another checkpoint."
+            f"{checkpoint}: the checkpoint has {describe_settings(settings)}; the command line says {said}. Leave that "
+            "out, the checkpoint knows its model; or name another checkpoint."
         )
     print(f"model: {describe_settings(settings)}, of {checkpoint}")
     if others:
-        unused = ", ".join(f"{names[key]} {getattr(config, key)}" for key in others)
+        unused = ", ".join(f"{given.key} {given.value}" for given in others)
         print(f"not used: {unused} of the configuration, which describes the model of a new training")
-    taken = replace(config, **wanted)
+    taken = replace(config, model=section_of(settings, checkpoint))
     taken.on_command_line = config.on_command_line  # no field, which `replace` would keep
     return taken
 
 
-def describe_settings(settings: dict[str, Any]) -> str:
-    """Return a model's name and sizes in words."""
-    context = "" if settings["global_context"] else ", without global context"
-    return (
-        f"{settings['name']}, {settings['in_channels']} mel bins, {settings['channels']} channels, "
-        f"embeddings of {settings['emb_size']}{context}"
-    )
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return a model's name and keys in words."""
+    return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"

@@ -12,14 +12,17 @@ from mindspore import Parameter, Tensor, nn
 
 from src.errors import InputError
 from src.files import PathLike, atomic_path
+from src.registry import MODELS
 
-CHECKPOINT_NAME = re.compile(r"train_ecapa_vox12-(\d+)_(\d+)\.ckpt")
+CHECKPOINT_NAME = re.compile(r"train_\w+-(\d+)_(\d+)\.ckpt")
+NAME_FORM = "train_<model>-<epoch>_<step>.ckpt"
 META_KEYS = ("model", "front_end", "speakers_sha256", "epoch", "step")
 
 
-def checkpoint_path(folder: PathLike, epoch: int, step: int) -> Path:
-    """Return the name of the checkpoint after `step` steps in all, in `epoch` (counted from 1)."""
-    return Path(folder) / f"train_ecapa_vox12-{epoch}_{step}.ckpt"
+def checkpoint_path(folder: PathLike, model: str, epoch: int, step: int) -> Path:
+    """Return the name of the checkpoint of a model after `step` steps in all, in `epoch` (counted from 1)."""
+    prefix = getattr(MODELS.get(model), "checkpoint_prefix", f"train_{model}")
+    return Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
 
 
 def list_checkpoints(folder: PathLike) -> dict[int, Path]:
@@ -39,7 +42,7 @@ def find_checkpoint(path: PathLike) -> Path:
     if not found:
         others = sorted(file.name for file in path.glob("*.ckpt"))
         instead = f" It holds {', '.join(others[:3])}: give the path of the one you mean." if others else ""
-        raise InputError(f"{path}: no checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt in this folder.{instead}")
+        raise InputError(f"{path}: no checkpoint {NAME_FORM} in this folder.{instead}")
     return found[max(found)]
 
 

@@ -4,15 +4,22 @@ Where SpeechBrain departs from the paper, so does this: convolution, ReLU, batch
 a Res2Net block passes unchanged; edges are padded by reflection.
 """
 
-from typing import Optional
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d
+from src.config.option import checked, option
+from src.layers.conv import Conv1d
 from src.layers.mask import length_mask
 from src.layers.pooling import AttentiveStatisticsPooling
 from src.layers.se import SEBlock
 from src.layers.tdnn import TDNNBlock, batch_norm
+
+SCALE = 8  # splits of a Res2Net block
+DILATIONS = (2, 3, 4)  # of the SE-Res2Net blocks, frames
 
 
 class Res2NetBlock(nn.Cell):
@@ -23,7 +30,6 @@ class Res2NetBlock(nn.Cell):
         kernel_size: frames seen at once.
         dilation: distance between them, frames.
         scale: number of splits.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -32,13 +38,13 @@ class Res2NetBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int, scale: int = 8, form: str = "product") -> None:
+    def __init__(self, channels: int, kernel_size: int, dilation: int, scale: int = SCALE) -> None:
         super().__init__()
         if channels % scale:
             raise ValueError(f"`channels` must be a multiple of {scale}, got {channels}.")
         width = channels // scale
         self.scale = scale
-        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation, form) for _ in range(scale - 1)])
+        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation) for _ in range(scale - 1)])
 
     def construct(self, x: Tensor) -> Tensor:
         splits = ops.chunk(x, self.scale, axis=1)
@@ -58,7 +64,6 @@ class SERes2NetBlock(nn.Cell):
         channels: channels of input and output.
         kernel_size: frames that the Res2Net block sees at once.
         dilation: distance between them, frames.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -68,12 +73,12 @@ class SERes2NetBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int, form: str = "product") -> None:
+    def __init__(self, channels: int, kernel_size: int, dilation: int) -> None:
         super().__init__()
-        self.tdnn1 = TDNNBlock(channels, channels, form=form)
-        self.res2net_block = Res2NetBlock(channels, kernel_size, dilation, form=form)
-        self.tdnn2 = TDNNBlock(channels, channels, form=form)
-        self.se_block = SEBlock(channels, form=form)
+        self.tdnn1 = TDNNBlock(channels, channels)
+        self.res2net_block = Res2NetBlock(channels, kernel_size, dilation)
+        self.tdnn2 = TDNNBlock(channels, channels)
+        self.se_block = SEBlock(channels)
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))), mask)
@@ -83,11 +88,7 @@ class EcapaTdnn(nn.Cell):
     """ECAPA-TDNN: frames to one embedding an utterance (paper, figure 2).
 
     Args:
-        in_channels: size of a feature frame.
-        channels: channels of the frame-level layers (512 or 1024 in the paper), a multiple of 8.
-        emb_size: size of an embedding.
-        global_context: see `AttentiveStatisticsPooling`.
-        form: see `TimeConv1d`.
+        keys: see `Options`.
 
     Inputs:
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
@@ -99,23 +100,55 @@ class EcapaTdnn(nn.Cell):
         Embeddings, (B, emb_size), not normalised in length.
     """
 
-    def __init__(
-        self,
-        in_channels: int = 80,
-        channels: int = 1024,
-        emb_size: int = 192,
-        global_context: bool = True,
-        form: str = "product",
-    ) -> None:
+    @dataclass
+    class Options:
+        """Keys of the section `model`."""
+
+        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        channels: int = option(1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=8)
+        emb_size: int = option(192, "size of an embedding", minimum=1)
+        global_context: bool = option(True, "attention sees the utterance's mean and deviation")
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys, one line each."""
+            if self.channels % SCALE:
+                return [f"channels: expected a multiple of {SCALE}, got {self.channels}."]
+            return []
+
+    min_frames = 9  # the widest convolution: kernel 3, dilation 4
+    checkpoint_prefix = "train_ecapa_vox12"  # the model zoo's
+
+    @staticmethod
+    def further_outputs(options: Options) -> dict[str, int]:
+        """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
+        return {"attention": 3 * options.channels}
+
+    @staticmethod
+    def folded(arrays: Mapping[str, np.ndarray], options: Options, with_attention: bool = False) -> nn.Cell:
+        """Return the network with a checkpoint's arrays and without batch norms: faster, equal up to rounding.
+
+        Args:
+            arrays: "model.*".
+            options: of the model.
+            with_attention: also return the weights of the frames.
+        """
+        from src.models.fold import fold_ecapa  # which need this module
+        from src.models.folded_cell import FoldedEcapaCell
+
+        return FoldedEcapaCell(fold_ecapa(arrays, options), with_attention)
+
+    def __init__(self, **keys: Any) -> None:
         super().__init__()
+        options = checked(self.Options(**keys))
+        in_channels, channels, emb_size = options.in_channels, options.channels, options.emb_size
         self.blocks = nn.CellList(
-            [TDNNBlock(in_channels, channels, kernel_size=5, form=form)]
-            + [SERes2NetBlock(channels, kernel_size=3, dilation=dilation, form=form) for dilation in (2, 3, 4)]
+            [TDNNBlock(in_channels, channels, kernel_size=5)]
+            + [SERes2NetBlock(channels, kernel_size=3, dilation=dilation) for dilation in DILATIONS]
         )
-        self.mfa = TDNNBlock(3 * channels, 3 * channels, form=form)  # multi-layer feature aggregation
-        self.asp = AttentiveStatisticsPooling(3 * channels, global_context=global_context, form=form)
+        self.mfa = TDNNBlock(3 * channels, 3 * channels)  # multi-layer feature aggregation
+        self.asp = AttentiveStatisticsPooling(3 * channels, global_context=options.global_context)
         self.asp_bn = batch_norm(6 * channels)
-        self.fc = TimeConv1d(6 * channels, emb_size, form=form)
+        self.fc = Conv1d(6 * channels, emb_size)
 
     def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])

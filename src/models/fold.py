@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-EPS = 1e-5  # of every batch norm, see src/layers/tdnn.py
-SCALE = 8  # splits of a Res2Net block
-DILATIONS = (2, 3, 4)
+from src.layers.tdnn import EPS
+from src.models.ecapa_tdnn import DILATIONS, SCALE, EcapaTdnn
 
 
 class Conv(NamedTuple):
@@ -79,12 +78,12 @@ class FoldedEcapa(NamedTuple):
     fc: Conv
 
 
-def fold_ecapa(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> FoldedEcapa:
+def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> FoldedEcapa:
     """Fold the batch norms of a trained model, in double precision.
 
     Args:
         arrays: the checkpoint's arrays, named "model.*".
-        settings: the checkpoint's "model".
+        options: `EcapaTdnn.Options` of the model.
     """
     source = _Source(arrays)
     stem, stem_affine = source.tdnn("blocks.0")
@@ -96,7 +95,7 @@ def fold_ecapa(arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) ->
     scale, shift = source.norm("asp.tdnn.norm")
     frames = Conv(hidden.weight[:, :channels], hidden.bias)
     context = None
-    if settings["global_context"]:
+    if options.global_context:
         # The mean takes sign and shift as a frame does; the deviation knows neither.
         mean, deviation = hidden.weight[:, channels : 2 * channels], hidden.weight[:, 2 * channels :]
         context = np.concatenate((mean * mfa_affine.sign[:, None], deviation), axis=1)

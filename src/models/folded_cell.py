@@ -6,10 +6,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.layers.conv import TimeConv1d, add_bias, project
-from src.layers.over_time import for_each_frame, mean_over_time, sum_over_time
-from src.layers.pooling import EPS, tanh
-from src.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
+from src.layers.building import building_form
+from src.layers.conv import Conv1d, add_bias, project
+from src.layers.over_time import for_each_frame, mean_over_time
+from src.layers.pooling import EPS, floored_root, tanh, weighted_statistics
+from src.models.ecapa_tdnn import DILATIONS, SCALE
+from src.models.fold import Conv, FoldedEcapa, FoldedSERes2
 
 
 class FoldedSERes2Cell(nn.Cell):
@@ -22,16 +24,16 @@ class FoldedSERes2Cell(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, folded: FoldedSERes2, dilation: int, form: str) -> None:
+    def __init__(self, folded: FoldedSERes2, dilation: int) -> None:
         super().__init__()
-        self.form = form
-        self.tdnn1 = conv_cell(folded.tdnn1, form=form)
-        self.res2 = nn.CellList([conv_cell(conv, dilation, form) for conv in folded.res2])
+        self.form = building_form()
+        self.tdnn1 = conv_cell(folded.tdnn1)
+        self.res2 = nn.CellList([conv_cell(conv, dilation) for conv in folded.res2])
         self.mix = [None, *(signs(mix) for mix in folded.mix)]
-        self.tdnn2 = conv_cell(folded.tdnn2, form=form)
+        self.tdnn2 = conv_cell(folded.tdnn2)
         self.shift = Parameter(Tensor(folded.shift, ms.float32), name="shift")
-        self.squeeze = conv_cell(folded.squeeze, form=form)
-        self.excite = conv_cell(folded.excite, form=form)
+        self.squeeze = conv_cell(folded.squeeze)
+        self.excite = conv_cell(folded.excite)
         self.gate_sign = signs(folded.gate_sign)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -56,7 +58,6 @@ class FoldedEcapaCell(nn.Cell):
     Args:
         folded: the weights.
         with_attention: also return the weights of the frames.
-        form: see `TimeConv1d`.
 
     Inputs:
         - **feats** - mean-subtracted features, (B, T, F).
@@ -65,18 +66,18 @@ class FoldedEcapaCell(nn.Cell):
         Embeddings (B, D); with attention a tuple of them and (B, T, 3C), which sums to 1 over T.
     """
 
-    def __init__(self, folded: FoldedEcapa, with_attention: bool = False, form: str = "product") -> None:
+    def __init__(self, folded: FoldedEcapa, with_attention: bool = False) -> None:
         super().__init__()
         self.with_attention = with_attention
-        self.form = form
-        self.stem = conv_cell(folded.stem, form=form)
+        self.form = building_form()
+        self.stem = conv_cell(folded.stem)
         self.stem_sign = signs(folded.stem_affine.sign)
         self.stem_shift = Parameter(Tensor(folded.stem_affine.shift, ms.float32), name="stem_shift")
         self.blocks = nn.CellList(
-            [FoldedSERes2Cell(block, dilation, form) for block, dilation in zip(folded.blocks, DILATIONS, strict=True)]
+            [FoldedSERes2Cell(block, dilation) for block, dilation in zip(folded.blocks, DILATIONS, strict=True)]
         )
-        self.mfa = conv_cell(folded.mfa, form=form)
-        self.attention = conv_cell(folded.attention, form=form)
+        self.mfa = conv_cell(folded.mfa)
+        self.attention = conv_cell(folded.attention)
         self.has_context = folded.context is not None
         if self.has_context:
             self.context = Parameter(Tensor(folded.context[..., None]), name="context")
@@ -84,7 +85,7 @@ class FoldedEcapaCell(nn.Cell):
         self.attention_scale = Parameter(scale, name="attention_scale")
         self.attention_shift = Parameter(Tensor(folded.attention_shift, ms.float32), name="attention_shift")
         self.attention_out = Parameter(Tensor(folded.attention_out[..., None]), name="attention_out")
-        self.fc = conv_cell(folded.fc, form=form)
+        self.fc = conv_cell(folded.fc)
 
     def construct(self, feats: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:
         x = ops.relu(self.stem(feats.swapaxes(1, 2)))
@@ -100,24 +101,21 @@ class FoldedEcapaCell(nn.Cell):
         if self.has_context:
             mean = mean_over_time(x, self.form)
             centred = x - for_each_frame(mean, x, self.form)
-            deviation = _root(mean_over_time(centred * centred, self.form))
+            deviation = floored_root(mean_over_time(centred * centred, self.form), EPS)
             context = project(ops.cat((mean, deviation), axis=1), self.context)
             hidden = hidden + for_each_frame(context, hidden, self.form)
         hidden = tanh(add_bias(ops.relu(hidden) * self.attention_scale, self.attention_shift))
         weight = ops.softmax(project(hidden, self.attention_out), axis=2)
-        mean = sum_over_time(weight * x, self.form)
-        centred = x - for_each_frame(mean, x, self.form)
-        deviation = _root(sum_over_time(weight * centred * centred, self.form))
-        embedding = self.fc(ops.cat((mean, deviation), axis=1)).squeeze(2)
+        embedding = self.fc(weighted_statistics(x, weight, EPS, self.form)).squeeze(2)
         if self.with_attention:
             return embedding, weight.swapaxes(1, 2)
         return embedding
 
 
-def conv_cell(conv: Conv, dilation: int = 1, form: str = "product") -> TimeConv1d:
+def conv_cell(conv: Conv, dilation: int = 1) -> Conv1d:
     """Return a convolution with these weights."""
     out_channels, in_channels, kernel_size = conv.weight.shape
-    cell = TimeConv1d(in_channels, out_channels, kernel_size, dilation, form)
+    cell = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
     cell.weight.set_data(Tensor(conv.weight[:, :, None]))
     cell.bias.set_data(Tensor(conv.bias))
     return cell
@@ -126,7 +124,3 @@ def conv_cell(conv: Conv, dilation: int = 1, form: str = "product") -> TimeConv1
 def signs(values: np.ndarray) -> Union[Tensor, None]:
     """Return signs as (1, channels, 1), or None when all are positive and nothing is to be done."""
     return None if np.all(values > 0) else Tensor(values.reshape(1, -1, 1), ms.float32)
-
-
-def _root(variance: Tensor) -> Tensor:
-    return ops.sqrt(ops.maximum(variance, EPS))

@@ -7,6 +7,7 @@ from src.device import set_device
 from src.files import lock_folder, sha256_file
 from src.models import load_model, take_settings
 from src.models.checkpoint import find_checkpoint
+from src.registry import MODELS
 from src.scoring.embeddings import cell_encoder
 from src.scoring.evaluate import Result, evaluate
 from src.scoring.stores import FeatureStores
@@ -35,10 +36,11 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     with lock_folder(config.npy_file_path):
         evaluation, cohort = stores.embed(
             config.npy_file_path,
-            cell_encoder(model, config.in_channels, config.eval_batch_size if has_one_length else None),
+            cell_encoder(model, meta["model"]["in_channels"], config.eval_batch_size if has_one_length else None),
             model_sha256=sha256_file(checkpoint),
             engine=f"mindspore {ms.__version__} {target}",
             cut_frames=config.cut_frames if config.cut_wav else None,
             batch_size=config.eval_batch_size,
+            min_frames=MODELS.get(meta["model"]["name"]).min_frames,
         )
         return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from src.data.eval_store import EvalStore
-from src.errors import InputError
+from src.errors import InputError, UsageError
 from src.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
 from src.frontend import fbank
 from src.progress import quantity
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 INDEX_HEADER = ("utt_id", "spk_id")
 OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
-MIN_FRAMES = 9  # the widest convolution: kernel 3, dilation 4; also the least cut_frames
 
 Encode = Callable[[np.ndarray], np.ndarray]
 """Mean-subtracted feats (B, T, F), float32, to embeddings (B, D)."""
@@ -143,11 +142,17 @@ def check_finite(embeddings: np.ndarray, utt_ids: Sequence[str]) -> None:
 
 
 def load_or_extract(
-    folder: PathLike, identity: Identity, store: EvalStore, encode: Encode, batch_size: int, max_frames: int = 0
+    folder: PathLike,
+    identity: Identity,
+    store: EvalStore,
+    encode: Encode,
+    batch_size: int,
+    max_frames: int = 0,
+    min_frames: int = 1,
 ) -> EmbeddingStore:
     """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why.
 
-    `batch_size` and `max_frames` are those of `extract`.
+    `batch_size`, `max_frames` and `min_frames` are those of `extract`.
     """
     found, reason = _reusable(Path(folder), identity)
     if found is not None:
@@ -155,7 +160,13 @@ def load_or_extract(
         return found
     print(f"{folder}: making embeddings: {reason}")
     embeddings = extract(
-        encode, store, identity.cut_frames, batch_size, num_crops=identity.num_crops, max_frames=max_frames
+        encode,
+        store,
+        identity.cut_frames,
+        batch_size,
+        num_crops=identity.num_crops,
+        max_frames=max_frames,
+        min_frames=min_frames,
     )
     made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
     made.save(folder)
@@ -182,6 +193,7 @@ def extract(
     progress: bool = True,
     num_crops: int = 0,
     max_frames: int = 0,
+    min_frames: int = 1,
 ) -> np.ndarray:
     """Embed every utterance of a store, or several crops of each.
 
@@ -198,6 +210,7 @@ def extract(
         num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
         max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
             cuts, whose length and number are chosen already.
+        min_frames: the fewest frames that the model takes.
 
     Returns:
         Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
@@ -210,10 +223,11 @@ def extract(
     per_utt = max(1, num_crops)
     lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
     max_frames = 0 if cut_frames else max_frames
+    check_max_frames(max_frames, min_frames)
     shortest = int(np.argmin(lengths))
-    if lengths[shortest] < MIN_FRAMES:
+    if lengths[shortest] < min_frames:
         raise InputError(
-            f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {MIN_FRAMES}. "
+            f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {min_frames}. "
             "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
         )
     windows = _Windows.of(lengths, max_frames)
@@ -247,6 +261,12 @@ def extract(
             f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
         )
     return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings
+
+
+def check_max_frames(max_frames: int, min_frames: int) -> None:
+    """Raise UsageError when windows of at most `max_frames` frames can be shorter than a model takes."""
+    if 0 < max_frames < 2 * min_frames:
+        raise UsageError(f"max_frames: expected 0 or at least {2 * min_frames} frames, got {max_frames}.")
 
 
 class _Windows(NamedTuple):

@@ -62,6 +62,7 @@ class FeatureStores:
         engine: str,
         cut_frames: Optional[int],
         batch_size: int,
+        min_frames: int,
     ) -> tuple[EmbeddingStore, Optional[EmbeddingStore]]:
         """Embed both stores into `folder`/eval and `folder`/norm, or reuse what is there; see `load_or_extract`.
 
@@ -83,6 +84,8 @@ class FeatureStores:
                 self.num_crops,
                 self.max_frames if has_windows else None,
             )
-            return load_or_extract(Path(folder) / name, identity, store, encode, batch_size, self.max_frames)
+            return load_or_extract(
+                Path(folder) / name, identity, store, encode, batch_size, self.max_frames, min_frames
+            )
 
         return embed(self.evaluation, "eval"), embed(self.cohort, "norm") if self.cohort is not None else None

@@ -17,7 +17,8 @@ from src.frontend.fbank import check_front_end, repeat_to
 from src.models import create_model
 from src.models.checkpoint import assign
 from src.progress import quantity
-from src.scoring.embeddings import MIN_FRAMES, Encode, cell_encoder, extract
+from src.registry import MODELS
+from src.scoring.embeddings import Encode, cell_encoder, extract
 from src.scoring.evaluate import looks_swapped, warn_if_swapped
 from src.scoring.metrics import eer
 from src.scoring.normalisation import cosine_scores, unit_length
@@ -92,7 +93,7 @@ def make_validation(
     if config.valid_trials:
         trials = _listed_trials(config, batches)
     elif config.valid_utterances:
-        trials = _trials_of_halves(batches)
+        trials = _trials_of_halves(batches, MODELS.get(settings["name"]).min_frames)
     else:
         return None
     num_targets = np.count_nonzero(trials.is_target)
@@ -131,7 +132,7 @@ def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> N
         )
 
 
-def _trials_of_halves(batches: TrainBatches) -> Trials:
+def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
     """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
 
     A half that is too short for an embedding is repeated from its start, as crops are in training.
@@ -141,7 +142,7 @@ def _trials_of_halves(batches: TrainBatches) -> Trials:
         middle = len(feats) // 2
         names.append(name)
         labels.append(label)
-        halves += [repeat_to(half, max(middle, MIN_FRAMES)) for half in (feats[:middle], feats[middle:])]
+        halves += [repeat_to(half, max(middle, min_frames)) for half in (feats[:middle], feats[middle:])]
     num_frames = np.array([len(half) for half in halves])
     store = EvalStore(
         folder=Path(),

@@ -12,7 +12,7 @@ from src.errors import InputError, UsageError, run
 from src.files import PathLike, lock_output
 from src.progress import quantity
 
-SAME_KEYS = ("model", "front_end", "speakers_sha256", "sub_centers")
+SAME_KEYS = ("model", "loss", "front_end", "speakers_sha256", "sub_centers")  # the last is the first version's
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -84,7 +84,7 @@ def average_checkpoints(paths: Sequence[PathLike], target: PathLike) -> None:
         key: (array / len(paths)).astype(np.float32) if _is_real(array) else array for key, array in totals.items()
     }
     parameters = {key: Parameter(Tensor(array), name=key) for key, array in means.items()}
-    kept = {key: meta[key] for key in (*META_KEYS, "sub_centers") if key in meta}
+    kept = {key: meta[key] for key in (*META_KEYS, "loss", "sub_centers") if key in meta}
     write_checkpoint(target, parameters, {**kept, "averaged": [Path(path).name for path in paths]})
 
 

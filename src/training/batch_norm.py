@@ -13,5 +13,5 @@ def set_batch_norms(model: nn.Cell, kind: str) -> None:
     """
     if kind == "frozen":
         for _, cell in model.cells_and_names():
-            if isinstance(cell, nn.BatchNorm1d):
+            if isinstance(cell, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 cell.use_batch_statistics = False

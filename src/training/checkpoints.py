@@ -16,7 +16,7 @@ from src.training.step import TrainStep
 BEST = "best.ckpt"
 LEAST_S_BETWEEN_EPOCHS = 60.0  # where epochs last seconds, a checkpoint after each would only fill the disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LEFTOVERS = (".train_ecapa_vox12-*.ckpt", ".train_ecapa_vox12-*.tmp", ".best.*.ckpt", ".best.*.tmp")
+LEFTOVERS = (".train_*-*.ckpt", ".train_*-*.tmp", ".best.*.ckpt", ".best.*.tmp")
 
 
 def refuse_earlier_run(folder: PathLike) -> None:
@@ -68,7 +68,7 @@ class CheckpointWriter:
         self.is_due |= is_epoch and since_last_s >= LEAST_S_BETWEEN_EPOCHS
         self.is_due |= self.every_s > 0 and since_last_s >= self.every_s
         if self.is_due and can_write:
-            self._write_if_there_is_room(checkpoint_path(self.folder, position.running_epoch, step), position)
+            self._write_if_there_is_room(self._path(position), position)
             self.is_due, self.last_time = False, time.monotonic()
             self._remove_old()
 
@@ -83,10 +83,13 @@ class CheckpointWriter:
         Raises:
             InputError: there is no room for it.
         """
-        path = checkpoint_path(self.folder, position.running_epoch, position.step)
+        path = self._path(position)
         self._write(path, position)
         self._remove_old()
         return path
+
+    def _path(self, position: Position) -> Path:
+        return checkpoint_path(self.folder, self.meta["model"]["name"], position.running_epoch, position.step)
 
     def newest(self) -> Optional[Path]:
         """Return the checkpoint of the most steps; None: there is none."""

@@ -66,7 +66,13 @@ class TrainingLog:
         return self.earlier_s + time.monotonic() - self.started
 
     def after_step(
-        self, position: Position, loss: float, accuracy: float, lrate: float, margin: float, last: bool = False
+        self,
+        position: Position,
+        loss: float,
+        accuracy: float,
+        lrate: float,
+        scheduled: dict[str, float],
+        last: bool = False,
     ) -> None:
         """Take in a step, which led to `position`, and print when a line is due, as after the first and the last."""
         self.losses.append(loss)
@@ -76,7 +82,7 @@ class TrainingLog:
         self.bar.update()
         self._watch(position.step, loss, accuracy)
         if position.step == self.first_step or position.step % self.log_steps == 0 or last:
-            self._report(position, lrate, margin)
+            self._report(position, lrate, scheduled)
             self.losses, self.accuracies, self.line_time = [], [], time.monotonic()
         if position.record == 0 or last:
             self._report_epoch(position)
@@ -107,7 +113,7 @@ class TrainingLog:
                 "  Look at the training data: labels, and whether speakers differ by silence or format alone."
             )
 
-    def _report(self, position: Position, lrate: float, margin: float) -> None:
+    def _report(self, position: Position, lrate: float, scheduled: dict[str, float]) -> None:
         """Print the model zoo's line, and one more; the first step's time says what compiling took, no rate."""
         steps, took_s = len(self.losses), max(time.monotonic() - self.line_time, 1e-9)
         rate = steps * self.batches.global_size / took_s if position.step > self.first_step else None
@@ -122,7 +128,7 @@ class TrainingLog:
             f"acc_aver:{accuracy:.4f}\n  lr:{lrate:.3e}, {speed}"
         )
         if self.events:
-            measures = {"loss": loss, "accuracy": accuracy, "learning rate": lrate, "margin": margin}
+            measures = {"loss": loss, "accuracy": accuracy, "learning rate": lrate, **scheduled}
             self.events.add(position.step, measures | ({"utterances per second": rate} if rate else {}))
 
     def _report_epoch(self, position: Position) -> None:

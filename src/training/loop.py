@@ -18,10 +18,9 @@ from src.data.pipeline import Batch, TrainBatches, open_batches
 from src.errors import InputError, Stopped
 from src.files import lock_folder
 from src.frontend.fbank import check_front_end
-from src.losses import make_loss
-from src.losses.aam_softmax import first_classes
-from src.models import create_model, describe_settings, model_settings, take_settings
-from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint
+from src.losses import saved_parameters, set_scheduled, without_scheduled
+from src.models import create_model, describe_settings, take_settings
+from src.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from src.progress import quantity
 from src.training.batch_norm import set_batch_norms
 from src.training.checkpoints import CheckpointWriter
@@ -93,17 +92,15 @@ def train(
 def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
     """Open the training store and build model, objective, optimiser and schedule, in the state of an earlier run."""
     ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
-    settings = model_settings(config)
     first = None
     if config.pre_trained:
         first = earlier or read_first(config.checkpoint_path)
-        settings = first.meta["model"]
-        config = take_settings(config, settings, first.path)
+        config = take_settings(config, first.meta["model"], first.path)
     batches = open_batches(config, world.rank, world.size)
-    meta = {**_meta(config, settings, batches), "run": identity(config, batches)}
-    model = create_model(settings, device_target)
+    meta = {**_meta(config, batches), "run": identity(config, batches)}
+    model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
-    loss = make_loss(config, batches.num_classes)
+    loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
     step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
@@ -122,14 +119,15 @@ def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Va
         validate: None: no validation.
     """
     config, step_cell, position = run.config, run.step_cell, run.start
+    objective = step_cell.model_with_loss.loss
     signal, is_finished = None, False
     run.world.refuse_difference(step_cell.state(), position.step)
     with Interruption() as interruption, TrainingLog(config, run.batches, position, run.world.is_first) as log:
         for batch in _batches_from(position, run.batches, interruption):
             lrate = run.schedule.lrate(position.update, position.elapsed_s)
-            margin = run.schedule.margin(position.update, position.elapsed_s)
+            scheduled = objective.schedule(run.schedule.epochs(position.update, position.elapsed_s))
             updates = step_cell.num_updates
-            loss, accuracy = _step(step_cell, batch, lrate, margin)
+            loss, accuracy = _step(step_cell, batch, lrate, scheduled)
             updates = step_cell.num_updates - updates
             if not math.isfinite(loss):
                 raise _not_finite(loss, position.step + 1, lrate, batch, config.ckpt_save_dir)
@@ -138,7 +136,7 @@ def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Va
             elapsed_s, signal = _agreed(run.world, log.elapsed_s, interruption.signal)
             position = position.after_batch(run.batches, updates, elapsed_s)
             is_finished = _is_finished(config, position)
-            log.after_step(position, loss, accuracy, lrate, margin, is_finished)
+            log.after_step(position, loss, accuracy, lrate, scheduled, is_finished)
             if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
                 run.world.refuse_difference(step_cell.state(), position.step)
             # Each process gathers a sum of its own, of which a checkpoint has the first one's only.
@@ -152,7 +150,7 @@ def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Va
                 break
             if checkpoints:
                 checkpoints.after_step(position, is_whole)
-        path = checkpoint_path(config.ckpt_save_dir, position.running_epoch, position.step)
+        path = checkpoint_path(config.ckpt_save_dir, config.model.name, position.running_epoch, position.step)
         if checkpoints:
             checkpoints.finish(position)
         signal = signal or interruption.signal
@@ -177,10 +175,10 @@ def _batches_from(start: Position, batches: TrainBatches, interruption: Interrup
                 raise
 
 
-def _step(step_cell: TrainStep, batch: Batch, lrate: float, margin: float) -> tuple[float, float]:
+def _step(step_cell: TrainStep, batch: Batch, lrate: float, scheduled: dict[str, float]) -> tuple[float, float]:
     """Take one step and return loss and accuracy."""
     step_cell.optimizer.learning_rate.set_data(Tensor(lrate, ms.float32))
-    step_cell.model_with_loss.loss.set_margin(margin)
+    set_scheduled(step_cell.model_with_loss.loss, scheduled)
     loss, accuracy = step_cell(Tensor(batch.feats), Tensor(batch.label))
     return float(loss), float(accuracy)
 
@@ -235,31 +233,36 @@ def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict
     assign(model, arrays, "model.", path)
     same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
     if same_speakers:
-        margin = loss.margin.asnumpy().copy()
-        assign(loss, first_classes(arrays, found.get("sub_centers", 1), loss), "loss.", path)
-        loss.set_margin(float(margin))
+        of_loss = {name: array for name, array in arrays.items() if name.startswith("loss.")}
+        of_loss = loss.adapt(without_scheduled(of_loss, loss), loss_settings(found))
+        assign_parameters({f"loss.{name}": value for name, value in saved_parameters(loss).items()}, of_loss, path)
     which = "and classifier" if same_speakers else "only, its speakers are others than the store's: new classifier"
     print(f"start from {path}: model {which}")
 
 
-def _meta(config: Config, settings: dict[str, Any], batches: TrainBatches) -> dict[str, Any]:
+def loss_settings(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the section `loss` of a checkpoint's meta; the first version wrote the number of sub-centres alone."""
+    return meta.get("loss") or {"name": "aam_softmax", "sub_centers": meta.get("sub_centers", 1)}
+
+
+def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
     manifest = batches.manifest
     if config.class_num not in (0, manifest.num_speakers):
         raise InputError(
             f"CLASS_NUM: the configuration says {config.class_num}, {config.train_data_path} has "
             f"{manifest.num_speakers} speakers: set CLASS_NUM: auto or take the other store."
         )
-    n_mels = batches.front_end["n_mels"]
-    if config.in_channels != n_mels:
+    n_mels, in_channels = batches.front_end["n_mels"], config.model.options.in_channels
+    if in_channels != n_mels:
         raise InputError(
-            f"inChannels: the model takes {config.in_channels} mel bins, {config.train_data_path} has frames of "
-            f"{n_mels}: set inChannels: {n_mels}, or prepare a store with n_mels: {config.in_channels}."
+            f"inChannels: the model takes {in_channels} mel bins, {config.train_data_path} has frames of "
+            f"{n_mels}: set inChannels: {n_mels}, or prepare a store with n_mels: {in_channels}."
         )
     return {
-        "model": settings,
+        "model": config.model.to_dict(),
+        "loss": config.loss.to_dict(),
         "front_end": batches.front_end,
         "speakers_sha256": manifest.speakers_sha256,
-        "sub_centers": config.sub_centers,
     }
 
 
@@ -276,7 +279,8 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
 def _describe(run: Run, device_target: str) -> None:
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(f"model: {describe_settings(run.meta['model'])}, {millions:.2f} M parameters, on {device_target}")
+    print(f"model: {describe_settings(run.meta['model'])}")
+    print(f"{millions:.2f} M parameters, on {device_target}")
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "

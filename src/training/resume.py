@@ -7,37 +7,15 @@ from typing import Any, Optional
 
 import numpy as np
 
-from src.config import Config, to_dict
+from src.config import Config, fixed_keys, from_first_version
 from src.data.pipeline import TrainBatches
 from src.errors import InputError
 from src.files import PathLike
-from src.models.checkpoint import assign_parameters, list_checkpoints, read_checkpoint
+from src.losses import without_scheduled
+from src.models.checkpoint import NAME_FORM, assign_parameters, list_checkpoints, read_checkpoint
 from src.training.checkpoints import BEST, refuse_earlier_run
 from src.training.position import Position
 from src.training.step import TrainStep
-
-# Keys, under the names of the configuration's file, that make a run what it is: they must stay as they were.
-# minibatch_size may change with the number of devices when their product stays.
-FIXED_KEYS = (
-    *("model", "inChannels", "channels", "emb_size", "global_context", "batch_norm"),
-    *("margin", "margin_start", "margin_from_epoch", "margin_to_epoch", "margin_growth"),
-    *("scale", "sub_centers", "inter_topk", "inter_topk_margin"),
-    *("optimizer", "schedule", "base_lrate", "max_lrate", "step_size", "cycle_peak", "warmup_epochs", "scale_lrate"),
-    *("momentum", "nesterov", "weightDecay", "clip_grad_norm", "accumulate_steps", "ema_decay"),
-    *("amp_level", "loss_scale", "loss_scale_start", "loss_scale_window"),
-    *("minibatch_size", "train_frames", "seed", "valid_utterances"),
-    *("augmentations", "noise_snr", "music_snr", "speech_snr", "babble_snr", "babble_voices", "speeds"),
-    *("drop_freq_count", "drop_freq_width", "drop_chunk_count", "drop_chunk_length", "volume_peak", "clip_share"),
-    *("frontend", "speed_classes", "spec_augment", "spec_augment_frames", "spec_augment_bins"),
-)
-# Keys of training that may change: how long, where, how often something is written, on what it runs.
-FREE_KEYS = (
-    *("num_epochs", "max_train_minutes", "CLASS_NUM"),
-    *("train_data_path", "noise_folder", "rir_folder", "pre_trained", "checkpoint_path", "ckpt_save_dir", "resume"),
-    *("keep_checkpoint_max", "save_checkpoint_epochs", "save_checkpoint_steps", "save_checkpoint_minutes"),
-    *("on_full_disk", "log_steps", "tensorboard", "valid_trials", "valid_data_path", "valid_steps", "valid_epochs"),
-    *("num_workers", "device_target", "device_id", "run_distribute"),
-)
 
 
 @dataclass(frozen=True)
@@ -51,10 +29,8 @@ class Checkpoint:
 
 def identity(config: Config, batches: TrainBatches) -> dict[str, Any]:
     """Return what must be the same for a run to be the same, and how large its batches are, as JSON values."""
-    values = to_dict(config)
-    settings = {key: list(values[key]) if isinstance(values[key], tuple) else values[key] for key in FIXED_KEYS}
     return {
-        "settings": settings,
+        "settings": fixed_keys(config),
         "store_sha256": batches.manifest.sha256,
         "global_batch": batches.global_size,
         "num_batches": batches.num_batches(),
@@ -83,7 +59,7 @@ def find_earlier(config: Config, is_first: bool = True) -> Optional[Checkpoint]:
         may_rename = is_first and path.resolve() == folder.resolve()
         found = _newest_whole(path, may_rename) if path.is_dir() else Checkpoint(path, *read_checkpoint(path))
         if found is None:
-            raise InputError(f"resume: {path} has no whole checkpoint train_ecapa_vox12-<epoch>_<step>.ckpt.")
+            raise InputError(f"resume: {path} has no whole checkpoint {NAME_FORM}.")
     if is_first:  # the others may come before damaged ones are renamed, or after
         _refuse_mixture(folder, found)
     return found
@@ -139,7 +115,8 @@ def restore(checkpoint: Checkpoint, now: dict[str, Any], step_cell: TrainStep, b
         )
     before = checkpoint.meta["run"]
     check_same_run(before, now, checkpoint.path)
-    assign_parameters(step_cell.state(), checkpoint.arrays, checkpoint.path)
+    arrays = without_scheduled(checkpoint.arrays, step_cell.model_with_loss.loss)
+    assign_parameters(step_cell.state(), arrays, checkpoint.path)
     position = Position.from_dict(checkpoint.meta["position"])
     update = round(position.update * now["num_batches"] / before["num_batches"])
     return replace(position, update=update).at_batch(batches)
@@ -148,10 +125,11 @@ def restore(checkpoint: Checkpoint, now: dict[str, Any], step_cell: TrainStep, b
 def check_same_run(before: dict[str, Any], now: dict[str, Any], path: PathLike) -> None:
     """Raise InputError when a checkpoint is of another run, with the keys that differ, what they were and are."""
     same_batch = before["global_batch"] == now["global_batch"]
+    old, new = _flat(from_first_version(before["settings"])), _flat(now["settings"])
     wrong = [
-        f"{key}: was {before['settings'].get(key)}, is {value}"
-        for key, value in now["settings"].items()
-        if before["settings"].get(key) != value and not (key == "minibatch_size" and same_batch)
+        f"{key}: was {old.get(key)}, is {value}"
+        for key, value in new.items()
+        if _differs(old, key, value) and not (key == "minibatch_size" and same_batch)
     ]
     if before["store_sha256"] != now["store_sha256"]:
         wrong.append("train_data_path: was a store with other content")
@@ -160,3 +138,16 @@ def check_same_run(before: dict[str, Any], now: dict[str, Any], path: PathLike) 
             f"{path}: belongs to another run. {'; '.join(wrong)}. Give what it was; or begin a new run in another "
             "ckpt_save_dir, from these weights by pre_trained if you like."
         )
+
+
+def _differs(old: dict[str, Any], key: str, value: Any) -> bool:
+    """Tell whether a key was another; one that its section did not have yet says nothing."""
+    return old.get(key) != value and not (key not in old and "." in key)
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of sections as `section.key`, beside the others."""
+    flat = {}
+    for key, value in settings.items():
+        flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

@@ -1,14 +1,12 @@
-"""Learning rate and margin over a run."""
+"""The learning rate over a run."""
 
 import math
 
 from src.config import Config
 
-GROWTH_END = 1e-3  # what an exponential growth of the margin leaves to go before it is set to its last value
-
 
 class Schedule:
-    """Learning rate and margin of every update.
+    """Learning rate of every update.
 
     The schedules are: cyclic, triangles between base_lrate and max_lrate (Smith 2017, arXiv:1506.01186); exponential,
     from max_lrate down to base_lrate by equal factors, times the warm-up (wespeaker's ExponentialDecrease); cosine,
@@ -18,7 +16,7 @@ class Schedule:
     In a run that is bound by time the num_epochs spread over that time, and cyclic is one cycle.
 
     Args:
-        config: the keys of optimisation and of the margin.
+        config: the keys of optimisation.
         num_batches: batches of an epoch of one process.
         num_ranks: processes that train together; with scale_lrate, they and the batches of an update raise the
             learning rate and shorten the cycle.
@@ -39,19 +37,8 @@ class Schedule:
         """Return the learning rate after `update` updates, `elapsed_s` seconds into the run."""
         return self.factor * self.curve(update, elapsed_s)
 
-    def margin(self, update: int, elapsed_s: float) -> float:
-        """Return the margin, radians, after `update` updates, `elapsed_s` seconds into the run."""
-        config = self.config
-        first, last = config.margin_from_epoch - 1, config.margin_to_epoch - 1
-        epochs = self._epochs(update, elapsed_s)
-        if epochs >= last:
-            return config.margin
-        position = max(0.0, (epochs - first) / (last - first)) if last > first else 0.0
-        grown = 1 - GROWTH_END**position if config.margin_growth == "exponential" else position
-        return config.margin_start + (config.margin - config.margin_start) * grown
-
-    def _epochs(self, update: int, elapsed_s: float) -> float:
-        """Return how many epochs are done."""
+    def epochs(self, update: int, elapsed_s: float) -> float:
+        """Return how many epochs are done after `update` updates, `elapsed_s` seconds into the run."""
         if self.span_s > 0:
             return self.config.num_epochs * elapsed_s / self.span_s
         return update / self.updates_per_epoch
@@ -63,12 +50,12 @@ class Schedule:
 
     def _exponential(self, update: int, elapsed_s: float) -> float:
         low, high = self.config.base_lrate, self.config.max_lrate
-        epochs = self._epochs(update, elapsed_s)
+        epochs = self.epochs(update, elapsed_s)
         return self._warmup(epochs) * high * (low / high) ** min(1.0, epochs / self.config.num_epochs)
 
     def _cosine(self, update: int, elapsed_s: float) -> float:
         low, high, warmup = self.config.base_lrate, self.config.max_lrate, self.config.warmup_epochs
-        epochs = self._epochs(update, elapsed_s)
+        epochs = self.epochs(update, elapsed_s)
         position = min(max((epochs - warmup) / (self.config.num_epochs - warmup), 0.0), 1.0)
         return self._warmup(epochs) * (low + (high - low) * (1 + math.cos(math.pi * position)) / 2)
 

@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from src.config import Config
+from src.losses import saved_parameters
 from src.training.accumulation import GradientMean
 from src.training.ema import MovingAverage
 from src.training.optimizers import make_optimizer
@@ -13,7 +14,7 @@ from src.training.precision import loss_scaler
 
 
 class ModelWithLoss(nn.Cell):
-    """A model and its objective: (feats, label) -> loss, cosines."""
+    """A model and its objective: (feats, label) -> loss, score."""
 
     def __init__(self, model: nn.Cell, loss: nn.Cell) -> None:
         super().__init__(auto_prefix=False)  # a prefix would rename the parameters
@@ -42,8 +43,7 @@ class TrainStep(nn.Cell):
         - **label** - (B,), int32.
 
     Outputs:
-        The mean loss, and the share of utterances whose own class has the greatest cosine, both scalars, over the
-        batches of all processes.
+        The mean loss, and the objective's accuracy, both scalars, over the batches of all processes.
     """
 
     def __init__(
@@ -76,13 +76,12 @@ class TrainStep(nn.Cell):
 
     def state(self) -> dict[str, Parameter]:
         """Return all that a checkpoint holds, by its name there: model.*, loss.*, opt.*; where used sum.*, ema.*."""
-        parts = {"model": self.model_with_loss.model, "loss": self.model_with_loss.loss}
-        state = {
-            f"{part}.{parameter.name}": parameter for part, cell in parts.items() for parameter in cell.get_parameters()
-        }
-        weights = {id(parameter) for parameter in state.values()}
+        model, loss = self.model_with_loss.model, self.model_with_loss.loss
+        state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
+        state |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
+        of_model = {id(parameter) for parameter in self.model_with_loss.get_parameters()}
         for parameter in self.optimizer.get_parameters():
-            if id(parameter) not in weights:
+            if id(parameter) not in of_model:
                 state[f"opt.{parameter.name}"] = parameter
         for more in (self.group, self.average):
             state |= more.state() if more else {}
@@ -93,13 +92,13 @@ class TrainStep(nn.Cell):
         return self.average.in_model() if self.average else nullcontext()
 
     def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        (loss, cosine), gradients = self.gradient(feats, label)
+        (loss, score), gradients = self.gradient(feats, label)
         self.take(gradients)
-        return self.measures(loss, cosine, label)
+        return self.measures(loss, score, label)
 
-    def measures(self, loss: Tensor, cosine: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def measures(self, loss: Tensor, score: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy over the batches of all processes."""
-        found = loss, accuracy(cosine, label)
+        found = loss, self.model_with_loss.loss.accuracy(score, label)
         return found if self.over_ranks is None else self.over_ranks.measures(found)
 
     def take(self, gradients: tuple[Tensor, ...]) -> None:
@@ -161,13 +160,13 @@ class ScaledTrainStep(TrainStep):
         return state
 
     def objective(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        loss, cosine = self.model_with_loss(feats, label)
-        return self.loss_scaler.scale(loss), loss, cosine
+        loss, score = self.model_with_loss(feats, label)
+        return self.loss_scaler.scale(loss), loss, score
 
     def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        (_, loss, cosine), gradients = self.gradient(feats, label)
+        (_, loss, score), gradients = self.gradient(feats, label)
         self.take(self.loss_scaler.unscale(gradients))
-        return self.measures(loss, cosine, label)
+        return self.measures(loss, score, label)
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
         """Average gradients over the processes, change the weights unless one is not finite, and adjust the scale."""
@@ -223,9 +222,3 @@ def make_step(config: Config, model: nn.Cell, loss: nn.Cell, num_ranks: int = 1)
     scaler = loss_scaler(config.loss_scale, config.amp_level, config.loss_scale_start, config.loss_scale_window)
     options = config.clip_grad_norm, num_ranks, config.accumulate_steps, config.ema_decay
     return TrainStep(*parts, *options) if scaler is None else ScaledTrainStep(*parts, scaler, *options)
-
-
-def accuracy(cosine: Tensor, label: Tensor) -> Tensor:
-    """Return the share of rows (B, K) whose greatest cosine is their label's."""
-    hits = cosine.argmax(1).astype(ms.int32) == label
-    return hits.astype(ms.float32).mean()

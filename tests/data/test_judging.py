@@ -20,7 +20,7 @@ from src.data.train_store import read_manifest, read_records
 from src.errors import InputError, UsageError
 from src.files import read_json
 from src.frontend.fbank import FbankConfig
-from src.scoring.embeddings import MIN_FRAMES
+from src.models.ecapa_tdnn import EcapaTdnn
 from tests.verdicts import CASES
 
 BAD = ("too_short.wav", "dither.wav", "dither_and_offset.wav", "clipped.wav", "direct_current.wav", "nan.wav")
@@ -77,7 +77,7 @@ def test_a_trial_list_stops_with_the_reason_and_a_way_out(train_config, eval_con
 @pytest.mark.parametrize("cls", [TrainPrepConfig, EvalPrepConfig])
 def test_shortest_allowed_recording_has_the_frames_that_a_model_needs(cls):
     shortest = load_config(cls, ["/dev/null", "--min_duration=0.08"]).min_duration
-    assert FbankConfig().num_frames(round(16000 * shortest)) == MIN_FRAMES
+    assert FbankConfig().num_frames(round(16000 * shortest)) == EcapaTdnn.min_frames
     with pytest.raises(UsageError, match="min_duration"):
         load_config(cls, ["/dev/null", "--min_duration=0.079"])
 

@@ -73,7 +73,7 @@ def crops(made: OnlineFeatures, labels=(0, 1, 2, 3), epoch: int = 0) -> Crops:
     cut = [
         crop_samples(wave, made.crop_length, generator(3, epoch, name)) for wave, name in zip(waves, names, strict=True)
     ]
-    return Crops(names, np.array(labels, np.int32), np.stack(cut), epoch)
+    return Crops(names, np.array(labels, np.int32), np.stack(cut), epoch, np.zeros(len(names), int))
 
 
 def features(folders, *options) -> OnlineFeatures:

@@ -39,7 +39,7 @@ def make_checkpoint(folder: Path, front_end: FbankConfig = FRONT_END, **settings
         }.get(kind)
         if values is not None:
             parameter.set_data(Tensor(values(parameter.shape).astype(np.float32)))
-    path = checkpoint_path(folder, 1, 2)
+    path = checkpoint_path(folder, "ecapa_tdnn", 1, 2)
     state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
     write_checkpoint(path, state, {**META, "model": settings, "front_end": front_end.to_dict()})
     return path

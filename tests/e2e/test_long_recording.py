@@ -43,7 +43,7 @@ def write_random_checkpoint(folder: Path, channels: int) -> Path:
     state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
     meta = {"model": settings, "front_end": FbankConfig().to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
     folder.mkdir()
-    path = checkpoint_path(folder, 1, 1)
+    path = checkpoint_path(folder, "ecapa_tdnn", 1, 1)
     write_checkpoint(path, state, meta)
     return path
 

@@ -70,7 +70,7 @@ def write_checkpoints(folder: Path) -> None:
         changed = {key: array + 0.1 * rng.random(array.shape) for key, array in arrays.items()}
         parameters = {key: Parameter(Tensor(array.astype(np.float32)), name=key) for key, array in changed.items()}
         (folder / name).mkdir(exist_ok=True)
-        write_checkpoint(checkpoint_path(folder / name, epoch, 2 * epoch), parameters, meta)
+        write_checkpoint(checkpoint_path(folder / name, "ecapa_tdnn", epoch, 2 * epoch), parameters, meta)
 
 
 def content(folder: Path, *left_out: str) -> dict[str, str]:

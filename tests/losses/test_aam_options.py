@@ -7,8 +7,7 @@ from mindspore import Tensor, nn
 
 from src.config import Config, load_config
 from src.errors import InputError
-from src.losses import make_loss
-from src.losses.aam_softmax import AamSoftmax, first_classes
+from src.losses.aam_softmax import AamSoftmax
 
 NUM_CLASSES, EMB_SIZE, BATCH = 7, 5, 6
 OPTIONS = {
@@ -55,7 +54,7 @@ def test_loss_equals_its_definition_at_any_margin_of_a_schedule(name):
     full_penalty = options.pop("inter_topk_margin", 0.06)
     embedding, label = draw(1)
     for margin in (0.2, 0.0, 0.1):
-        loss.set_margin(margin)
+        loss.margin.set_data(Tensor(margin, ms.float32))
         value, cosine = loss(Tensor(embedding), Tensor(label))
         penalty = full_penalty * margin / 0.2
         expected, expected_cosine = reference(loss.weight.asnumpy(), embedding, label, margin, penalty, **options)
@@ -100,19 +99,19 @@ def test_third_execution_has_a_fresh_graphs_gradients_and_those_of_differences(n
 
 @pytest.mark.parametrize("wrong", [{"sub_centers": 0}, {"inter_topk": 7}, {"inter_topk": -1}])
 def test_impossible_options_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="sub_centers: expected|inter_topk: expected"):
         AamSoftmax(EMB_SIZE, NUM_CLASSES, **wrong)
 
 
 def test_configuration_sets_every_option_and_refuses_more_rivals_than_there_are():
     options = ["--emb_size=4", "--margin=0.3", "--scale=32", "--sub_centers=3", "--inter_topk=5"]
     config = load_config(Config, [*options, "--inter_topk_margin=0.09"])
-    loss = make_loss(config, 6)
+    loss = config.loss.build(4, 6)
     assert loss.weight.shape == (18, 4) and float(loss.margin) == pytest.approx(0.3)
     assert (loss.scale, loss.sub_centers, loss.inter_topk) == (32, 3, 5)
     assert loss.hard_share == pytest.approx(0.3)
     with pytest.raises(InputError, match="inter_topk: expected less than the 5 classes"):
-        make_loss(config, 5)
+        config.loss.build(4, 5)
 
 
 @pytest.mark.parametrize("sub_centers", [1, 3])
@@ -120,13 +119,13 @@ def test_classifier_of_more_speeds_is_cut_to_the_speakers(sub_centers):
     loss = make(sub_centers=sub_centers)
     rows = NUM_CLASSES * sub_centers
     arrays = {"loss.weight": np.arange(3 * rows * EMB_SIZE).reshape(-1, EMB_SIZE), "loss.margin": np.float32(0.5)}
-    cut = first_classes(arrays, sub_centers, loss)
+    cut = loss.adapt(arrays, {"sub_centers": sub_centers})
     np.testing.assert_array_equal(cut["loss.weight"], arrays["loss.weight"][:rows])
     assert cut["loss.margin"] == np.float32(0.5)
     fits = {"loss.weight": arrays["loss.weight"][: rows + 1]}  # no multiple: for `assign` to refuse
-    assert len(first_classes(fits, sub_centers, loss)["loss.weight"]) == rows + 1
+    assert len(loss.adapt(fits, {"sub_centers": sub_centers})["loss.weight"]) == rows + 1
 
 
 def test_classifier_of_other_sub_centres_is_refused():
     with pytest.raises(InputError, match="sub_centers: the checkpoint's classifier has 3.*set sub_centers: 3"):
-        first_classes({"loss.weight": np.zeros((21, EMB_SIZE))}, 3, make())
+        make().adapt({"loss.weight": np.zeros((21, EMB_SIZE))}, {"sub_centers": 3})

@@ -118,11 +118,11 @@ def test_keys_of_the_file_give_way_to_the_checkpoint_which_is_printed(tmp_path, 
     (tmp_path / "config.yaml").write_text("channels: 512\n")
     config = load_config(Config, [f"--config_path={tmp_path / 'config.yaml'}", "--emb_size=4"])
     taken = take_settings(config, SETTINGS, "x.ckpt")
-    assert (taken.channels, taken.in_channels, taken.emb_size) == (8, 8, 4)
-    assert taken.on_command_line == {"emb_size"}
+    assert taken.model.to_dict() == SETTINGS
+    assert taken.on_command_line == {"model.emb_size"}
     assert capsys.readouterr().out.splitlines() == [
-        "model: ecapa_tdnn, 8 mel bins, 8 channels, embeddings of 4, of x.ckpt",
-        "not used: inChannels 80, channels 512 of the configuration, which describes the model of a new training",
+        "model: ecapa_tdnn (in_channels 8, channels 8, emb_size 4, global_context True), of x.ckpt",
+        "not used: channels 512 of the configuration, which describes the model of a new training",
     ]
 
 
@@ -131,8 +131,9 @@ def test_keys_of_the_command_line_that_contradict_the_checkpoint_are_refused_wit
     with pytest.raises(InputError) as caught:
         take_settings(config, SETTINGS, "x.ckpt")
     assert str(caught.value) == (
-        "x.ckpt: the checkpoint has inChannels 8, channels 8; the command line says --inChannels=80, --channels=16. "
-        "Leave that out, the checkpoint knows its model; or name another checkpoint."
+        "x.ckpt: the checkpoint has ecapa_tdnn (in_channels 8, channels 8, emb_size 4, global_context True); the "
+        "command line says --inChannels=80, --channels=16. Leave that out, the checkpoint knows its model; or name "
+        "another checkpoint."
     )
 
 
@@ -158,7 +159,7 @@ def test_unknown_model_is_refused():
 
 def test_folder_means_its_checkpoint_of_most_steps(tmp_path):
     for epoch, step in ((1, 9), (2, 100), (2, 20)):
-        checkpoint_path(tmp_path, epoch, step).touch()
+        checkpoint_path(tmp_path, "ecapa_tdnn", epoch, step).touch()
     assert find_checkpoint(tmp_path).name == "train_ecapa_vox12-2_100.ckpt"
 
 

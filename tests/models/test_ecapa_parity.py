@@ -13,6 +13,7 @@ import pytest
 from mindspore import Tensor
 
 from src.deploy.import_weights import speechbrain_name
+from src.layers.building import building_for
 from src.losses.aam_softmax import AamSoftmax
 from src.models.ecapa_tdnn import EcapaTdnn
 from tests.gradients import AamGradients
@@ -32,9 +33,10 @@ def part(reference: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]
     return {key.removeprefix(prefix): value for key, value in reference.items() if key.startswith(prefix)}
 
 
-def reference_model(name: str, reference: dict[str, np.ndarray], form: str = "product") -> EcapaTdnn:
+def reference_model(name: str, reference: dict[str, np.ndarray], device: str = "CPU") -> EcapaTdnn:
     channels, emb_size, *_ = SIZES[name]
-    model = EcapaTdnn(80, channels, emb_size, form=form)
+    with building_for(device):
+        model = EcapaTdnn(channels=channels, emb_size=emb_size)
     shapes = {speechbrain_name(parameter.name): parameter.shape for parameter in model.get_parameters()}
     drawn = seeded.weights(shapes, seed=0)
     assert seeded.digest(drawn) == str(reference["digest"]), "this NumPy draws other weights than the reference's"
@@ -48,10 +50,10 @@ def assert_close(embedding: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(embedding - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("form", ["product", "native"])
-def test_toy_embeddings_equal_speechbrains_together_and_alone(form):
+@pytest.mark.parametrize("device", ["CPU", "Ascend"])
+def test_toy_embeddings_equal_speechbrains_together_and_alone(device):
     reference = load("toy")
-    model = reference_model("toy", reference, form)
+    model = reference_model("toy", reference, device)
     model.set_train(False)
     model.set_inputs(Tensor(shape=[None, None, 80], dtype=ms.float32))  # compiled once
     for size, expected in part(reference, "embedding/").items():
@@ -95,10 +97,10 @@ def test_full_size_embeddings_of_a_padded_batch_equal_speechbrains(name):
     assert_close(embedding.asnumpy(), reference["padded/embedding"])
 
 
-def check_third_step(name: str, form: str, padded: bool) -> None:
+def check_third_step(name: str, device: str, padded: bool) -> None:
     reference = load(name)
     _, emb_size, num_speakers, (batch, num_frames) = SIZES[name]
-    model, loss = reference_model(name, reference, form), AamSoftmax(emb_size, num_speakers, margin=0.2, scale=30)
+    model, loss = reference_model(name, reference, device), AamSoftmax(emb_size, num_speakers, margin=0.2, scale=30)
     loss.weight.set_data(Tensor(seeded.draw(np.random.default_rng(1), (num_speakers, emb_size), 0.1)))
     kind = "train_padded" if padded else "train"
     feats = seeded.features(int(reference[f"{kind}/seed"]), batch, num_frames)
@@ -127,19 +129,19 @@ def check_third_step(name: str, form: str, padded: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "padded"),
-    [("product", False), ("product", True), ("native", False), pytest.param("native", True, marks=SLOW)],
+    ("device", "padded"),
+    [("CPU", False), ("CPU", True), ("Ascend", False), pytest.param("Ascend", True, marks=SLOW)],
 )
-def test_toy_gradients_of_the_third_aam_step_equal_speechbrains(form, padded):
-    check_third_step("toy", form, padded)
+def test_toy_gradients_of_the_third_aam_step_equal_speechbrains(device, padded):
+    check_third_step("toy", device, padded)
 
 
 @SLOW
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("name", ["c512", "c1024"])
 def test_full_size_gradients_of_the_third_aam_step_equal_speechbrains(name, padded):
-    check_third_step(name, "product", padded)
+    check_third_step(name, "CPU", padded)
 
 
 def test_full_size_has_speechbrains_number_of_parameters():
-    assert sum(parameter.size for parameter in EcapaTdnn(80, 1024, 192).trainable_params()) == 20_767_552
+    assert sum(parameter.size for parameter in EcapaTdnn().trainable_params()) == 20_767_552

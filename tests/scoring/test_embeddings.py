@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from src.errors import InputError
+from src.errors import InputError, UsageError
 from src.scoring.embeddings import (
     EmbeddingStore,
     Identity,
@@ -111,8 +111,10 @@ def test_extract_names_the_utterance_whose_embedding_is_not_finite():
 def test_extract_refuses_what_is_shorter_than_the_model_sees_unless_cut():
     store = FakeStore([15, 8])
     with pytest.raises(InputError, match="id1/a/0.wav: 8 frames"):
-        extract(encode_first_frame, store, None, batch_size=2)
-    assert extract(encode_first_frame, store, 10, batch_size=2).shape == (2, NUM_MELS)
+        extract(encode_first_frame, store, None, batch_size=2, min_frames=9)
+    assert extract(encode_first_frame, store, 10, batch_size=2, min_frames=9).shape == (2, NUM_MELS)
+    with pytest.raises(UsageError, match="max_frames: expected 0 or at least 18 frames, got 17"):
+        extract(encode_first_frame, store, None, batch_size=2, max_frames=17, min_frames=9)
 
 
 @pytest.mark.parametrize("encode", [lambda feats: feats, lambda feats: feats[:1, 0], lambda feats: feats[0, 0]])

@@ -13,7 +13,6 @@ from src.data.eval_store import EvalStoreWriter
 from src.data.pipeline import open_batches
 from src.errors import InputError, UsageError
 from src.frontend.fbank import FbankConfig
-from src.models import model_settings
 from src.scoring.validation import Trials, Validation, _trials_of_halves, make_validation
 from src.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
@@ -109,9 +108,9 @@ def test_evaluation_list_must_not_choose_the_model(store, eval_store, tmp_path):
     kind = {"0": "nontarget", "1": "target"}
     other.write_text("".join(f"{b} {a} {kind[label]}\n" for label, a, b in words[:5]))
     with pytest.raises(InputError, match=r"valid_trials: .*valid.txt shares 5 trials with .*veri.txt"):
-        make_validation(config, batches, model_settings(config), "CPU")
+        make_validation(config, batches, config.model.to_dict(), "CPU")
     other.write_text("x y target\nx z nontarget\n")
-    assert make_validation(config, batches, model_settings(config), "CPU") is not None
+    assert make_validation(config, batches, config.model.to_dict(), "CPU") is not None
 
 
 def test_store_of_another_front_end_is_refused(store, eval_store, tmp_path):
@@ -121,14 +120,14 @@ def test_store_of_another_front_end_is_refused(store, eval_store, tmp_path):
     config = listed(store, eval_store, tmp_path)
     try:
         with pytest.raises(InputError, match="hop_length_ms"):
-            make_validation(config, open_batches(config), model_settings(config), "CPU")
+            make_validation(config, open_batches(config), config.model.to_dict(), "CPU")
     finally:
         meta.write_text(text)
 
 
 def test_without_trials_there_is_no_validation(store, tmp_path):
     config = settings(store, tmp_path)
-    assert make_validation(config, open_batches(config), model_settings(config), "CPU") is None
+    assert make_validation(config, open_batches(config), config.model.to_dict(), "CPU") is None
 
 
 @pytest.mark.parametrize(

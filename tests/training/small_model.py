@@ -2,24 +2,30 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
-from src.models import MODELS
+from src.models.ecapa_tdnn import EcapaTdnn
+from src.registry import MODELS
 
 
 class SmallModel(nn.Cell):
-    """Mean over time of one normalised layer, and a product, for the arguments of ECAPA-TDNN."""
+    """Mean over time of one normalised layer, and a product, with the keys of ECAPA-TDNN."""
 
-    def __init__(self, in_channels: int, channels: int, emb_size: int, global_context: bool, form: str) -> None:
+    Options = EcapaTdnn.Options
+    min_frames = EcapaTdnn.min_frames
+    checkpoint_prefix = EcapaTdnn.checkpoint_prefix
+
+    def __init__(self, **keys: Any) -> None:
         super().__init__()
-        self.global_context = global_context
-        self.layer = nn.Dense(in_channels, channels)
-        self.norm = nn.BatchNorm1d(channels)
-        self.fc = nn.Dense(channels, emb_size)
+        options = self.Options(**keys)
+        self.layer = nn.Dense(options.in_channels, options.channels)
+        self.norm = nn.BatchNorm1d(options.channels)
+        self.fc = nn.Dense(options.channels, options.emb_size)
 
-    def construct(self, feats):
+    def construct(self, feats: Tensor) -> Tensor:
         return self.fc(self.norm(ops.relu(self.layer(feats)).mean(axis=1)))
 
 
@@ -27,5 +33,5 @@ class SmallModel(nn.Cell):
 def in_place_of_ecapa() -> Iterator[None]:
     """Let `model: ecapa_tdnn` be the small model."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(MODELS, "ecapa_tdnn", SmallModel)
+        patch.setitem(MODELS._entries, "ecapa_tdnn", f"{__name__}:SmallModel")
         yield

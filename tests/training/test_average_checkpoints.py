@@ -14,7 +14,7 @@ META = {"model": {"name": "toy"}, "front_end": {"n_mels": 8}, "speakers_sha256":
 def write(folder, step, value=None, shape=(2, 3), names=("model.a", "loss.weight", "opt.moment1.a", "ema.a"), **meta):
     arrays = {name: np.full(shape, step if value is None else value, np.float32) for name in names}
     arrays["model.count"] = np.array(step, np.int32)
-    path = checkpoint_path(folder, 1, step)
+    path = checkpoint_path(folder, "ecapa_tdnn", 1, step)
     parameters = {name: Parameter(Tensor(array), name=name) for name, array in arrays.items()}
     meta["position"] = {"step": step}
     write_checkpoint(path, parameters, {**META, "epoch": 1, "step": step, **meta})

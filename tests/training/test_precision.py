@@ -162,7 +162,9 @@ def test_half_precision_embeds_nearly_what_single_does():
     embeddings = {}
     for amp_level in ("O0", "O2"):
         np.random.seed(0)
-        embedding = mixed_precision(EcapaTdnn(8, 16, 6), amp_level).set_train(False)(feats)
+        embedding = mixed_precision(EcapaTdnn(in_channels=8, channels=16, emb_size=6), amp_level).set_train(False)(
+            feats
+        )
         assert embedding.dtype == ms.float32
         embeddings[amp_level] = embedding.asnumpy()
     difference = np.abs(embeddings["O2"] - embeddings["O0"]).max() / np.abs(embeddings["O0"]).max()
@@ -176,7 +178,7 @@ def test_half_precision_trains_like_single(level):
     losses, updates, names = {}, {}, {}
     for amp_level in ("O0", level):
         np.random.seed(0)
-        model, loss = EcapaTdnn(8, 16, 6), AamSoftmax(6, 3)
+        model, loss = EcapaTdnn(in_channels=8, channels=16, emb_size=6), AamSoftmax(6, 3)
         names[amp_level] = [parameter.name for parameter in model.get_parameters()]
         model = mixed_precision(model, amp_level)
         assert [parameter.name for parameter in model.get_parameters()] == names[amp_level]

@@ -13,14 +13,16 @@ import pytest
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from src.config import Config, load_config, spellings
+from src.config import Config, fixed_keys, load_config
+from src.config.option import spellings
+from src.config.sections import TRAINING
 from src.errors import InputError, Stopped
 from src.models.checkpoint import list_checkpoints, read_checkpoint
 from src.training.checkpoints import CheckpointWriter
 from src.training.interruption import SIGNALS
 from src.training.loop import set_up, train
 from src.training.position import Position
-from src.training.resume import FIXED_KEYS, FREE_KEYS, Checkpoint, check_same_run, find_earlier
+from src.training.resume import Checkpoint, check_same_run, find_earlier
 from src.training.world import World
 from tests.training.test_training import settings, write_store
 
@@ -179,7 +181,9 @@ def test_another_run_is_refused_with_what_differs(unbroken, store, tmp_path):
     path = list_checkpoints(unbroken.parent)[5]
     found = Checkpoint(path, *read_checkpoint(path))
     changed = ("--seed=3", "--scale=20", "--num_epochs=9", "--log_steps=7")
-    with pytest.raises(InputError, match="another run. scale: was 30.0, is 20.0; seed: was 0, is 3. Give what it was"):
+    with pytest.raises(
+        InputError, match="another run. loss.scale: was 30.0, is 20.0; seed: was 0, is 3. Give what it was"
+    ):
         set_up(options(store, tmp_path, *changed), "CPU", earlier=found)
     other = write_store(tmp_path / "other", num_speakers=9)
     with pytest.raises(InputError, match="train_data_path: was a store with other content"):
@@ -196,12 +200,34 @@ def test_batch_size_may_change_when_devices_make_up_for_it():
         check_same_run(before, {"settings": {"minibatch_size": 32}, "store_sha256": "a", "global_batch": 64}, "x")
 
 
+# How long, where, how often something is written, on what it runs.
+FREE_KEYS = (
+    *("num_epochs", "max_train_minutes", "CLASS_NUM"),
+    *("train_data_path", "noise_folder", "rir_folder", "pre_trained", "checkpoint_path", "ckpt_save_dir", "resume"),
+    *("keep_checkpoint_max", "save_checkpoint_epochs", "save_checkpoint_steps", "save_checkpoint_minutes"),
+    *("on_full_disk", "log_steps", "tensorboard", "valid_trials", "valid_data_path", "valid_steps", "valid_epochs"),
+    *("num_workers", "device_target", "device_id", "run_distribute"),
+)
+
+
+def test_runs_of_the_first_version_are_known_again():
+    now = {"settings": fixed_keys(load_config(Config, ["--channels=8"])), "store_sha256": "a", "global_batch": 4}
+    flat = {key: value for key, value in now["settings"].items() if not isinstance(value, dict)}
+    model, loss = dict(now["settings"]["model"]), dict(now["settings"]["loss"])
+    first = {"model": model.pop("name"), "inChannels": model.pop("in_channels"), **model, **loss, **flat}
+    del first["name"]
+    check_same_run({**now, "settings": first}, now, "x")
+    with pytest.raises(InputError, match="loss.margin: was 0.3, is 0.2"):
+        check_same_run({**now, "settings": {**first, "margin": 0.3}}, now, "x")
+    with pytest.raises(InputError, match="model.channels: was 16, is 8; seed: was 7, is 0"):
+        check_same_run({**now, "settings": {**first, "channels": 16, "seed": 7}}, now, "x")
+
+
 def test_every_key_of_training_is_either_fixed_or_free():
-    names = [spellings(field)[0] for field in fields(Config)]
-    first, last = names.index("eval_data_path"), names.index("device_target")
-    training = {*names[:first], *names[last:]}
-    assert training == {*FIXED_KEYS, *FREE_KEYS}
-    assert not set(FIXED_KEYS) & set(FREE_KEYS)
+    training = {spellings(field)[0]: field for owner in TRAINING for field in fields(owner)}
+    fixed = {name for name, field in training.items() if field.metadata["fixed"]}
+    assert training.keys() - fixed == set(FREE_KEYS)
+    assert fixed == set(fixed_keys(load_config(Config, [])))
 
 
 def test_two_runs_do_not_share_a_folder(store, tmp_path):
@@ -224,7 +250,7 @@ class Step:
         return {"model.weight": ms.Parameter(ms.Tensor(np.zeros(1000), ms.float32), name="weight")}
 
 
-META = {"model": {}, "front_end": {}, "speakers_sha256": ""}
+META = {"model": {"name": "ecapa_tdnn"}, "front_end": {}, "speakers_sha256": ""}
 
 
 def writer(folder: Path, *more: str) -> CheckpointWriter:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.config import Config, load_config
+from src.config import Choice, Config, Given, load_config
 from src.data.pipeline import TrainBatches, random_crop
 from src.data.train_store import TrainStoreWriter
 from src.errors import InputError, UsageError
 from src.frontend.fbank import FbankConfig
 from src.models import load_model
 from src.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
+from src.registry import MODELS
 from src.training.checkpoints import CheckpointWriter
 from src.training.log import TrainingLog
 from src.training.loop import fit, set_up, train
@@ -91,7 +92,7 @@ def test_run_leaves_newest_checkpoints_configuration_and_speakers(trained, store
     assert names == ["config.yaml", "speakers.csv", "tensorboard", *kept]
     assert (trained.parent / "speakers.csv").read_bytes() == (store / "speakers.csv").read_bytes()
     saved = load_config(Config, [f"--config_path={trained.parent / 'config.yaml'}"])
-    assert saved.channels == 8 and saved.max_lrate == 0.01
+    assert saved.model.options.channels == 8 and saved.max_lrate == 0.01
 
 
 # Issue 12, B17. Second variants: a checkpoint by steps or minutes resets the minute; what steps ask for has no limit.
@@ -258,17 +259,19 @@ def test_settings_that_do_not_fit_the_data_are_refused(store, tmp_path, options,
 
 
 def test_pre_trained_model_of_another_size_is_refused(trained, store, tmp_path):
-    with pytest.raises(InputError, match="the checkpoint has channels 8; the command line says --channels=16"):
+    with pytest.raises(InputError, match="channels 8.*; the command line says --channels=16"):
         set_up(settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}", "--channels=16"), "CPU")
 
 
 def test_fine_tuning_takes_the_sizes_of_the_checkpoint_whatever_the_file_says(trained, store, tmp_path):
     config = settings(store, tmp_path, "--pre_trained", f"--checkpoint_path={trained}")
-    in_file = dataclasses.replace(config, channels=1024, in_channels=80, emb_size=192)
+    given = {"channels": "1024", "in_channels": "80", "emb_size": "192"}
+    model = Choice(MODELS, "ecapa_tdnn", {key: Given("a.yaml", key, value) for key, value in given.items()})
+    in_file = dataclasses.replace(config, model=model)
     run = set_up(in_file, "CPU")
     assert run.meta["model"] == read_checkpoint(find_checkpoint(trained))[1]["model"]
-    assert (run.config.channels, run.config.in_channels, run.config.emb_size) == (8, 8, 6)
-    assert run.meta["run"]["settings"]["channels"] == 8  # so that the run can be resumed with the same file
+    assert run.config.model.to_dict() == run.meta["model"]
+    assert run.meta["run"]["settings"]["model"]["channels"] == 8  # so that the run can be resumed with the same file
 
 
 def test_what_cannot_be_run_here_is_one_clear_line(store, tmp_path):
@@ -294,7 +297,7 @@ EFFECTS = {
     "margin": ("0.4", lambda run: float(run.step_cell.model_with_loss.loss.margin) == pytest.approx(0.4)),
     "scale": ("16", lambda run: run.step_cell.model_with_loss.loss.scale == 16),
     "clip_grad_norm": ("0.5", lambda run: run.step_cell.clip_grad_norm == 0.5),
-    "global_context": ("false", lambda run: not run.step_cell.model_with_loss.model.global_context),
+    "global_context": ("false", lambda run: not run.config.model.options.global_context),
 }
 
 

@@ -1,0 +1,169 @@
+"""Every registered model and objective, and toys of one file each, on the whole way from building to export.
+
+The toys are registered by one line each. Nothing else of the project knows them.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from src.config import ROOT, Config, load_config
+from src.config.option import checked, spellings
+from src.deploy.engine import load_engine
+from src.deploy.export import export
+from src.errors import InputError, Stopped
+from src.models import create_model
+from src.models.checkpoint import find_checkpoint, read_checkpoint
+from src.registry import LOSSES, MODELS, SAMPLERS, Registry
+from src.scoring.checkpoint import evaluate_checkpoint
+from src.scoring.validation import make_validation
+from src.training.launch import Job
+from src.training.launch import main as launch
+from src.training.loop import train
+from tests.scoring.test_eval import write_store as write_eval_store
+from tests.training.test_resume import FakeValidation
+from tests.training.test_training import NUM_MELS, write_store
+
+SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
+TOYS = {"mean_model", "squared_loss"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toys():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODELS, "_entries", dict(MODELS._entries))
+        patch.setattr(LOSSES, "_entries", dict(LOSSES._entries))
+        MODELS.add("mean_model", "tests.toys.mean_model:MeanModel")
+        LOSSES.add("squared_loss", "tests.toys.squared_loss:SquaredLoss")
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return write_store(tmp_path_factory.mktemp("store") / "feat_train")
+
+
+def model_keys(name: str) -> list[str]:
+    keys = {field.name for field in dataclasses.fields(MODELS.get(name).Options)}
+    sizes = {"in_channels": NUM_MELS, **{key: size for key, size in SMALL.items() if key in keys}}
+    return [f"--model.name={name}", *(f"--model.{key}={value}" for key, value in sizes.items())]
+
+
+def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
+    words = [*model_keys(model), f"--loss.name={loss}", f"--train_data_path={store}", "--device_target=CPU"]
+    words += [f"--ckpt_save_dir={folder / 'ckpt'}", "--minibatch_size=7", "--train_frames=20", "--max_lrate=0.01"]
+    words += ["--base_lrate=0.001", "--step_size=6", "--num_epochs=2", "--tensorboard=false"]
+    words += ["--save_checkpoint_steps=1", *more]
+    path = folder / "empty.yaml"
+    folder.mkdir(exist_ok=True)
+    path.write_text("")
+    return load_config(Config, [f"--config_path={path}", *words], check=("model", "loss", "sampler"))
+
+
+PAIRS = [("mean_model", "squared_loss")]
+PAIRS += [(name, "aam_softmax") for name in MODELS if name not in TOYS]
+PAIRS += [("mean_model", name) for name in LOSSES if name not in TOYS and ("mean_model", name) not in PAIRS]
+
+
+@pytest.mark.parametrize("registry", [MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
+def test_every_entry_names_a_class_whose_options_have_help_and_defaults_in_bounds(registry):
+    for name in registry:
+        cls = registry.get(name)
+        assert checked(cls.Options()) == cls.Options()
+        for field in dataclasses.fields(cls.Options):
+            assert field.metadata["help"] and spellings(field)[0] == field.name
+        assert cls.__doc__
+
+
+def test_names_are_imported_when_they_are_asked_for_and_unknown_ones_are_errors():
+    registry = Registry("thing", near="no.such.module:Thing")
+    assert "near" in registry and list(registry) == ["near"]
+    with pytest.raises(InputError, match="thing: expected one of near, got 'neer'; did you mean near?"):
+        registry.get("neer")
+    with pytest.raises(ValueError, match="registered already"):
+        registry.add("near", "other:Thing")
+
+
+@pytest.mark.parametrize(("model", "loss"), PAIRS)
+def test_run_that_is_stopped_and_resumed_has_equal_weights_and_names_its_files_by_the_model(
+    model, loss, store, tmp_path
+):
+    every = ("--valid_utterances=2", "--valid_steps=2", "--valid_epochs=0")
+    whole = train(config_of(model, loss, store, tmp_path / "whole", *every), lambda *_: FakeValidation(0))
+    with pytest.raises(Stopped):
+        train(config_of(model, loss, store, tmp_path / "parts", *every), lambda *_: FakeValidation(0, stop_at=2))
+    parts = train(
+        config_of(model, loss, store, tmp_path / "parts", *every, "--resume=auto"), lambda *_: FakeValidation(2)
+    )
+    arrays, meta = read_checkpoint(whole)
+    resumed, resumed_meta = read_checkpoint(parts)
+    assert arrays.keys() == resumed.keys() and meta["position"]["step"] > 3
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, resumed[name], err_msg=name)
+    assert meta["model"] == resumed_meta["model"] and meta["loss"]["name"] == loss
+    scheduled = LOSSES.get(loss).scheduled
+    assert not {f"loss.{name}" for name in scheduled} & arrays.keys()
+    prefix = "train_ecapa_vox12" if model == "ecapa_tdnn" else f"train_{model}"
+    assert whole.name.startswith(f"{prefix}-")
+
+
+@pytest.mark.parametrize(("model", "loss"), PAIRS)
+def test_half_precision_trains(model, loss, store, tmp_path):
+    path = train(config_of(model, loss, store, tmp_path / "half", "--amp_level=O2", "--num_epochs=1"))
+    arrays, _ = read_checkpoint(path)
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert all(array.dtype != np.float16 for array in arrays.values())
+
+
+@pytest.mark.parametrize(("model", "loss"), PAIRS)
+def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_path):
+    folder = tmp_path / "run"
+    path = train(config_of(model, loss, store, folder, "--num_epochs=1", "--valid_utterances=4"), make_validation)
+    write_eval_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
+    names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
+    trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
+    (tmp_path / "eval_store" / "veri_test2.txt").write_text("".join(trials))
+    words = [f"--config_path={folder / 'empty.yaml'}", f"--model_path={path}", "--device_target=CPU"]
+    words += [f"--eval_data_path={tmp_path / 'eval_store'}", f"--npy_file_path={tmp_path / 'npys'}"]
+    results = evaluate_checkpoint(load_config(Config, [*words, "--allow_seen_speakers"]))
+    assert set(results) == {"baseline"}
+    exported = export(load_config(Config, [*words, "--length=0", "--batch_size=0", f"--file_name={tmp_path / 'm'}"]))
+    engine = load_engine(exported)
+    least = MODELS.get(model).min_frames
+    for num_frames in (least, least + 20):
+        assert engine.encode(np.ones((2, num_frames, NUM_MELS), np.float32)).shape[0] == 2
+    with pytest.raises(InputError, match=f"expected at least {least} frames"):
+        engine.encode(np.ones((1, least - 1, NUM_MELS), np.float32))
+
+
+def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatch):
+    command, program = Job.command, Path(__file__).parent / "toys" / "train_toys.py"
+    monkeypatch.setattr(Job, "command", lambda job, *arguments: command(job, *arguments, program=program))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.yaml").write_text("")
+    words = [*model_keys("mean_model"), "--loss.name=squared_loss", "--config_path=empty.yaml", "--device_target=CPU"]
+    words += [f"--train_data_path={store}", "--ckpt_save_dir=ckpt", "--minibatch_size=4", "--train_frames=20"]
+    words += ["--num_epochs=1", "--tensorboard=false", "--log_steps=1", "--max_lrate=0.01"]
+    assert launch([str(ROOT / "hparams" / "rank_table_cpu_2.json"), *words]) == 0
+    arrays, meta = read_checkpoint(find_checkpoint("ckpt"))  # the ranks compare their weights at the start and the end
+    assert meta["run"]["global_batch"] == 8 and meta["position"]["step"] == 3
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert "aver loss" in (tmp_path / "train_parallel0" / "train.log").read_text()
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name):
+    settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
+    rng = np.random.default_rng(0)
+    feats = Tensor(rng.standard_normal((2, 30, NUM_MELS)).astype(np.float32))
+    found = []
+    for device in ("CPU", "Ascend"):
+        ms.set_seed(0)
+        model = create_model(settings, device).set_train(False)
+        found.append(([(p.name, p.shape) for p in model.get_parameters()], model(feats).asnumpy()))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-5 * np.abs(found[1][1]).max())
