@@ -21,8 +21,8 @@ for word in "$@"; do
 done
 [ "${#yamls[@]}" -le 2 ] || usage "error: expected at most two YAML files, got ${#yamls[@]}." "$text"
 
-train_keys=$("$PYTHON" -m src.config TrainPrepConfig --keys)
-eval_keys=$("$PYTHON" -m src.config EvalPrepConfig --keys)
+train_keys=$("$PYTHON" -m mindvox.config TrainPrepConfig --keys)
+eval_keys=$("$PYTHON" -m mindvox.config EvalPrepConfig --keys)
 train_arguments=("${yamls[0]:-$ROOT/hparams/prepare_train.yaml}")
 eval_arguments=("${yamls[1]:-$ROOT/hparams/prepare_eval.yaml}")
 for option in ${options[@]+"${options[@]}"}; do
@@ -41,12 +41,12 @@ for option in ${options[@]+"${options[@]}"}; do
 done
 
 # A mistake in the second step's settings should not show after hours of the first.
-"$PYTHON" -m src.config TrainPrepConfig "${train_arguments[@]}" >/dev/null
-"$PYTHON" -m src.config EvalPrepConfig "${eval_arguments[@]}" >/dev/null
+"$PYTHON" -m mindvox.config TrainPrepConfig "${train_arguments[@]}" >/dev/null
+"$PYTHON" -m mindvox.config EvalPrepConfig "${eval_arguments[@]}" >/dev/null
 
 value_of() { # CLASS KEY ARGUMENT...: the value of one key
   "$PYTHON" -c 'import sys
-from src.config import CONFIGS, load_config
+from mindvox.config import CONFIGS, load_config
 print(getattr(load_config(CONFIGS[sys.argv[1]], sys.argv[3:]), sys.argv[2]))' "$@"
 }
 if [[ -z "$(value_of EvalPrepConfig train_data_folder "${eval_arguments[@]}")" ]]; then

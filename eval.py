@@ -1,22 +1,12 @@
 """Evaluate a checkpoint on a trial list: python eval.py [--config_path FILE] [--key=value ...]."""
 
 import sys
-from collections.abc import Sequence
-from typing import Optional
+from pathlib import Path
 
-from src.config import Config, load_config
-from src.config.sections import EVALUATION
-from src.errors import run
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print EER and minDCF of the plain, the mean-subtracted and the normalised cosine."""
-    config = load_config(Config, argv, shown=EVALUATION)
-    from src.scoring.checkpoint import evaluate_checkpoint  # after the arguments are right: MindSpore takes seconds
-
-    evaluate_checkpoint(config)
-    return 0
-
+from mindvox.cli.eval import main
+from mindvox.errors import run
 
 if __name__ == "__main__":
     sys.exit(run(main))

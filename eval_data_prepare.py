@@ -2,19 +2,12 @@
 """Prepare evaluation data: python eval_data_prepare.py [hparams/prepare_eval.yaml] [--key=value ...]."""
 
 import sys
-from collections.abc import Sequence
-from typing import Optional
+from pathlib import Path
 
-from src.config import EvalPrepConfig, load_config
-from src.data.prepare_eval import prepare_eval
-from src.errors import run
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Make the tables of a trial list and its cohort, and a store of features for each."""
-    prepare_eval(load_config(EvalPrepConfig, argv))
-    return 0
-
+from mindvox.cli.prepare_eval import main
+from mindvox.errors import run
 
 if __name__ == "__main__":
     sys.exit(run(main))

@@ -8,7 +8,7 @@ source "$HERE/../scripts/environment.sh"
 text="usage: bash ascend310_infer/build.sh [CMAKE_OPTION...]
   CMAKE_OPTION  such as -DECAPA_BUILD_TESTS=ON; docs/cpp.md lists them
 Engines are built in where their library is found: OpenVINO in the Python environment (pip install -r
-requirements-cpp.txt), MindSpore Lite at LITE_HOME."
+extra cpp), MindSpore Lite at LITE_HOME."
 for word in "$@"; do
   case $word in
     -h | --help) echo "$text" && exit 0 ;;
@@ -56,4 +56,4 @@ fi
 touch "$program" # what did not need linking is current too
 printf '%s' "$settings" >"$build/.settings"
 [[ -n "$openvino" || -n "$lite" ]] ||
-  echo "no engine was found: pip install -r requirements-cpp.txt for .onnx and .xml, LITE_HOME for .mindir; then build again"
+  echo "no engine was found: pip install -e '.[cpp]' for .onnx and .xml, LITE_HOME for .mindir; then build again"

@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("accuracy"))
-    parser.add_argument("--plot", type=Path, help="PNG of the learning curves (requirements-plots.txt)")
+    parser.add_argument("--plot", type=Path, help="PNG of the learning curves (extra plots)")
     given = parser.parse_args()
     out, corpus = given.out.resolve(), given.corpus.resolve()
     prepare(corpus, out)

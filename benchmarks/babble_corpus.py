@@ -15,12 +15,12 @@ from typing import Optional
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from src.corpus.audio import SAMPLE_RATE, read_audio
-from src.corpus.layouts import scan_tree
-from src.data.recipe import Voices
-from src.frontend.augment import AddBabble
+from mindvox.corpus.audio import SAMPLE_RATE, read_audio
+from mindvox.corpus.layouts import scan_tree
+from mindvox.data.recipe import Voices
+from mindvox.frontend.augment import AddBabble
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

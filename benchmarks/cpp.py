@@ -23,7 +23,7 @@ import soundfile
 from workers import Worker
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "src"))
 
 PROGRAM = ROOT / "ascend310_infer" / "build" / "ecapa_infer"
 SCRIPT = Path(__file__).resolve().parent / "model_worker.py"
@@ -83,9 +83,9 @@ def make_models(folder: Path, channels: int) -> None:
     """Export a model of this size as IR and ONNX."""
     import mindspore as ms
 
-    from src.frontend.fbank import FbankConfig
-    from src.models import create_model
-    from src.models.checkpoint import checkpoint_path, write_checkpoint
+    from mindvox.frontend.fbank import FbankConfig
+    from mindvox.models import create_model
+    from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device("CPU")
@@ -103,8 +103,8 @@ def make_models(folder: Path, channels: int) -> None:
 
 def make_data(folder: Path, num_utterances: int) -> None:
     """Write a store of 3 s utterances, and recordings of as many."""
-    from src.data.eval_store import EvalStoreWriter
-    from src.frontend.fbank import Fbank, FbankConfig
+    from mindvox.data.eval_store import EvalStoreWriter
+    from mindvox.frontend.fbank import Fbank, FbankConfig
 
     fbank, rng = Fbank(), np.random.default_rng(0)
     (folder / "wav").mkdir()

@@ -2,7 +2,7 @@
 
 python benchmarks/distributed.py [--channels 512] [--batch 32] [--steps 50] [--frames 201] [--speakers 7205]
 
-The pair is started by msrun as `python -m src.training.launch` starts it. One process and the pair take turns: while
+The pair is started by msrun as `mindvox train-distributed` starts it. One process and the pair take turns: while
 one works, the other waits. Prints the medians and the pair's share of the one's samples/s.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Optional
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "src"))
 
 ROUND = 10  # steps in a turn
 
@@ -40,8 +40,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Start the pair and the single process, let them take turns, and print the medians."""
-    from src.training.launch import Job, Processes, choose_port
-    from src.training.rank_table import read_rank_table
+    from mindvox.training.launch import Job, Processes, choose_port
+    from mindvox.training.rank_table import read_rank_table
 
     table = read_rank_table(ROOT / "hparams" / "rank_table_cpu_2.json")
     job = Job(table, table.servers[0], choose_port(None, may_change=True), "CPU")
@@ -84,10 +84,10 @@ def work(arguments: argparse.Namespace) -> int:
     import numpy as np
     from mindspore import Tensor
 
-    from src.config import Config, load_config
-    from src.models import create_model
-    from src.training.step import make_step
-    from src.training.world import join_world
+    from mindvox.config import Config, load_config
+    from mindvox.models import create_model
+    from mindvox.training.step import make_step
+    from mindvox.training.world import join_world
 
     size = arguments.batch // arguments.ranks
     options = [f"--channels={arguments.channels}", "--device_target=CPU", f"--run_distribute={arguments.ranks > 1}"]

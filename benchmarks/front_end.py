@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from workers import Worker, alternate
 
-from src.corpus.audio import SAMPLE_RATE, read_audio
-from src.corpus.noises import NoiseFolder, RoomFolder
-from src.data.train_store import TrainStoreWriter, to_int16
-from src.frontend.fbank import Fbank, FbankConfig
+from mindvox.corpus.audio import SAMPLE_RATE, read_audio
+from mindvox.corpus.noises import NoiseFolder, RoomFolder
+from mindvox.data.train_store import TrainStoreWriter, to_int16
+from mindvox.frontend.fbank import Fbank, FbankConfig
 
 FOLDER = Path(__file__).resolve().parent
 STAGES = ("clean", "drop_freq", "drop_chunk", "speed", "add_rev", "add_noise", "add_rev_noise")

@@ -12,7 +12,7 @@ from pathlib import Path
 # Read when NumPy and torch are imported.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import numpy as np
 import soundfile
@@ -29,9 +29,9 @@ class Ours:
     """This project."""
 
     def __init__(self, data: Path) -> None:
-        from src.config import Config, load_config
-        from src.data.augmentation import make_augmenter
-        from src.frontend.fbank import Fbank
+        from mindvox.config import Config, load_config
+        from mindvox.data.augmentation import make_augmenter
+        from mindvox.frontend.fbank import Fbank
 
         self.data = data
         self.fbank, self.single = Fbank(), Fbank(dtype=np.float32)
@@ -64,8 +64,8 @@ class Ours:
         return num_utterances
 
     def _open(self, stages: str) -> tuple:
-        from src.data.online import OnlineFeatures
-        from src.data.pipeline import TrainBatches
+        from mindvox.data.online import OnlineFeatures
+        from mindvox.data.pipeline import TrainBatches
 
         features = OnlineFeatures.from_config(self.config(stages), num_speakers=1)
         stream = TrainBatches(self.data / "waves", BATCH, NUM_FRAMES, 0, online=features).sample_crops()
@@ -75,7 +75,7 @@ class Ours:
 
     def pipeline(self, num_batches: int, batch_size: int, num_workers: int) -> dict:
         """Time whole batches as training gets them, worker processes and all, after the first."""
-        from src.data.pipeline import open_batches
+        from mindvox.data.pipeline import open_batches
 
         config = self.config(ONLINE)
         config.minibatch_size, config.num_workers = batch_size, num_workers

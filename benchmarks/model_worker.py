@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from workers import peak_memory_gib, serve
 
@@ -30,17 +30,17 @@ class MindSpore:
         ms.set_device("CPU")
 
     def _model(self, channels: int):
-        from src.models import create_model
+        from mindvox.models import create_model
 
         settings = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
         return create_model({"name": "ecapa_tdnn", **settings})
 
     def forward(self, channels: int) -> Callable[[np.ndarray], None]:
         """Return a call of the model, folded, of one compiled graph for all lengths, as eval.py uses it."""
-        from src.models.ecapa_tdnn import EcapaTdnn
-        from src.models.fold import fold_ecapa
-        from src.models.folded_cell import FoldedEcapaCell
-        from src.scoring.embeddings import cell_encoder
+        from mindvox.models.ecapa_tdnn import EcapaTdnn
+        from mindvox.models.fold import fold_ecapa
+        from mindvox.models.folded_cell import FoldedEcapaCell
+        from mindvox.scoring.embeddings import cell_encoder
 
         model = self._model(channels)
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in model.get_parameters()}
@@ -51,8 +51,8 @@ class MindSpore:
         """Return one optimiser step."""
         from mindspore import nn
 
-        from src.losses.aam_softmax import AamSoftmax
-        from src.training.step import ModelWithLoss, TrainStep
+        from mindvox.losses.aam_softmax import AamSoftmax
+        from mindvox.training.step import ModelWithLoss, TrainStep
 
         model, loss = self._model(channels), AamSoftmax(EMB_SIZE, NUM_SPEAKERS)
         optimizer = nn.Adam([*model.trainable_params(), *loss.trainable_params()], learning_rate=1e-4)

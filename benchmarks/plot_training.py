@@ -1,6 +1,6 @@
 """Draw the event files of a training run, without TensorBoard.
 
-`python benchmarks/plot_training.py CKPT/tensorboard FILE.png` needs requirements-plots.txt.
+`python benchmarks/plot_training.py CKPT/tensorboard FILE.png` needs the extra plots.
 """
 
 import struct

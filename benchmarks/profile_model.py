@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from model import NUM_FRAMES, operations
 from model_worker import NUM_MELS, NUM_SPEAKERS, MindSpore

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.evaluate import ScoreOptions, measure, score_trials
-from src.scoring.normalisation import (
+from mindvox.scoring.embeddings import EmbeddingStore, Identity
+from mindvox.scoring.evaluate import ScoreOptions, measure, score_trials
+from mindvox.scoring.normalisation import (
     cohort_statistics,
     map_blocks,
     mean_embedding,
@@ -32,7 +32,7 @@ from src.scoring.normalisation import (
     speaker_means,
     unit_length,
 )
-from src.scoring.trial_list import TrialList
+from mindvox.scoring.trial_list import TrialList
 
 SIZE = 192
 

@@ -17,4 +17,4 @@ if [[ -n "${LITE_HOME:-${MS_LITE_HOME:-}}" ]]; then
   lite="${LITE_HOME:-$MS_LITE_HOME}"
   export LD_LIBRARY_PATH="$lite/tools/converter/lib:$lite/runtime/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
-"$PYTHON" -m src.deploy.convert "$@"
+"$PYTHON" -m mindvox.deploy.convert "$@"

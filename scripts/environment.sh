@@ -2,7 +2,7 @@
 # Sourced by the other scripts: where the project is, which Python runs it, and how a failure is said.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$ROOT/src${PYTHONPATH:+:$PYTHONPATH}"
 export GLOG_v="${GLOG_v:-3}" # MindSpore: errors only
 
 # An environment that the user has activated; conda's base is no place for a project.
@@ -49,9 +49,9 @@ logged() {
   { "$@" 2>&1 >&3 3>&- | tee -a "$log" >&2 3>&-; } 3>&1 | tee -a "$log"
 }
 
-# make_environment REQUIREMENTS_FILE: .venv unless an environment is active, with these requirements installed.
+# make_environment [EXTRA]: .venv unless an environment is active, with this project and an extra of pyproject.toml.
 make_environment() {
-  local requirements="$ROOT/$1" stamp
+  local project="$ROOT${1:+[$1]}" stamp
   if [[ -z "$ACTIVE" && ! -x "$ROOT/.venv/bin/python" ]]; then
     find_python
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
@@ -63,10 +63,10 @@ make_environment() {
     fi
   fi
   find_python
-  stamp="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.$(cat "$ROOT"/requirements*.txt | sha256sum | cut -c1-16)-$1"
+  stamp="$("$PYTHON" -c 'import sys; print(sys.prefix)')/.$(cat "$ROOT"/requirements.txt "$ROOT"/pyproject.toml | sha256sum | cut -c1-16)-${1:-core}"
   if [[ ! -e "$stamp" ]]; then
-    echo "installing $1"
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+    echo "installing ${1:-requirements.txt}"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check -e "$project"
     touch "$stamp"
   fi
 }

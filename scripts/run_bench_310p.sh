@@ -17,9 +17,9 @@ for model in "$@"; do
 done
 
 bench() {
-  "$PYTHON" -m src.deploy.bench preprocess "$dataset" "$output/input" "$output/speaker" || return
-  "$PYTHON" -m src.deploy.bench infer --model "$@" --data_path "$output/input" --result "$output/result" || return
-  "$PYTHON" -m src.deploy.bench postprocess "$output/result/output_bs1" "$output/speaker"
+  "$PYTHON" -m mindvox.deploy.bench preprocess "$dataset" "$output/input" "$output/speaker" || return
+  "$PYTHON" -m mindvox.deploy.bench infer --model "$@" --data_path "$output/input" --result "$output/result" || return
+  "$PYTHON" -m mindvox.deploy.bench postprocess "$output/result/output_bs1" "$output/speaker"
 }
 
 find_python

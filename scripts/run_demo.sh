@@ -33,8 +33,8 @@ fi
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 
-[[ -n "$data" ]] || make_environment requirements-demo.txt # the synthesiser
-make_environment requirements.txt
+[[ -n "$data" ]] || make_environment demo # the synthesiser
+make_environment
 cd "$out" # every path in the YAML files below starts here
 mkdir -p logs
 lock_log logs/demo.lock # a stage removes what it makes again
@@ -65,7 +65,7 @@ stage() {
 
 corpus() {
   rm -rf corpus
-  "$PYTHON" -m src.corpus.demo corpus
+  "$PYTHON" -m mindvox.corpus.demo corpus
 }
 
 prepare() {
@@ -127,7 +127,7 @@ stage train "$(cat ecapa-tdnn_config.yaml)" train
 stage eval "" evaluate
 stage export "" export_model
 stage infer "" infer
-"$PYTHON" -m src.scoring.summary checkpoint=npys/results.json exported=infer_result/results.json
+"$PYTHON" -m mindvox.scoring.summary checkpoint=npys/results.json exported=infer_result/results.json
 echo
 echo "stage      seconds"
 while IFS=$'\t' read -r name seconds; do printf '%-10s %7s\n' "$name" "$seconds"; done <times.tsv

@@ -5,4 +5,4 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 find_python
-exec "$PYTHON" -m src.training.launch "$@"
+exec "$PYTHON" -m mindvox.training.launch "$@"

@@ -34,12 +34,12 @@ lock_log acc.log # else another run could replace infer_result before it is scor
 read -r -a options <<<"${ECAPA_INFER_OPTIONS:-}"
 if [[ "$model" == *.mindir && -z "${LITE_HOME:-${MS_LITE_HOME:-}}" ]]; then
   [[ ${#options[@]} -eq 0 ]] || usage "error: ECAPA_INFER_OPTIONS: is for the C++ program, which needs LITE_HOME for a .mindir."
-  "$PYTHON" -m src.deploy.infer "$model" "$data" --device_id="$device_id" "$@"
+  "$PYTHON" -m mindvox.deploy.infer "$model" "$data" --device_id="$device_id" "$@"
 else
-  runs="$("$PYTHON" -m src.deploy.cpp_runs "$model" "$data" --device_id="$device_id" "$@")"
+  runs="$("$PYTHON" -m mindvox.deploy.cpp_runs "$model" "$data" --device_id="$device_id" "$@")"
   bash "$ROOT/ascend310_infer/build.sh"
   while IFS=$'\t' read -r -a run; do
     "$ROOT/ascend310_infer/build/ecapa_infer" "${run[@]}" ${options[@]+"${options[@]}"}
   done <<<"$runs"
 fi
-logged acc.log "$PYTHON" -m src.scoring.score infer_result "$data" "$@"
+logged acc.log "$PYTHON" -m mindvox.scoring.score infer_result "$data" "$@"

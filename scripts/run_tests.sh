@@ -11,7 +11,7 @@ if [[ "${1:-}" == --all ]]; then
   shift
 fi
 
-make_environment requirements-dev.txt
+make_environment dev
 cd "$ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config, require, save_config, to_dict
-from src.config.__main__ import main
-from src.config.sections import DeviceOptions, ModelOptions
-from src.errors import UsageError
+from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config, require, save_config, to_dict
+from mindvox.config.__main__ import main
+from mindvox.config.sections import DeviceOptions, ModelOptions
+from mindvox.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -362,8 +362,6 @@ def test_help_shows_the_keys_of_the_chosen_class_and_of_the_command_alone(capsys
 
 
 def test_sections_are_not_imported_unless_they_are_asked_for():
-    code = (
-        "import sys; from src.config import *; load_config(Config, ['--channels=7']); print('mindspore' in sys.modules)"
-    )
+    code = "import sys; from mindvox.config import *; load_config(Config, []); print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -10,9 +10,9 @@ import stat
 
 import pytest
 
-from src import files
-from src.errors import InputError, UsageError, run
-from src.files import (
+from mindvox import files
+from mindvox.errors import InputError, UsageError, run
+from mindvox.files import (
     atomic_path,
     csv_rows,
     read_csv,

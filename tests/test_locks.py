@@ -13,14 +13,14 @@ import time
 
 import pytest
 
-from src import files
-from src.errors import InputError
-from src.files import lock_folder, lock_output
+from mindvox import files
+from mindvox.errors import InputError
+from mindvox.files import lock_folder, lock_output
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from src.files import lock_folder
+from mindvox.files import lock_folder
 folder, started, seconds = sys.argv[1:]
 with lock_folder(folder):
     Path(started).touch()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from src import progress
-from src.progress import Progress, duration, quantity
+from mindvox import progress
+from mindvox.progress import Progress, duration, quantity
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.config import ROOT, Config, load_config
-from src.config.option import checked, spellings
-from src.deploy.engine import load_engine
-from src.deploy.export import export
-from src.errors import InputError, Stopped
-from src.models import create_model
-from src.models.checkpoint import find_checkpoint, read_checkpoint
-from src.registry import LOSSES, MODELS, SAMPLERS, Registry
-from src.scoring.checkpoint import evaluate_checkpoint
-from src.scoring.validation import make_validation
-from src.training.launch import Job
-from src.training.launch import main as launch
-from src.training.loop import train
+from mindvox.config import ROOT, Config, load_config
+from mindvox.config.option import checked, spellings
+from mindvox.deploy.engine import load_engine
+from mindvox.deploy.export import export
+from mindvox.errors import InputError, Stopped
+from mindvox.models import create_model
+from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
+from mindvox.registry import LOSSES, MODELS, SAMPLERS, Registry
+from mindvox.scoring.checkpoint import evaluate_checkpoint
+from mindvox.scoring.validation import make_validation
+from mindvox.training.launch import Job
+from mindvox.training.launch import main as launch
+from mindvox.training.loop import train
 from tests.scoring.test_eval import write_store as write_eval_store
 from tests.training.test_resume import FakeValidation
 from tests.training.test_training import NUM_MELS, write_store

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest, read_records
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEAKERS = ("张三", "Łukasz")
@@ -98,7 +98,7 @@ def test_message_about_an_error_is_escaped(locales, tmp_path):
 
 
 def test_the_locales_encoding_can_still_be_asked_for(locales, tmp_path):
-    command = [sys.executable, "-X", "utf8=0", "-m", "src.config", "Config", "--keys"]
+    command = [sys.executable, "-X", "utf8=0", "-m", "mindvox.config", "Config", "--keys"]
     done = subprocess.run(command, env=environment(locales, "C"), capture_output=True, check=False, cwd=ROOT)
     assert done.returncode == 0 and not done.stderr
 
@@ -119,7 +119,7 @@ def run_closed(*arguments: str, error_too: bool = False) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS, ids=lambda words: Path(words[-1]).name)
 def test_help_into_a_closed_pipe_says_nothing(entry_point):
-    words = ["Config"] if entry_point[-1] == "src.config" else []
+    words = ["Config"] if entry_point[-1] == "mindvox.config" else []
     code, said = run_closed(*entry_point, *words, "--help")
     # argparse itself ignores a pipe that is closed while it writes; one program has no --help.
     assert (code in (0, 141) and not said) or (code == 2 and said.startswith(b"error: usage:")), said
@@ -136,7 +136,7 @@ def test_work_whose_output_is_closed_ends_without_a_word(corpus, tmp_path, monke
 
 
 def test_another_broken_pipe_is_an_error():
-    code = "import sys; from src.errors import run\ndef main(_): raise BrokenPipeError(32, 'Broken pipe')\n"
+    code = "import sys; from mindvox.errors import run\ndef main(_): raise BrokenPipeError(32, 'Broken pipe')\n"
     done = subprocess.run(
         [sys.executable, "-c", code + "sys.exit(run(main))"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -147,7 +147,7 @@ def test_another_broken_pipe_is_an_error():
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_to_a_full_disk_is_one_error(monkeypatch, unbuffered):
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    command = [sys.executable, "-m", "src.config", "Config", "--keys"]
+    command = [sys.executable, "-m", "mindvox.config", "Config", "--keys"]
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
@@ -155,5 +155,5 @@ def test_output_to_a_full_disk_is_one_error(monkeypatch, unbuffered):
 
 
 def test_missing_output_is_no_error():
-    command = f'exec "{sys.executable}" -m src.config Config --keys >&- 2>&-'
+    command = f'exec "{sys.executable}" -m mindvox.config Config --keys >&- 2>&-'
     assert subprocess.run(["bash", "-c", command], cwd=ROOT, check=False).returncode == 0

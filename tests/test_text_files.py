@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from src.config import TrainPrepConfig, load_config
-from src.corpus import lists, noises
-from src.corpus.get_data import read_checksums
-from src.corpus.table_io import read_skipped, read_speakers, read_table
-from src.corpus.trials import read_enrol_map, read_names, read_trials
-from src.deploy.import_weights import read_label_encoder
-from src.errors import InputError
-from src.files import read_json
-from src.scoring.convert import read_utt2spk
-from src.scoring.score_files import read_scores
-from src.training.rank_table import read_rank_table
+from mindvox.config import TrainPrepConfig, load_config
+from mindvox.corpus import lists, noises
+from mindvox.corpus.get_data import read_checksums
+from mindvox.corpus.table_io import read_skipped, read_speakers, read_table
+from mindvox.corpus.trials import read_enrol_map, read_names, read_trials
+from mindvox.deploy.import_weights import read_label_encoder
+from mindvox.errors import InputError
+from mindvox.files import read_json
+from mindvox.scoring.convert import read_utt2spk
+from mindvox.scoring.score_files import read_scores
+from mindvox.training.rank_table import read_rank_table
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = "ID,duration,wav,start,stop,spk_id\n张三/s/1.wav,1.0,wav/张三/s/1.wav,0,16000,张三\n"

@@ -13,7 +13,7 @@ Engine LoadEngine(const ExportedModel& model, [[maybe_unused]] const EngineOptio
 #else
     throw UsageError(
         Concat(model.path.string(),
-               ": this program was built without OpenVINO. Install requirements-cpp.txt and build again."));
+               ": this program was built without OpenVINO. Install the extra cpp (pip install -e '.[cpp]') and build again."));
 #endif
   }
   if (suffix == ".mindir") {

@@ -31,7 +31,7 @@ def need(packages: dict[str, str]) -> None:
     """Skip what cannot be built here, with the names of what is missing; where CI_REQUIRE_CPP=1 that is a failure."""
     missing = [name for part, name in packages.items() if not (Path(part).exists() or shutil.which(part))]
     if importlib.util.find_spec("openvino") is None:
-        missing.append("openvino (requirements-cpp.txt)")
+        missing.append("openvino (extra cpp)")
     if not missing:
         return
     reason = f"missing: {', '.join(missing)}. As root: bash scripts/install_system_packages.sh --tests"

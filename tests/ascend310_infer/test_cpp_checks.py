@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.eval_store import EvalStoreWriter
-from src.files import sha256_file
-from src.frontend.fbank import FbankConfig
-from src.scoring.embeddings import EmbeddingStore
+from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import read_audio
-from src.data.eval_store import EvalStore, EvalStoreWriter
-from src.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
-from src.scoring.embeddings import EmbeddingStore, extract
+from mindvox.corpus.audio import read_audio
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter
+from mindvox.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
+from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
 from tests.deploy import toy
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
@@ -87,7 +87,7 @@ def must(folder: Path, *command: object, **environment: str) -> str:
 
 
 def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
-    from src.deploy.engine import load_engine
+    from mindvox.deploy.engine import load_engine
 
     return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
 
@@ -154,7 +154,7 @@ def test_compiled_models_are_kept_in_a_folder_of_any_name(program, worked, tmp_p
 
 
 def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp_path):
-    from src.deploy.engine import load_engine
+    from mindvox.deploy.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
     made = EmbeddingStore.open(tmp_path)
@@ -357,7 +357,7 @@ def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(progra
 
 def test_cut_frames_of_python_is_what_the_program_does(program, worked, tmp_path):
     """Cutting repeats what is short, before the mean is subtracted."""
-    from src.deploy.engine import load_engine
+    from mindvox.deploy.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--data", "eval", "--output", tmp_path, "--cut_frames", 80)
     made = EmbeddingStore.open(tmp_path).embeddings
@@ -526,7 +526,7 @@ def test_two_programs_in_one_folder_write_one_after_the_other(program, worked, t
 
 def test_lock_of_python_holds_for_the_program_and_ends_with_its_holder(program, worked, tmp_path):
     hold = (
-        "import sys, time\nfrom src.files import lock_folder\n"
+        "import sys, time\nfrom mindvox.files import lock_folder\n"
         f"with lock_folder({str(tmp_path / 'out')!r}):\n    print('held', flush=True)\n    time.sleep(600)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -580,7 +580,7 @@ def test_file_system_that_cannot_sync_is_said_once(program, worked, tmp_path, ki
 
 
 def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, tmp_path):
-    from src.deploy.engine import load_engine
+    from mindvox.deploy.engine import load_engine
 
     store = EvalStore.open(worked / "eval")
     for model in ("free.xml", "free.onnx"):

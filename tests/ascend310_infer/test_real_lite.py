@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.deploy.engine import load_engine
-from src.deploy.exported import ExportedModel
-from src.frontend.fbank import FbankConfig
-from src.scoring.embeddings import EmbeddingStore
+from mindvox.deploy.engine import load_engine
+from mindvox.deploy.exported import ExportedModel
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.conftest import PACKAGES, need
 from tests.ascend310_infer.test_cpp_program import LENGTHS, call, in_python, must, score_lines, write_store
 from tests.deploy.toy import NUM_MELS, make_checkpoint, random_feats, save_description, write_toy

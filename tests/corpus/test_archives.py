@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.corpus import archives
-from src.corpus.archives import JoinedFiles, extract
-from src.errors import InputError
+from mindvox.corpus import archives
+from mindvox.corpus.archives import JoinedFiles, extract
+from mindvox.errors import InputError
 
 FILES = {f"dev/wav/id{number}/a/1.wav": np.random.default_rng(number).bytes(5000 + number) for number in range(5)}
 Usage = namedtuple("Usage", "total used free")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import AudioInfo, BadAudio, audio_info, read_audio
+from mindvox.corpus.audio import AudioInfo, BadAudio, audio_info, read_audio
 
 
 def reason_of(path, reader=read_audio, **arguments):

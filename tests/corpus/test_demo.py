@@ -1,3 +1,4 @@
+import re
 import sys
 from collections import Counter
 
@@ -5,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus import espeak
-from src.corpus.demo import (
+from mindvox.corpus import espeak
+from mindvox.corpus.demo import (
     MAX_VOICES,
     DemoSettings,
     choose_voices,
@@ -15,9 +16,9 @@ from src.corpus.demo import (
     sentences,
     speak,
 )
-from src.corpus.layouts import scan_tree
-from src.corpus.trials import read_trials
-from src.errors import InputError, UsageError
+from mindvox.corpus.layouts import scan_tree
+from mindvox.corpus.trials import read_trials
+from mindvox.errors import InputError, UsageError
 
 
 def files_of(folder) -> dict:
@@ -52,7 +53,7 @@ def test_settings_out_of_range_are_refused(settings):
 def test_without_espeak_the_requirements_file_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     monkeypatch.setattr(espeak.ctypes.util, "find_library", lambda name: None)
-    with pytest.raises(InputError, match="espeak-ng is not installed: pip install -r requirements-demo.txt"):
+    with pytest.raises(InputError, match=re.escape("espeak-ng is not installed: pip install -e '.[demo]'")):
         espeak.Espeak("en-us+f3")
 
 
@@ -96,7 +97,7 @@ def test_utterances_are_audible_and_of_the_right_form(corpus):
 
 
 def test_a_sentence_of_another_length_is_replaced(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.corpus.demo.DURATION_S", (4.4, 4.9))
+    monkeypatch.setattr("mindvox.corpus.demo.DURATION_S", (4.4, 4.9))
     utt_ids = speak(tmp_path, 5, choose_voices(DemoSettings())[0])
     assert all(4.4 <= soundfile.info(tmp_path / utt_id).duration <= 4.9 for utt_id in utt_ids)
     assert len(utt_ids) == 5
@@ -122,7 +123,7 @@ def test_a_corpus_of_other_settings_is_left_alone(corpus):
 
 
 def test_a_failure_leaves_nothing(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("src.corpus.demo.LANGUAGES", ("no-such-language",))
+    monkeypatch.setattr("mindvox.corpus.demo.LANGUAGES", ("no-such-language",))
     with pytest.raises(InputError, match="has no voice 'no-such-language"):
         make_demo_corpus(tmp_path / "new" / "corpus", DemoSettings(num_voices=4, utterances=2))
     assert list((tmp_path / "new").iterdir()) == []

@@ -9,9 +9,9 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from src.corpus import download as module
-from src.corpus.download import Credentials, RemoteFile, download, find_credentials
-from src.errors import InputError, UsageError
+from mindvox.corpus import download as module
+from mindvox.corpus.download import Credentials, RemoteFile, download, find_credentials
+from mindvox.errors import InputError, UsageError
 from tests.corpus.file_server import serve
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,17 +16,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus import convert
-from src.corpus.audio import read_audio
-from src.corpus.convert import convert_tree
-from src.corpus.convert import main as convert_main
-from src.corpus.get_data import PARTS, get_part, main, read_checksums
-from src.corpus.layouts import scan_tree
-from src.errors import InputError, UsageError
+from mindvox.corpus import convert
+from mindvox.corpus.audio import read_audio
+from mindvox.corpus.convert import convert_tree
+from mindvox.corpus.convert import main as convert_main
+from mindvox.corpus.get_data import PARTS, get_part, main, read_checksums
+from mindvox.corpus.layouts import scan_tree
+from mindvox.errors import InputError, UsageError
 from tests.corpus.file_server import serve
 from tests.verdicts import media
 
-needs_pyav = pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV (requirements-media.txt)")
+needs_pyav = pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV (extra media)")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -254,7 +255,7 @@ def test_conversion_continues_and_keeps_what_is_there(tmp_path, write_m4a, capsy
 def test_missing_pyav_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").touch()
     monkeypatch.setattr(convert, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install -r requirements-media.txt"):
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[media]'")):
         convert_tree(tmp_path, tmp_path / "wav")
 
 
@@ -295,7 +296,7 @@ def test_unknown_part_is_wrong_usage(tmp_path):
 def test_command_reports_a_refusal_in_one_line_without_the_key(tmp_path):
     with serve({}) as server:
         environment = {**os.environ, "VOXCELEB_URL": f"{server.url}/get?key=s3cr3t&file={{file}}"}
-        words = [sys.executable, "-m", "src.corpus.get_data", str(tmp_path), "vox1_test"]
+        words = [sys.executable, "-m", "mindvox.corpus.get_data", str(tmp_path), "vox1_test"]
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: vox1_test_wav.zip: 127.0.0.1 answers 404")

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from src.corpus.layouts import open_corpus
-from src.errors import InputError
+from mindvox.corpus.layouts import open_corpus
+from mindvox.errors import InputError
 
 RECORDING = {"id": "r", "sources": [{"type": "file", "channels": [0], "source": "a/1.wav"}]}
 SUPERVISION = {"id": "u", "recording_id": "r", "start": 0.5, "duration": 1.0, "channel": 0, "speaker": "x"}

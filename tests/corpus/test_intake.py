@@ -7,11 +7,11 @@ import pytest
 import soundfile
 import yaml
 
-from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
-from src.corpus.intake import main, split_speakers
-from src.corpus.tree import Utterance
-from src.corpus.trials import read_trials
-from src.errors import InputError, UsageError
+from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.corpus.intake import main, split_speakers
+from mindvox.corpus.tree import Utterance
+from mindvox.corpus.trials import read_trials
+from mindvox.errors import InputError, UsageError
 
 
 def utterances_of(**counts):

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from src import config
-from src.corpus.audio import Skipped
-from src.corpus.layouts import LAYOUTS, open_corpus
-from src.corpus.tree import TOO_DEEP, Recording, read_headers
-from src.errors import InputError, UsageError
+from mindvox import config
+from mindvox.corpus.audio import Skipped
+from mindvox.corpus.layouts import LAYOUTS, open_corpus
+from mindvox.corpus.tree import TOO_DEEP, Recording, read_headers
+from mindvox.errors import InputError, UsageError
 
 
 @pytest.fixture

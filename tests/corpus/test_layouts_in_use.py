@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from src.config import EvalPrepConfig, TrainPrepConfig
-from src.corpus.make_trials import main as make_trials
-from src.corpus.tables import make_eval_tables, make_train_tables
-from src.corpus.trials import read_trials
+from mindvox.config import EvalPrepConfig, TrainPrepConfig
+from mindvox.corpus.make_trials import main as make_trials
+from mindvox.corpus.tables import make_eval_tables, make_train_tables
+from mindvox.corpus.trials import read_trials
 
 SPEAKERS, NUMBERS = ("an na", "bo", "cy", "di"), range(3)
 PAIRS = [(speaker, number) for speaker in SPEAKERS for number in NUMBERS]

@@ -1,13 +1,14 @@
 """Generated rooms: the same for a seed, usable as rir_folder, and one line when pyroomacoustics is missing."""
 
+import re
 import sys
 
 import numpy as np
 import pytest
 
-from src.corpus.make_rooms import Room, draw_room, main, room_response
-from src.corpus.noises import RoomFolder
-from src.errors import InputError, UsageError
+from mindvox.corpus.make_rooms import Room, draw_room, main, room_response
+from mindvox.corpus.noises import RoomFolder
+from mindvox.errors import InputError, UsageError
 
 
 def test_rooms_are_drawn_within_their_walls():
@@ -23,7 +24,7 @@ def test_rooms_are_drawn_within_their_walls():
 
 def test_missing_pyroomacoustics_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
-    with pytest.raises(InputError, match="pip install -r requirements-rooms.txt"):
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[rooms]'")):
         main([str(tmp_path), "--count=1"])
 
 
@@ -33,7 +34,7 @@ def test_impossible_counts_are_refused(tmp_path):
 
 
 def test_longer_reverberation_lasts_longer():
-    pytest.importorskip("pyroomacoustics", reason="pip install -r requirements-rooms.txt")
+    pytest.importorskip("pyroomacoustics", reason="pip install -e '.[rooms]'")
     shape = {"size": (5.0, 4.0, 3.0), "speaker": (1.0, 1.1, 1.3), "microphone": (2.1, 1.7, 1.6)}
     dry, wet = (room_response(Room(**shape, rt60_s=rt60)) for rt60 in (0.25, 0.7))
     direct = np.linalg.norm(np.subtract(shape["speaker"], shape["microphone"])) / 343 * 16000
@@ -45,7 +46,7 @@ def test_longer_reverberation_lasts_longer():
 
 
 def test_seed_gives_the_same_rooms_and_more_can_be_added(tmp_path, capsys):
-    pytest.importorskip("pyroomacoustics", reason="pip install -r requirements-rooms.txt")
+    pytest.importorskip("pyroomacoustics", reason="pip install -e '.[rooms]'")
     assert main([str(tmp_path / "a"), "--count=2", "--seed=3"]) == 0
     assert "set rir_folder: " in capsys.readouterr().out
     assert main([str(tmp_path / "b"), "--count=1", "--seed=3"]) == 0

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus import make_trials
-from src.corpus.make_trials import MAX_TRIALS, choose_trials, main
-from src.corpus.trials import read_trials, speaker_of
-from src.errors import InputError, UsageError
+from mindvox.corpus import make_trials
+from mindvox.corpus.make_trials import MAX_TRIALS, choose_trials, main
+from mindvox.corpus.trials import read_trials, speaker_of
+from mindvox.errors import InputError, UsageError
 
 
 def test_trials_are_distinct_pairs_of_both_kinds_up_to_the_limit():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from src.corpus.names import Names, utterance_name
-from src.errors import InputError
+from mindvox.corpus.names import Names, utterance_name
+from mindvox.errors import InputError
 
 CASES = json.loads(Path(__file__).parents[1].joinpath("names_cases.json").read_text(encoding="utf-8"))["cases"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus import noises
-from src.corpus.audio import read_audio
-from src.corpus.noises import NoiseFolder, RoomFolder, warn_about_skipped
-from src.errors import InputError
+from mindvox.corpus import noises
+from mindvox.corpus.audio import read_audio
+from mindvox.corpus.noises import NoiseFolder, RoomFolder, warn_about_skipped
+from mindvox.errors import InputError
 
 RATE = 16000
 

@@ -14,9 +14,9 @@ import psutil  # one of MindSpore's requirements
 import pytest
 import soundfile
 
-from src.config import TrainPrepConfig, load_config
-from src.data.merge import merge_stores
-from src.data.train_store import read_manifest, read_records
+from mindvox.config import TrainPrepConfig, load_config
+from mindvox.data.merge import merge_stores
+from mindvox.data.train_store import read_manifest, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_SPEAKERS, NUM_UTTERANCES = 6, 8
@@ -169,6 +169,6 @@ def test_parts_that_run_at_once_in_one_folder_complete_the_store(corpus, unbroke
 
 @pytest.mark.slow
 def test_dask_makes_the_same_store(corpus, unbroken, tmp_path):
-    pytest.importorskip("distributed", reason="needs requirements-dask.txt")
+    pytest.importorskip("distributed", reason="needs the extra dask")
     prepare(corpus, tmp_path, "--dask=local")
     assert_same(tmp_path / "store", unbroken[0])

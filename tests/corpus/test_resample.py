@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from src.corpus.resample import resample_blocks
+from mindvox.corpus.resample import resample_blocks
 
 
 @pytest.mark.parametrize("block", [1, 997, 16001, 100000])

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 import soundfile
 
-from src.config import ROOT, EvalPrepConfig, TrainPrepConfig, load_config
-from src.corpus.table_io import (
+from mindvox.config import ROOT, EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.corpus.table_io import (
     read_skipped,
     read_speakers,
     read_table,
@@ -14,9 +14,9 @@ from src.corpus.table_io import (
     write_speakers,
     write_table,
 )
-from src.corpus.tables import make_eval_tables, make_train_tables, split_train_dev
-from src.corpus.tree import Skipped, Utterance
-from src.errors import InputError, UsageError
+from mindvox.corpus.tables import make_eval_tables, make_train_tables, split_train_dev
+from mindvox.corpus.tree import Skipped, Utterance
+from mindvox.errors import InputError, UsageError
 
 
 def utterances_of(speakers: dict[str, int]) -> list[Utterance]:

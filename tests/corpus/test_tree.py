@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from src.corpus.layouts import scan_tree
-from src.corpus.tree import Skipped, Utterance
-from src.errors import InputError
+from mindvox.corpus.layouts import scan_tree
+from mindvox.corpus.tree import Skipped, Utterance
+from mindvox.errors import InputError
 
 
 def test_recordings_become_utterances_sorted_by_id(tmp_path, write_noise):

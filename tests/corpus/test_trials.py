@@ -1,6 +1,6 @@
 import pytest
 
-from src.corpus.trials import (
+from mindvox.corpus.trials import (
     Trial,
     count_repeated,
     count_self_trials,
@@ -11,7 +11,7 @@ from src.corpus.trials import (
     speaker_of,
     write_trials,
 )
-from src.errors import InputError, UsageError
+from mindvox.errors import InputError, UsageError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from src.corpus.audio import BadAudio, audio_info, is_audio_name, read_audio
-from src.corpus.quality import read_usable
+from mindvox.corpus.audio import BadAudio, audio_info, is_audio_name, read_audio
+from mindvox.corpus.quality import read_usable
 from tests.verdicts import CASES, MEDIA_CASES, Case
 
 
@@ -34,7 +34,7 @@ def test_each_recording_gets_its_verdict(tmp_path, name):
 
 @pytest.mark.parametrize("name", MEDIA_CASES)
 def test_pyav_reads_what_libsndfile_does_not(tmp_path, name):
-    pytest.importorskip("av", reason="needs PyAV (requirements-media.txt)")
+    pytest.importorskip("av", reason="needs PyAV (extra media)")
     check(tmp_path / name, MEDIA_CASES[name])
 
 
@@ -47,13 +47,13 @@ def test_verdicts_do_not_depend_on_pyav(tmp_path, monkeypatch, name):
 def test_without_pyav_the_reason_names_the_cure(tmp_path, monkeypatch):
     (tmp_path / "a.M4A").write_bytes(b"any content")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(BadAudio, match=r"^m4a: install requirements-media.txt \(PyAV\), or convert$"):
+    with pytest.raises(BadAudio, match=r"^m4a: install the extra media \(PyAV\), or convert$"):
         audio_info(tmp_path / "a.M4A")
 
 
 def test_equal_channels_of_media_keep_their_level(tmp_path):
     """PyAV's own mono of two equal channels is 3 dB louder."""
-    pytest.importorskip("av", reason="needs PyAV (requirements-media.txt)")
+    pytest.importorskip("av", reason="needs PyAV (extra media)")
     for name in ("good_m4a.m4a", "stereo_m4a.m4a"):
         MEDIA_CASES[name].make(tmp_path / name)
     mono, stereo = (read_audio(tmp_path / name).waveform for name in ("good_m4a.m4a", "stereo_m4a.m4a"))
@@ -62,7 +62,7 @@ def test_equal_channels_of_media_keep_their_level(tmp_path):
 
 def test_a_cut_video_container_is_refused(tmp_path):
     """Second variant of truncation: a container that names its length at its start."""
-    pytest.importorskip("av", reason="needs PyAV (requirements-media.txt)")
+    pytest.importorskip("av", reason="needs PyAV (extra media)")
     path = tmp_path / "a.mka"
     MEDIA_CASES["good_mka.mka"].make(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from src.corpus.audio import is_audio_name
-from src.corpus.walk import AudioFiles, walk_audio
-from src.errors import InputError
+from mindvox.corpus.audio import is_audio_name
+from mindvox.corpus.walk import AudioFiles, walk_audio
+from mindvox.errors import InputError
 
 NAMES = json.loads((Path(__file__).parent.parent / "audio_names.json").read_text(encoding="utf-8"))  # C++ reads it too
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.config import EvalPrepConfig, TrainPrepConfig, load_config
 
 SAMPLE_RATE = 16000
 LENGTHS = (8000, 20001, 48000, 64000)  # of a speaker's recordings, samples: shorter and longer than a chunk of 1 s

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.corpus.quality import QualityLimits
-from src.corpus.table_io import read_skipped
-from src.data.prepare import prepare_train
-from src.data.train_store import read_manifest, read_records
-from src.errors import InputError
+from mindvox.corpus.quality import QualityLimits
+from mindvox.corpus.table_io import read_skipped
+from mindvox.data.prepare import prepare_train
+from mindvox.data.train_store import read_manifest, read_records
+from mindvox.errors import InputError
 from tests.verdicts import CASES, MEDIA_CASES, write_all
 
 BAD = {name: case.verdict for name, case in CASES.items() if case.verdict} | {
@@ -73,7 +73,7 @@ def test_share_of_clipped_samples_counts(num_clipped, is_usable):
 @pytest.fixture
 def half_m4a(tmp_path) -> Path:
     """Four recordings that libsndfile reads and four that it does not; second variants of .m4a: .aac, .MKA, .webm."""
-    pytest.importorskip("av", reason="needs PyAV (requirements-media.txt)")
+    pytest.importorskip("av", reason="needs PyAV (extra media)")
     session = tmp_path / "half" / "wav" / "id1" / "session"
     session.mkdir(parents=True)
     for name in ("good.wav", "good_mp3.mp3", "good_opus.opus", "gsm.wav"):
@@ -97,4 +97,4 @@ def test_half_of_a_corpus_in_m4a_is_listed_without_pyav(half_m4a, train_config, 
     prepare_train(config)
     listed = read_skipped(Path(config.save_folder, "skipped.csv"))
     assert [entry.reason.split(":")[0] for entry in listed] == ["aac", "m4a", "mka", "webm"]
-    assert all("install requirements-media.txt (PyAV), or convert" in entry.reason for entry in listed)
+    assert all("install the extra media (PyAV), or convert" in entry.reason for entry in listed)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import Config, load_config
-from src.corpus.table_io import read_skipped
-from src.data.online import OnlineFeatures
-from src.data.prepare import SKIPPED_NOISES_FILE, prepare_train
-from src.data.train_store import read_manifest
-from src.errors import InputError
+from mindvox.config import Config, load_config
+from mindvox.corpus.table_io import read_skipped
+from mindvox.data.online import OnlineFeatures
+from mindvox.data.prepare import SKIPPED_NOISES_FILE, prepare_train
+from mindvox.data.train_store import read_manifest
+from mindvox.errors import InputError
 
 RATE = 16000
 

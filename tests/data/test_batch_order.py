@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.held_out import choose_held_out, utterance_of
-from src.data.pipeline import TrainBatches
-from src.data.train_store import TrainStoreWriter, read_records
-from src.errors import InputError
-from src.frontend.fbank import FbankConfig
+from mindvox.data.held_out import choose_held_out, utterance_of
+from mindvox.data.pipeline import TrainBatches
+from mindvox.data.train_store import TrainStoreWriter, read_records
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import FbankConfig
 
 NUM_RECORDS, NUM_SPEAKERS, NUM_MELS = 23, 3, 4
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from src.config import EvalPrepConfig, TrainPrepConfig, load_config
-from src.corpus.tree import Utterance
-from src.data.cutting import Cutting
-from src.frontend.fbank import FbankConfig
+from mindvox.config import EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.corpus.tree import Utterance
+from mindvox.data.cutting import Cutting
+from mindvox.frontend.fbank import FbankConfig
 
 
 def utterance_of(num_samples: int, start: int = 0, utt_id: str = "id1/a/1.wav") -> tuple[Utterance, np.ndarray]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.corpus.tree import Skipped
-from src.data.eval_store import EvalStore, EvalStoreWriter
-from src.errors import InputError
-from src.frontend.fbank import FbankConfig
+from mindvox.corpus.tree import Skipped
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import FbankConfig
 
 FRONT_END = FbankConfig().to_dict()
 LENGTHS = (5, 1, 9)

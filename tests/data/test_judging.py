@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import EvalPrepConfig, TrainPrepConfig, load_config
-from src.corpus.audio import BadAudio, Skipped
-from src.corpus.quality import FULL_SCALE, QualityLimits, Reading, set_level
-from src.data.eval_store import META_FILE
-from src.data.prepare import prepare_train
-from src.data.prepare_eval import prepare_eval
-from src.data.train_store import read_manifest, read_records
-from src.errors import InputError, UsageError
-from src.files import read_json
-from src.frontend.fbank import FbankConfig
-from src.models.ecapa_tdnn import EcapaTdnn
+from mindvox.config import EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.corpus.audio import BadAudio, Skipped
+from mindvox.corpus.quality import FULL_SCALE, QualityLimits, Reading, set_level
+from mindvox.data.eval_store import META_FILE
+from mindvox.data.prepare import prepare_train
+from mindvox.data.prepare_eval import prepare_eval
+from mindvox.data.train_store import read_manifest, read_records
+from mindvox.errors import InputError, UsageError
+from mindvox.files import read_json
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.models.ecapa_tdnn import EcapaTdnn
 from tests.verdicts import CASES
 
 BAD = ("too_short.wav", "dither.wav", "dither_and_offset.wav", "clipped.wav", "direct_current.wav", "nan.wav")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.corpus.tree import Skipped
-from src.data.merge import merge_stores
-from src.data.prepare import prepare_train
-from src.data.train_store import TrainStoreWriter, read_manifest, read_records
-from src.errors import InputError, UsageError
-from src.frontend.fbank import FbankConfig
+from mindvox.corpus.tree import Skipped
+from mindvox.data.merge import merge_stores
+from mindvox.data.prepare import prepare_train
+from mindvox.data.train_store import TrainStoreWriter, read_manifest, read_records
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import FbankConfig
 
 SPEAKERS = {"id1": 0, "id2": 1}
 

@@ -7,9 +7,9 @@ in MindRecord, whose writer refuses names of files, and event files.
 import numpy as np
 import pytest
 
-from src.data.train_store import TrainStoreWriter, read_records
-from src.frontend.fbank import FbankConfig
-from src.training.tensorboard import EventFile
+from mindvox.data.train_store import TrainStoreWriter, read_records
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.training.tensorboard import EventFile
 
 NAMES = ("my exp+aug", "模型 50%", "a:b'c\"[d]")
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -9,9 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from src.data import parallel
-from src.data.parallel import call_all
-from src.errors import InputError
+from mindvox.data import parallel
+from mindvox.data.parallel import call_all
+from mindvox.errors import InputError
 
 
 def square(number: int) -> int:
@@ -72,12 +73,12 @@ def test_processes_use_one_thread_each_and_the_caller_keeps_its_own(monkeypatch)
 
 def test_missing_dask_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"pip install -r requirements-dask\.txt"):
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[dask]'")):
         list(call_all(square, range(3), dask="local"))
 
 
 def test_dask_scheduler_that_is_not_there_is_an_error(monkeypatch):
-    pytest.importorskip("distributed", reason="needs requirements-dask.txt")
+    pytest.importorskip("distributed", reason="needs the extra dask")
     monkeypatch.setattr(parallel, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(InputError, match="dask: no scheduler at tcp://127.0.0.1:9, or no worker"):
         list(call_all(square, range(3), dask="tcp://127.0.0.1:9"))

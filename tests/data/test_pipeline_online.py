@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import Config, load_config
-from src.data.online import CROP as FOR_CROPS
-from src.data.online import DISTORT, Crops, OnlineFeatures, crop_samples, generator
-from src.data.pipeline import open_batches
-from src.data.train_store import TrainStoreWriter
-from src.errors import InputError, UsageError
-from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
-from src.models.checkpoint import read_checkpoint
-from src.training.loop import train
+from mindvox.config import Config, load_config
+from mindvox.data.online import CROP as FOR_CROPS
+from mindvox.data.online import DISTORT, Crops, OnlineFeatures, crop_samples, generator
+from mindvox.data.pipeline import open_batches
+from mindvox.data.train_store import TrainStoreWriter
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.models.checkpoint import read_checkpoint
+from mindvox.training.loop import train
 
 NUM_MELS, NUM_SPEAKERS, UTTERANCES, FRAMES = 8, 4, 3, 31
 CROP = (FRAMES - 1) * 160
@@ -222,7 +222,7 @@ def test_stage_without_its_folder_stops_before_any_work(folders):
 
 
 def test_workers_do_not_import_mindspore():
-    code = "import sys, src.data.online; sys.exit('mindspore' in sys.modules)"
+    code = "import sys, mindvox.data.online; sys.exit('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from src.config import EvalPrepConfig, TrainPrepConfig, load_config
-from src.data.eval_store import EvalStore
-from src.data.train_store import read_manifest
-from src.errors import UsageError
+from mindvox.config import EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.data.eval_store import EvalStore
+from mindvox.data.train_store import read_manifest
+from mindvox.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 

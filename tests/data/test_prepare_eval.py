@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import read_audio
-from src.corpus.tables import make_train_tables
-from src.data.eval_store import EvalStore
-from src.data.prepare_eval import prepare_eval
-from src.errors import InputError, UsageError
-from src.frontend.fbank import Fbank
+from mindvox.corpus.audio import read_audio
+from mindvox.corpus.tables import make_train_tables
+from mindvox.data.eval_store import EvalStore
+from mindvox.data.prepare_eval import prepare_eval
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 
 
 def test_every_utterance_of_the_trial_list_is_stored_whole_and_once(eval_corpus, eval_config):
@@ -145,7 +145,7 @@ def test_the_two_stores_need_two_folders(eval_config, tmp_path):
 
 @pytest.mark.parametrize("least", [1, 40000])  # samples of a job: every recording is too long for one; only some are
 def test_long_recordings_are_computed_apart_and_stay_in_order(eval_corpus, eval_config, monkeypatch, least):
-    monkeypatch.setattr("src.data.prepare_eval.SAMPLES_OF_A_JOB", least)
+    monkeypatch.setattr("mindvox.data.prepare_eval.SAMPLES_OF_A_JOB", least)
     config = eval_config("--num_processes=2")
     prepare_eval(config)
     store = EvalStore.open(config.feat_eval_folder)
@@ -158,6 +158,6 @@ def test_a_recording_that_does_not_fit_the_memory_is_named(eval_corpus, eval_con
     def run_out(*_):
         raise MemoryError
 
-    monkeypatch.setattr("src.corpus.quality.read_audio", run_out)
+    monkeypatch.setattr("mindvox.corpus.quality.read_audio", run_out)
     with pytest.raises(InputError, match=r"id00010/session/00000.wav: its \d+ s need more memory .* num_processes"):
         prepare_eval(eval_config("--num_processes=1"))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import read_audio
-from src.data import prepare
-from src.data.prepare import prepare_train
-from src.data.train_store import read_manifest, read_records
-from src.errors import InputError, UsageError
-from src.frontend.fbank import Fbank
+from mindvox.corpus.audio import read_audio
+from mindvox.data import prepare
+from mindvox.data.prepare import prepare_train
+from mindvox.data.train_store import read_manifest, read_records
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 
 Usage = namedtuple("Usage", "total used free")
 MINI_LIBRISPEECH = Path(__file__).resolve().parents[3] / "shared" / "data" / "mini_librispeech"

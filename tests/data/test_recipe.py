@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.corpus.audio import read_audio
-from src.corpus.tables import make_train_tables
-from src.data.prepare import prepare_train
-from src.data.recipe import Recipe, Voices
-from src.data.shards import plan_shards
-from src.data.train_store import read_manifest, read_records
-from src.errors import InputError, UsageError
-from src.frontend.distortions import change_speed, speed_source_length
-from src.frontend.fbank import Fbank
+from mindvox.corpus.audio import read_audio
+from mindvox.corpus.tables import make_train_tables
+from mindvox.data.prepare import prepare_train
+from mindvox.data.recipe import Recipe, Voices
+from mindvox.data.shards import plan_shards
+from mindvox.data.train_store import read_manifest, read_records
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.distortions import change_speed, speed_source_length
+from mindvox.frontend.fbank import Fbank
 
 SEED_STAGES = "clean,augment_wavedrop,augment_speed,add_rev,add_noise,add_rev_noise"
 
@@ -187,7 +187,7 @@ def test_shards_hold_equal_numbers_of_records_in_the_order_of_the_table(train_co
 def test_shards_end_before_a_file_is_full(train_config, corpus, monkeypatch):
     config = train_config("--whole_utterance=true")
     recipe, utterances = Recipe.from_config(config), utterances_of(corpus, config)
-    monkeypatch.setattr("src.data.train_store.MAX_SHARD_BYTES", 200_000)
+    monkeypatch.setattr("mindvox.data.train_store.MAX_SHARD_BYTES", 200_000)
     ranges = plan_shards(utterances, recipe, 1000)
     assert sum(shard.num_records for shard in ranges) == 20
     assert all(shard.num_bytes <= 200_000 or shard.num_records == 1 for shard in ranges)
@@ -195,8 +195,8 @@ def test_shards_end_before_a_file_is_full(train_config, corpus, monkeypatch):
 
 
 def test_recording_too_long_for_a_page_is_named_before_work(train_config, monkeypatch):
-    monkeypatch.setattr("src.data.train_store.MAX_PAGE_BYTES", 1 << 17)
-    monkeypatch.setattr("src.data.train_store.PAGE_BYTES", 1 << 17)
+    monkeypatch.setattr("mindvox.data.train_store.MAX_PAGE_BYTES", 1 << 17)
+    monkeypatch.setattr("mindvox.data.train_store.PAGE_BYTES", 1 << 17)
     config = train_config("--whole_utterance=true")
     with pytest.raises(InputError, match=r"00003\.wav: a record of 0 MB is more than a MindRecord page can hold"):
         prepare_train(config)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.pipeline import TrainBatches
-from src.data.samplers import Sampler, Shuffle, drawn_before
-from src.data.train_store import TrainStoreWriter
-from src.frontend.fbank import FbankConfig
+from mindvox.data.pipeline import TrainBatches
+from mindvox.data.samplers import Sampler, Shuffle, drawn_before
+from mindvox.data.train_store import TrainStoreWriter
+from mindvox.frontend.fbank import FbankConfig
 
 
 class Twice(Sampler):

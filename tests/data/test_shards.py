@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from src.corpus.tables import make_train_tables
-from src.data import shards
-from src.data.prepare import prepare_train
-from src.data.prepare_eval import prepare_eval
-from src.data.train_store import read_manifest, read_records
-from src.errors import InputError
+from mindvox.corpus.tables import make_train_tables
+from mindvox.data import shards
+from mindvox.data.prepare import prepare_train
+from mindvox.data.prepare_eval import prepare_eval
+from mindvox.data.train_store import read_manifest, read_records
+from mindvox.errors import InputError
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.data import sources
-from src.data.eval_store import EvalStore
-from src.data.merge import merge_stores
-from src.data.prepare import prepare_train
-from src.data.prepare_eval import prepare_eval
-from src.data.train_store import read_manifest
-from src.errors import InputError
-from src.files import read_json, sha256_file, write_json
+from mindvox.data import sources
+from mindvox.data.eval_store import EvalStore
+from mindvox.data.merge import merge_stores
+from mindvox.data.prepare import prepare_train
+from mindvox.data.prepare_eval import prepare_eval
+from mindvox.data.train_store import read_manifest
+from mindvox.errors import InputError
+from mindvox.files import read_json, sha256_file, write_json
 
 
 def replace_by_another(path: Path) -> None:
@@ -187,7 +187,7 @@ def test_copied_store_is_the_same_and_is_read_once(train_config, eval_config, tm
     shutil.copytree(tmp_path / "feat_eval", tmp_path / "copy", copy_function=shutil.copyfile)
     move_time(tmp_path / "copy" / "feats.npy")
     assert EvalStore.open(tmp_path / "copy").sha256 == store.sha256
-    monkeypatch.setattr("src.data.eval_store.content_sha256", lambda _: pytest.fail("the features are read again"))
+    monkeypatch.setattr("mindvox.data.eval_store.content_sha256", lambda _: pytest.fail("the features are read again"))
     assert EvalStore.open(tmp_path / "copy").sha256 == store.sha256
 
 

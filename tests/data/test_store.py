@@ -6,8 +6,8 @@ from collections import namedtuple
 
 import pytest
 
-from src.data.store import check_free_space, explain_full_disk, holds_store
-from src.errors import InputError
+from mindvox.data.store import check_free_space, explain_full_disk, holds_store
+from mindvox.errors import InputError
 
 Usage = namedtuple("Usage", "total used free")
 MADE_FROM = {"front_end": {"n_mels": 80, "n_fft": 400}, "settings": {"seed": 1}}

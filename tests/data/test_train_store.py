@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from mindspore.mindrecord import FileWriter
 
-from src.corpus.table_io import read_speakers
-from src.corpus.tree import Skipped
-from src.data import train_store
-from src.data.train_store import (
+from mindvox.corpus.table_io import read_speakers
+from mindvox.corpus.tree import Skipped
+from mindvox.data import train_store
+from mindvox.data.train_store import (
     Shard,
     TrainStoreWriter,
     read_manifest,
@@ -22,9 +22,9 @@ from src.data.train_store import (
     shard_paths,
     verify_shards,
 )
-from src.errors import InputError
-from src.files import sha256_file
-from src.frontend.fbank import FbankConfig
+from mindvox.errors import InputError
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import FbankConfig
 
 FRONT_END = FbankConfig().to_dict()
 SPEAKERS = {"id1": 0, "id2": 1}

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.deploy import bench
-from src.deploy.engine import Engine
-from src.deploy.exported import ExportedModel
-from src.errors import InputError, UsageError
-from src.files import write_json
-from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.deploy import bench
+from mindvox.deploy.engine import Engine
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError, UsageError
+from mindvox.files import write_json
+from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_END = FbankConfig().to_dict()

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-import src.deploy.check_parity as parity
-from src.data.eval_store import EvalStoreWriter
-from src.deploy.exported import ExportedModel
-from src.errors import InputError, UsageError
-from src.models.checkpoint import read_checkpoint
+import mindvox.deploy.check_parity as parity
+from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError, UsageError
+from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
 
-pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
-pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
-pytest.importorskip("openvino", reason="needs requirements-onnx.txt")
+pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("openvino", reason="needs the extra onnx")
 
 FREE = ("--batch_size=0", "--length=0")
 
@@ -23,7 +23,7 @@ FREE = ("--batch_size=0", "--length=0")
 @pytest.fixture(scope="module", autouse=True)
 def reference_is_not_compiled(trained):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("src.scoring.embeddings.cell_encoder", lambda *_: trained)
+        patch.setattr("mindvox.scoring.embeddings.cell_encoder", lambda *_: trained)
         yield
 
 
@@ -188,7 +188,7 @@ def test_nothing_to_compare_is_an_error(checkpoint, exported, store, monkeypatch
 
 def _write(path, checkpoint, arrays):
     """Write these arrays as a model that claims to be of `checkpoint`."""
-    from src.deploy.export import describe, write_model
+    from mindvox.deploy.export import describe, write_model
 
     config = config_of(checkpoint, path, "--file_format=ONNX", *FREE)
     exported: ExportedModel = describe(config, META, checkpoint, "CPU")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from src.deploy.convert import converter_name
-from src.deploy.engine import load_engine
-from src.deploy.exported import ExportedModel
-from src.errors import InputError
-from src.files import sha256_file
+from mindvox.deploy.convert import converter_name
+from mindvox.deploy.engine import load_engine
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError
+from mindvox.files import sha256_file
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
 
 ROOT = Path(__file__).resolve().parents[2]

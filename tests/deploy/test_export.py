@@ -1,5 +1,6 @@
 """Exporting a checkpoint, and the refusals of it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import src.deploy.export as export_module
-from src.config import Config, load_config
-from src.deploy.engine import Engine, load_engine
-from src.deploy.export import describe, export
-from src.deploy.exported import ExportedModel
-from src.errors import InputError, UsageError
-from src.frontend.fbank import Fbank, subtract_mean
-from src.models.checkpoint import read_checkpoint
+import mindvox.deploy.export as export_module
+from mindvox.config import Config, load_config
+from mindvox.deploy.engine import Engine, load_engine
+from mindvox.deploy.export import describe, export
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, save_description
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,8 +65,8 @@ def test_ascends_form_of_a_waveform_model_with_attention_is_made_and_tried_on_a_
 
 
 def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_path, capsys):
-    pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
-    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    pytest.importorskip("onnx", reason="needs the extra onnx")
     path = export(config_of(checkpoint, tmp_path / "model", "--file_format=ONNX", "--length=40", "--batch_size=1"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.json"]
     assert "ONNX, input feats 1 x 40 x 16\n  max difference" in capsys.readouterr().out
@@ -115,9 +116,9 @@ def test_export_without_a_checkpoint_says_which_key_to_set():
 
 @pytest.mark.parametrize(("option", "missing"), [("ONNX", "onnx"), ("IR", "openvino")])
 def test_missing_package_is_named_before_any_work(checkpoint, tmp_path, monkeypatch, option, missing):
-    monkeypatch.setattr("src.deploy.engine.is_installed", lambda name: name != missing)
-    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
-    with pytest.raises(InputError, match=f"needs {missing}: pip install -r requirements-onnx.txt"):
+    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda name: name != missing)
+    pytest.importorskip("onnx", reason="needs the extra onnx")
+    with pytest.raises(InputError, match=re.escape(f"needs {missing}: pip install -e '.[onnx]'")):
         export(config_of(checkpoint, tmp_path / "m", f"--file_format={option}", "--exp_ckpt_file=nowhere.ckpt"))
 
 
@@ -138,7 +139,7 @@ def _ones(batch):
 
 
 def test_other_architecture_is_refused_for_onnx(tmp_path):
-    pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    pytest.importorskip("onnx", reason="needs the extra onnx")
     checkpoint = make_checkpoint(tmp_path, name="wespeaker_ecapa", mfa_channels=24)
     with pytest.raises(InputError, match="wespeaker_ecapa can be exported as MINDIR or AIR"):
         export(config_of(checkpoint, tmp_path / "m", "--file_format=ONNX", "--model=wespeaker_ecapa"))
@@ -173,8 +174,8 @@ def test_missing_libraries_are_named(dynamic, tmp_path, monkeypatch):
     path = tmp_path / "a.onnx"
     path.write_bytes(b"onnx")
     save_description(path, ExportedModel.read(dynamic), file_format="ONNX")
-    monkeypatch.setattr("src.deploy.engine.is_installed", lambda _: False)
-    with pytest.raises(InputError, match="needs onnxruntime or openvino: pip install -r requirements-onnx.txt"):
+    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda _: False)
+    with pytest.raises(InputError, match=re.escape("needs onnxruntime or openvino: pip install -e '.[onnx]'")):
         load_engine(path)
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from src.deploy.exported import ExportedModel, description_path
-from src.errors import InputError
+from mindvox.deploy.exported import ExportedModel, description_path
+from mindvox.errors import InputError
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
 
 MODEL = ExportedModel(

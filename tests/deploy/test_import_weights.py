@@ -7,18 +7,18 @@ import pytest
 from mindspore import Tensor
 
 import eval as evaluate_command
-from src.config import Config, load_config
-from src.corpus.table_io import read_speakers
-from src.data.eval_store import EvalStoreWriter
-from src.deploy import import_weights as module
-from src.deploy.import_weights import build, import_weights, main, read_label_encoder, wespeaker_name
-from src.deploy.torch_file import read_state
-from src.errors import InputError, UsageError
-from src.files import sha256_file
-from src.frontend.fbank import FbankConfig, check_front_end
-from src.losses.aam_softmax import AamSoftmax
-from src.models import load_model, take_settings
-from src.models.checkpoint import META_KEYS, assign, read_checkpoint
+from mindvox.config import Config, load_config
+from mindvox.corpus.table_io import read_speakers
+from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.deploy import import_weights as module
+from mindvox.deploy.import_weights import build, import_weights, main, read_label_encoder, wespeaker_name
+from mindvox.deploy.torch_file import read_state
+from mindvox.errors import InputError, UsageError
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import FbankConfig, check_front_end
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models import load_model, take_settings
+from mindvox.models.checkpoint import META_KEYS, assign, read_checkpoint
 from tests.models.reference.seeded import features
 
 FOLDER = Path(__file__).with_name("reference")
@@ -164,7 +164,7 @@ def test_sizes_that_would_need_more_memory_than_the_file_has_are_refused_before_
     state = read_state(MODEL)
     state["mfa.conv.conv.weight"] = np.zeros((3 * 10**6, 1, 1), np.float32)
     state["blocks.0.conv.conv.weight"] = np.zeros((10**6, 1, 1), np.float32)
-    monkeypatch.setattr("src.models.create_model", None)
+    monkeypatch.setattr("mindvox.models.create_model", None)
     with pytest.raises(InputError, match="the sizes of its layers do not fit together"):
         build("speechbrain", state, "x")
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-import src.deploy.export as export_module
-from src.deploy.engine import load_engine
-from src.deploy.export import export
-from src.deploy.exported import ExportedModel
-from src.deploy.old_mindir import OPTIONS, SHARED, lower
-from src.errors import InputError, UsageError
-from src.files import sha256_file
-from src.frontend.fbank import Fbank, subtract_mean
-from src.models.checkpoint import read_checkpoint, write_checkpoint
+import mindvox.deploy.export as export_module
+from mindvox.deploy.engine import load_engine
+from mindvox.deploy.export import export
+from mindvox.deploy.exported import ExportedModel
+from mindvox.deploy.old_mindir import OPTIONS, SHARED, lower
+from mindvox.errors import InputError, UsageError
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, write_toy
 
 mind_ir_pb2 = pytest.importorskip("mindspore.train.mind_ir_pb2")
@@ -118,7 +118,7 @@ def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):
 
 
 def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
-    onnx = pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
+    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     graph = onnx.load(write_toy(checkpoint, tmp_path / "m.onnx", "--input=waveform")).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert convolutions

@@ -7,16 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from src.config import ROOT
-from src.deploy.engine import load_with
-from src.deploy.exported import ExportedModel
-from src.errors import InputError
-from src.frontend.fbank import Fbank, subtract_mean
+from mindvox.config import ROOT
+from mindvox.deploy.engine import load_with
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import Fbank, subtract_mean
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, random_feats, relative, save_description, write_toy
 
-onnx = pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
-pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
-pytest.importorskip("openvino", reason="needs requirements-onnx.txt")
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+pytest.importorskip("openvino", reason="needs the extra onnx")
 
 BOUND = 5e-6  # float32 sums in another order; measured: 1e-6
 WAVEFORM_BOUND = 1e-4  # and features that are up to 3e-3 dB off in a few bins; measured: 2e-6
@@ -27,8 +27,8 @@ LIBRARIES = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
 LOAD_TWO_THEN_SIGNAL = """
 import signal, sys
 from pathlib import Path
-from src.deploy.engine import load_with
-from src.deploy.exported import ExportedModel
+from mindvox.deploy.engine import load_with
+from mindvox.deploy.exported import ExportedModel
 path = Path(sys.argv[1])
 first, second = (load_with("openvino", path, ExportedModel.read(path)) for _ in range(2))
 del first
@@ -100,7 +100,7 @@ def test_fixed_sizes_stand_in_the_file_and_other_sizes_are_refused(checkpoint, t
 def test_without_global_context_the_embeddings_are_the_trained_ones(tmp_path):
     from mindspore import Tensor
 
-    from src.models import load_model
+    from mindvox.models import load_model
     from tests.deploy.toy import without_compiling
 
     checkpoint = make_checkpoint(tmp_path, global_context=False)

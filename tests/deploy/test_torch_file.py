@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.deploy.torch_file import read_state
-from src.errors import InputError
+from mindvox.deploy.torch_file import read_state
+from mindvox.errors import InputError
 
 FOLDER = Path(__file__).with_name("reference")
 
@@ -33,7 +33,7 @@ def test_views_types_and_empty_tensors_are_read():
 def test_reading_needs_no_torch_and_unpickles_nothing():
     code = (
         "import pickle, sys; sys.modules['torch'] = None; pickle.load = pickle.loads = pickle.Unpickler = None\n"
-        "from src.deploy.torch_file import read_state\n"
+        "from mindvox.deploy.torch_file import read_state\n"
         f"print(len(read_state({str(FOLDER / 'speechbrain.ckpt')!r})))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

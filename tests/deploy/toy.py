@@ -9,13 +9,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from src.config import Config, load_config
-from src.deploy.export import describe, write_model
-from src.deploy.exported import ExportedModel, weights_path
-from src.files import sha256_file
-from src.frontend.fbank import FbankConfig
-from src.models import create_model, load_model
-from src.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from mindvox.config import Config, load_config
+from mindvox.deploy.export import describe, write_model
+from mindvox.deploy.exported import ExportedModel, weights_path
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.models import create_model, load_model
+from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 
 NUM_MELS = 16
 FRONT_END = FbankConfig(n_mels=NUM_MELS)

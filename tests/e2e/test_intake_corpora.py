@@ -141,7 +141,7 @@ def test_a_corpus_is_taken_in_prepared_trained_and_evaluated(make: Callable[[Pat
     folder, target = tmp_path / "corpus", tmp_path / "my target"
     folder.mkdir()
     printed = must(
-        "python", "-m", "src.corpus.intake", *make(folder)[:1], str(target), *make(folder)[1:], "--test_speakers=2"
+        "python", "-m", "mindvox.corpus.intake", *make(folder)[:1], str(target), *make(folder)[1:], "--test_speakers=2"
     )
     commands = [shlex.split(line) for line in printed.split("next:\n")[1].splitlines()]
     assert [words[1] for words in commands] == ["train_data_prepare.py", "eval_data_prepare.py", "train.py", "eval.py"]

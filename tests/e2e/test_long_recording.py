@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import ROOT
-from src.data.eval_store import EvalStore
-from src.frontend.fbank import FbankConfig
-from src.models import create_model
-from src.models.checkpoint import checkpoint_path, write_checkpoint
+from mindvox.config import ROOT
+from mindvox.data.eval_store import EvalStore
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.models import create_model
+from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 
 LIMIT_KIB = 2 << 20
 

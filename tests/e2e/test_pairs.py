@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.data.train_store import read_manifest
-from src.files import sha256_file
-from src.models.checkpoint import (
+from mindvox.data.train_store import read_manifest
+from mindvox.files import sha256_file
+from mindvox.models.checkpoint import (
     checkpoint_path,
     find_checkpoint,
     list_checkpoints,
     read_checkpoint,
     write_checkpoint,
 )
-from src.scoring.embeddings import EmbeddingStore
+from mindvox.scoring.embeddings import EmbeddingStore
 from tests.corpus.file_server import serve
 from tests.corpus.test_get_data import wav, zipped
 from tests.deploy.toy import make_checkpoint, write_toy
@@ -122,21 +122,21 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "eval_data_prepare": (script("eval_data_prepare.py", "prepare_eval.yaml", *PREPARE_EVAL), content),
     "merge_data": (script("merge_data.py", "prepare_train.yaml", "--feat_folder_merge=out"), content),
     "eval": (script("eval.py", *EVALUATION, "--npy_file_path=out"), content),
-    "score": (module("src.scoring.score", "out", "features/eval", CONFIG), content),
-    "infer": (module("src.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
+    "score": (module("mindvox.scoring.score", "out", "features/eval", CONFIG), content),
+    "infer": (module("mindvox.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
     "export": (script("export.py", CONFIG, "--emb_size=6", "--file_name=out/model"), whole_export),
-    "average_checkpoints": (module("src.training.average_checkpoints", *AVERAGE), same_weights),
-    "import_weights": (module("src.deploy.import_weights", *IMPORT), same_weights),
-    "plda": (module("src.scoring.plda", "fit", "made/norm", "--to=out"), lambda folder: content(folder, ".npz")),
-    "convert_export": (module("src.scoring.convert", "export", "made/eval", "out/made"), content),
-    "make_rooms": (module("src.corpus.make_rooms", "out", "--count=5"), content),
-    "bench": (module("src.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
+    "average_checkpoints": (module("mindvox.training.average_checkpoints", *AVERAGE), same_weights),
+    "import_weights": (module("mindvox.deploy.import_weights", *IMPORT), same_weights),
+    "plda": (module("mindvox.scoring.plda", "fit", "made/norm", "--to=out"), lambda folder: content(folder, ".npz")),
+    "convert_export": (module("mindvox.scoring.convert", "export", "made/eval", "out/made"), content),
+    "make_rooms": (module("mindvox.corpus.make_rooms", "out", "--count=5"), content),
+    "bench": (module("mindvox.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
 }
 NEEDS = {"infer": "openvino", "convert_export": "kaldiio", "make_rooms": "pyroomacoustics"}
 
 
 def start(folder: Path, command: Sequence[str]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "VIRTUAL_ENV": sys.prefix}
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -256,7 +256,7 @@ def test_two_downloads_at_once_fetch_once(tmp_path):
         words = ("data", "rirs", f"--openslr_url={server.url}")
         sums = tmp_path / "md5"
         sums.write_text(f"{hashlib.md5(archive).hexdigest()}  rirs_noises.zip\n")
-        command = module("src.corpus.get_data", *words, f"--md5={sums}")
+        command = module("mindvox.corpus.get_data", *words, f"--md5={sums}")
         for code, _, errors in both(tmp_path, command, command):
             assert code == 0, errors
         assert len(server.requests) == 1

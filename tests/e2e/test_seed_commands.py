@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import yaml
 
-from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
 from tests.e2e.test_pipeline import SAMPLE_RATE, voice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -341,7 +341,13 @@ ecapatdnn.bin ecapatdnn.xml.json scripts/ecapatdnn.mindir.json demo/ckpt/x libri
 imported/ecapa.ckpt rooms/x.wav bench/input/x input/x speaker/x result/x calibration.json fusion.json fused.tsv plda/x
 plda.tsv report.html pictures/x.png accuracy/x ascend310_infer/build/ecapa_infer .venv/x
 """
-SOURCES = ("src/corpus/demo.py", "src/rooms/x.py", "tests/test/x.py", "hparams/rank_table_8.json", "docs/x.json")
+SOURCES = (
+    "src/mindvox/corpus/demo.py",
+    "src/rooms/x.py",
+    "tests/test/x.py",
+    "hparams/rank_table_8.json",
+    "docs/x.json",
+)
 
 
 def test_outputs_are_ignored_by_git_and_sources_are_not(project):

@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from src.config import AugmentationOptions, Config, TrainPrepConfig, load_config
-from src.errors import UsageError
-from src.frontend import augment, distortions
-from src.frontend.augment import STAGES, STEPS, Augmenter, FeatureMasks, Stage, parse_stages
+from mindvox.config import AugmentationOptions, Config, TrainPrepConfig, load_config
+from mindvox.errors import UsageError
+from mindvox.frontend import augment, distortions
+from mindvox.frontend.augment import STAGES, STEPS, Augmenter, FeatureMasks, Stage, parse_stages
 
 NUM_SAMPLES = 8000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.frontend import distortions
+from mindvox.frontend import distortions
 from tests.frontend.reference.distortion_cases import CASES, MASKS, features, speech
 
 FOLDER = Path(__file__).parent / "reference"

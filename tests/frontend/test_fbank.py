@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.errors import InputError
-from src.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, repeat_to, subtract_mean
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, repeat_to, subtract_mean
 from tests.frontend.reference.signals import CORPUS, stored_frames, synthetic_waveforms
 
 FOLDER = Path(__file__).parent / "reference"
@@ -85,7 +85,7 @@ def test_floor_is_80_db_below_the_greatest_value_of_the_whole_waveform():
 def test_long_waveforms_are_transformed_block_by_block_to_the_same_values(monkeypatch):
     waveform = SYNTHETIC["noise_48001"]
     whole = Fbank()(waveform)
-    monkeypatch.setattr("src.frontend.fbank.BLOCK_FRAMES", 7)
+    monkeypatch.setattr("mindvox.frontend.fbank.BLOCK_FRAMES", 7)
     np.testing.assert_allclose(Fbank()(waveform), whole, rtol=0, atol=1e-5)
 
 

@@ -6,8 +6,8 @@ import pytest
 import soundfile
 from mindspore import Tensor
 
-from src.frontend.fbank import Fbank, FbankConfig, subtract_mean
-from src.frontend.fbank_cell import FbankCell, WaveformModel, windowed_dft
+from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.frontend.fbank_cell import FbankCell, WaveformModel, windowed_dft
 from tests.frontend.reference.signals import CORPUS, synthetic_waveforms
 
 BOUND_DB = 4e-3  # single precision, in bins far below a frame's strongest; measured on speech: 2.4e-3

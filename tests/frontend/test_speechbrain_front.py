@@ -6,27 +6,27 @@ import sys
 import numpy as np
 import pytest
 
-from src.config import AugmentationOptions
-from src.data.augmentation import make_augmenter, make_fbank
-from src.errors import InputError
-from src.frontend import distortions
-from src.frontend.augment import Augmenter, parse_stages
-from src.frontend.fbank import Fbank, FbankConfig
+from mindvox.config import AugmentationOptions
+from mindvox.data.augmentation import make_augmenter, make_fbank
+from mindvox.errors import InputError
+from mindvox.frontend import distortions
+from mindvox.frontend.augment import Augmenter, parse_stages
+from mindvox.frontend.fbank import Fbank, FbankConfig
 from tests.frontend.reference.distortion_cases import CASES, speech
 
 HAS_SPEECHBRAIN = all(importlib.util.find_spec(name) for name in ("speechbrain", "torch", "torchaudio"))
-needs_speechbrain = pytest.mark.skipif(not HAS_SPEECHBRAIN, reason="pip install -r requirements-speechbrain.txt")
+needs_speechbrain = pytest.mark.skipif(not HAS_SPEECHBRAIN, reason="pip install -e '.[speechbrain]'")
 
 
 @pytest.mark.parametrize("missing", ["torch", "speechbrain.augment"])
 def test_missing_package_is_one_line_that_says_what_to_install(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.delitem(sys.modules, "src.frontend.speechbrain_front", raising=False)
+    monkeypatch.delitem(sys.modules, "mindvox.frontend.speechbrain_front", raising=False)
     for make in (
         lambda: make_fbank("speechbrain", FbankConfig()),
         lambda: make_augmenter(AugmentationOptions(augmentations=("speed",), frontend="speechbrain")),
     ):
-        with pytest.raises(InputError, match="frontend: speechbrain needs .*requirements-speechbrain.txt") as caught:
+        with pytest.raises(InputError, match=r"frontend: speechbrain needs .*\.\[speechbrain\]") as caught:
             make()
         assert "\n" not in str(caught.value)
 
@@ -47,7 +47,7 @@ def test_its_features_are_ours_to_its_rounding():
 @needs_speechbrain
 @pytest.mark.parametrize("stage", ["speed", "drop_freq", "drop_chunk", "volume", "clip", "babble"])
 def test_its_distortions_are_ours_for_the_same_seed(stage):
-    from src.frontend import speechbrain_front
+    from mindvox.frontend import speechbrain_front
 
     options = AugmentationOptions(augmentations=(stage,))
     ours, its = (Augmenter(parse_stages(options), options, functions=f) for f in (distortions, speechbrain_front))
@@ -65,7 +65,7 @@ def test_its_distortions_are_ours_for_the_same_seed(stage):
 def test_stored_reference_is_what_it_gives(name):
     from pathlib import Path
 
-    from src.frontend import speechbrain_front
+    from mindvox.frontend import speechbrain_front
 
     function, arguments = CASES[name]
     with np.load(Path(__file__).parent / "reference" / "distortions_reference.npz") as reference:

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.layers.building import building_for, building_form
-from src.layers.conv import Conv1d, Conv2d
-from src.layers.pooling import AttentiveStatisticsPooling, tanh
-from src.layers.se import SEBlock
-from src.layers.tdnn import TDNNBlock
-from src.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
+from mindvox.layers.building import building_for, building_form
+from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.pooling import AttentiveStatisticsPooling, tanh
+from mindvox.layers.se import SEBlock
+from mindvox.layers.tdnn import TDNNBlock
+from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
 from tests.gradients import input_and_weight_gradients, numeric_gradient, same_parameters
 
 LAYERS = {

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from src.config import Config, load_config
-from src.errors import InputError
-from src.losses.aam_softmax import AamSoftmax
+from mindvox.config import Config, load_config
+from mindvox.errors import InputError
+from mindvox.losses.aam_softmax import AamSoftmax
 
 NUM_CLASSES, EMB_SIZE, BATCH = 7, 5, 6
 OPTIONS = {

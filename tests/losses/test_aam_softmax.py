@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from src.losses.aam_softmax import AamSoftmax
+from mindvox.losses.aam_softmax import AamSoftmax
 
 ANGLES = (0.3, 1.2, 2.0)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.config import Config, load_config
-from src.errors import InputError
-from src.models import create_model, load_model, take_settings
-from src.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
+from mindvox.config import Config, load_config
+from mindvox.errors import InputError
+from mindvox.models import create_model, load_model, take_settings
+from mindvox.models.checkpoint import assign, checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 
 SETTINGS = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 4, "global_context": True}
 META = {"model": SETTINGS, "front_end": {"n_mels": 8}, "speakers_sha256": "0", "epoch": 1, "step": 2}

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.deploy.import_weights import speechbrain_name
-from src.layers.building import building_for
-from src.losses.aam_softmax import AamSoftmax
-from src.models.ecapa_tdnn import EcapaTdnn
+from mindvox.deploy.import_weights import speechbrain_name
+from mindvox.layers.building import building_for
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models.ecapa_tdnn import EcapaTdnn
 from tests.gradients import AamGradients
 from tests.models.reference import seeded
 

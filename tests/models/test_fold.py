@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.layers.building import building_for
-from src.layers.pooling import tanh
-from src.models import load_model, section_of
-from src.models.checkpoint import read_checkpoint
-from src.models.fold import fold_ecapa
-from src.models.folded_cell import FoldedEcapaCell
+from mindvox.layers.building import building_for
+from mindvox.layers.pooling import tanh
+from mindvox.models import load_model, section_of
+from mindvox.models.checkpoint import read_checkpoint
+from mindvox.models.fold import fold_ecapa
+from mindvox.models.folded_cell import FoldedEcapaCell
 from tests.deploy.toy import SETTINGS, encoder, make_checkpoint, random_feats, relative, without_compiling
 
 BOUND = 2e-6  # float32 sums in another order

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.deploy.import_weights import wespeaker_name
-from src.layers.building import building_for
-from src.losses.aam_softmax import AamSoftmax
-from src.models.wespeaker_ecapa import SERes2Block, WespeakerEcapa
+from mindvox.deploy.import_weights import wespeaker_name
+from mindvox.layers.building import building_for
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models.wespeaker_ecapa import SERes2Block, WespeakerEcapa
 from tests.gradients import AamGradients
 from tests.models.reference import seeded
 

@@ -1,4 +1,4 @@
-"""What the spellings of names stand for, written without a look at src/corpus/names.py."""
+"""What the spellings of names stand for, written without a look at src/mindvox/corpus/names.py."""
 
 import posixpath
 import unicodedata

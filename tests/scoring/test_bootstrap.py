@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring.bootstrap import speaker_intervals
-from src.scoring.metrics import eer, min_dcf
+from mindvox.errors import InputError
+from mindvox.scoring.bootstrap import speaker_intervals
+from mindvox.scoring.metrics import eer, min_dcf
 
 P_TARGETS = (0.05, 0.5)
 

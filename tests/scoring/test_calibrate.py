@@ -4,13 +4,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from src.data.eval_store import EvalStore, EvalStoreWriter
-from src.errors import InputError, UsageError
-from src.scoring.calibrate import main
-from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.metrics import cllr
-from src.scoring.quality_measures import QualitySource
-from src.scoring.score_files import read_scores, write_scores
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter
+from mindvox.errors import InputError, UsageError
+from mindvox.scoring.calibrate import main
+from mindvox.scoring.embeddings import EmbeddingStore, Identity
+from mindvox.scoring.metrics import cllr
+from mindvox.scoring.quality_measures import QualitySource
+from mindvox.scoring.score_files import read_scores, write_scores
 
 FRONT_END = {"n_mels": 2, "hop_length_ms": 10.0}
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from src.errors import InputError
-from src.scoring.calibration import LinearLlr, fit_llr
-from src.scoring.metrics import act_dcf, cllr, min_cllr, min_dcf
+from mindvox.errors import InputError
+from mindvox.scoring.calibration import LinearLlr, fit_llr
+from mindvox.scoring.metrics import act_dcf, cllr, min_cllr, min_dcf
 
 
 def gaussian_scores(num_targets, num_nontargets, seed=0):

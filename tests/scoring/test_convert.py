@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-kaldiio = pytest.importorskip("kaldiio", reason="requirements-kaldi.txt is not installed")
+kaldiio = pytest.importorskip("kaldiio", reason="needs the extra kaldi")
 
-from src.errors import InputError  # noqa: E402
-from src.scoring.convert import main, read_kaldi  # noqa: E402
-from src.scoring.embeddings import EmbeddingStore, Identity  # noqa: E402
+from mindvox.errors import InputError  # noqa: E402
+from mindvox.scoring.convert import main, read_kaldi  # noqa: E402
+from mindvox.scoring.embeddings import EmbeddingStore, Identity  # noqa: E402
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from src.errors import InputError, UsageError
-from src.scoring.embeddings import (
+from mindvox.errors import InputError, UsageError
+from mindvox.scoring.embeddings import (
     EmbeddingStore,
     Identity,
     cell_encoder,
@@ -157,7 +157,9 @@ def test_full_length_is_kept_as_null(tmp_path):
 
 def test_a_store_whose_writing_was_cut_off_does_not_open(tmp_path, monkeypatch):
     stored().save(tmp_path)
-    monkeypatch.setattr("src.scoring.embeddings.write_csv", lambda *arguments: (_ for _ in ()).throw(OSError("disk")))
+    monkeypatch.setattr(
+        "mindvox.scoring.embeddings.write_csv", lambda *arguments: (_ for _ in ()).throw(OSError("disk"))
+    )
     with pytest.raises(OSError, match="disk"):
         stored(5).save(tmp_path)
     with pytest.raises(InputError, match="no meta.json"):

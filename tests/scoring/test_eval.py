@@ -9,14 +9,14 @@ import pytest
 from mindspore import Parameter, Tensor
 
 import eval as evaluate_command
-from src.corpus.tables import write_speakers
-from src.data.eval_store import EvalStoreWriter
-from src.errors import run
-from src.files import sha256_file
-from src.frontend.fbank import FbankConfig
-from src.models import create_model
-from src.models.checkpoint import read_checkpoint, write_checkpoint
-from src.scoring.embeddings import EmbeddingStore
+from mindvox.corpus.tables import write_speakers
+from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.errors import run
+from mindvox.files import sha256_file
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.models import create_model
+from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
+from mindvox.scoring.embeddings import EmbeddingStore
 
 FRONT_END = FbankConfig(n_mels=8).to_dict()
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}

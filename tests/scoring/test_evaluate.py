@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from src.config import Config
-from src.corpus.tables import write_speakers
-from src.errors import InputError, UsageError
-from src.files import sha256_file
-from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.evaluate import (
+from mindvox.config import Config
+from mindvox.corpus.tables import write_speakers
+from mindvox.errors import InputError, UsageError
+from mindvox.files import sha256_file
+from mindvox.scoring.embeddings import EmbeddingStore, Identity
+from mindvox.scoring.evaluate import (
     Result,
     ScoreOptions,
     evaluate,
@@ -19,9 +19,9 @@ from src.scoring.evaluate import (
     score_trials,
     why_no_cohort,
 )
-from src.scoring.metrics import eer
-from src.scoring.score import main as score
-from src.scoring.trial_list import TrialList, check_unseen_speakers
+from mindvox.scoring.metrics import eer
+from mindvox.scoring.score import main as score
+from mindvox.scoring.trial_list import TrialList, check_unseen_speakers
 
 IDENTITY = Identity("model", "store", "engine", None, {"n_mels": 80})
 OPTIONS = ScoreOptions(cohort_size=10)

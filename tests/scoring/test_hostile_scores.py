@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring.measures import measure_llr
-from src.scoring.score_files import read_scores
+from mindvox.errors import InputError
+from mindvox.scoring.measures import measure_llr
+from mindvox.scoring.score_files import read_scores
 from tests.scoring.plain_names import plain_names
 
 HOSTILE = [

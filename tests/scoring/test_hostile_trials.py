@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from src.corpus.trials import read_trials
-from src.errors import InputError
-from src.scoring.trial_list import TrialList
+from mindvox.corpus.trials import read_trials
+from mindvox.errors import InputError
+from mindvox.scoring.trial_list import TrialList
 from tests.scoring.plain_names import plain_names
 
 WORDS = {

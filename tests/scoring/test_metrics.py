@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.errors import InputError
-from src.scoring.metrics import (
+from mindvox.errors import InputError
+from mindvox.scoring.metrics import (
     act_dcf,
     cllr,
     eer,

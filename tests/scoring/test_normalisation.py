@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring import normalisation
-from src.scoring.normalisation import (
+from mindvox.errors import InputError
+from mindvox.scoring import normalisation
+from mindvox.scoring.normalisation import (
     CohortStatistics,
     cohort_statistics,
     cosine_scores,

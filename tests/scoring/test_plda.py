@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.metrics import eer
-from src.scoring.plda import Plda, main
-from src.scoring.score_files import read_scores
+from mindvox.errors import InputError
+from mindvox.scoring.embeddings import EmbeddingStore, Identity
+from mindvox.scoring.metrics import eer
+from mindvox.scoring.plda import Plda, main
+from mindvox.scoring.score_files import read_scores
 
 IDENTITY = Identity("model", "store", "engine", None, {"n_mels": 80})
 SIZE = 12

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from src.errors import InputError, UsageError
-from src.scoring.measures import format_measures, measure_llr
-from src.scoring.metrics import act_dcf, cllr, eer, min_cllr, min_dcf, roc_auc
-from src.scoring.report import main
-from src.scoring.score_files import write_scores
+from mindvox.errors import InputError, UsageError
+from mindvox.scoring.measures import format_measures, measure_llr
+from mindvox.scoring.metrics import act_dcf, cllr, eer, min_cllr, min_dcf, roc_auc
+from mindvox.scoring.report import main
+from mindvox.scoring.score_files import write_scores
 
-pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install -r requirements-plots.txt")
+pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install -e '.[plots]'")
 
-from src.scoring.plots import det_figure, distribution_figure, png
+from mindvox.scoring.plots import det_figure, distribution_figure, png
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_missing_matplotlib_says_how_to_install(scored, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
-    with pytest.raises(InputError, match="pip install -r requirements-plots.txt"):
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[plots]'")):
         det_figure(*scored)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring.score_files import align, read_scores, write_scores
+from mindvox.errors import InputError
+from mindvox.scoring.score_files import align, read_scores, write_scores
 
 HEADER = "label\tenrol\ttest\tbaseline\ts-norm\n"
 LINES = ["1\ta/1.wav\ta/2.wav\t0.5\t2\n", "0\ta/1.wav\tb/1.wav\t-0.25\t1e-1\n", "0\tb/1.wav\ta/1.wav\t.25\t-3.\n"]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from src.errors import InputError, UsageError
-from src.scoring.summary import main
+from mindvox.errors import InputError, UsageError
+from mindvox.scoring.summary import main
 
 
 def results(value):

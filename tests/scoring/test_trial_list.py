@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from src.errors import InputError
-from src.scoring.embeddings import EmbeddingStore, Identity
-from src.scoring.trial_list import TrialList
+from mindvox.errors import InputError
+from mindvox.scoring.embeddings import EmbeddingStore, Identity
+from mindvox.scoring.trial_list import TrialList
 
 IDENTITY = Identity("model", "store", "engine", None, {})
 

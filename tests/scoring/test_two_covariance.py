@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from src.errors import InputError
-from src.scoring.two_covariance import (
+from mindvox.errors import InputError
+from mindvox.scoring.two_covariance import (
     Scorer,
     TwoCovariance,
     discriminant_directions,
@@ -114,7 +114,7 @@ def test_score_trials_in_blocks_equals_all_at_once(model, monkeypatch):
     rows, counts = scorer.project(embeddings), np.arange(1, 8)
     enrol, test = np.indices((7, 7)).reshape(2, -1)
     expected = scorer.score(rows[enrol], counts[enrol], rows[test])
-    monkeypatch.setattr("src.scoring.two_covariance.BLOCK_BYTES", 5 * 8 * 4)
+    monkeypatch.setattr("mindvox.scoring.two_covariance.BLOCK_BYTES", 5 * 8 * 4)
     np.testing.assert_array_equal(scorer.score_trials(rows, counts, rows, enrol, test), expected)
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from src.config import Config, load_config
-from src.data.eval_store import EvalStoreWriter
-from src.data.pipeline import open_batches
-from src.errors import InputError, UsageError
-from src.frontend.fbank import FbankConfig
-from src.scoring.validation import Trials, Validation, _trials_of_halves, make_validation
-from src.training.loop import _step, set_up
+from mindvox.config import Config, load_config
+from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.data.pipeline import open_batches
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.scoring.validation import Trials, Validation, _trials_of_halves, make_validation
+from mindvox.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
 
 FRONT_END = FbankConfig(n_mels=NUM_MELS).to_dict()
@@ -89,7 +89,7 @@ def test_validation_leaves_the_model_in_training_as_it_is(store, eval_store, tmp
 def test_swapped_labels_of_the_validation_are_said_once(monkeypatch, capsys):
     """A variant of issue 12, B14: they would choose the worst checkpoint as the best."""
     speakers = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    monkeypatch.setattr("src.scoring.validation.extract", lambda *_, **__: np.repeat(speakers, 2, axis=0))
+    monkeypatch.setattr("mindvox.scoring.validation.extract", lambda *_, **__: np.repeat(speakers, 2, axis=0))
     first, second = (index.ravel() for index in np.indices((20, 20)))
     swapped = Trials(
         SimpleNamespace(utt_ids=[str(row) for row in range(40)]), 2 * first, 2 * second + 1, first != second

@@ -5,11 +5,11 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from src.config.option import checked, option
-from src.layers.building import building_form
-from src.layers.conv import Conv1d
-from src.layers.over_time import mean_over_time
-from src.layers.tdnn import batch_norm
+from mindvox.config.option import checked, option
+from mindvox.layers.building import building_form
+from mindvox.layers.conv import Conv1d
+from mindvox.layers.over_time import mean_over_time
+from mindvox.layers.tdnn import batch_norm
 
 
 class MeanModel(nn.Cell):

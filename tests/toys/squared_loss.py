@@ -7,8 +7,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.config.option import checked, option
-from src.losses.margin_softmax import cross_entropy, share_of_hits
+from mindvox.config.option import checked, option
+from mindvox.losses.margin_softmax import cross_entropy, share_of_hits
 
 
 class SquaredLoss(nn.Cell):

@@ -2,8 +2,8 @@
 
 import sys
 
-from src.errors import run
-from src.registry import LOSSES, MODELS
+from mindvox.errors import run
+from mindvox.registry import LOSSES, MODELS
 
 MODELS.add("mean_model", "tests.toys.mean_model:MeanModel")
 LOSSES.add("squared_loss", "tests.toys.squared_loss:SquaredLoss")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.models.ecapa_tdnn import EcapaTdnn
-from src.registry import MODELS
+from mindvox.models.ecapa_tdnn import EcapaTdnn
+from mindvox.registry import MODELS
 
 
 class SmallModel(nn.Cell):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from src.losses.aam_softmax import AamSoftmax
-from src.models import evaluation_weights
-from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models import evaluation_weights
+from mindvox.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 
 RNG = np.random.default_rng(0)
 FEATS = RNG.standard_normal((12, 4, 6)).astype(np.float32)  # 12 batches of 4

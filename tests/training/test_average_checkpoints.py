@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from src.errors import InputError, UsageError
-from src.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
-from src.training.average_checkpoints import main
+from mindvox.errors import InputError, UsageError
+from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from mindvox.training.average_checkpoints import main
 
 META = {"model": {"name": "toy"}, "front_end": {"n_mels": 8}, "speakers_sha256": "a", "sub_centers": 1}
 

@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 import pytest
 
-from src.config import ROOT
-from src.models.checkpoint import find_checkpoint, read_checkpoint
-from src.scoring.validation import make_validation
-from src.training.launch import LEFT_VARIABLE
-from src.training.loop import train
-from src.training.world import World
+from mindvox.config import ROOT
+from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
+from mindvox.scoring.validation import make_validation
+from mindvox.training.launch import LEFT_VARIABLE
+from mindvox.training.loop import train
+from mindvox.training.world import World
 from tests.training.test_training import settings, write_store
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"
@@ -179,7 +179,8 @@ def test_world_of_one_needs_no_communication():
 def test_process_of_a_distributed_run_ends_before_anything_can_crash(tmp_path, is_distributed, code):
     """MindSpore's own crash comes rarely: one that comes always stands in for it."""
     program = (
-        "import atexit, os; from src.config import Config, load_config; from src.training.world import leave_world;"
+        "import atexit, os; from mindvox.config import Config, load_config;"
+        "from mindvox.training.world import leave_world;"
         f"config = load_config(Config, ['--run_distribute={is_distributed}']);"
         "atexit.register(os.abort); print('all', end=''); leave_world(config)"
     )

@@ -10,12 +10,12 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from src.config import Config, load_config
-from src.errors import InputError
-from src.models.checkpoint import list_checkpoints, read_checkpoint
-from src.training.checkpoints import CheckpointWriter
-from src.training.position import Position
-from src.training.tensorboard import EventFile
+from mindvox.config import Config, load_config
+from mindvox.errors import InputError
+from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
+from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.position import Position
+from mindvox.training.tensorboard import EventFile
 
 META = {"model": {}, "front_end": {}, "speakers_sha256": ""}
 CHECKPOINT_BYTES = 400_000

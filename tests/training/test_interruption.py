@@ -4,13 +4,13 @@ import signal
 import subprocess
 import sys
 
-from src.config import ROOT
-from src.errors import Stopped, run
-from src.training.interruption import Interruption
+from mindvox.config import ROOT
+from mindvox.errors import Stopped, run
+from mindvox.training.interruption import Interruption
 
 SCRIPT = """
 import os, signal, time
-from src.training.interruption import ECHO_S, Interruption
+from mindvox.training.interruption import ECHO_S, Interruption
 with Interruption() as interruption:
     os.kill(os.getpid(), signal.SIGTERM)
     while interruption.signal is None:

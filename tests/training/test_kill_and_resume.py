@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.config import ROOT
-from src.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
+from mindvox.config import ROOT
+from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from tests.training.test_training import write_store
 
 RUN_TIMEOUT_S = 1500

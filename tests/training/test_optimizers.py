@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from src.config import Config, load_config
-from src.training.optimizers import make_optimizer
+from mindvox.config import Config, load_config
+from mindvox.training.optimizers import make_optimizer
 
 RATES = (0.1, 0.2, 0.05, 0.3, 0.3, 0.01)
 GRADIENTS = np.random.default_rng(0).standard_normal((len(RATES), 4)).astype(np.float32)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from src.config import Config, load_config
-from src.errors import InputError, UsageError
-from src.losses.aam_softmax import AamSoftmax
-from src.models.checkpoint import read_checkpoint
-from src.models.ecapa_tdnn import EcapaTdnn
-from src.training.loop import _overflow, train
-from src.training.precision import loss_scaler, mixed_precision
-from src.training.schedule import Schedule
-from src.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
+from mindvox.config import Config, load_config
+from mindvox.errors import InputError, UsageError
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models.checkpoint import read_checkpoint
+from mindvox.models.ecapa_tdnn import EcapaTdnn
+from mindvox.training.loop import _overflow, train
+from mindvox.training.precision import loss_scaler, mixed_precision
+from mindvox.training.schedule import Schedule
+from mindvox.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 from tests.training.test_training import settings, write_store
 
 FEATS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from src.config import ROOT
-from src.errors import InputError, Stopped, UsageError
-from src.training import launch
-from src.training.launch import Follower, Job, _explain, bound_cores, choose_port, choose_table, main
-from src.training.rank_table import RankTable, local_addresses, read_rank_table, table_of_devices
+from mindvox.config import ROOT
+from mindvox.errors import InputError, Stopped, UsageError
+from mindvox.training import launch
+from mindvox.training.launch import Follower, Job, _explain, bound_cores, choose_port, choose_table, main
+from mindvox.training.rank_table import RankTable, local_addresses, read_rank_table, table_of_devices
 
 
 def write_table(path: Path, servers: dict[str, list[tuple]], **changes) -> Path:

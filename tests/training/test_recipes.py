@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from src.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
-from src.data.train_store import TrainStoreWriter
-from src.errors import InputError
-from src.losses.aam_softmax import AamSoftmax
-from src.models import load_model
-from src.models.checkpoint import read_checkpoint
-from src.training.average_checkpoints import main as average
-from src.training.loop import read_first, start_from, train
+from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.data.train_store import TrainStoreWriter
+from mindvox.errors import InputError
+from mindvox.losses.aam_softmax import AamSoftmax
+from mindvox.models import load_model
+from mindvox.models.checkpoint import read_checkpoint
+from mindvox.training.average_checkpoints import main as average
+from mindvox.training.loop import read_first, start_from, train
 from tests.training.small_model import in_place_of_ecapa
 from tests.training.test_training import write_store
 

@@ -13,17 +13,17 @@ import pytest
 from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from src.config import Config, fixed_keys, load_config
-from src.config.option import spellings
-from src.config.sections import TRAINING
-from src.errors import InputError, Stopped
-from src.models.checkpoint import list_checkpoints, read_checkpoint
-from src.training.checkpoints import CheckpointWriter
-from src.training.interruption import SIGNALS
-from src.training.loop import set_up, train
-from src.training.position import Position
-from src.training.resume import Checkpoint, check_same_run, find_earlier
-from src.training.world import World
+from mindvox.config import Config, fixed_keys, load_config
+from mindvox.config.option import spellings
+from mindvox.config.sections import TRAINING
+from mindvox.errors import InputError, Stopped
+from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
+from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.interruption import SIGNALS
+from mindvox.training.loop import set_up, train
+from mindvox.training.position import Position
+from mindvox.training.resume import Checkpoint, check_same_run, find_earlier
+from mindvox.training.world import World
 from tests.training.test_training import settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from src.config import Config, load_config
-from src.errors import UsageError
-from src.training.schedule import Schedule, triangle
+from mindvox.config import Config, load_config
+from mindvox.errors import UsageError
+from mindvox.training.schedule import Schedule, triangle
 
 
 def schedule(*options, num_batches=100, num_ranks=1):

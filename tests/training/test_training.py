@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.config import Choice, Config, Given, load_config
-from src.data.pipeline import TrainBatches, random_crop
-from src.data.train_store import TrainStoreWriter
-from src.errors import InputError, UsageError
-from src.frontend.fbank import FbankConfig
-from src.models import load_model
-from src.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
-from src.registry import MODELS
-from src.training.checkpoints import CheckpointWriter
-from src.training.log import TrainingLog
-from src.training.loop import fit, set_up, train
-from src.training.position import Position
+from mindvox.config import Choice, Config, Given, load_config
+from mindvox.data.pipeline import TrainBatches, random_crop
+from mindvox.data.train_store import TrainStoreWriter
+from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import FbankConfig
+from mindvox.models import load_model
+from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
+from mindvox.registry import MODELS
+from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.log import TrainingLog
+from mindvox.training.loop import fit, set_up, train
+from mindvox.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
@@ -102,7 +102,7 @@ def test_epochs_of_seconds_write_one_checkpoint_a_minute(store, tmp_path, monkey
     config = settings(store, tmp_path)
     run = set_up(config, "CPU")
     now = [1000.0]
-    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
     writer = CheckpointWriter(config, run.step_cell, run.meta)
     for step in range(1, 13):  # 15 s an epoch
         now[0] += 15
@@ -116,7 +116,7 @@ def test_checkpoints_by_steps_are_written_however_fast_and_make_epochs_wait(stor
     config = settings(store, tmp_path, "--save_checkpoint_steps=5")
     run = set_up(config, "CPU")
     now = [1000.0]
-    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
     writer = CheckpointWriter(config, run.step_cell, run.meta)
     for step in range(1, 13):
         now[0] += 15
@@ -128,7 +128,7 @@ def test_an_epoch_that_lasts_over_a_minute_has_its_checkpoint(store, tmp_path, m
     config = settings(store, tmp_path)
     run = set_up(config, "CPU")
     now = [1000.0]
-    monkeypatch.setattr("src.training.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
     writer = CheckpointWriter(config, run.step_cell, run.meta)
     for step in range(1, 4):
         now[0] += 61

@@ -2,9 +2,9 @@
 
 Run from the root of the project with SpeechBrain 1.1.2 installed:
 
-    PYTHONPATH=. python tests/frontend/reference/make_distortions_reference.py
+    PYTHONPATH=src:. python tests/frontend/reference/make_distortions_reference.py
 
-The waveforms go through `src/frontend/speechbrain_front.py`, which only calls SpeechBrain. Masks are drawn by
+The waveforms go through `src/mindvox/frontend/speechbrain_front.py`, which only calls SpeechBrain. Masks are drawn by
 SpeechBrain's SpectrogramDrop itself, whose draws of `torch.randint` are replaced by the given ones.
 """
 
@@ -19,7 +19,7 @@ import torch
 import torchaudio
 from speechbrain.augment.freq_domain import SpectrogramDrop
 
-from src.frontend import speechbrain_front
+from mindvox.frontend import speechbrain_front
 from tests.frontend.reference.distortion_cases import CASES, MASKS, features, speech
 
 FOLDER = Path(__file__).resolve().parent

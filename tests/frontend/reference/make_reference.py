@@ -2,7 +2,7 @@
 
 Run from the root of the project, with mini_librispeech in place and SpeechBrain 1.1.2 installed:
 
-    PYTHONPATH=. python tests/frontend/reference/make_reference.py
+    PYTHONPATH=src:. python tests/frontend/reference/make_reference.py
 
 `single/<name>` is what SpeechBrain gives, `double/<name>` the same modules in double precision (its distance to the
 first is SpeechBrain's own rounding), both after InputNormalization; `raw/<name>` is `double` before it.

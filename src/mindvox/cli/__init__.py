@@ -1,0 +1,75 @@
+"""The command `mindvox`: each subcommand is the entry point of one module."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
+
+from mindvox.errors import UsageError, run
+
+
+class Command(NamedTuple):
+    """An entry point, "module:function", and what it does in a few words."""
+
+    entry: str
+    summary: str
+
+
+COMMANDS = {
+    "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
+    "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
+    "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
+    "make-trials": Command("mindvox.corpus.make_trials:main", "draw a trial list for a corpus"),
+    "make-rooms": Command("mindvox.corpus.make_rooms:main", "simulate room responses"),
+    "demo-corpus": Command("mindvox.corpus.demo:main", "synthesise a small corpus"),
+    "prepare train": Command("mindvox.cli.prepare_train:main", "recordings to the training store"),
+    "prepare eval": Command("mindvox.cli.prepare_eval:main", "recordings to the evaluation store and the cohort"),
+    "prepare merge": Command("mindvox.cli.prepare_merge:main", "join training stores"),
+    "train": Command("mindvox.cli.train:main", "train a model"),
+    "train-distributed": Command("mindvox.training.launch:main", "train on the devices of a rank table"),
+    "average-checkpoints": Command("mindvox.training.average_checkpoints:main", "average the weights of checkpoints"),
+    "import-weights": Command("mindvox.deploy.import_weights:main", "checkpoint from another toolkit's weights"),
+    "eval": Command("mindvox.cli.eval:main", "evaluate a checkpoint on a trial list"),
+    "export": Command("mindvox.cli.export:main", "export a checkpoint to MINDIR, ONNX, IR or AIR"),
+    "convert-310": Command("mindvox.deploy.convert:main", "convert a MINDIR for Ascend by converter_lite"),
+    "check-parity": Command("mindvox.deploy.check_parity:main", "compare exported models with their checkpoint"),
+    "infer": Command("mindvox.deploy.infer:main", "embeddings of a store from an exported model"),
+    "bench": Command("mindvox.deploy.bench:main", "the Ascend 310P guide's benchmark"),
+    "score": Command("mindvox.scoring.score:main", "score a trial list from stored embeddings"),
+    "calibrate": Command("mindvox.scoring.calibrate:main", "scores to calibrated log-likelihood ratios"),
+    "plda": Command("mindvox.scoring.plda:main", "fit and apply PLDA"),
+    "report": Command("mindvox.scoring.report:main", "report of scores with figures"),
+    "convert-scores": Command("mindvox.scoring.convert:main", "convert embeddings, scores and lists of other toolkits"),
+    "summary": Command("mindvox.scoring.summary:main", "table of several results"),
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Call the subcommand that the arguments begin with."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    if name not in COMMANDS:
+        given = " ".join(words[:2]) if words[0] == "prepare" else words[0]
+        near = difflib.get_close_matches(given, COMMANDS, n=1)
+        hint = f"did you mean 'mindvox {near[0]}'?" if near else "`mindvox --help` lists the commands."
+        raise UsageError(f"mindvox: no command '{given}'; {hint}")
+    module, _, function = COMMANDS[name].entry.partition(":")
+    return getattr(importlib.import_module(module), function)(words[len(name.split()) :])
+
+
+def usage() -> str:
+    """Return the list of commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        ["usage: mindvox COMMAND ...", "", "commands:", *lines, "", "`mindvox COMMAND --help` tells its arguments."]
+    )
+
+
+def console() -> int:
+    """Run as the console command; return the exit code."""
+    return run(main)

@@ -1,0 +1,183 @@
+"""Reading recordings: mono, 16 kHz, full scale 1, whatever the file holds, or a reason why not."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from mindvox.corpus.decoders import MEDIA_SUFFIXES, SNDFILE_SUFFIXES, BadAudio, open_recording, suffix_of
+from mindvox.corpus.resample import resample_blocks
+from mindvox.files import PathLike
+
+SAMPLE_RATE = 16000
+INT16_SCALE = 32768  # what a 16-bit sample is divided by; full scale is 1
+MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
+CANCELLED = 1e-3  # of the channels' peak is left: rounding
+
+AUDIO_SUFFIXES = SNDFILE_SUFFIXES | MEDIA_SUFFIXES
+SUFFIX_EXAMPLES = ".wav, .flac, .mp3, .m4a, ..."  # for messages
+
+
+def is_audio_name(name: str) -> bool:
+    """Tell whether a file is audio by its name, in capitals or not, readable here or not.
+
+    libsndfile reads SNDFILE_SUFFIXES, PyAV (extra media) MEDIA_SUFFIXES: audio, or video with sound.
+    """
+    return suffix_of(name) in AUDIO_SUFFIXES
+
+
+class Skipped(NamedTuple):
+    """A file that is not used, and why."""
+
+    utt_id: str
+    reason: str
+
+
+class AudioInfo(NamedTuple):
+    """What is known of a file before its samples are judged.
+
+    Attributes:
+        num_samples: length at 16 kHz.
+        sample_rate: the file's own, Hz.
+        num_channels: the file's own.
+        can_seek: a part can be read without what stands before it.
+        wrong_length: its header gives another length, although nothing seems to be missing.
+    """
+
+    num_samples: int
+    sample_rate: int
+    num_channels: int
+    can_seek: bool = True
+    wrong_length: bool = False
+
+
+class AudioClip(NamedTuple):
+    """Samples (N,), float32, mono, in [-1, 1], and whether channels or rate had to be converted."""
+
+    waveform: np.ndarray
+    was_converted: bool
+
+
+def audio_info(path: PathLike) -> AudioInfo:
+    """Read the header of a recording; what has no reliable length there, such as MP3 and Ogg, is decoded.
+
+    Raises:
+        BadAudio: the file is missing, is not audio, is empty, or is shorter than its header says. A cut FLAC file
+            shows only when it is read.
+    """
+    with open_recording(path) as recording:
+        num_frames = recording.num_frames
+        if num_frames is None:
+            num_frames = sum(len(block) for block in recording.blocks())
+        if num_frames == 0:
+            raise BadAudio("no samples")
+        num_samples = _converted_length(num_frames, recording.sample_rate, SAMPLE_RATE)
+        return AudioInfo(
+            num_samples, recording.sample_rate, recording.num_channels, recording.can_seek, recording.wrong_length
+        )
+
+
+def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sample_rate: int = SAMPLE_RATE) -> AudioClip:
+    """Read samples `start` to `stop` of a recording.
+
+    A file of the wanted rate is read only there, as far as its format can seek. Any other is read whole, its channels
+    averaged, resampled, then cut.
+
+    Args:
+        start: first sample, at `sample_rate`.
+        stop: sample after the last, at `sample_rate`; None for the end.
+        sample_rate: rate of the returned waveform, Hz.
+
+    Raises:
+        BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, or has NaN, infinite or
+            unscaled samples or channels of opposite sign. `corpus.quality` says whether the samples are any use.
+    """
+    with open_recording(path) as recording:
+        is_same_rate = recording.sample_rate == sample_rate
+        is_converted = not is_same_rate or recording.num_channels > 1
+        length = recording.num_frames
+        if length is not None:
+            length = _converted_length(length, recording.sample_rate, sample_rate)
+            _check_range(start, stop, length)
+        if is_same_rate and stop is not None:
+            waveform = _join(_average(recording.blocks(start, stop)), 0, stop - start)
+        else:
+            blocks = _average(recording.blocks())
+            if not is_same_rate:
+                blocks = resample_blocks(blocks, recording.sample_rate, sample_rate)
+            if length is None:
+                waveform = np.concatenate([*blocks])
+                _check_range(start, stop, len(waveform))
+                waveform = waveform[start:stop]
+            else:
+                waveform = _join(blocks, start, (length if stop is None else stop) - start)
+    return AudioClip(np.clip(waveform, -1.0, 1.0, out=waveform), is_converted)
+
+
+def read_first_channel(path: PathLike) -> np.ndarray:
+    """Return the first channel (N,) float32 of a recording at 16 kHz, neither clipped nor judged.
+
+    Raises:
+        BadAudio: it cannot be read, or has NaN or infinite samples.
+    """
+    with open_recording(path) as recording:
+        blocks: Iterable[np.ndarray] = (block[:, 0] for block in recording.blocks())
+        if recording.sample_rate != SAMPLE_RATE:
+            blocks = resample_blocks(blocks, recording.sample_rate, SAMPLE_RATE)
+        samples = np.concatenate([*blocks])
+    if not np.isfinite(samples).all():
+        raise BadAudio("NaN or infinite samples")
+    return samples
+
+
+def to_int16(waveform: np.ndarray) -> np.ndarray:
+    """Return samples of full scale 1 as 16-bit ones, little-endian."""
+    return np.clip(np.round(waveform * INT16_SCALE), -INT16_SCALE, INT16_SCALE - 1).astype("<i2")
+
+
+def from_int16(samples: np.ndarray) -> np.ndarray:
+    """Return 16-bit samples as float32 ones of full scale 1."""
+    return samples.astype(np.float32) / np.float32(INT16_SCALE)
+
+
+def _check_range(start: int, stop: Optional[int], length: int) -> None:
+    if not 0 <= start < (length if stop is None else stop) <= length:
+        raise BadAudio(f"samples {start} to {length if stop is None else stop} were asked for, it has {length}")
+
+
+def _average(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the mean of the channels of blocks (n, C); the last one is followed by the verdict on all."""
+    peak = mean_peak = 0.0
+    for block in blocks:
+        peak = max(peak, _peak(block))
+        waveform = block.mean(axis=1)
+        mean_peak = max(mean_peak, float(np.abs(waveform).max()))
+        yield waveform
+    if peak > 0 and mean_peak < CANCELLED * peak:
+        raise BadAudio("its channels cancel each other")
+
+
+def _peak(frames: np.ndarray) -> float:
+    """Return the greatest absolute sample; raise BadAudio when a sample is no number or not scaled."""
+    peak = float(np.abs(frames).max())
+    if not np.isfinite(peak):
+        raise BadAudio("NaN or infinite samples")
+    if peak > MAX_PEAK:
+        raise BadAudio(f"samples reach {peak:g} where full scale is 1")
+    return peak
+
+
+def _join(blocks: Iterable[np.ndarray], start: int, count: int) -> np.ndarray:
+    """Return samples `start` to `start + count` of blocks, all of which are read: any of them may be found bad."""
+    waveform = np.empty(count, np.float32)
+    position = -start
+    for block in blocks:
+        inside = block[max(0, -position) : max(0, count - position)]
+        waveform[max(0, position) :][: len(inside)] = inside
+        position += len(block)
+    return waveform
+
+
+def _converted_length(num_samples: int, from_rate: int, to_rate: int) -> int:
+    """Return the length that resample_poly gives: rounded up."""
+    return -(-num_samples * to_rate // from_rate)

@@ -1,0 +1,452 @@
+"""Decoding audio files, by libsndfile or, where it is installed, PyAV: their samples as the files hold them.
+
+A length that a header cannot be trusted with is found by decoding, so that it always equals what is read.
+"""
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Protocol
+
+import numpy as np
+import soundfile
+
+from mindvox.files import PathLike
+
+SNDFILE_SUFFIXES = frozenset(
+    (".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".mp1", ".mp2", ".mp3", ".ogg", ".oga", ".opus")
+    + (".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc")
+)
+MEDIA_SUFFIXES = frozenset(
+    (".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".wma", ".asf", ".amr", ".awb", ".3gp", ".3gpp", ".3g2", ".webm")
+    + (".mka", ".mkv", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi")
+)
+MAX_MISSING_BYTES = 4096  # a header may promise so many too many: a recorder counted its header, or a whole block
+MAX_MISSING_SHARE = 0.25  # of what is there
+BLOCK_FRAMES = 1 << 16
+MAX_CHANNELS, MAX_SAMPLE_RATE = 64, 768000
+_STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
+_EXACT = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")  # a seek gives the samples that decoding from the start gives
+_PROMISES = {  # where libsndfile's log says what the header promises and what is there
+    "WAV": "data",
+    "WAVEX": "data",
+    "AIFF": " SSND",
+    "AU": "  Data Size  ",
+    "W64": "riff",
+    "RF64": "  Riff size",
+}
+_MP3_TABLES = (b"Xing", b"Info", b"VBRI")  # the first frame of an MP3 that knows its length has one of these
+_MP3_CLAIM = 1000  # times its size, so that libsndfile's guess of an MP3's length is never too small
+_SURE_CONTAINERS = frozenset(("mov", "matroska", "asf", "amr", "wav", "caf", "aiff", "ogg"))  # have a clear first word
+_TIMED_CONTAINERS = frozenset(("mov", "matroska", "asf"))  # whose headers say how long they are
+_MEDIA_TOLERANCE_S = 0.5
+_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
+
+
+class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers count and list
+    """A recording that cannot be used.
+
+    Args:
+        reason: why, in a few words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Decoder(Protocol):
+    """An open recording.
+
+    Attributes:
+        sample_rate: Hz.
+        num_channels: 1 to 64.
+        num_frames: samples of each channel; None: known when all are decoded.
+        can_seek: a later start costs less, and gives the same samples.
+        wrong_length: its header gives another length than it has, although nothing seems to be missing.
+    """
+
+    sample_rate: int
+    num_channels: int
+    num_frames: Optional[int]
+    can_seek: bool
+    wrong_length: bool
+
+    def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
+        """Yield samples (n, channels), float32, from frame `start` to `stop` or the end.
+
+        Raises:
+            BadAudio: what is decoded ends before the header's promise or before `stop`, or is damaged.
+        """
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a path in small letters, such as `.wav`; empty when it has none."""
+    return os.path.splitext(name)[1].lower()
+
+
+@contextmanager
+def open_recording(path: PathLike) -> Iterator[Decoder]:
+    """Open a recording with the library that reads it.
+
+    Raises:
+        BadAudio: it is missing, empty, no audio, holds no samples, or is shorter than its header says.
+    """
+    path = Path(path)
+    try:
+        decoder: Decoder = SndfileDecoder(path)
+    except soundfile.LibsndfileError as error:
+        _check_not_empty(path)
+        decoder = _open_media(path, f"not a readable audio file ({error.error_string.rstrip('.')})")
+    with closing(decoder):
+        yield decoder
+
+
+def _check_not_empty(path: Path) -> None:
+    try:
+        with open(path, "rb") as stream:
+            is_empty = not stream.read(1)
+    except OSError as error:
+        raise BadAudio(str(error.strerror).lower()) from None
+    if is_empty:
+        raise BadAudio("empty file")
+
+
+def _open_media(path: Path, reason: str) -> "MediaDecoder":
+    """Open by PyAV what libsndfile refused for `reason`."""
+    suffix = suffix_of(path.name)
+    try:
+        import av
+    except ImportError:
+        if suffix in MEDIA_SUFFIXES:
+            reason = f"{suffix[1:]}: install the extra media (PyAV), or convert"
+        raise BadAudio(reason) from None
+    try:
+        return MediaDecoder(path)
+    except (BadAudio, av.FFmpegError) as error:
+        if suffix in MEDIA_SUFFIXES:
+            reason = error.reason if isinstance(error, BadAudio) else f"not a readable audio file ({error.strerror})"
+        raise BadAudio(reason) from None
+
+
+class _Sequential(soundfile.SoundFile):
+    """A file that is read from its start on: soundfile seeks after every read where a format says that it can."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Altered:
+    """A file that looks different: other bytes at a place, or longer than it is. What soundfile needs of it.
+
+    Args:
+        stream: the file.
+        patch: bytes that stand at `patch_at`.
+        claim: bytes by which it claims to be longer; its end stays where it is.
+    """
+
+    def __init__(self, stream: BinaryIO, patch: bytes = b"", patch_at: int = 0, claim: int = 0) -> None:
+        self.stream = stream
+        self.patch, self.patch_at = patch, patch_at
+        self.size = os.fstat(stream.fileno()).st_size + claim
+        self.position = 0
+        self.is_near_end = False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.is_near_end = whence == os.SEEK_END and offset < 0
+        self.position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        if self.is_near_end and self.position + len(view) <= self.size:
+            content = bytes(len(view))  # libmpg123 looks for a tag in the last 128 bytes, and gives up without any
+        else:
+            self.stream.seek(self.position)
+            content = self.stream.read(len(view))
+        view[: len(content)] = content
+        for index, byte in enumerate(self.patch, self.patch_at - self.position):
+            if 0 <= index < len(content):
+                view[index] = byte
+        self.position += len(content)
+        return len(content)
+
+
+class SndfileDecoder:
+    """A recording that libsndfile reads; see Decoder."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream: Optional[BinaryIO] = None
+        self._file = soundfile.SoundFile(str(path))
+        try:
+            self._examine(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _examine(self, path: Path) -> None:
+        """Find out how long it is, and how it must be read."""
+        file = self._file
+        self.wrong_length = False
+        self._promised = 0  # frames that decoding must give at least
+        is_mp3, is_ogg = file.format == "MP3", file.format == "OGG"
+        if is_mp3 and not _has_mp3_table(path):
+            # Without a table libsndfile guesses the length from the file's size, and stops there.
+            self._reopen(path, claim=_MP3_CLAIM * path.stat().st_size)
+        elif is_mp3:
+            self._promised = file.frames
+        elif is_ogg:
+            _check_last_ogg_page(path)
+            self._promised = file.frames
+        elif file.frames == 0 and (unclosed := _unclosed_data(path)):
+            patch_at, num_bytes = unclosed
+            self._reopen(path, patch=struct.pack("<I", num_bytes), patch_at=patch_at)
+            self.wrong_length = True
+        file = self._file
+        if file.frames == 0:
+            raise BadAudio("no samples")
+        if not 1 <= file.channels <= MAX_CHANNELS:
+            raise BadAudio(f"{file.channels} channels: expected 1 to {MAX_CHANNELS}")
+        if not 1 <= file.samplerate <= MAX_SAMPLE_RATE:
+            raise BadAudio(f"{file.samplerate} Hz: expected 1 to {MAX_SAMPLE_RATE}")
+        self.sample_rate, self.num_channels = file.samplerate, file.channels
+        is_counted = is_mp3 or is_ogg or file.frames == _UNKNOWN_FRAMES
+        self.num_frames = None if is_counted else file.frames
+        self.can_seek = not is_counted and file.seekable() and _EXACT.fullmatch(file.subtype) is not None
+        if not is_counted:
+            self._check_promise(path)
+        if not self.can_seek and not isinstance(self._file, _Sequential):
+            self._reopen(path)
+
+    def _reopen(self, path: Path, **alteration: Any) -> None:
+        """Open the file again, to be read from its start on."""
+        self.close()
+        source: Any = str(path)
+        if alteration:
+            self._stream = open(path, "rb")  # noqa: SIM115 - closed by close()
+            source = _Altered(self._stream, **alteration)
+        self._file = _Sequential(source)
+
+    def _check_promise(self, path: Path) -> None:
+        """Raise BadAudio when much less is there than the header says; note it when it is little."""
+        promised_bytes, real_bytes = _promised_bytes(self._file, path)
+        missing = promised_bytes - real_bytes
+        if missing <= 0 or promised_bytes >= _STREAM_BYTES:
+            return
+        if missing > min(MAX_MISSING_BYTES, MAX_MISSING_SHARE * real_bytes):
+            promised = self._file.frames * promised_bytes // max(1, real_bytes)
+            raise _truncated(promised, self._file.frames)
+        self.wrong_length = True
+
+    def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
+        """See Decoder."""
+        position = 0
+        try:
+            if self.can_seek:
+                position = self._file.seek(start)
+            stop = self.num_frames if stop is None else stop
+            while stop is None or position < stop:
+                wanted = BLOCK_FRAMES if stop is None else min(BLOCK_FRAMES, stop - position)
+                frames = self._file.read(wanted, dtype="float32", always_2d=True)
+                if not len(frames):
+                    break
+                if position + len(frames) > start:
+                    yield frames[max(0, start - position) :]
+                position += len(frames)
+        except soundfile.LibsndfileError as error:
+            raise BadAudio(f"truncated or damaged ({error.error_string.rstrip('.')})") from None
+        expected = self._promised if stop is None else stop
+        if position < expected:
+            raise _truncated(expected, position)
+
+    def close(self) -> None:
+        """See Decoder."""
+        self._file.close()
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _truncated(promised: int, num_read: int) -> BadAudio:
+    return BadAudio(f"truncated: header says {promised} samples, {num_read} could be read")
+
+
+def _promised_bytes(file: soundfile.SoundFile, path: Path) -> tuple[int, int]:
+    """Return the bytes that a header promises and those that are there, as far as libsndfile knows; else 0, 0."""
+    label = _PROMISES.get(file.format)
+    if label:
+        match = re.search(rf"^{label} : (\d+) \(should be (\d+)\)", file.extra_info, flags=re.MULTILINE)
+        if match:
+            return int(match[1]), int(match[2])
+    if file.format == "NIST":
+        header = path.read_bytes()[:1024]
+        match = re.search(rb"^sample_count -i (\d+)", header, flags=re.MULTILINE)
+        if match:
+            return int(match[1]), file.frames
+    if file.format == "VOC" and "truncated file" in file.extra_info:
+        match = re.search(r"Extended II : (\d+)", file.extra_info)
+        if match:
+            return int(match[1]), path.stat().st_size
+    return 0, 0
+
+
+def _has_mp3_table(path: Path) -> bool:
+    """Tell whether an MP3 says in its first frame how long it is."""
+    with open(path, "rb") as stream:
+        start = stream.read(10)
+        if start[:3] == b"ID3":
+            size = 0
+            for byte in start[6:10]:
+                size = size << 7 | byte & 0x7F
+            stream.seek(10 + size)
+        else:
+            stream.seek(0)
+        frame = stream.read(256)
+    return any(table in frame for table in _MP3_TABLES)
+
+
+def _check_last_ogg_page(path: Path) -> None:
+    """Raise BadAudio unless the file ends with the page that is marked as a stream's last."""
+    with open(path, "rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - (1 << 17)))  # a page has at most 65307 bytes
+        tail = stream.read()
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    num_segments = page[26] if len(page) > 26 else 0
+    is_whole = len(page) > 27 and 27 + num_segments + sum(page[27 : 27 + num_segments]) <= len(page)
+    if not (is_whole and page[5] & 4):
+        raise BadAudio("truncated: the last page of the stream is missing")
+
+
+def _unclosed_data(path: Path) -> Optional[tuple[int, int]]:
+    """Return where a WAV's header says that it has no samples, and how many bytes of samples follow all the same.
+
+    A recorder that is switched off leaves 0 there. When what follows is a chain of chunks that ends with the file, it
+    is none.
+    """
+    with open(path, "rb") as stream:
+        length = os.fstat(stream.fileno()).st_size
+        start = stream.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return None
+        position = 12
+        while (head := _chunk_at(stream, position)) is not None:
+            name, size = head
+            if name == b"data":
+                begin = position + 8
+                rest = length - begin
+                return (position + 4, rest) if size == 0 and rest and not _is_chain(stream, begin, length) else None
+            position += 8 + size + size % 2
+    return None
+
+
+def _is_chain(stream: BinaryIO, position: int, length: int) -> bool:
+    while position < length:
+        head = _chunk_at(stream, position)
+        if head is None or not head[0].isascii() or not head[0].decode().isprintable():
+            return False
+        position += 8 + head[1] + head[1] % 2
+    return position <= length + 1
+
+
+def _chunk_at(stream: BinaryIO, position: int) -> Optional[tuple[bytes, int]]:
+    """Return name and size of the RIFF chunk at a place, if there is one."""
+    stream.seek(position)
+    head = stream.read(8)
+    return (head[:4], struct.unpack("<I", head[4:])[0]) if len(head) == 8 else None
+
+
+class MediaDecoder:
+    """A recording that PyAV reads, of a video its first sound track; see Decoder.
+
+    Channels are not mixed by PyAV: its mono of two equal channels is 3 dB louder than each.
+    """
+
+    can_seek = wrong_length = False
+    num_frames = None
+
+    def __init__(self, path: Path) -> None:
+        import av
+
+        self._av = av
+        self._container = av.open(str(path))
+        try:
+            self._formats = set(self._container.format.name.split(","))
+            if suffix_of(path.name) not in MEDIA_SUFFIXES and not self._formats & _SURE_CONTAINERS:
+                raise BadAudio("not a readable audio file")
+            if not self._container.streams.audio:
+                raise BadAudio("no sound track in it")
+            self._frames = self._container.decode(audio=0)
+            self._first = next(self._frames, None)
+            if self._first is None:
+                raise BadAudio("no samples")
+        except BaseException:
+            self.close()
+            raise
+        self.sample_rate, self.num_channels = self._first.sample_rate, len(self._first.layout.channels)
+
+    def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
+        """See Decoder."""
+        waiting, num_waiting = [], 0  # a frame has about 1000 samples: too few to work on
+        for samples in self._decode(start, stop):
+            waiting.append(samples)
+            num_waiting += len(samples)
+            if num_waiting >= BLOCK_FRAMES:
+                yield np.concatenate(waiting)
+                waiting, num_waiting = [], 0
+        if waiting:
+            yield np.concatenate(waiting)
+
+    def _decode(self, start: int, stop: Optional[int]) -> Iterator[np.ndarray]:
+        position, frame = 0, self._first
+        try:
+            while frame is not None and (stop is None or position < stop):
+                samples = _samples_of(frame)
+                if (frame.sample_rate, samples.shape[1]) != (self.sample_rate, self.num_channels):
+                    raise BadAudio("rate or channels change within it")
+                last = len(samples) if stop is None else min(len(samples), stop - position)
+                if position + last > start:
+                    yield samples[max(0, start - position) : last]
+                position += last
+                frame = next(self._frames, None)
+        except self._av.FFmpegError as error:
+            raise BadAudio(f"truncated or damaged ({error.strerror})") from None
+        expected = self._promised_frames() if stop is None else stop
+        if position < expected:
+            raise _truncated(expected, position)
+
+    def _promised_frames(self) -> int:
+        """Return the length that the container gives, less a tolerance; 0 when it gives none."""
+        stream = self._container.streams.audio[0]
+        if not self._formats & _TIMED_CONTAINERS:
+            return 0
+        if stream.duration is not None:
+            duration_s = float(stream.duration * stream.time_base)
+        elif self._container.duration is not None and len(self._container.streams) == 1:
+            duration_s = self._container.duration / self._av.time_base
+        else:
+            return 0
+        return max(0, int((duration_s - _MEDIA_TOLERANCE_S) * self.sample_rate))
+
+    def close(self) -> None:
+        """See Decoder."""
+        self._container.close()
+
+
+def _samples_of(frame: Any) -> np.ndarray:
+    """Return the samples (n, channels) of a frame of PyAV, float32, full scale 1."""
+    samples = frame.to_ndarray()  # (channels, n), or (1, n * channels) when not planar
+    num_channels = len(frame.layout.channels)
+    samples = samples.T if frame.format.is_planar else samples.reshape(-1, num_channels)
+    name = frame.format.name.removesuffix("p")
+    if name == "u8":
+        samples = samples.astype(np.int16) - _SCALES["u8"]
+    return (samples / _SCALES[name]).astype(np.float32)

@@ -1,0 +1,244 @@
+"""From recordings as people have them to everything that preparation, training and evaluation need.
+
+Usage: mindvox intake SOURCE TARGET [--test_speakers N_OR_SHARE] [--layout NAME ...] [--max_trials N]
+
+SOURCE is a folder of recordings, a Kaldi or lhotse folder, or a list of recordings. Nothing in it is changed or copied.
+TARGET gets tables of training and test recordings, whose speakers differ, a trial list of the latter, and the YAML
+files of the commands, which are printed.
+"""
+
+import argparse
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import yaml
+
+from mindvox.corpus.audio import BadAudio, Skipped
+from mindvox.corpus.layouts import Corpus, add_layout_arguments, open_corpus
+from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
+from mindvox.corpus.quality import read_usable
+from mindvox.corpus.table_io import describe_table, write_skipped
+from mindvox.corpus.tree import Utterance, read_headers
+from mindvox.corpus.trials import write_trials
+from mindvox.errors import InputError, UsageError, run
+from mindvox.files import atomic_path, escape_path, lock_folder, user_path, write_csv
+
+LIST_HEADER = ("id", "path", "speaker", "start", "stop")  # a Recording's attributes
+TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED = "train_list.csv", "test_list.csv", "trials.txt", "skipped.csv"
+PREPARE_TRAIN, PREPARE_EVAL, TRAIN = "prepare_train.yaml", "prepare_eval.yaml", "train.yaml"
+LARGEST_BATCH = 64
+_NUM_THREADS = 8
+
+
+class Split(NamedTuple):
+    """Recordings by what they are for; no speaker is in both."""
+
+    train: list[Utterance]
+    test: list[Utterance]
+
+
+def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: int) -> Split:
+    """Draw the speakers of the test.
+
+    Args:
+        utterances: of all speakers.
+        test_speakers: their number, a whole number of at least 2; or their share of all speakers, below 1.
+        seed: seed of the choice. Speakers with one recording are not drawn: they give no target trial.
+
+    Raises:
+        InputError: there are too few speakers.
+    """
+    counts = Counter(utterance.spk_id for utterance in utterances)
+    candidates = sorted(spk_id for spk_id, count in counts.items() if count > 1)
+    wanted = round(test_speakers * len(counts)) if test_speakers < 1 else int(test_speakers)
+    wanted = max(wanted, 2)
+    if wanted > len(candidates) or wanted + 2 > len(counts):
+        raise InputError(
+            f"--test_speakers: {wanted} are wanted of {len(counts)} speakers, of whom {len(candidates)} have two "
+            "recordings or more that can be used, and at least 2 others must be left to train on. Ask for fewer, or "
+            "add recordings."
+        )
+    order = np.random.default_rng(seed).permutation(len(candidates))
+    chosen = {candidates[index] for index in order[:wanted]}
+    return Split(
+        [utterance for utterance in utterances if utterance.spk_id not in chosen],
+        [utterance for utterance in utterances if utterance.spk_id in chosen],
+    )
+
+
+def find_usable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Skipped]]:
+    """Return the utterances that preparation accepts, as it must every recording of a trial list, and the others."""
+    with ThreadPool(_NUM_THREADS) as pool:
+        reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance), utterances)
+    found = list(zip(utterances, reasons, strict=True))
+    return [utterance for utterance, reason in found if not reason], [
+        Skipped(utterance.utt_id, reason) for utterance, reason in found if reason
+    ]
+
+
+def _why_unusable(corpus: Corpus, utterance: Utterance) -> str:
+    try:
+        read_usable(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
+    except BadAudio as error:
+        return error.reason
+    return ""
+
+
+def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int, seed: int) -> None:
+    """Write TARGET's files, and print what they hold.
+
+    Raises:
+        InputError: TARGET has one of them already, or the corpus gives no split or no trials.
+    """
+    names = (TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED, PREPARE_TRAIN, PREPARE_EVAL, TRAIN)
+    existing = [name for name in names if Path(target, name).exists()]
+    if existing:
+        raise InputError(f"{target}: has {existing[0]} already. Name a new folder, or remove that one.")
+    utterances, unreadable = read_headers(corpus.folder, corpus.recordings)
+    if not utterances:
+        reason = f"{unreadable[0].utt_id} ({unreadable[0].reason})"
+        raise InputError(f"{corpus.folder}: none of {len(unreadable)} recordings can be read, such as {reason}.")
+    split = split_speakers(utterances, test_speakers, seed)
+    test, unusable = find_usable(corpus, split.test)
+    by_id = corpus.by_id
+    trials = draw_trials(corpus.folder, [by_id[utterance.utt_id] for utterance in test], max_trials, seed)
+    skipped = [*corpus.skipped, *unreadable, *unusable]
+    write_skipped(target / SKIPPED, [*skipped, *corpus.ignored])
+    for name, rows in ((TRAIN_LIST, split.train), (TEST_LIST, test)):
+        write_csv(target / name, LIST_HEADER, (by_id[utterance.utt_id] for utterance in rows))
+        describe_table(target / name, rows)
+    write_trials(target / TRIALS, trials)
+    print(f"{target / TRIALS}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    if skipped:
+        first = f"{skipped[0].utt_id} ({skipped[0].reason})"
+        print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")
+    for name, (comment, values) in _configurations(corpus.folder, target, len(split.train)).items():
+        _write_yaml(target / name, comment, values)
+
+
+def _configurations(folder: str, target: Path, num_train: int) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return comment and keys of each YAML file; keys that are missing keep their default."""
+    source = {"data_folder": folder, "layout": "table"}
+    tables, features = target / "tables", target / "features"
+    quoted = {name: shlex.quote(str(target / name)) for name in (PREPARE_TRAIN, PREPARE_EVAL, TRAIN)}
+    return {
+        PREPARE_TRAIN: (
+            f"Training data: python train_data_prepare.py {quoted[PREPARE_TRAIN]} [--key=value ...]\n"
+            "The list has training speakers alone, so that no verification_file must take out others.",
+            {
+                **source,
+                "data_list": str(target / TRAIN_LIST),
+                "output_folder": str(tables / "train"),
+                "feat_folder": str(features / "train"),
+                "whole_utterance": True,
+            },
+        ),
+        PREPARE_EVAL: (
+            f"Evaluation data: python eval_data_prepare.py {quoted[PREPARE_EVAL]} [--key=value ...]",
+            {
+                **source,
+                "data_list": str(target / TEST_LIST),
+                "verification_file": str(target / TRIALS),
+                "output_folder": str(tables / "eval"),
+                "feat_eval_folder": str(features / "eval"),
+                "feat_norm_folder": str(features / "norm"),
+                "train_annotation": str(tables / "train" / "save" / "train.csv"),
+                "train_data_folder": folder,
+            },
+        ),
+        TRAIN: (
+            f"Training and evaluation: python train.py --config_path={quoted[TRAIN]} [--key=value ...]\n"
+            "A start for a corpus of one's own; docs/recipes.md has recipes for large ones.",
+            {
+                "train_data_path": str(features / "train"),
+                "ckpt_save_dir": str(target / "ckpt"),
+                "schedule": "cosine",
+                "warmup_epochs": 1.0,
+                "max_lrate": 0.001,
+                "num_epochs": 30,
+                "minibatch_size": max(2, min(LARGEST_BATCH, num_train)),
+                "eval_data_path": str(features / "eval"),
+                "veri_file_path": TRIALS,
+                "train_norm_path": str(features / "norm"),
+                "npy_file_path": str(target / "npys"),
+                "model_path": str(target / "ckpt"),
+            },
+        ),
+    }
+
+
+def _write_yaml(path: Path, comment: str, values: Mapping[str, Any]) -> None:
+    lines = "".join(f"# {line}\n" for line in comment.splitlines())
+    with atomic_path(path) as temporary:
+        values = {key: escape_path(value) if isinstance(value, str) else value for key, value in values.items()}
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+        temporary.write_text(f"{lines}\n{text}", encoding="utf-8")
+
+
+def _test_speakers(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (0 < value < 1 or (value >= 2 and value == int(value))):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 2, or a share below 1, got {text!r}")
+    return value
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Take recordings in: split the speakers, draw trials, write tables and YAML files, print the next commands."""
+    parser = argparse.ArgumentParser(prog="mindvox intake", description=main.__doc__)
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of the recordings, or a list of them")
+    parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the files that are written")
+    parser.add_argument(
+        "--test_speakers",
+        type=_test_speakers,
+        default=0.2,
+        metavar="N_OR_SHARE",
+        help="speakers of the test: their number, or their share of all (%(default)s)",
+    )
+    parser.add_argument("--data_folder", default="", metavar="FOLDER", help="what a list's paths are relative to")
+    add_trial_arguments(parser)
+    add_layout_arguments(parser)
+    arguments = parser.parse_args(argv)
+    check_max_trials(arguments.max_trials)
+    corpus = _open(arguments)
+    if corpus.layout == "cnceleb":
+        raise InputError(
+            f"{arguments.source}: CN-Celeb has its own test speakers and trials. Prepare it with layout: cnceleb, "
+            "trial_format: cnceleb, its eval/lists/trials.lst and enroll.map (docs/data.md); or take in its folder "
+            "data alone."
+        )
+    with lock_folder(arguments.target):
+        take_in(corpus, arguments.target, arguments.test_speakers, arguments.max_trials, arguments.seed)
+    print("next:")
+    for command in (
+        ["python", "train_data_prepare.py", arguments.target / PREPARE_TRAIN],
+        ["python", "eval_data_prepare.py", arguments.target / PREPARE_EVAL],
+        ["python", "train.py", f"--config_path={arguments.target / TRAIN}"],
+        ["python", "eval.py", f"--config_path={arguments.target / TRAIN}"],
+    ):
+        print(f"  {shlex.join(map(str, command))}")
+    return 0
+
+
+def _open(arguments: argparse.Namespace) -> Corpus:
+    """Open SOURCE: a folder of recordings, or a list of them, with the recordings beside it or in --data_folder."""
+    source, data_list = arguments.source, arguments.data_list
+    if source.is_file():
+        if data_list:
+            raise UsageError(f"--data_list: SOURCE is a list already, {source}. Give one of them.")
+        source, data_list = source.parent, source
+    elif arguments.data_folder and not data_list:
+        data_list = source
+    return open_corpus(arguments.data_folder or source, arguments.layout, arguments.speaker_pattern, data_list)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

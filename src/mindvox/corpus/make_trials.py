@@ -1,0 +1,106 @@
+"""Draw a trial list for recordings that have none.
+
+Usage: mindvox make-trials DATA_FOLDER LIST [--max_trials N] [--seed N] [--layout NAME ...]
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from itertools import combinations, groupby
+from typing import Optional
+
+import numpy as np
+
+from mindvox.corpus.layouts import add_layout_arguments, open_corpus
+from mindvox.corpus.tree import Recording
+from mindvox.corpus.trials import Trial, speaker_of, write_trials
+from mindvox.errors import InputError, UsageError, run
+from mindvox.files import user_path
+
+MAX_TRIALS = 2000
+FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
+
+
+def choose_trials(
+    utt_ids: Sequence[str],
+    max_trials: int = MAX_TRIALS,
+    seed: int = 1,
+    speaker: Callable[[str], str] = speaker_of,
+) -> list[Trial]:
+    """Draw at most `max_trials` pairs of utterances, half of them targets where there are so many.
+
+    Args:
+        utt_ids: sorted, so that those of a speaker are together.
+        speaker: tells the speaker of an utterance.
+    """
+    rng = np.random.default_rng(seed)
+    by_speaker = [list(group) for _, group in groupby(utt_ids, key=speaker)]
+    targets = [Trial(True, *pair) for group in by_speaker for pair in combinations(group, 2)]
+    chosen = _sample(targets, max_trials // 2, rng)
+    wanted = max_trials - len(chosen)
+    if len(utt_ids) ** 2 < 2 * FEW_PAIRS:
+        pairs = combinations(utt_ids, 2)
+        return chosen + _sample([Trial(False, a, b) for a, b in pairs if speaker(a) != speaker(b)], wanted, rng)
+    drawn: dict[tuple[int, int], None] = {}
+    while len(by_speaker) > 1 and len(drawn) < wanted:
+        a, b = sorted(int(index) for index in rng.integers(len(utt_ids), size=2))
+        if speaker(utt_ids[a]) != speaker(utt_ids[b]):
+            drawn[a, b] = None
+    return chosen + [Trial(False, utt_ids[a], utt_ids[b]) for a, b in sorted(drawn)]
+
+
+def _sample(trials: Sequence[Trial], count: int, rng: np.random.Generator) -> list[Trial]:
+    return [trials[index] for index in sorted(rng.permutation(len(trials))[:count])]
+
+
+def draw_trials(where: object, recordings: Sequence[Recording], max_trials: int, seed: int) -> list[Trial]:
+    """Draw a trial list of recordings; raise InputError when they give none.
+
+    Args:
+        where: what the recordings are of, for messages.
+    """
+    speakers = {recording.utt_id: recording.spk_id for recording in recordings}
+    unwritable = [utt_id for utt_id in speakers if not utt_id.isprintable() or utt_id != utt_id.strip()]
+    if unwritable:
+        raise InputError(
+            f"{where}: a trial list cannot name {unwritable[0]!r}: control characters, or blanks at an end. Rename it."
+        )
+    utt_ids = sorted(speakers, key=lambda utt_id: (speakers[utt_id], utt_id))
+    trials = choose_trials(utt_ids, max_trials, seed, speakers.__getitem__)
+    if len({trial.is_target for trial in trials}) < 2:
+        raise InputError(f"{where}: expected two speakers, and two recordings of one of them.")
+    return trials
+
+
+def add_trial_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the choice."""
+    parser.add_argument("--max_trials", type=int, default=MAX_TRIALS, metavar="N", help="most trials (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice (%(default)s)")
+
+
+def check_max_trials(max_trials: int) -> None:
+    """Refuse a number of trials that cannot hold both kinds."""
+    if max_trials < 2:
+        raise UsageError(f"--max_trials: expected at least 2, got {max_trials}.")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Write the list."""
+    parser = argparse.ArgumentParser(prog="mindvox make-trials", description=main.__doc__)
+    parser.add_argument("data_folder", metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>")
+    parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
+    add_trial_arguments(parser)
+    add_layout_arguments(parser)
+    arguments = parser.parse_args(argv)
+    check_max_trials(arguments.max_trials)
+    if arguments.list.exists():
+        raise InputError(f"{arguments.list}: exists already. Remove it, or name another file.")
+    corpus = open_corpus(arguments.data_folder, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+    trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
+    write_trials(arguments.list, trials)
+    print(f"{arguments.list}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,114 @@
+"""What makes a recording useless, although it can be read: one judge for every stage."""
+
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mindvox.config import EvalPrepConfig, TrainPrepConfig
+from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, read_audio
+from mindvox.files import PathLike
+
+FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
+MAX_GAIN_DB = 300.0  # of a level
+BLOCK_SAMPLES = 1 << 20  # squared at once
+SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """What a recording must keep to.
+
+    Args:
+        min_duration_s: shortest length, s.
+        max_clipped_fraction: greatest share of samples at full scale.
+    """
+
+    min_duration_s: float = 0.1
+    max_clipped_fraction: float = 0.2
+
+    def check(self, waveform: np.ndarray) -> None:
+        """Raise BadAudio unless the samples (N,), full scale 1, at 16 kHz, can be used."""
+        duration_s = len(waveform) / SAMPLE_RATE
+        if duration_s < self.min_duration_s:
+            raise BadAudio(f"too short: {duration_s:.3f} s, shorter than min_duration {self.min_duration_s:g} s")
+        low, high = waveform.min(), waveform.max()  # no copies: a recording may be hours long
+        if low == high:
+            raise BadAudio("constant signal")
+        mean = np.float32(waveform.mean(dtype=np.float64))
+        peak = float(max(high - mean, mean - low))
+        if peak < SILENCE_PEAK:
+            raise BadAudio(f"silent: no sample is farther than {peak:.1g} from their mean")
+        num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
+        clipped = num_clipped / len(waveform)
+        if clipped > self.max_clipped_fraction:
+            raise BadAudio(
+                f"clipped: {clipped:.1%} of its samples are at full scale, more than max_clipped_fraction "
+                f"{self.max_clipped_fraction:.1%}"
+            )
+
+
+DEFAULT_LIMITS = QualityLimits()
+NOISE_LIMITS = QualityLimits(min_duration_s=0, max_clipped_fraction=1)  # of noises and babble: not silent
+
+
+def read_usable(
+    path: PathLike, start: int = 0, stop: Optional[int] = None, limits: QualityLimits = DEFAULT_LIMITS
+) -> AudioClip:
+    """Read samples of a recording (see read_audio) and judge them.
+
+    Raises:
+        BadAudio: they cannot be read, or do not keep to the limits.
+    """
+    clip = read_audio(path, start, stop)
+    limits.check(clip.waveform)
+    return clip
+
+
+def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
+    """Bring samples (N,) to a root mean square of `target_db` below full scale, as mvector's `use_dB_normalization`.
+
+    mvector lets peaks pass full scale, where a 16-bit store would clip them. Here the gain ends where the largest
+    sample reaches it, so that a recording with high peaks stays softer than the target.
+
+    Raises:
+        BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
+    """
+    blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
+    level_db = 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
+    if target_db - level_db > MAX_GAIN_DB:
+        raise BadAudio(f"too soft: {target_db:g} dB would take a gain of more than {MAX_GAIN_DB:g} dB")
+    gain = min(10 ** ((target_db - level_db) / 20), FULL_SCALE / float(max(waveform.max(), -waveform.min())))
+    return waveform * np.float32(gain)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a store's recordings are read: judged, then brought to a level.
+
+    Args:
+        limits: what they must keep to.
+        target_db: their level, dB below full scale; None: as they are.
+    """
+
+    limits: QualityLimits = DEFAULT_LIMITS
+    target_db: Optional[float] = None
+
+    @classmethod
+    def from_config(cls, config: Union[TrainPrepConfig, EvalPrepConfig]) -> "Reading":
+        """Return what a preparation asks for."""
+        limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
+        return cls(limits, config.target_db if config.use_db_normalization else None)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides which recordings a store holds, and how loud."""
+        return {
+            "min_duration": self.limits.min_duration_s,
+            "max_clipped_fraction": self.limits.max_clipped_fraction,
+            "target_dB": self.target_db,  # None in stores that know no level, too
+        }
+
+    def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
+        """Read samples of a recording, see read_usable."""
+        clip = read_usable(path, start, stop, self.limits)
+        return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))

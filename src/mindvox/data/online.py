@@ -1,0 +1,237 @@
+"""From crops of samples to training features, in worker processes: distortion, filterbanks, mean, masks.
+
+MindSpore is not imported here: workers start in half a second and stay small.
+"""
+
+import multiprocessing
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Barrier
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from mindvox.config import Config
+from mindvox.corpus.audio import from_int16
+from mindvox.data.augmentation import make_augmenter, make_fbank
+from mindvox.data.parallel import in_order, one_thread_each, start_process
+from mindvox.errors import InputError
+from mindvox.frontend.augment import Augmenter, FeatureMasks
+from mindvox.frontend.fbank import FbankConfig, repeat_to, subtract_mean
+
+BATCHES_AHEAD = 2  # for each worker: one in work, one waiting
+START_TIMEOUT_S = 300
+CROP, DISTORT = 0, 1  # what a generator is for
+
+
+def generator(seed: int, epoch: int, utt_id: str, purpose: int = CROP, drawn_before: int = 0) -> np.random.Generator:
+    """Return the generator of an utterance in an epoch: it depends on nothing else, least of all on the worker.
+
+    Args:
+        purpose: CROP or DISTORT.
+        drawn_before: how often the same utterance was drawn before in this epoch.
+    """
+    again = (int(drawn_before),) if drawn_before else ()
+    return np.random.default_rng((seed, epoch, zlib.crc32(utt_id.encode()), purpose, *again))
+
+
+def crop_samples(wave: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Cut `length` samples at a random place; what is shorter is repeated from its start."""
+    start = int(rng.integers(max(0, len(wave) - length) + 1))
+    return repeat_to(wave[start : start + length], length)
+
+
+class Crops(NamedTuple):
+    """Samples of a batch on their way to a worker.
+
+    Attributes:
+        utt_ids: names.
+        label: (B,), int32.
+        samples: crops (B, S), int16.
+        epoch: from 0.
+        drawn_before: how often each record was drawn before in this epoch, (B,).
+    """
+
+    utt_ids: list[str]
+    label: np.ndarray
+    samples: np.ndarray
+    epoch: int
+    drawn_before: np.ndarray
+
+
+class Features(NamedTuple):
+    """What a worker makes of them: mean-subtracted feats (B, T, F) float32, labels (B,) of speakers at their speed."""
+
+    utt_ids: list[str]
+    label: np.ndarray
+    feats: np.ndarray
+
+
+class OnlineFeatures:
+    """Distort and transform the crops of a batch; the same for the same seed, epoch and names.
+
+    Args:
+        augmenter: chooses a stage for each crop.
+        front_end: of the features.
+        num_frames: of each crop.
+        seed: of everything that is drawn.
+        num_speakers: added to a label for each changed speed; None: a speed keeps its speaker.
+        masks: of features, SpecAugment; None: none.
+        frontend: "builtin" or "speechbrain".
+    """
+
+    def __init__(
+        self,
+        augmenter: Augmenter,
+        front_end: FbankConfig,
+        num_frames: int,
+        seed: int,
+        num_speakers: Optional[int] = None,
+        masks: Optional[FeatureMasks] = None,
+        frontend: str = "builtin",
+    ) -> None:
+        self.augmenter = augmenter
+        self.front_end = front_end
+        self.num_frames = num_frames
+        self.num_samples = (num_frames - 1) * front_end.hop_length
+        self.seed = seed
+        self.num_speakers = num_speakers
+        self.masks = masks
+        self._fbank = make_fbank(frontend, front_end, np.float32)
+
+    @classmethod
+    def from_config(cls, config: Config, num_speakers: int) -> "OnlineFeatures":
+        """Return what a training configuration asks for.
+
+        Raises:
+            UsageError, InputError: stages, folders or the front end are wrong, see `make_augmenter`.
+        """
+        return cls(
+            make_augmenter(config),
+            FbankConfig(n_mels=config.model.options.in_channels),
+            config.train_frames,
+            config.seed,
+            num_speakers if config.speed_classes else None,
+            FeatureMasks.from_config(config),
+            config.frontend,
+        )
+
+    @property
+    def crop_length(self) -> int:
+        """Samples of a crop: enough for the fastest speed."""
+        return self.augmenter.source_length(self.num_samples)
+
+    @property
+    def num_speeds(self) -> int:
+        """Classes that each speaker makes."""
+        return 1 if self.num_speakers is None else len(self.augmenter.options.speed_percents)
+
+    def clean(self, samples: np.ndarray) -> np.ndarray:
+        """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
+        return self._fbank(from_int16(samples))
+
+    def __call__(self, crops: Crops) -> Features:
+        waves = from_int16(crops.samples)
+        feats = np.empty((len(waves), self.num_frames, self.front_end.n_mels), np.float32)
+        label = np.array(crops.label, np.int32)
+        for index, utt_id in enumerate(crops.utt_ids):
+            rng = generator(self.seed, crops.epoch, utt_id, DISTORT, crops.drawn_before[index])
+            plan = self.augmenter.draw(self.augmenter.choose(rng), self.num_samples, rng)
+            start = int(rng.integers(self.crop_length - plan.source_length + 1))
+            source = waves[index, start : start + plan.source_length]
+            waveform = plan.apply(source, self._others(waves, crops.label, index))
+            feats[index] = subtract_mean(self._fbank(waveform))
+            if self.masks:
+                feats[index] = self.masks(feats[index], rng)
+            label[index] += self._label_shift(plan.speed_index)
+        return Features(crops.utt_ids, label, feats)
+
+    def _label_shift(self, speed_index: Optional[int]) -> int:
+        """Return what a speed adds to a label: nothing for 1.0, then the number of speakers once, twice, ..."""
+        if self.num_speakers is None or speed_index is None:
+            return 0
+        percents = self.augmenter.options.speed_percents
+        changed = [percent for percent in percents if percent != 100]
+        percent = percents[speed_index]
+        return 0 if percent == 100 else self.num_speakers * (1 + changed.index(percent))
+
+    def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., Sequence[np.ndarray]]:
+        """Return a source of babble: crops of the same batch, of other speakers when there are any."""
+
+        def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> Sequence[np.ndarray]:
+            others = np.flatnonzero(label != label[index])
+            if not len(others):
+                others = np.flatnonzero(np.arange(len(label)) != index)
+            chosen = rng.permutation(others)[:num_voices]
+            return waves[chosen, :num_samples]
+
+        return voices
+
+
+class FeatureWorkers:
+    """Processes that turn crops into features, in the order of the crops.
+
+    Args:
+        features: what each of them does.
+        num_workers: processes.
+
+    Raises:
+        InputError: one of them was killed as it started.
+    """
+
+    def __init__(self, features: OnlineFeatures, num_workers: int) -> None:
+        # Not forked: a process that has threads, as MindSpore has, can hang in its copy.
+        context = multiprocessing.get_context("spawn")
+        self._num_workers = num_workers
+        all_started = context.Barrier(num_workers)
+        self._pool = ProcessPoolExecutor(num_workers, context, _start_worker, (features, all_started))
+        with one_thread_each():
+            # The pool starts a process when none is idle, and none is before all have met.
+            started = [self._pool.submit(_ready) for _ in range(num_workers)]
+        try:
+            for future in started:
+                future.result()
+        except BrokenProcessPool:
+            raise _killed() from None
+
+    def map(self, batches: Iterable[Crops]) -> Iterator[Features]:
+        """Yield the features of each batch; what fails in a worker is raised here.
+
+        Raises:
+            InputError: a worker was killed, or a noise or room cannot be read.
+        """
+        try:
+            yield from in_order(self._pool.submit, _work, batches, BATCHES_AHEAD * self._num_workers)
+        except BrokenProcessPool:
+            raise _killed() from None
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _killed() -> InputError:
+    return InputError(
+        "num_workers: a process that makes training features was killed, by the system if memory ran out. "
+        "Start again with fewer workers or a smaller minibatch_size."
+    )
+
+
+_features: Optional[OnlineFeatures] = None  # in a worker: what it does
+
+
+def _start_worker(features: OnlineFeatures, all_started: Barrier) -> None:
+    global _features
+    start_process()
+    _features = features
+    all_started.wait(START_TIMEOUT_S)
+
+
+def _ready() -> None:
+    """Do nothing: that it was done shows that workers run."""
+
+
+def _work(crops: Crops) -> Features:
+    return _features(crops)

@@ -1,0 +1,150 @@
+"""Calling a function for many jobs: here, in processes of this machine, or on a Dask cluster."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from multiprocessing import connection
+from typing import Any, TypeVar
+
+from mindvox.errors import InputError
+
+JOBS_WAITING = 4  # submitted for each process: enough to keep it busy, few enough to bound the memory of results
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LOCAL = "local"
+CONNECT_TIMEOUT_S = 30
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def call_all(
+    function: Callable[[Job], Result], jobs: Sequence[Job], num_processes: int = 1, dask: str = ""
+) -> Iterator[Result]:
+    """Yield the results in the order of the jobs.
+
+    Args:
+        function: a module's own, so that it has a name that another process can import.
+        jobs: what it is called with.
+        num_processes: of this machine; 1, or a single job: in this process.
+        dask: address of a Dask scheduler, or "local" for a cluster of `num_processes`; empty: without Dask.
+
+    Raises:
+        InputError: a process was killed, or Dask is not installed.
+    """
+    if dask:
+        yield from _call_by_dask(function, jobs, num_processes, dask)
+    elif num_processes == 1 or len(jobs) <= 1:
+        yield from map(function, jobs)
+    else:
+        yield from _call_in_processes(function, jobs, min(num_processes, len(jobs)))
+
+
+def _call_in_processes(function: Callable, jobs: Sequence, num_processes: int) -> Iterator:
+    # Not forked: a process that has threads, as NumPy and MindSpore do, can hang in its copy.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    with one_thread_each(), ProcessPoolExecutor(num_processes, context, start_process) as pool:
+        try:
+            yield from in_order(pool.submit, function, jobs, JOBS_WAITING * num_processes)
+        except BrokenProcessPool:
+            raise InputError(
+                "a process was killed, by the system if memory ran out: run again with a smaller num_processes. What "
+                "is finished is kept."
+            ) from None
+        except BaseException:
+            # Leaving the block would wait for the jobs that run, which may take minutes.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+def in_order(submit: Callable, function: Callable, jobs: Iterable, num_waiting: int) -> Iterator:
+    """Yield the results in the order of the jobs, of which `num_waiting` are submitted ahead."""
+    remaining = iter(jobs)
+    futures = deque(submit(function, job) for job in islice(remaining, num_waiting))
+    while futures:
+        yield futures.popleft().result()
+        futures.extend(submit(function, job) for job in islice(remaining, 1))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started inside use one thread for linear algebra: there are as many of them as cores."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def start_process() -> None:
+    """Initialise a process of a pool: the parent alone ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed: it would wait for jobs for ever."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _call_by_dask(function: Callable, jobs: Sequence, num_processes: int, address: str) -> Iterator:
+    with _dask_client(num_processes, address) as client:
+        num_waiting = JOBS_WAITING * max(1, sum(client.nthreads().values()))
+
+        def submit(*call: Any) -> Any:
+            # Not pure: Dask would take a job that it did in an earlier run for done, its files gone or not.
+            return client.submit(*call, pure=False)
+
+        try:
+            yield from in_order(submit, function, jobs, num_waiting)
+        except _dask().KilledWorker as error:
+            raise InputError(f"dask: {error} Give its workers more memory; what is finished is kept.") from None
+
+
+@contextmanager
+def _dask_client(num_processes: int, address: str) -> Iterator[Any]:
+    """Connect to a cluster; start one when the address is "local"."""
+    distributed = _dask()
+    with ExitStack() as stack:
+        cluster: Any = address
+        if address == LOCAL:
+            cluster = stack.enter_context(
+                distributed.LocalCluster(n_workers=num_processes, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            client = stack.enter_context(distributed.Client(cluster, timeout=CONNECT_TIMEOUT_S))
+            client.wait_for_workers(1, timeout=CONNECT_TIMEOUT_S)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"dask: no scheduler at {address}, or no worker ({error}). Start `dask scheduler` there and "
+                "`dask worker` elsewhere."
+            ) from None
+        if max(client.nthreads().values()) > 1:  # the writer of MindRecord files is not made for two in one process
+            raise InputError("dask: expected workers of one thread: start them with `dask worker --nthreads 1`.")
+        yield client
+
+
+def _dask() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise InputError("dask: not installed: pip install -e '.[dask]'") from None
+    return distributed

@@ -1,0 +1,205 @@
+"""What a training store holds of an utterance."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.config import AugmentationOptions, TrainPrepConfig
+from mindvox.corpus.audio import BadAudio, to_int16
+from mindvox.corpus.quality import NOISE_LIMITS, read_usable
+from mindvox.corpus.tree import Utterance
+from mindvox.data.augmentation import Folders, make_augmenter, make_fbank, open_folders
+from mindvox.data.cutting import Cutting, Piece
+from mindvox.data.train_store import FBANK, WAVEFORM
+from mindvox.errors import InputError
+from mindvox.files import PathLike
+from mindvox.frontend.augment import Augmenter, BabbleSource
+from mindvox.frontend.fbank import FbankConfig, repeat_to
+
+CLEAN = "clean"
+TRIES_FOR_A_VOICE = 100
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """From an utterance to its records: cut it, distort each piece in several ways, compute features.
+
+    Args:
+        kind: "fbank" or "waveform".
+        front_end: of the features.
+        cutting: into pieces.
+        options: whose `augmentations` are the ways; each piece gives a record of each.
+        seed: of the distortions.
+        folders: noises and rooms, checked.
+    """
+
+    kind: str
+    front_end: FbankConfig
+    cutting: Cutting
+    options: AugmentationOptions = field(default_factory=AugmentationOptions)
+    seed: int = 0
+    folders: Folders = Folders()
+
+    @classmethod
+    def from_config(cls, config: TrainPrepConfig) -> "Recipe":
+        """Return the recipe of training data.
+
+        Raises:
+            UsageError: a stage is unknown, or lacks its folder.
+            InputError: a folder of noises or rooms holds nothing usable, or SpeechBrain is asked for and missing.
+        """
+        values = _options_of(config)
+        for name in ("noise_folder", "rir_folder"):
+            values[name] = values[name] and str(Path(values[name]).resolve())
+        options, front_end = AugmentationOptions(**values), FbankConfig(n_mels=config.n_mels)
+        folders = open_folders(options)
+        make_augmenter(options, folders)  # fails here, not in the first shard
+        fbank_of(options.frontend, front_end)
+        return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed, folders)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the ways of distortion, "clean" among them."""
+        return self.options.augmentations
+
+    @property
+    def _augmenter(self) -> Augmenter:
+        return _augmenter_of(tuple(_options_of(self.options).items()), self.folders)
+
+    @property
+    def needs_babble(self) -> bool:
+        """Whether records(...) needs other utterances."""
+        return self._augmenter.needs_babble
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the content besides the table and the front end."""
+        settings = {**self.cutting.settings(), "augmentations": list(self.stages)}
+        if self.stages == (CLEAN,):
+            return settings
+        values = _options_of(self.options)
+        for name, paths in self._files().items():  # where they lie does not matter, what is used of them does
+            del values[name]
+            values[f"{name}_sha256"] = _listing_sha256(paths) if paths else ""
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {**settings, **lists, "seed": self.seed}
+
+    def augmentation_files(self) -> dict[str, dict[str, Path]]:
+        """Return the usable files in `noise_folder` and in `rir_folder` by name, for those folders that are used."""
+        return {name: paths for name, paths in self._files().items() if paths}
+
+    def _files(self) -> dict[str, dict[str, Path]]:
+        folders = {"noise_folder": self.folders.noises, "rir_folder": self.folders.rooms}
+        return {
+            name: {path: folder.folder / path for path in folder.paths} if folder else {}
+            for name, folder in folders.items()
+        }
+
+    def stored_front_end(self) -> Optional[dict[str, Any]]:
+        """Return the front end as the manifest holds it."""
+        return self.front_end.to_dict() if self.kind == FBANK else None
+
+    def num_records(self, utterance: Utterance) -> int:
+        """Return how many records an utterance gives."""
+        return len(self.stages) * self.cutting.num_pieces(utterance.stop - utterance.start)
+
+    def record_bytes(self, utterance: Utterance) -> int:
+        """Return the size of each of its records."""
+        num_samples = self.cutting.num_samples(utterance.stop - utterance.start)
+        if self.kind == WAVEFORM:
+            return 2 * num_samples
+        return 4 * self.front_end.n_mels * self.front_end.num_frames(num_samples)
+
+    def records(
+        self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield name and content of those records whose numbers are `chosen`.
+
+        A distorted piece is called `<name of the piece>@<stage>`. What is drawn for it follows from seed, name, copy.
+
+        Args:
+            babble: gives other utterances, for stages with babble.
+        """
+        pieces = self.cutting.pieces(utterance, waveform)
+        for number in chosen:
+            piece, stage = pieces[number // len(self.stages)], self.stages[number % len(self.stages)]
+            name = piece.name if stage == CLEAN else f"{piece.name}@{stage}"
+            yield name, self._encode(self._distort(name, stage, piece, waveform, babble))
+
+    def _distort(
+        self, name: str, stage: str, piece: Piece, waveform: np.ndarray, babble: Optional[BabbleSource]
+    ) -> np.ndarray:
+        if stage == CLEAN:
+            return piece.waveform
+        rng = np.random.default_rng((self.seed, piece.copy, zlib.crc32(name.encode())))
+        plan = self._augmenter.draw(stage, len(piece.waveform), rng)
+        # A faster copy takes more samples than it has: from the recording, as far as that goes.
+        start = max(0, min(piece.start, len(waveform) - plan.source_length))
+        source = repeat_to(waveform[start : start + plan.source_length], plan.source_length)
+        return plan.apply(source, babble)
+
+    def _encode(self, waveform: np.ndarray) -> np.ndarray:
+        if self.kind == WAVEFORM:
+            return to_int16(waveform)
+        return fbank_of(self.options.frontend, self.front_end)(waveform)
+
+
+class Voices:
+    """Other utterances, for babble.
+
+    Args:
+        utterances: to draw from.
+        data_folder: what their paths are relative to.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], data_folder: PathLike) -> None:
+        self._utterances = utterances
+        self._data_folder = data_folder
+
+    def besides(self, spk_id: str) -> BabbleSource:
+        """Return what draws from all but this speaker; from all when there is no other."""
+        others = [utterance for utterance in self._utterances if utterance.spk_id != spk_id] or self._utterances
+
+        def draw(rng: np.random.Generator, num_voices: int, num_samples: int) -> list[np.ndarray]:
+            return [self._draw(others, rng, num_samples) for _ in range(num_voices)]
+
+        return draw
+
+    def _draw(self, others: Sequence[Utterance], rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        for _ in range(TRIES_FOR_A_VOICE):
+            utterance = others[rng.integers(len(others))]
+            spare = max(0, utterance.stop - utterance.start - num_samples)
+            start = utterance.start + int(rng.integers(spare + 1))
+            try:
+                stop = min(start + num_samples, utterance.stop)
+                path = Path(self._data_folder, utterance.wav)
+                return repeat_to(read_usable(path, start, stop, NOISE_LIMITS).waveform, num_samples)
+            except BadAudio:
+                continue
+        raise InputError(f"{self._data_folder}: none of {TRIES_FOR_A_VOICE} recordings drawn for babble can be read.")
+
+
+@lru_cache
+def fbank_of(frontend: str, front_end: FbankConfig) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what turns waveforms into features, the same one in a process."""
+    return make_fbank(frontend, front_end)
+
+
+def _options_of(config: AugmentationOptions) -> dict[str, Any]:
+    return {key.name: getattr(config, key.name) for key in fields(AugmentationOptions)}
+
+
+@lru_cache(maxsize=1)
+def _augmenter_of(options: tuple[tuple[str, Any], ...], folders: Folders) -> Augmenter:
+    return make_augmenter(AugmentationOptions(**dict(options)), folders)
+
+
+def _listing_sha256(paths: Mapping[str, Path]) -> str:
+    """Return what tells two folders apart by the names and sizes of the files that are used."""
+    listing = [f"{name} {path.stat().st_size}" for name, path in paths.items()]
+    return sha256("\n".join(sorted(listing)).encode()).hexdigest()

@@ -1,0 +1,152 @@
+"""What the stores have in common: completeness, leftovers of an interrupted run, room on the disk, sound features."""
+
+import errno
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.files import PathLike, read_json
+from mindvox.progress import quantity
+
+LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write when about 10 MB are left
+
+
+def holds_store(folder: PathLike, done_file: str, made_from: Mapping[str, Any], option: str) -> bool:
+    """Tell whether `folder` holds a complete store that was made from the same things.
+
+    Args:
+        done_file: the JSON file that is written last; without it the folder holds no complete store.
+        made_from: entries of that file that the content follows from.
+        option: key of the configuration that names the folder, for the error.
+
+    Raises:
+        InputError: it holds a store that was made from other things.
+    """
+    path = Path(folder, done_file)
+    if not path.exists():
+        return False
+    found = read_json(path)
+    differing = _differences(found if isinstance(found, dict) else {}, made_from)
+    if differing:
+        raise InputError(
+            f"{folder}: holds data prepared from other things: {'; '.join(differing)}. "
+            f"Remove that folder or choose another {option}."
+        )
+    return True
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    differing = []
+    for key, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(found.get(key), Mapping):
+            differing += _differences(found[key], value)
+        elif found.get(key) != value:
+            differing.append(f"{key} {found.get(key)}, now {value}")
+    return differing
+
+
+def remove_files(folder: PathLike, patterns: Sequence[str]) -> None:
+    """Remove the files in `folder` that match; anything else in it stays."""
+    for pattern in patterns:
+        for path in Path(folder).glob(pattern):
+            path.unlink(missing_ok=True)  # another part of the same store may be at it
+
+
+def free_bytes(folder: PathLike) -> int:
+    """Return how many bytes are free on the disk of `folder`, which need not exist yet."""
+    parent = Path(folder).resolve()
+    while not parent.exists():
+        parent = parent.parent
+    return shutil.disk_usage(parent).free
+
+
+def check_free_space(folder: PathLike, num_bytes: int) -> None:
+    """Raise InputError when the disk of `folder`, which need not exist yet, has less than `num_bytes` left."""
+    free = free_bytes(folder)
+    if free < num_bytes:
+        raise InputError(
+            f"{folder}: needs {num_bytes / 1e9:.3f} GB, has {free / 1e9:.3f} GB. Free some or choose another disk."
+        )
+
+
+@contextmanager
+def explain_full_disk(folder: PathLike) -> Iterator[None]:
+    """Turn a failure to write to a full disk, MindRecord's own kinds included, into an InputError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and isinstance(error, RuntimeError):
+            is_full = shutil.disk_usage(folder).free < LOW_DISK_BYTES
+        if not is_full:
+            raise
+        raise InputError(
+            f"{folder}: the disk is full. What was written is not a complete store; free some space and run again."
+        ) from None
+
+
+class WholeOrAbsent:
+    """A writer whose `with` block completes what is written by _finish(), or undoes it by _abandon() on a failure."""
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        is_complete = False
+        try:
+            if kind is None:
+                self._finish()
+                is_complete = True
+        finally:
+            if not is_complete:
+                self._abandon()
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        raise NotImplementedError
+
+
+def check_feats(utt_id: str, feats: np.ndarray, num_mels: int) -> None:
+    """Raise ValueError unless these are float32 features (T, F), T >= 1, without NaN."""
+    if feats.dtype != np.float32 or feats.ndim != 2 or feats.shape[1] != num_mels or len(feats) == 0:
+        raise ValueError(f"{utt_id}: expected float32 (T, {num_mels}), T >= 1, got {feats.dtype} {feats.shape}.")
+    if not np.isfinite(feats).all():
+        raise ValueError(f"{utt_id}: expected finite features.")
+
+
+def check_wave(utt_id: str, wave: np.ndarray) -> None:
+    """Raise ValueError unless these are 16-bit samples (N,), N >= 1."""
+    if wave.dtype != np.int16 or wave.ndim != 1 or len(wave) == 0:
+        raise ValueError(f"{utt_id}: expected int16 (N,), N >= 1, got {wave.dtype} {wave.shape}.")
+
+
+def describe_work(
+    folder: PathLike,
+    num_records: int,
+    num_utterances: int,
+    audio_s: float,
+    num_skipped: int,
+    elapsed_s: float,
+    read_s: float,
+) -> str:
+    """Return two lines about a store that was made.
+
+    Args:
+        folder: of the store.
+        num_records, num_utterances, audio_s: what it holds, and of how much speech, s.
+        num_skipped: recordings that were left out.
+        elapsed_s, read_s: time that this run took, and the speech that it read in it, s.
+    """
+    num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
+    return (
+        f"{folder}: {quantity(num_records, 'record')} from {quantity(num_utterances, 'utterance')} of "
+        f"{audio_s / 3600:.2f} h, {num_bytes / 1e6:.1f} MB, {quantity(num_skipped, 'recording')} skipped\n"
+        f"  in {elapsed_s:.1f} s, {read_s / max(elapsed_s, 1e-9):.0f} times real time"
+    )

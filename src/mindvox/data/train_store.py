@@ -1,0 +1,397 @@
+"""The training store: MindRecord files, which MindSpore shuffles and splits over ranks, and a manifest of them.
+
+The manifest is written last: a folder without it is no store.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from mindvox.corpus.table_io import write_speakers
+from mindvox.corpus.tree import Skipped
+from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
+from mindvox.errors import InputError
+from mindvox.files import PathLike, read_json, sha256_file, sync, write_json
+
+if TYPE_CHECKING:  # MindSpore takes seconds to import; only functions that touch MindRecord do
+    from mindspore.mindrecord import FileWriter
+
+FORMAT_VERSION = 1
+FBANK, WAVEFORM = "fbank", "waveform"
+MANIFEST_FILE = "manifest.json"
+PLAN_FILE = "plan.json"
+SPEAKERS_FILE = "speakers.csv"
+SHARD_MARKERS = "shard-*.json"
+SOURCE_TABLES = "*.sources.csv"
+OWN_FILES = (  # in the order of removal
+    *(MANIFEST_FILE, PLAN_FILE, SHARD_MARKERS),
+    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES),
+)
+
+# A file has a header and at least two pages, by default 16 + 2 * 32 MiB. The header lists the pages, 200 bytes each.
+HEADER_BYTES = 1 << 20
+PAGE_BYTES = 1 << 22
+MAX_PAGE_BYTES = 1 << 28
+PAGE_OVERHEAD_BYTES = 1 << 12
+MAX_SHARD_BYTES = 1 << 32  # two pages in a row are more than one page full: at most 2048 pages
+ROWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One MindRecord file of a store."""
+
+    file: str
+    sha256: str
+    index_sha256: str
+    num_bytes: int
+    num_utterances: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a training store holds.
+
+    Args:
+        kind: what a record holds: "fbank", features before mean subtraction, or "waveform", samples at 16 kHz.
+        front_end: how features were made, FbankConfig.to_dict(); None for waveforms.
+        settings: what else the content follows from: chunks, augmentation, seed, utterance table.
+        num_utterances: records: utterances, or chunks of them.
+        num_frames: frames of all records together; samples where they are waveforms.
+        num_speakers: speakers in speakers.csv.
+        speakers_sha256: of speakers.csv.
+        shards: the files, in order.
+        skipped: recordings that were left out, and why.
+        num_converted: recordings that were not 16 kHz mono.
+    """
+
+    kind: str
+    front_end: Optional[dict[str, Any]]
+    settings: dict[str, Any]
+    num_utterances: int
+    num_frames: int
+    num_speakers: int
+    speakers_sha256: str
+    shards: list[Shard]
+    skipped: list[Skipped]
+    num_converted: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of speakers and records in their order: the same content has the same wherever it lies."""
+        parts = (self.speakers_sha256, *(shard.sha256 for shard in self.shards))
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class Record(NamedTuple):
+    """One row of a store of features: an utterance or a chunk of one; feats (T, F), float32."""
+
+    utt_id: str
+    label: int
+    feats: np.ndarray
+
+
+class WaveRecord(NamedTuple):
+    """One row of a store of waveforms: an utterance or a chunk of one; wave (N,), int16."""
+
+    utt_id: str
+    label: int
+    wave: np.ndarray
+
+
+def read_manifest(folder: PathLike) -> Manifest:
+    """Read what a training store holds.
+
+    Raises:
+        InputError: the folder holds no complete store, or one of its files is missing or of another size.
+    """
+    path = Path(folder, MANIFEST_FILE)
+    if not path.exists():
+        raise InputError(
+            f"{folder}: not a complete training store: no {MANIFEST_FILE}. Let train_data_prepare.py make it."
+        )
+    manifest = _parse_manifest(read_json(path), path)
+    num_records = sum(shard.num_utterances for shard in manifest.shards)
+    if manifest.num_utterances != num_records:
+        raise InputError(
+            f"{path}: says {manifest.num_utterances} records, got {num_records} in its shards. Prepare it anew."
+        )
+    for shard in manifest.shards:
+        shard_path = Path(folder, shard.file)
+        if not (shard_path.exists() and index_path(shard_path).exists()):
+            raise InputError(f"{shard_path}: missing, or its .db is. Copy the whole folder again or prepare it anew.")
+        if shard_path.stat().st_size != shard.num_bytes:
+            raise InputError(
+                f"{shard_path}: expected {shard.num_bytes} bytes, got {shard_path.stat().st_size}. Copy it again."
+            )
+    return manifest
+
+
+def _parse_manifest(stored: Any, path: Path) -> Manifest:
+    try:
+        version = stored["format_version"]
+        if version != FORMAT_VERSION:
+            raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it anew.")
+        shards = [Shard(**shard) for shard in stored["shards"]]
+        skipped = [Skipped(**entry) for entry in stored["skipped"]]
+        if stored["kind"] not in (FBANK, WAVEFORM):
+            raise InputError(f"{path}: expected kind {FBANK} or {WAVEFORM}, got {stored['kind']}. Prepare it anew.")
+        rest = {key: value for key, value in stored.items() if key not in ("format_version", "shards", "skipped")}
+        return Manifest(**rest, shards=shards, skipped=skipped)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a manifest of a training store ({error}). Prepare it anew.") from None
+
+
+def shard_paths(folder: PathLike) -> list[str]:
+    """Return the MindRecord files of a store, for MindDataset."""
+    return [str(Path(folder, shard.file)) for shard in read_manifest(folder).shards]
+
+
+def index_path(shard_path: Path) -> Path:
+    """Return the index that belongs to a MindRecord file."""
+    return shard_path.with_name(shard_path.name + ".db")
+
+
+def write_manifest(folder: PathLike, manifest: Manifest) -> None:
+    """Complete a store: describe what its folder holds."""
+    skipped = [entry._asdict() for entry in manifest.skipped]
+    stored = {"format_version": FORMAT_VERSION, **asdict(manifest), "skipped": skipped}
+    write_json(Path(folder, MANIFEST_FILE), stored)
+
+
+def verify_shards(folder: PathLike, manifest: Manifest) -> None:
+    """Read every file of a store; raise InputError when one is not what was written."""
+    for shard in manifest.shards:
+        path = Path(folder, shard.file)
+        for part, expected in ((path, shard.sha256), (index_path(path), shard.index_sha256)):
+            if sha256_file(part) != expected:
+                raise InputError(f"{part}: damaged: not the content that {MANIFEST_FILE} names. Copy it again.")
+
+
+def read_records(folder: PathLike) -> Iterator[Union[Record, WaveRecord]]:
+    """Yield the records of a store in the order in which they were written."""
+    for path in shard_paths(folder):
+        yield from read_shard(path)
+
+
+def read_shard(path: PathLike) -> Iterator[Union[Record, WaveRecord]]:
+    """Yield the records of one file."""
+    import mindspore.dataset as ds
+
+    rows = ds.MindDataset([str(path)], shuffle=False, num_parallel_workers=1)
+    for row in rows.create_dict_iterator(num_epochs=1, output_numpy=True):
+        utt_id, label = str(row["utt_id"]), int(row["label"])
+        if "wave" in row:
+            yield WaveRecord(utt_id, label, decode_wave(row["wave"]))
+        else:
+            yield Record(utt_id, label, row["feats"])
+
+
+def decode_wave(stored: np.ndarray) -> np.ndarray:
+    """Return the samples (N,), int16, of a `wave` as MindDataset gives it."""
+    return np.frombuffer(stored.tobytes(), "<i2")
+
+
+def page_bytes_for(num_bytes: int, what: str) -> int:
+    """Return the size of the pages of a file that is to take records of so many bytes.
+
+    Raises:
+        InputError: no page can hold such a record; `what` names it.
+    """
+    page_bytes = PAGE_BYTES
+    while page_bytes < num_bytes + PAGE_OVERHEAD_BYTES:
+        page_bytes *= 2
+    if page_bytes > MAX_PAGE_BYTES:
+        raise InputError(
+            f"{what}: a record of {num_bytes / 1e6:.0f} MB is more than a MindRecord page can hold. Cut the "
+            "recording, or store chunks with whole_utterance: false."
+        )
+    return page_bytes
+
+
+class TrainStoreWriter(WholeOrAbsent):
+    """Write a training store; the end of a `with` block completes it, an exception removes what was written.
+
+    Args:
+        folder: made when absent; leftovers of an interrupted run in it are removed.
+        front_end: how features are made, FbankConfig.to_dict(); None to store waveforms.
+        speakers: label of each speaker: 0, 1, ... in the order of their ids.
+        shard_utterances: most records in a file.
+        settings: what else the content follows from, JSON values.
+    """
+
+    def __init__(
+        self,
+        folder: PathLike,
+        front_end: Optional[Mapping[str, Any]],
+        speakers: Mapping[str, int],
+        shard_utterances: int = 10000,
+        settings: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        if dict(speakers) != {spk_id: label for label, spk_id in enumerate(sorted(speakers))}:
+            raise ValueError("expected speakers with the labels 0, 1, ... in the order of their ids.")
+        self.folder = Path(folder)
+        self.front_end = None if front_end is None else dict(front_end)
+        self.speakers = dict(speakers)
+        self.shard_utterances = shard_utterances
+        self.settings = dict(settings or {})
+        self.skipped: list[Skipped] = []
+        self.num_converted = 0
+        self.num_utterances = 0
+        self.num_frames = 0
+        self._shards: list[Shard] = []
+        self._open_shard: Optional[ShardWriter] = None
+
+    def __enter__(self) -> "TrainStoreWriter":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_files(self.folder, OWN_FILES)
+        with explain_full_disk(self.folder):
+            write_speakers(self.folder / SPEAKERS_FILE, self.speakers)
+        return self
+
+    def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
+        """Append a record.
+
+        Args:
+            utt_id: name of the utterance or chunk.
+            label: its speaker's.
+            content: features (T, F), T >= 1, float32, finite, before mean subtraction; or samples (N,), N >= 1, int16.
+        """
+        if not 0 <= label < len(self.speakers):
+            raise ValueError(f"{utt_id}: expected a label below {len(self.speakers)}, got {label}.")
+        with explain_full_disk(self.folder):
+            self._shard_for(utt_id, content.nbytes).add(utt_id, label, content)
+        self.num_utterances += 1
+        self.num_frames += len(content)
+
+    def _shard_for(self, utt_id: str, num_bytes: int) -> "ShardWriter":
+        """Return the file that is being written when it has room, else a new one with pages that are large enough."""
+        if self._open_shard is not None:
+            shard = self._open_shard
+            if shard.has_room(num_bytes) and shard.num_utterances < self.shard_utterances:
+                return shard
+            self._close_shard()
+        path = self.folder / shard_file(len(self._shards))
+        self._open_shard = ShardWriter(path, self.front_end, page_bytes_for(num_bytes, utt_id))
+        return self._open_shard
+
+    def _close_shard(self) -> None:
+        if self._open_shard is not None:
+            mode = (self.folder / SPEAKERS_FILE).stat().st_mode
+            self._shards.append(self._open_shard.close(mode))
+            self._open_shard = None
+
+    def _finish(self) -> None:
+        with explain_full_disk(self.folder):
+            self._close_shard()
+            if not self._shards:
+                raise InputError(f"{self.folder}: nothing to store: there is no usable utterance.")
+            manifest = Manifest(
+                kind=FBANK if self.front_end else WAVEFORM,
+                front_end=self.front_end,
+                settings=self.settings,
+                num_utterances=self.num_utterances,
+                num_frames=self.num_frames,
+                num_speakers=len(self.speakers),
+                speakers_sha256=sha256_file(self.folder / SPEAKERS_FILE),
+                shards=self._shards,
+                skipped=self.skipped,
+                num_converted=self.num_converted,
+            )
+            write_manifest(self.folder, manifest)
+
+    def _abandon(self) -> None:
+        remove_files(self.folder, OWN_FILES)
+
+
+def shard_file(index: int) -> str:
+    """Return the name of a store's file number `index`."""
+    return f"{shard_name(index)}.mindrecord"
+
+
+def shard_name(index: int) -> str:
+    """Return what the names of all files of shard number `index` begin with."""
+    return f"shard-{index:05d}"
+
+
+class ShardWriter:
+    """One MindRecord file while it is written.
+
+    Args:
+        path: it must not exist.
+        front_end: FbankConfig.to_dict() of the features that it takes; None: it takes waveforms.
+        page_bytes: from page_bytes_for() the largest record.
+    """
+
+    def __init__(self, path: Path, front_end: Optional[Mapping[str, Any]], page_bytes: int) -> None:
+        self.path = path
+        self.num_utterances = 0
+        self._num_bytes = 0
+        self._num_mels = front_end["n_mels"] if front_end else None
+        self._page_bytes = page_bytes
+        self._rows: list[dict[str, Any]] = []
+        self._writer = _open_mindrecord(path, self._num_mels, page_bytes)
+
+    def has_room(self, num_bytes: int) -> bool:
+        """Tell whether a record of so many bytes fits a page and the file."""
+        return num_bytes + PAGE_OVERHEAD_BYTES <= self._page_bytes and self._num_bytes + num_bytes <= MAX_SHARD_BYTES
+
+    def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
+        """Append a record: features (T, F), float32, or samples (N,), int16."""
+        if self._num_mels is None:
+            check_wave(utt_id, content)
+            column = {"wave": content.astype("<i2").tobytes()}
+        else:
+            check_feats(utt_id, content, self._num_mels)
+            column = {"feats": np.ascontiguousarray(content)}
+        self._rows.append({"utt_id": utt_id, "label": int(label), **column})
+        self.num_utterances += 1
+        self._num_bytes += content.nbytes
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        num_rows = len(rows)
+        self._writer.write_raw_data(rows)
+        if len(rows) != num_rows:  # MindRecord takes rows that do not fit the schema out of the list, and goes on
+            raise RuntimeError(f"{self.path}: MindRecord refused {num_rows - len(rows)} of {num_rows} rows.")
+
+    def close(self, mode: int) -> Shard:
+        """Complete the file, give it and its index the permissions `mode`, and count what it holds."""
+        if self._rows:
+            self._flush()
+        self._writer.commit()
+        index = index_path(self.path)
+        for path in (self.path, index):
+            path.chmod(mode)  # MindRecord makes files that only their owner can read
+            sync(path)
+        num_stored = _num_records(self.path)
+        if num_stored != self.num_utterances:
+            raise RuntimeError(f"{self.path}: MindRecord stored {num_stored} of {self.num_utterances} records.")
+        num_bytes = self.path.stat().st_size
+        return Shard(self.path.name, sha256_file(self.path), sha256_file(index), num_bytes, num_stored)
+
+
+def _open_mindrecord(path: Path, num_mels: Optional[int], page_bytes: int) -> "FileWriter":
+    from mindspore.mindrecord import FileWriter
+
+    writer = FileWriter(str(path), shard_num=1)
+    writer.set_header_size(HEADER_BYTES)
+    writer.set_page_size(page_bytes)
+    content = (
+        {"wave": {"type": "bytes"}} if num_mels is None else {"feats": {"type": "float32", "shape": [-1, num_mels]}}
+    )
+    writer.add_schema({"utt_id": {"type": "string"}, "label": {"type": "int32"}, **content})
+    writer.add_index(["label"])
+    return writer
+
+
+def _num_records(path: Path) -> int:
+    import mindspore.dataset as ds
+
+    return ds.MindDataset([str(path)]).get_dataset_size()

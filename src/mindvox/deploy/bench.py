@@ -1,0 +1,285 @@
+"""Throughput of exported models over batch sizes, and their ROC-AUC, in the steps of the Ascend 310P model zoo.
+
+    mindvox bench preprocess VoxCeleb1 input speaker
+    mindvox bench infer --model MODEL [MODEL ...] --data_path input --result result
+    mindvox bench postprocess result/output_bs1 speaker
+
+`input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x frames); `speaker` holds
+`speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds `mels<i>_output_0.bin`, its embedding from a
+batch of B. Beside the features stands `meta.json` with the front end that made them.
+"""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
+from mindvox.corpus.quality import read_usable
+from mindvox.corpus.walk import walk_audio
+from mindvox.data.store import check_feats
+from mindvox.deploy.engine import Engine, load_engine
+from mindvox.errors import InputError, UsageError, run
+from mindvox.files import lock_folder, read_json, user_path, write_json
+from mindvox.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, subtract_mean
+from mindvox.scoring.metrics import roc_auc
+
+FORMAT_VERSION = 1
+BATCH_SIZES = (1, 4, 8, 16, 32, 64)
+NUM_FRAMES = 200
+MELS_FILE = re.compile(r"mels([1-9]\d*)\.bin")
+EMBEDDING_FILE = re.compile(r"mels([1-9]\d*)_output_0\.bin")
+SPEAKER_FILE = re.compile(r"speakers([1-9]\d*)\.txt")
+
+
+def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NUM_FRAMES) -> int:
+    """Write features and labels of every recording DATASET/<speaker>/<session>/<file>, or below DATASET/wav.
+
+    Args:
+        num_frames: the first so many are taken; shorter utterances are repeated.
+
+    Returns:
+        The number of utterances.
+
+    Raises:
+        InputError: there are no recordings, or one cannot be read.
+    """
+    root = dataset / "wav" if (dataset / "wav").is_dir() else dataset
+    paths = [root / name for name in walk_audio(root).names]
+    if not paths:
+        raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
+    labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
+    fbank = Fbank(FbankConfig())
+    for folder in (inputs, speakers):
+        _make_empty(folder)
+    for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
+        try:
+            waveform = read_usable(path).waveform
+        except BadAudio as error:
+            raise InputError(f"{path}: {error.reason}.") from None
+        feats = subtract_mean(cut_frames(fbank(waveform), num_frames))
+        check_feats(str(path), feats, fbank.config.n_mels)
+        (inputs / f"mels{index}.bin").write_bytes(feats.T.astype("<f4").tobytes())
+        (speakers / f"speakers{index}.txt").write_text(f"{labels[path.relative_to(root).parts[0]]}\n")
+    meta = {"format_version": FORMAT_VERSION, "front_end": fbank.config.to_dict(), "num_frames": num_frames}
+    write_json(inputs / "meta.json", meta)
+    print(f"{len(paths)} utterances of {len(labels)} speakers: {inputs}, {speakers}")
+    return len(paths)
+
+
+def infer(
+    models: Sequence[Path],
+    inputs: Path,
+    result: Path,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    loops: int = 20,
+    device_target: str = "CPU",
+) -> dict[int, float]:
+    """Write embeddings for every batch size, and print a table of throughputs.
+
+    Args:
+        models: exported models; for a batch size the first is taken that takes it.
+        loops: calls that are timed for each batch size, after one that is not; the median counts.
+
+    Returns:
+        Utterances a second by batch size.
+
+    Raises:
+        InputError: features and models do not fit together, or no model takes a batch size.
+    """
+    feats, front_end = _read_features(inputs)
+    engines = [load_engine(model, device_target) for model in models]
+    for model, engine in zip(models, engines, strict=True):
+        check_front_end(engine.exported.front_end, front_end, str(inputs))
+        if engine.exported.input_kind != "fbank":
+            raise InputError(f"{model}: takes waveforms; export a model with --input=fbank.")
+        if engine.exported.num_frames not in (None, feats.shape[1]):
+            raise InputError(f"{model}: takes {engine.exported.num_frames} frames, {inputs} has {feats.shape[1]}.")
+    chosen = {size: _engine_for(size, engines) for size in batch_sizes}
+    rates = {}
+    print(f"{'batchsize':>9} {'utterances/s':>13} {'ms a call':>10}  engine")
+    for size, engine in chosen.items():
+        call_s = _median_call_s(engine, feats, size, loops)
+        rates[size] = size / call_s
+        print(f"{size:9} {rates[size]:13.1f} {1000 * call_s:10.2f}  {engine.name}", flush=True)
+        embeddings = np.concatenate(
+            [engine.encode(feats[first : first + size]) for first in range(0, len(feats), size)]
+        )
+        folder = result / f"output_bs{size}"
+        _make_empty(folder)
+        for index, embedding in enumerate(embeddings, 1):
+            (folder / f"mels{index}_output_0.bin").write_bytes(embedding.astype("<f4").tobytes())
+    return rates
+
+
+def postprocess(result: Path, speakers: Path) -> float:
+    """Print and return the area below the ROC of the cosines of all pairs of utterances.
+
+    Raises:
+        InputError: embeddings and labels do not belong together, or speakers and pairs are too few.
+    """
+    embeddings = np.stack([_read_floats(path) for path in _numbered(result, EMBEDDING_FILE)])
+    paths = _numbered(speakers, SPEAKER_FILE)
+    labels = np.array([_read_label(path) for path in paths])
+    if len(labels) != len(embeddings):
+        raise InputError(f"{result} has {len(embeddings)} embeddings, {speakers} has {len(labels)} labels.")
+    embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rows, columns = np.triu_indices(len(labels), 1)
+    area = roc_auc((embeddings @ embeddings.T)[rows, columns], labels[rows] == labels[columns])
+    print(f"roc_auc: \n{area:.4f}")
+    return area
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one step."""
+    arguments = _parse(argv)
+    if arguments.step == "preprocess":
+        with lock_folder(arguments.input), lock_folder(arguments.speaker):
+            preprocess(arguments.dataset, arguments.input, arguments.speaker, arguments.frames)
+    elif arguments.step == "infer":
+        target = _device(arguments)
+        with lock_folder(arguments.result):
+            infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, target)
+    else:
+        postprocess(arguments.result, arguments.speaker)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message}. See --help.")
+
+
+def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = _Parser(
+        prog="mindvox bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    steps = parser.add_subparsers(dest="step", required=True, parser_class=_Parser)
+    step = steps.add_parser("preprocess", help="features and labels of a corpus", allow_abbrev=False)
+    step.add_argument(
+        "dataset", type=user_path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set"
+    )
+    step.add_argument("input", type=user_path, help="folder of features to write")
+    step.add_argument("speaker", type=user_path, help="folder of labels to write")
+    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
+    step = steps.add_parser("infer", help="throughput over batch sizes, and embeddings", allow_abbrev=False)
+    step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take fbank")
+    step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
+    step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
+    step.add_argument("--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="default: 1 4 8 16 32 64")
+    step.add_argument("--loop", type=_count, default=20, help="timed calls for each batch size (default: 20)")
+    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="for MINDIR")
+    step.add_argument("--device_id", type=int, default=0, help="number of the device")
+    step = steps.add_parser("postprocess", help="ROC-AUC of embeddings", allow_abbrev=False)
+    step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
+    step.add_argument("speaker", type=user_path, help="folder of labels")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
+    return int(text)
+
+
+def _device(arguments: argparse.Namespace) -> str:
+    if all(model.suffix != ".mindir" for model in arguments.model):
+        return "CPU"
+    from mindvox.device import set_device  # here: MindSpore takes seconds to import, and other formats do without
+
+    return set_device(arguments.device_target, arguments.device_id)
+
+
+def _make_empty(folder: Path) -> None:
+    """Make a folder, or remove an earlier run's files from it; others stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name == "meta.json" or any(
+            pattern.fullmatch(path.name) for pattern in (MELS_FILE, EMBEDDING_FILE, SPEAKER_FILE)
+        ):
+            path.unlink()
+
+
+def _numbered(folder: Path, pattern: re.Pattern) -> list[Path]:
+    """Return the files 1, 2, ... of a kind; raise InputError when there are none or one is missing."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder.")
+    found = {int(match[1]): path for path in folder.iterdir() if (match := pattern.fullmatch(path.name))}
+    missing = next((number for number in range(1, len(found) + 1) if number not in found), None)
+    if not found or missing is not None:
+        name = pattern.pattern.replace(r"([1-9]\d*)", str(missing or 1)).replace("\\", "")
+        raise InputError(f"{folder}: no {name} in it. Run the step before again.")
+    return [found[number] for number in sorted(found)]
+
+
+def _read_features(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return features (U, T, F) and their front end."""
+    meta = read_json(folder / "meta.json")
+    if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{folder / 'meta.json'}: expected format_version {FORMAT_VERSION}. Run preprocess again.")
+    config = FbankConfig.from_dict(meta["front_end"], str(folder / "meta.json"))
+    feats = []
+    for path in _numbered(folder, MELS_FILE):
+        values = _read_floats(path)
+        if values.size != config.n_mels * meta["num_frames"]:
+            raise InputError(f"{path}: expected {config.n_mels} x {meta['num_frames']} values, got {values.size}.")
+        feats.append(values.reshape(config.n_mels, -1).T)
+    return np.ascontiguousarray(np.stack(feats)), meta["front_end"]
+
+
+def _read_floats(path: Path) -> np.ndarray:
+    content = path.read_bytes()
+    if not content or len(content) % 4:
+        raise InputError(f"{path}: expected float32 values, got {len(content)} bytes.")
+    values = np.frombuffer(content, "<f4")
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: NaN or infinite values.")
+    return values
+
+
+def _read_label(path: Path) -> int:
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not text.isdecimal():
+        raise InputError(f"{path}: expected the number of a speaker, got {text[:20]!r}.")
+    return int(text)
+
+
+def _engine_for(size: int, engines: Sequence[Engine]) -> Engine:
+    for engine in engines:
+        if engine.exported.batch_size in (None, size):
+            return engine
+    raise InputError(f"batch size {size}: no model takes it. Export one with --batch_size={size}, or with 0 for any.")
+
+
+def _batches(feats: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yield full batches for ever, from the first utterance again after the last."""
+    first = 0
+    while True:
+        rows = np.arange(first, first + size) % len(feats)
+        yield feats[rows]
+        first = (first + size) % len(feats)
+
+
+def _median_call_s(engine: Engine, feats: np.ndarray, size: int, loops: int) -> float:
+    batches = _batches(feats, size)
+    engine.run(next(batches))
+    times = []
+    for _ in range(loops):
+        batch = next(batches)
+        start = time.perf_counter()
+        engine.run(batch)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,333 @@
+"""Do exported models give the embeddings of the checkpoint, in every engine that is here?
+
+`mindvox check-parity --checkpoint CKPT --exported FILE [FILE ...] [--features DIR]` prints a table and
+exits with 1 when an embedding is further from the checkpoint's than allowed, or when nothing could be compared.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from mindvox.config import ROOT, Config
+from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
+from mindvox.corpus.quality import read_usable
+from mindvox.corpus.walk import walk_audio
+from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
+from mindvox.deploy.engine import is_installed, libraries_of, load_with
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError, UsageError, run
+from mindvox.files import sha256_file, user_path
+from mindvox.frontend.fbank import (
+    Fbank,
+    FbankConfig,
+    check_front_end,
+    cut_frames,
+    repeat_to,
+    subtract_mean,
+    window_edges,
+)
+from mindvox.progress import quantity
+from mindvox.scoring.embeddings import EmbeddingStore, Encode, check_max_frames, encode_named
+
+LEAST_COSINE = 0.99999
+NUM_RANDOM = 8
+CPP_BINARY = "ascend310_infer/build/ecapa_infer"
+ENGINES = {
+    ("MINDIR", "mindspore"): "MINDIR in MindSpore",
+    ("ONNX", "onnxruntime"): "ONNX in ONNX Runtime",
+    ("ONNX", "openvino"): "ONNX in OpenVINO",
+    ("IR", "openvino"): "IR in OpenVINO",
+}
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What a model is tried on: features before mean subtraction (T, F), and their waveform (N,) where there is one."""
+
+    utt_id: str
+    feats: np.ndarray
+    waveform: Optional[np.ndarray] = None
+
+
+class Agreement(NamedTuple):
+    """Of all utterances: the least cosine, the greatest difference of a value, and the greatest value."""
+
+    least_cosine: float
+    difference: float
+    largest: float
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Compare, print the table and what was not checked."""
+    arguments = _parse(argv)
+    from mindvox.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
+
+    exported = {path: ExportedModel.read(path) for path in arguments.exported}
+    check_max_frames(arguments.max_frames, max(model.min_frames for model in exported.values()))
+    checkpoint = find_checkpoint(arguments.checkpoint)
+    _check_same_checkpoint(checkpoint, exported)
+    front_end = next(iter(exported.values())).front_end
+    utterances, source = read_utterances(arguments.features, front_end)
+    if arguments.max_utterances:
+        utterances = utterances[: arguments.max_utterances]
+    if any(model.input_kind == "waveform" for model in exported.values()) and utterances[0].waveform is None:
+        raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
+
+    print(f"reference: MindSpore Cell of {checkpoint}; {quantity(len(utterances), 'utterance')}: {source}")
+    hop_length = FbankConfig.from_dict(front_end).hop_length
+    utterances = [
+        window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, hop_length)
+    ]
+    reference = Reference(checkpoint)
+    print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
+    checked, all_agree = [], True
+    for engine, path, encode_all in _candidates(exported, arguments.cpp):
+        expected = reference.embed(exported[path], utterances)
+        found = agreement(expected, encode_all(utterances))
+        agrees = found.least_cosine >= arguments.tolerance
+        all_agree &= agrees
+        checked.append(engine)
+        print(
+            f"{engine:22} {path.name:28} {found.least_cosine:13.8f} {found.difference:15.3g} {found.largest:12.4g}"
+            f"{'' if agrees else f'  below {arguments.tolerance:g}'}",
+            flush=True,
+        )
+    for line in _not_checked(checked, exported, arguments.cpp):
+        print(f"not checked: {line}")
+    if not checked:
+        raise InputError("no engine for these files is here: nothing was compared.")
+    if not all_agree:
+        raise InputError(f"an engine's embeddings have a cosine below {arguments.tolerance:g}: do not use that file.")
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message}. See --help.")
+
+
+def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = _Parser(prog="mindvox check-parity", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--checkpoint", type=user_path, required=True, help="the checkpoint that was exported; a folder: its last one"
+    )
+    parser.add_argument(
+        "--exported", type=user_path, required=True, nargs="+", metavar="FILE", help="exported models of it"
+    )
+    parser.add_argument(
+        "--features",
+        type=user_path,
+        metavar="DIR",
+        help="evaluation store, or a folder of recordings (.wav, .flac); default: random recordings",
+    )
+    parser.add_argument("--tolerance", type=float, default=LEAST_COSINE, metavar="COSINE", help="least cosine allowed")
+    parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="only the first N; 0: all")
+    parser.add_argument("--cpp", type=user_path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
+    parser.add_argument(
+        "--max_frames",
+        type=int,
+        default=Config.max_frames,
+        metavar="N",
+        help=f"longer recordings are compared in windows of at most so many frames (default: {Config.max_frames}); "
+        "0: no limit",
+    )
+    arguments = parser.parse_args(argv)
+    if not 0 < arguments.tolerance <= 1:
+        raise UsageError(f"--tolerance: expected a cosine above 0 and at most 1, got {arguments.tolerance:g}.")
+    if arguments.max_utterances < 0:
+        raise UsageError(f"--max_utterances: expected 0 or more, got {arguments.max_utterances}.")
+    return arguments
+
+
+def _check_same_checkpoint(checkpoint: Path, exported: dict[Path, ExportedModel]) -> None:
+    if not checkpoint.is_file():
+        raise InputError(f"{checkpoint}: no such checkpoint.")
+    sha256 = sha256_file(checkpoint)
+    for path, model in exported.items():
+        if model.checkpoint_sha256 != sha256:
+            raise InputError(f"{path}: exported from another checkpoint than {checkpoint}.")
+
+
+def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utterance], str]:
+    """Return what to compare on, and what it is in words.
+
+    Args:
+        folder: evaluation store, or recordings at any depth below it; None: random recordings.
+        front_end: the models'.
+
+    Raises:
+        InputError: the store was made by another front end, or there are no recordings, or one cannot be read.
+    """
+    if folder is None:
+        return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
+    if (folder / META_FILE).is_file():
+        store = EvalStore.open(folder)
+        check_front_end(front_end, store.front_end, str(folder))
+        return [Utterance(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
+    paths = [folder / name for name in walk_audio(folder).names]
+    if not paths:
+        raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
+    fbank = Fbank(FbankConfig.from_dict(front_end))
+    return [_read_recording(path, folder, fbank) for path in paths], f"recordings in {folder}"
+
+
+def _read_recording(path: Path, folder: Path, fbank: Fbank) -> Utterance:
+    try:
+        waveform = read_usable(path).waveform
+    except BadAudio as error:
+        raise InputError(f"{path}: {error.reason}.") from None
+    return Utterance(str(path.relative_to(folder)), fbank(waveform), waveform)
+
+
+def _random_utterances(front_end: dict) -> Iterator[Utterance]:
+    """Yield coloured noise that swells and fades, 2 to 6 s: features as far apart as those of speech, no silence."""
+    fbank = Fbank(FbankConfig.from_dict(front_end))
+    rng = np.random.default_rng(0)
+    rate = fbank.config.sample_rate
+    for index in range(NUM_RANDOM):
+        num_samples = int(rng.uniform(2, 6) * rate)
+        noise = rng.standard_normal(num_samples)
+        noise[1:] += 0.9 * noise[:-1]
+        loudness = np.repeat(10 ** rng.uniform(-2, 0, num_samples // 1600 + 1), 1600)[:num_samples]
+        waveform = (0.1 * noise * loudness).astype(np.float32)
+        yield Utterance(f"random-{index}", fbank(waveform), waveform)
+
+
+def windows_of(utterance: Utterance, max_frames: int, hop_length: int) -> Iterator[Utterance]:
+    """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is.
+
+    Args:
+        hop_length: samples between two frames.
+    """
+    edges = window_edges(len(utterance.feats), max_frames)
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        waveform = utterance.waveform
+        if waveform is not None and len(edges) > 2:
+            waveform = waveform[first * hop_length : last * hop_length]
+        yield Utterance(utterance.utt_id, utterance.feats[first:last], waveform)
+
+
+class Reference:
+    """Embeddings of the checkpoint's Cell, each kind of input computed once."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        from mindvox.device import set_device
+        from mindvox.models import load_model
+        from mindvox.scoring.embeddings import cell_encoder
+
+        set_device("CPU")
+        model, meta = load_model(checkpoint)
+        self._encode = cell_encoder(model, meta["model"]["in_channels"])
+        self._known: dict[tuple[str, Optional[int]], np.ndarray] = {}
+
+    def embed(self, exported: ExportedModel, utterances: Sequence[Utterance]) -> np.ndarray:
+        """Return embeddings (U, D) of what `exported` is given."""
+        key = (exported.input_kind, exported.num_frames)
+        if key not in self._known:
+            self._known[key] = np.concatenate(
+                [
+                    encode_named(self._encode, reference_feats(exported, utterance)[None], [utterance.utt_id])
+                    for utterance in utterances
+                ]
+            )
+        return self._known[key]
+
+
+def model_input(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
+    """Return what a model is given of an utterance: features (T, F), or samples (N,)."""
+    if exported.input_kind == "waveform":
+        return _cut_waveform(exported, utterance)
+    feats = utterance.feats
+    return subtract_mean(cut_frames(feats, exported.num_frames) if exported.num_frames else feats)
+
+
+def reference_feats(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
+    """Return the mean-subtracted features (T, F) that a model's input stands for."""
+    if exported.input_kind == "waveform":
+        return subtract_mean(Fbank(FbankConfig.from_dict(exported.front_end))(_cut_waveform(exported, utterance)))
+    return model_input(exported, utterance)
+
+
+def _cut_waveform(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
+    waveform = utterance.waveform
+    return repeat_to(waveform, exported.num_samples) if exported.num_samples else waveform
+
+
+def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
+    """Compare embeddings (U, D) row by row, in double precision; NaN agrees with nothing."""
+    expected, got = expected.astype(np.float64), got.astype(np.float64)
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(got, axis=1)
+    cosine = (expected * got).sum(axis=1) / lengths
+    return Agreement(float(cosine.min()), float(np.abs(expected - got).max()), float(np.abs(expected).max()))
+
+
+EncodeAll = Callable[[Sequence[Utterance]], np.ndarray]
+
+
+def _candidates(exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[tuple[str, Path, EncodeAll]]:
+    """Yield every engine that is here with every file that it reads: its name, the file, utterances to embeddings."""
+    for path, model in exported.items():
+        for library in libraries_of(model):
+            if is_installed(library):
+                engine = load_with(library, path, model)
+                yield ENGINES[model.file_format, library], path, _one_by_one(model, engine.encode)
+        if _suits_cpp(model) and cpp.is_file():
+            yield "C++ program", path, _in_cpp(cpp, path, model)
+
+
+def _one_by_one(exported: ExportedModel, encode: Encode) -> EncodeAll:
+    return lambda utterances: np.concatenate(
+        [encode_named(encode, model_input(exported, utterance)[None], [utterance.utt_id]) for utterance in utterances]
+    )
+
+
+def _in_cpp(program: Path, path: Path, exported: ExportedModel) -> EncodeAll:
+    """Return a run of the C++ program over a store of the utterances."""
+
+    def encode_all(utterances: Sequence[Utterance]) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            store, output = Path(folder, "store"), Path(folder, "output")
+            with EvalStoreWriter(store, exported.front_end) as writer:
+                for row, utterance in enumerate(utterances):
+                    writer.add(f"{row}", "any", np.ascontiguousarray(utterance.feats, np.float32))
+            done = subprocess.run(
+                [program, "--model", path, "--data", store, "--output", output],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise InputError(f"{program} over {path}: exit code {done.returncode}: {done.stderr.strip()}")
+            return np.array(EmbeddingStore.open(output).embeddings)
+
+    return encode_all
+
+
+def _suits_cpp(exported: ExportedModel) -> bool:
+    formats = ["ONNX", "IR"]
+    if os.environ.get("LITE_HOME") or os.environ.get("MS_LITE_HOME"):
+        formats.append("MINDIR")
+    return exported.input_kind == "fbank" and exported.file_format in formats
+
+
+def _not_checked(checked: Sequence[str], exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[str]:
+    """Yield each engine that took no part, and why."""
+    for (file_format, library), name in ENGINES.items():
+        if name not in checked:
+            given = any(model.file_format == file_format for model in exported.values())
+            yield f"{name}: {f'{library} is not installed' if given else f'no {file_format} file was given'}"
+    if "C++ program" not in checked:
+        built = "no file that it reads was given" if cpp.is_file() else f"{cpp} is not built"
+        yield f"C++ program: {built}"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

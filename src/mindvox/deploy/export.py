@@ -1,0 +1,261 @@
+"""Exporting a checkpoint, and testing what was written."""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindvox.config import Config
+from mindvox.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
+from mindvox.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
+from mindvox.deploy.old_mindir import OLD_VERSION, lower_mindir
+from mindvox.device import set_device
+from mindvox.errors import InputError, UsageError
+from mindvox.files import atomic_path, lock_output, sha256_file
+from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.frontend.fbank_cell import FbankCell, WaveformModel
+from mindvox.models import (
+    create_model,
+    evaluation_weights,
+    folded_model,
+    further_outputs,
+    is_foldable,
+    load_model,
+    section_of,
+    take_settings,
+)
+from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from mindvox.models.fold import fold_ecapa
+from mindvox.registry import MODELS
+from mindvox.scoring.embeddings import cell_encoder
+
+# Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
+# float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
+# multiply with 10 bits of mantissa.
+TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
+ACCELERATOR_TOLERANCE = 1e-2
+TEST_FRAMES = (301, 157)
+PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
+# Lite 2.0.0 was run with version 1. Of version 3 it is only known that the Lite of the same release reads it, and that
+# 2.2.11 does not.
+LEAST_LITE = {OLD_VERSION: "2.0.0"}
+
+
+def export(config: Config) -> Path:
+    """Export the checkpoint that `config` names, load the file and compare embeddings; only then it takes its name.
+
+    Returns:
+        The exported file.
+
+    Raises:
+        UsageError: no checkpoint is named, or the file's suffix is another format's.
+        InputError: the format cannot be written here, the checkpoint does not fit, or the exported model gives other
+            embeddings.
+    """
+    target = _check_format(config)
+    named = config.exp_ckpt_file or config.model_path
+    if not named:
+        raise UsageError("not set: exp_ckpt_file. Give --exp_ckpt_file=CHECKPOINT.")
+    path = _named_file(config)
+    checkpoint = find_checkpoint(named)
+    arrays, meta = read_checkpoint(checkpoint)
+    config = take_settings(config, meta["model"], checkpoint)
+    exported = describe(config, meta, checkpoint, target)
+    with lock_output(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        staged = Path(folder, path.name)
+        write_model(staged, exported, evaluation_weights(arrays))
+        weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
+        exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
+        exported.save(staged)
+        found = _test(staged, exported, checkpoint, path)
+        _publish(staged, path)
+    (source,) = exported.inputs
+    shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
+    print(f"exported {path}: {exported.file_format}, input {source['name']} {shape}\n  {found}")
+    return path
+
+
+def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: str) -> ExportedModel:
+    """Return the description of the model to be written, but for the hashes of its file.
+
+    Args:
+        meta: the checkpoint's.
+        target: the device it is for.
+
+    Raises:
+        InputError: the checkpoint's model or front end does not suit what the configuration asks for.
+    """
+    model = meta["model"]
+    num_mels = model["in_channels"]
+    if config.channel != num_mels and "channel" in config.on_command_line:
+        raise InputError(
+            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
+            "the checkpoint knows it; or name another checkpoint."
+        )
+    missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
+    if missing or (config.file_format in ("ONNX", "IR") and not is_foldable(model)):
+        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
+    if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:
+        raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
+    return ExportedModel(
+        file_format=config.file_format,
+        input_kind=config.input_kind,
+        batch_size=config.batch_size or None,
+        num_frames=config.length or None,
+        min_frames=MODELS.get(model["name"]).min_frames,
+        num_mels=num_mels,
+        emb_size=model["emb_size"],
+        attention_size=further_outputs(model)["attention"] if "attention" in config.outputs else None,
+        precision="float32",
+        device_target=target if config.file_format in ("MINDIR", "AIR") else None,
+        front_end=meta["front_end"],
+        model=model,
+        checkpoint_sha256=sha256_file(checkpoint),
+        file_sha256="",
+        weights_sha256=None,
+        mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
+        least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
+    )
+
+
+def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
+    if exported.file_format in ("MINDIR", "AIR"):
+        _write_mindspore(path, exported, build_network(exported, arrays))
+        if exported.mindir_version == OLD_VERSION:
+            lower_mindir(path)
+        return
+    from mindvox.deploy.onnx_graph import build_onnx  # here: its package is an extra
+
+    folded = fold_ecapa(arrays, section_of(exported.model, path).options)
+    model = build_onnx(folded, exported).SerializeToString(deterministic=True)
+    if exported.file_format == "ONNX":
+        path.write_bytes(model)
+    else:
+        _write_ir(path, exported, model)
+
+
+def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
+    """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
+    is_old = exported.mindir_version == OLD_VERSION
+    # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
+    device_target = "Ascend" if is_old else exported.device_target
+    if is_foldable(exported.model):
+        network = folded_model(exported.model, arrays, device_target, exported.attention_size is not None)
+    else:
+        network = create_model(exported.model, device_target)
+        assign(network, arrays, "model.", "checkpoint")
+    if exported.input_kind == "waveform":
+        front_end = FbankCell(FbankConfig.from_dict(exported.front_end), "native" if is_old else "product")
+        network = WaveformModel(front_end, network)
+    return network.set_train(False)
+
+
+def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> None:
+    shape = exported.inputs[0]["shape"]
+    example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
+    with tempfile.TemporaryDirectory(dir=_plain_temporary_folder()) as folder:
+        plain = Path(folder, "model").with_suffix(path.suffix)
+        ms.export(network, example, file_name=str(plain), file_format=exported.file_format)
+        plain.chmod(0o600)  # MindSpore makes its files read-only
+        shutil.move(plain, path)
+
+
+def _plain_temporary_folder() -> str:
+    """Return a folder that MindSpore exports to: it refuses paths with a space, '+' or a non-ASCII letter (2.10)."""
+    folder = os.path.realpath(tempfile.gettempdir())
+    return folder if PLAIN_PATH.fullmatch(folder) else "/tmp"
+
+
+def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
+    openvino = require_library("openvino", "file_format=IR")
+    model = openvino_core(openvino).read_model(onnx_model)
+    for key, value in exported.metadata().items():
+        model.set_rt_info(value, [RT_INFO, key])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _check_format(config: Config) -> str:
+    """Choose the device to compute on, and return the one that the model is for.
+
+    Raises:
+        InputError: this machine cannot write the format; nothing has been read or written then.
+    """
+    found = ms.get_context("device_target")
+    target = found if config.device_target == "auto" else config.device_target
+    if config.file_format == "AIR" and found != "Ascend":
+        raise InputError(
+            "file_format AIR: MindSpore writes it on Ascend alone. MINDIR for Ascend can be written here: "
+            "--file_format=MINDIR --device_target=Ascend"
+        )
+    for library in {"ONNX": ("onnx",), "IR": ("onnx", "openvino")}.get(config.file_format, ()):
+        require_library(library, f"file_format={config.file_format}")
+    set_device(target if target == found else "CPU", config.device_id)
+    return target
+
+
+def _named_file(config: Config) -> Path:
+    path, suffix = Path(config.file_name), FILE_FORMATS[config.file_format]
+    if path.suffix == suffix:
+        return path
+    if path.suffix in FILE_FORMATS.values():
+        raise UsageError(f"file_name: {path} ends with {path.suffix}, file_format {config.file_format} with {suffix}.")
+    return path.with_name(path.name + suffix)
+
+
+def _publish(staged: Path, path: Path) -> None:
+    """Give a tested model its name, FILE.json last: what is interrupted fits no FILE.json."""
+    pairs = [(staged, path), (description_path(staged), description_path(path))]
+    if weights_path(staged).is_file():
+        pairs.insert(0, (weights_path(staged), weights_path(path)))
+    for source, final in pairs:
+        with atomic_path(final) as temporary:
+            os.replace(source, temporary)
+
+
+def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -> str:
+    """Compare the file with the checkpoint, and return what was found.
+
+    Raises:
+        InputError: the embeddings differ too much.
+    """
+    if exported.file_format == "AIR":
+        return "not tested: no Python library runs an AIR"
+    device = ms.get_context("device_target")
+    engine = load_engine(staged, device)
+    model, _ = load_model(checkpoint, device)
+    expect = cell_encoder(model, exported.num_mels)
+    rng = np.random.default_rng(0)
+    difference, largest = 0.0, 0.0
+    for num_frames in (exported.num_frames,) if exported.num_frames else TEST_FRAMES:
+        batch, feats = random_input(rng, exported, num_frames)
+        expected = expect(feats)
+        difference = max(difference, float(np.abs(engine.encode(batch) - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
+    bound = largest * (TOLERANCES[exported.input_kind] if device == "CPU" else ACCELERATOR_TOLERANCE)
+    if not difference <= bound:
+        raise InputError(
+            f"{path}: not written: its embeddings differ from the checkpoint's by {difference:.3g}, more than "
+            f"{bound:.3g}."
+        )
+    return f"max difference from the checkpoint's embeddings {difference:.3g} of {largest:.3g} in {engine.name}"
+
+
+def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random input of a model, and the mean-subtracted features that it stands for."""
+    num_utterances = exported.batch_size or 2
+    if exported.input_kind == "fbank":
+        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.num_mels), np.float32)
+        return feats, feats
+    front_end = Fbank(FbankConfig.from_dict(exported.front_end))
+    num_samples = (num_frames - 1) * front_end.config.hop_length
+    waveforms = 0.1 * rng.standard_normal((num_utterances, num_samples), np.float32)
+    return waveforms, subtract_mean(np.stack([front_end(waveform) for waveform in waveforms]))

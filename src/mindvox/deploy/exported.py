@@ -1,0 +1,207 @@
+"""Exported models: the file, and FILE.json that says what goes in and out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from mindvox.errors import InputError
+from mindvox.files import PathLike, read_json, sha256_file, write_json
+from mindvox.frontend.fbank import FbankConfig
+
+FORMAT_VERSION = 2
+FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
+INPUT_KINDS = ("fbank", "waveform")
+CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
+"""Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
+compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
+OF_THE_FILE = (  # not known, or plain, inside it
+    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs"),
+    *("mindir_version", "least_lite", "conversion"),
+)
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What a reader of an exported model needs to know; `null` in JSON stands for a free size.
+
+    The JSON also lists `inputs` and `outputs` by name, shape and dtype; these follow from the attributes.
+
+    Attributes:
+        file_format: a key of FILE_FORMATS.
+        input_kind: "fbank": features (B, T, F) whose mean over T is zero; "waveform": samples (B, N), full scale 1, at
+            the front end's sample rate: features and their mean are made inside.
+        batch_size: utterances taken at once; None: any number.
+        num_frames: frames of an utterance; None: any number. A waveform of as many has (num_frames - 1) * hop samples.
+        min_frames: the fewest frames of an utterance.
+        num_mels: size of a frame.
+        emb_size: size of an embedding.
+        attention_size: channels of the second output, the weights of each frame; None: there is none.
+        precision: of the numbers in the file. A waveform model gives wrong features when it is run in a lower one.
+        device_target: the device that a MINDIR or AIR is built for; None: any.
+        front_end: how the features are made.
+        model: name and settings of the architecture.
+        checkpoint_sha256: of the checkpoint that was exported.
+        file_sha256: of the exported file.
+        weights_sha256: of the `.bin` beside an IR's `.xml`; None for other formats.
+        mindir_version: version of the format of a MINDIR; None: another format, or not known.
+        least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
+        conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
+    """
+
+    file_format: str
+    input_kind: str
+    batch_size: Optional[int]
+    num_frames: Optional[int]
+    min_frames: int
+    num_mels: int
+    emb_size: int
+    attention_size: Optional[int]
+    precision: str
+    device_target: Optional[str]
+    front_end: dict[str, Any]
+    model: dict[str, Any]
+    checkpoint_sha256: str
+    file_sha256: str
+    weights_sha256: Optional[str]
+    mindir_version: Optional[int] = None
+    least_lite: Optional[str] = None
+    conversion: Optional[dict[str, Any]] = None
+
+    @property
+    def num_samples(self) -> Optional[int]:
+        """Samples that a waveform model takes, the fewest that give `num_frames`; None: any number."""
+        return None if self.num_frames is None else self._samples_of(self.num_frames)
+
+    @property
+    def min_length(self) -> int:
+        """The fewest frames, or samples of a waveform model, of an utterance."""
+        return self.min_frames if self.input_kind == "fbank" else self._samples_of(self.min_frames)
+
+    def _samples_of(self, num_frames: int) -> int:
+        return (num_frames - 1) * FbankConfig.from_dict(self.front_end).hop_length
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Name, shape and dtype of the only input."""
+        if self.input_kind == "waveform":
+            return [_tensor("waveform", [self.batch_size, self.num_samples])]
+        return [_tensor("feats", [self.batch_size, self.num_frames, self.num_mels])]
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Name, shape and dtype of each output."""
+        outputs = [_tensor("embedding", [self.batch_size, self.emb_size])]
+        if self.attention_size is not None:
+            outputs.append(_tensor("attention", [self.batch_size, self.num_frames, self.attention_size]))
+        return outputs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of FILE.json."""
+        return {"format_version": FORMAT_VERSION, **asdict(self), "inputs": self.inputs, "outputs": self.outputs}
+
+    def metadata(self) -> dict[str, str]:
+        """Return what FILE.json says about the content, as text for inside FILE: words as they are, the rest JSON."""
+        content = {key: value for key, value in self.to_dict().items() if key not in OF_THE_FILE}
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for key, value in content.items()
+        }
+
+    def check_metadata(self, found: Mapping[str, str], where: PathLike) -> None:
+        """Raise InputError when the metadata inside a file is not what FILE.json says."""
+        expected = self.metadata()
+        differing = [key for key in expected if found.get(key) != expected[key]]
+        if differing:
+            raise InputError(
+                f"{where}: its metadata and {where}.json differ in {', '.join(differing)}. Export it anew."
+            )
+
+    def save(self, model_file: PathLike) -> None:
+        """Write FILE.json beside the model."""
+        write_json(description_path(model_file), self.to_dict())
+
+    @classmethod
+    def read(cls, model_file: PathLike) -> "ExportedModel":
+        """Read FILE.json.
+
+        Raises:
+            InputError: model or description is missing or damaged, or they do not belong together.
+        """
+        path = description_path(model_file)
+        if not Path(model_file).is_file():
+            raise InputError(f"{model_file}: no such model. export.py makes one.")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                f"{path}: expected the description of an exported model, format {FORMAT_VERSION}. Export it anew."
+            )
+        fields = cls.__dataclass_fields__
+        needed = [name for name, field in fields.items() if field.default is MISSING]
+        missing = [name for name in (*needed, "inputs", "outputs") if name not in content]
+        if missing:
+            raise InputError(f"{path}: lacks {', '.join(missing)}. Export the model anew.")
+        exported = cls(**{name: content[name] for name in fields if name in content})
+        exported._check(path)
+        for name in ("inputs", "outputs"):
+            if content[name] != getattr(exported, name):
+                raise InputError(f"{path}: {name} do not fit the sizes beside them. Export the model anew.")
+        _check_sha256(Path(model_file), exported.file_sha256, path)
+        if exported.weights_sha256 is not None:
+            _check_sha256(weights_path(model_file), exported.weights_sha256, path)
+        return exported
+
+    def _check(self, path: Path) -> None:
+        """Raise InputError for values that no export writes."""
+        free = ("batch_size", "num_frames", "attention_size")
+        wrong = [name for name in free if not _is_count(getattr(self, name)) and getattr(self, name) is not None]
+        wrong += [name for name in ("min_frames", "num_mels", "emb_size") if not _is_count(getattr(self, name))]
+        wrong += [name for name in ("front_end", "model") if not isinstance(getattr(self, name), dict)]
+        if self.file_format not in FILE_FORMATS:
+            wrong.append("file_format")
+        if self.input_kind not in INPUT_KINDS:
+            wrong.append("input_kind")
+        elif self.input_kind == "waveform" and "front_end" not in wrong:
+            FbankConfig.from_dict(self.front_end, str(path))
+        if self.conversion is not None and not _is_conversion(self.conversion):
+            wrong.append("conversion")
+        if (self.file_format == "IR") != isinstance(self.weights_sha256, str):
+            wrong.append("weights_sha256")
+        if wrong:
+            listed = ", ".join(f"{name} {getattr(self, name)!r}" for name in wrong)
+            raise InputError(f"{path}: impossible values: {listed}. Export the model anew.")
+
+
+def description_path(model_file: PathLike) -> Path:
+    """Return the path of FILE.json for FILE."""
+    return Path(f"{model_file}.json")
+
+
+def weights_path(model_file: PathLike) -> Path:
+    """Return the path of the weights that belong to an IR."""
+    return Path(model_file).with_suffix(".bin")
+
+
+def _tensor(name: str, shape: list[Optional[int]]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "dtype": "float32"}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_conversion(value: Any) -> bool:
+    if not isinstance(value, dict) or sorted(value) != sorted(CONVERSION):
+        return False
+    gears = value["gears"]
+    if gears is None:
+        return True
+    return isinstance(gears, list) and bool(gears) and all(map(_is_count, gears)) and gears == sorted(set(gears))
+
+
+def _check_sha256(file: Path, expected: str, path: Path) -> None:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; {path} describes it. Copy it again.")
+    if sha256_file(file) != expected:
+        raise InputError(f"{file}: not the file that {path} describes (sha256 differs). Export it anew.")

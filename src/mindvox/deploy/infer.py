@@ -1,0 +1,70 @@
+"""Embeddings of an evaluation store and its cohort from an exported model, for the scorer.
+
+`mindvox infer MODEL DATA [--config_path FILE] [--key=value ...]` is what scripts/run_infer_310.sh runs
+where the C++ program has no library for the model. A MODEL in ONNX or OpenVINO's format needs no MindSpore.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from mindvox.config import Config, load_paths_and_config
+from mindvox.deploy.engine import load_engine
+from mindvox.deploy.exported import ExportedModel
+from mindvox.errors import InputError, run
+from mindvox.files import PathLike, lock_folder
+from mindvox.scoring.stores import FeatureStores
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Write embedding stores `eval` and, with a cohort, `norm` into infer_result/."""
+    arguments, config = load_paths_and_config(
+        argv,
+        "mindvox infer",
+        "Run an exported model over an evaluation store and its cohort.",
+        model="the .mindir, .onnx or .xml that export.py wrote",
+        data="evaluation store: feat_eval_folder",
+    )
+    exported = ExportedModel.read(arguments.model)
+    cut_frames = frames_to_keep(arguments.model, exported, config)
+    engine = load_engine(arguments.model, _device(exported, config))
+    stores = FeatureStores.open(config, arguments.data, exported.front_end)
+    with lock_folder("infer_result"):
+        stores.embed(
+            "infer_result",
+            engine.encode,
+            model_sha256=exported.file_sha256,
+            engine=engine.name,
+            cut_frames=cut_frames,
+            batch_size=exported.batch_size or config.eval_batch_size,
+            min_frames=exported.min_frames,
+        )
+    return 0
+
+
+def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> Optional[int]:
+    """Return how many frames of each utterance in a store a model is given; None: all.
+
+    Raises:
+        InputError: the model takes no features, or other lengths than the configuration asks for.
+    """
+    if exported.input_kind != "fbank":
+        raise InputError(
+            f"{model}: takes waveforms, an evaluation store holds features. Export a model for it with --input=fbank."
+        )
+    cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
+    if config.cut_wav and cut_frames != config.cut_frames:
+        raise InputError(f"cut_frames: the configuration says {config.cut_frames}, {model} takes {cut_frames}.")
+    return cut_frames
+
+
+def _device(exported: ExportedModel, config: Config) -> str:
+    if exported.file_format != "MINDIR":
+        return "CPU"
+    from mindvox.device import set_device  # here: MindSpore takes seconds to import, and other formats do without
+
+    return set_device(config.device_target, config.device_id)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,345 @@
+"""Files: text as users write it, writes that are whole or absent, and locks."""
+
+import argparse
+import csv
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Optional, TextIO, Union
+
+from mindvox.errors import InputError
+
+PathLike = Union[str, Path]
+LOCK_FILE = ".lock"
+LONGEST_HOLDER = 300  # bytes of a lock file that a message shows
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EBADF)
+NO_LOCKS = (*UNSUPPORTED, errno.ENOLCK, errno.EROFS)
+BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$)")
+_held: set[Path] = set()  # locks of this process
+_warned: set[str] = set()  # kinds of warnings that it printed
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path` with the same suffix; on success it is synced and takes the name `path`.
+
+    On any exception the temporary file is removed and `path` stays as it was. Missing parent folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp and MindSpore make files that only their owner can read
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: PathLike) -> None:
+    """Make a file's content, or the renames in a folder, survive a power failure, where the file system can.
+
+    Some network and FUSE file systems refuse to sync, folders above all: a warning says so, once. A full or failing
+    disk (ENOSPC, EIO) is an error.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        _warn_once("sync", f"{path}: this file system cannot sync it ({error.strerror}): a power failure may undo it.")
+
+
+def _warn_once(kind: str, message: str) -> None:
+    """Print a warning, unless this process printed one of this kind; processes of a pool leave it to their parent."""
+    if kind not in _warned and multiprocessing.parent_process() is None:
+        _warned.add(kind)
+        print(f"warning: {message}", file=sys.stderr)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+@contextmanager
+def lock_folder(folder: PathLike, part: str = "", wait: bool = True) -> Iterator[None]:
+    """Keep other processes out of a folder while the `with` block runs.
+
+    The lock is `flock` on the file `.lock` in the folder (`.lock-<part>` for a part of the work), which holds one line
+    that says who works there. The system ends the lock with the process, however it ends. Whoever gets the lock checks
+    that the file is still there under its name, because the holder removes it at the end. A second lock by the same
+    process is none. The C++ program does the same with its --output folder.
+
+    Where the file system or the operating system has no such locks, a warning says so and the work goes on.
+
+    Args:
+        folder: made when absent, and removed again if it is empty at the end.
+        part: name of a part that other parts may be made beside.
+        wait: wait for the other process, and say once for whom; False: refuse.
+
+    Raises:
+        InputError: another process has the lock, and `wait` is False.
+    """
+    folder = Path(folder)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with _lock(folder / (f"{LOCK_FILE}-{part}" if part else LOCK_FILE), folder, wait):
+            yield
+    finally:
+        _remove_empty(new)
+
+
+@contextmanager
+def lock_output(path: PathLike, wait: bool = True) -> Iterator[None]:
+    """Keep other processes from writing the file `path` and what belongs to it; like lock_folder() otherwise.
+
+    The lock is on the file `.<name>.lock` beside it; missing parent folders are made.
+    """
+    path = Path(path)
+    new = [parent for parent in path.parents if not parent.exists()]
+    try:
+        with _lock(path.with_name(f".{path.name}{LOCK_FILE}"), path, wait):
+            yield
+    finally:
+        _remove_empty(new)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # it holds something, or is gone
+            return
+
+
+@contextmanager
+def _lock(path: Path, what: Path, wait: bool) -> Iterator[None]:
+    resolved = path.parent.resolve() / path.name
+    if resolved in _held:
+        yield
+        return
+    handle = _acquire(path, what, wait)
+    if handle is None:
+        yield
+        return
+    _held.add(resolved)
+    try:
+        with suppress(OSError):  # a full disk: the lock holds, it only cannot say whose it is
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"{_this_process()}\n".encode(errors="backslashreplace"), 0)
+        yield
+    finally:
+        _held.discard(resolved)
+        path.unlink(missing_ok=True)  # before the lock ends: whoever waits for it sees that the file is gone
+        os.close(handle)
+
+
+def _acquire(path: Path, what: Path, wait: bool) -> Optional[int]:
+    """Return the descriptor of a locked file; None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        _warn_once("lock", f"{what}: this system has no file locks (fcntl): run one command at a time there.")
+        return None
+    is_told = False
+    while True:
+        handle = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, LONGEST_HOLDER, 0).decode(errors="replace").strip() or "another process"
+                if not wait:
+                    raise InputError(f"{what}: {holder} writes here: wait for it, or end it.") from None
+                if not is_told:
+                    print(f"{what}: waiting for {holder}, which writes here", file=sys.stderr, flush=True)
+                    is_told = True
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_same_file(handle, path):
+                locked, handle = handle, None
+                return locked
+        except FileNotFoundError:  # the holder removed the folder, which was empty
+            continue
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            _warn_once("lock", f"{what}: cannot be locked ({error.strerror}): run one command at a time there.")
+            return None
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _this_process() -> str:
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return f"process {os.getpid()} on {socket.gethostname()} ({command})".replace("\n", " ")[:LONGEST_HOLDER]
+
+
+def expand_path(text: str) -> str:
+    """Return a path with `~` and `$NAME` or `${NAME}` replaced as a shell does; `$$` stands for a dollar sign.
+
+    Raises:
+        ValueError: what was expected: a variable is not set, or there is no user of that name.
+    """
+
+    def value_of(match: re.Match) -> str:
+        name = match["name"] or match["braced"]
+        if not name:
+            return "$"
+        if name not in os.environ:
+            raise ValueError(f"expected variables that are set, but ${name} is not ($$ stands for a dollar sign)")
+        return os.environ[name]
+
+    path = os.path.expanduser(VARIABLE.sub(value_of, text))
+    if text.startswith("~") and path.startswith("~"):
+        raise ValueError(f"expected the folder of a user behind ~ (./{text} for a name that begins with ~)")
+    return path
+
+
+def escape_path(path: str) -> str:
+    """Return the text that expand_path() turns into this path."""
+    return path.replace("$", "$$")
+
+
+def user_path(text: str) -> Path:
+    """Return a path from the command line, see expand_path(); a `type` for argparse."""
+    try:
+        return Path(expand_path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
+
+
+def read_text(path: PathLike, what: str = "file") -> str:
+    """Read UTF-8 text, with or without a byte order mark, whatever the locale; every line end becomes a line feed.
+
+    Args:
+        what: what the file is, for errors.
+
+    Raises:
+        InputError: there is no such file, or it is not UTF-8 text.
+    """
+    with open_text(path, what) as stream:
+        return stream.read()
+
+
+def text_lines(path: PathLike, what: str = "file") -> Iterator[tuple[int, str]]:
+    """Yield number and text, without the line end, of each line that is not blank; see read_text()."""
+    with open_text(path, what) as stream:
+        for line_no, line in enumerate(stream, 1):
+            if line.strip():
+                yield line_no, line.rstrip("\n")
+
+
+@contextmanager
+def open_text(path: PathLike, what: str = "file", newline: Optional[str] = None) -> Iterator[TextIO]:
+    """Open a text for reading as read_text() does; `newline` is that of open()."""
+    try:
+        with open(path, encoding="utf-8-sig", newline=newline) as stream:
+            yield stream
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise InputError(f"{path}: no such {what}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{_where_not_utf8(path)} Save the {what} as UTF-8.") from None
+
+
+def _where_not_utf8(path: PathLike) -> str:
+    with open(path, "rb") as stream:
+        for line_no, line in enumerate(stream, 1):
+            if line_no == 1 and line[:2] in BYTE_ORDER_MARKS:
+                return f"{path}:1: expected UTF-8 text, got {BYTE_ORDER_MARKS[line[:2]]}."
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"{path}:{line_no}: expected UTF-8 text, got {line[error.start : error.start + 20]!r}."
+    return f"{path}: expected UTF-8 text, got other bytes."
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write `value` as indented UTF-8 JSON with sorted keys."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file; raise InputError when it is missing or is not JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: expected JSON, got something else ({error}). Make it again.") from None
+
+
+def write_csv(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write comma-separated rows under `header`, UTF-8, one line each."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def read_csv(path: PathLike, header: Sequence[str]) -> list[list[str]]:
+    """Read the rows of a comma-separated file whose first line must be `header`; see csv_rows()."""
+    return [row for _, row in csv_rows(path, header)]
+
+
+def csv_rows(path: PathLike, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line and the columns of each row below `header`; blank lines are skipped.
+
+    Raises:
+        InputError: the file is missing, not text, has another header, or a row with another number of columns.
+    """
+    has_header = False
+    try:
+        with open_text(path, "csv file", newline="") as stream:
+            reader = csv.reader(stream)
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
+                if not any(column.strip() for column in row) and len(row) <= 1:
+                    continue
+                if not has_header:
+                    if row != list(header):
+                        raise InputError(f"{where}: expected the header '{','.join(header)}', got '{','.join(row)}'.")
+                    has_header = True
+                    continue
+                if len(row) != len(header):
+                    raise InputError(f"{where}: expected {len(header)} columns, got {len(row)}.")
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}: expected a csv file ({error}).") from None
+    if not has_header:
+        raise InputError(f"{path}:1: expected the header '{','.join(header)}', got an empty file.")
+
+
+def sha256_file(path: PathLike) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,104 @@
+"""SpeechBrain's own features and distortions, behind the interfaces of `fbank` and `distortions`.
+
+For `frontend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours: drawn
+parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import FbankConfig
+
+try:
+    import torch
+    from speechbrain.augment import time_domain
+    from speechbrain.lobes.features import Fbank
+    from speechbrain.processing.signal_processing import convolve1d, notch_filter
+    from speechbrain.processing.signal_processing import reverberate as sb_reverberate
+except (ImportError, OSError) as error:  # a torchaudio made for another torch is an OSError
+    raise InputError(
+        f"frontend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
+        "pip install -e '.[speechbrain]', or set frontend: builtin."
+    ) from None
+
+
+class SpeechBrainFbank:
+    """SpeechBrain's `Fbank`, called like ours: samples (N,) in, features (T, F) float32 before mean subtraction out.
+
+    Args:
+        config: must be what SpeechBrain can be told: its floor and least power are fixed.
+    """
+
+    def __init__(self, config: FbankConfig) -> None:
+        fixed = FbankConfig()
+        if (config.amin, config.top_db) != (fixed.amin, fixed.top_db):
+            raise ValueError(f"SpeechBrain has amin {fixed.amin} and top_db {fixed.top_db}, got {config}.")
+        self.config = config
+        self._fbank = Fbank(
+            sample_rate=config.sample_rate,
+            f_min=config.f_min,
+            f_max=config.f_max,
+            n_fft=config.n_fft,
+            n_mels=config.n_mels,
+            win_length=config.win_length_ms,
+            hop_length=config.hop_length_ms,
+        )
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return self._fbank(_tensor(waveform))[0].numpy()
+
+
+def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """As `distortions.add_noise`, by AddNoise."""
+    module = time_domain.AddNoise(snr_low=snr_db, snr_high=snr_db, noise_funct=lambda _: _tensor(noise).clone())
+    return module(_tensor(waveform), torch.ones(1))[0].numpy()
+
+
+def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
+    """Return the response itself, which SpeechBrain transforms anew each time."""
+    return response
+
+
+def reverberate(waveform: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """As `distortions.reverberate`, by what AddReverb calls once it has read a file."""
+    return sb_reverberate(_tensor(waveform), torch.from_numpy(response), rescale_amp="avg")[0].numpy()
+
+
+def change_speed(waveform: np.ndarray, percent: int) -> np.ndarray:
+    """As `distortions.change_speed`, by SpeedPerturb."""
+    return time_domain.SpeedPerturb(16000, [percent])(_tensor(waveform))[0].numpy()
+
+
+def drop_frequencies(waveform: np.ndarray, frequencies: Sequence[float], width: float = 0.05) -> np.ndarray:
+    """As `distortions.drop_frequencies`, by the two functions of DropFreq, which draws frequencies itself."""
+    taps = torch.zeros(1, 101, 1)
+    taps[0, 50, 0] = 1
+    for frequency in frequencies:
+        taps = convolve1d(taps, notch_filter(torch.tensor(float(frequency)), 101, width), 50)
+    return convolve1d(_tensor(waveform)[..., None], taps, 50)[0, :, 0].numpy()
+
+
+def drop_chunks(waveform: np.ndarray, starts: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
+    """As `distortions.drop_chunks`, by DropChunk once for each chunk."""
+    tensor = _tensor(waveform)
+    for start, length in zip(map(int, starts), map(int, lengths), strict=True):
+        stop = min(start + length, tensor.shape[1])
+        tensor = time_domain.DropChunk(length, length, 1, 1, drop_start=start, drop_end=stop)(tensor, torch.ones(1))
+    return tensor[0].numpy()
+
+
+def set_peak(waveform: np.ndarray, peak: float) -> np.ndarray:
+    """As `distortions.set_peak`, by RandAmp."""
+    return time_domain.RandAmp(amp_low=peak, amp_high=peak)(_tensor(waveform))[0].numpy()
+
+
+def clip_peaks(waveform: np.ndarray, share: float) -> np.ndarray:
+    """As `distortions.clip_peaks`, by DoClip."""
+    return time_domain.DoClip(clip_low=share, clip_high=share)(_tensor(waveform))[0].numpy()
+
+
+def _tensor(waveform: np.ndarray) -> "torch.Tensor":
+    return torch.from_numpy(np.ascontiguousarray(waveform, np.float32))[None]

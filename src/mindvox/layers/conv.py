@@ -1,0 +1,300 @@
+"""Convolutions in the form that the target device computes fast; see `building_for`."""
+
+import math
+from typing import Optional, Union
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindvox.layers.building import building_form
+
+PADDINGS = ("reflect", "zero", "valid")
+WIDEST_TRANSPOSED = 2048
+"""Channels up to which a product with the transposed weight is faster than the framework's gradient of the input."""
+
+Size = Union[int, tuple[int, int]]
+"""One number for both axes, or (frequency, time)."""
+
+
+class Conv2d(nn.Cell):
+    """Convolve over frequency and time.
+
+    The product form stacks the inputs that the taps over time see on the channel axis, multiplies once for each tap
+    over frequency, and adds. The weight has the framework's shape (out, in / groups, k, k) in both forms.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: bins and frames seen at once.
+        stride: distance between outputs, bins and frames.
+        dilation: distance between the inputs that are seen at once, bins and frames.
+        groups: groups of channels that are convolved apart.
+        bias: add one value a channel.
+        padding: what is behind the edges: "reflect" mirrors at the edge value, "zero" is 0, "valid": nothing is
+            added, and the output is shorter.
+        pad: bins and frames that are added on each side; None: as many as keep the size when the stride is 1, for
+            which the kernel size must be odd.
+
+    Inputs:
+        - **x** - (B, in_channels, F, T); F is the same in all calls.
+
+    Outputs:
+        (B, out_channels, F', T'), each size (size + 2 pad - dilation (kernel_size - 1) - 1) // stride + 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 1,
+        stride: Size = 1,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding: str = "zero",
+        pad: Optional[Size] = None,
+    ) -> None:
+        super().__init__()
+        kernel, stride, dilation = (_pair(size) for size in (kernel_size, stride, dilation))
+        if min(in_channels, out_channels, groups, *kernel, *stride, *dilation) < 1:
+            raise ValueError("channels, `groups`, `kernel_size`, `stride` and `dilation` must be at least 1.")
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"`groups` must divide {in_channels} and {out_channels} channels, got {groups}.")
+        if padding not in PADDINGS:
+            raise ValueError(f"`padding` must be one of {PADDINGS}, got {padding!r}.")
+        self.spans = tuple(step * (size - 1) for size, step in zip(kernel, dilation, strict=True))
+        self.pad = _pad(kernel, self.spans, padding, pad)
+        self.padding = padding
+        self.kernel, self.stride, self.dilation = kernel, stride, dilation
+        bound = 1 / math.sqrt(in_channels // groups * kernel[0] * kernel[1])  # torch's default, which recipes rely on
+        shape = (out_channels, in_channels // groups, *kernel)
+        self.weight = Parameter(Tensor(np.random.uniform(-bound, bound, shape), ms.float32), name="weight")
+        self.bias = None
+        if bias:
+            self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
+        self.is_native = building_form() == "native"
+        if self.is_native:
+            # Zeros are added by the operation itself, mirrored values by `_extended`.
+            mode = {"pad_mode": "pad", "pad": (self.pad[0],) * 2 + (self.pad[1],) * 2} if padding == "zero" else {}
+            self.conv = ops.Conv2D(out_channels, kernel, stride=stride, dilation=dilation, group=groups, **mode)
+            return
+        num_stacked = kernel[1] * in_channels // groups
+        self.product = Product(num_stacked, out_channels) if groups == 1 else None
+        self.groups = groups
+        self.row_shape = (out_channels, num_stacked, 1, 1)
+        self.grouped_shape = (groups, out_channels // groups, num_stacked)
+        # Frames that each tap sees, counted from both ends: constants, so that one graph serves every length.
+        self.taps = [(start, start - self.spans[1] or None) for start in range(0, self.spans[1] + 1, dilation[1])]
+        self.rows = list(range(0, self.spans[0] + 1, dilation[0]))
+
+    def construct(self, x: Tensor) -> Tensor:
+        weight = self.weight.astype(x.dtype)
+        if self.is_native:
+            x = self._extended(x) if self.padding == "reflect" else x
+            y = self.conv(x, weight)
+        else:
+            y = self._multiply(self._extended(x), weight)
+        return y if self.bias is None else ops.BiasAdd()(y, self.bias.astype(y.dtype))
+
+    def _extended(self, x: Tensor) -> Tensor:
+        """Add `pad` bins and frames on each side."""
+        if self.pad[1] > 0:
+            x = _reflect_time(x, self.pad[1]) if self.padding == "reflect" else _zeros_time(x, self.pad[1])
+        if self.pad[0] > 0:
+            x = _reflect_bins(x, self.pad[0]) if self.padding == "reflect" else _zeros_bins(x, self.pad[0])
+        return x
+
+    def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
+        x = self._stacked(x)
+        if len(self.rows) == 1 and self.stride[0] == 1:
+            return self._row(x, weight)
+        num_bins = (x.shape[2] - self.spans[0] - 1) // self.stride[0] + 1
+        if self.stride[0] > 1:
+            x = self._phases(x)
+        y = None
+        for index in range(len(self.rows)):
+            first, phase = self.rows[index] // self.stride[0], self.rows[index] % self.stride[0]
+            seen = (
+                x[:, :, first : first + num_bins] if self.stride[0] == 1 else x[:, :, first : first + num_bins, phase]
+            )
+            product = self._row(seen, weight[:, :, index : index + 1])
+            y = product if y is None else y + product
+        return y
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        """Return (B, k * in, F, T'): behind one another on the channel axis, what each tap over time sees."""
+        if len(self.taps) == 1:
+            return x if self.stride[1] == 1 else x[:, :, :, :: self.stride[1]]
+        if self.stride[1] == 1:
+            seen = [x[:, :, :, start:stop] for start, stop in self.taps]
+        else:
+            seen = [x[:, :, :, start : stop : self.stride[1]] for start, stop in self.taps]
+        return ops.cat(seen, axis=1)
+
+    def _phases(self, x: Tensor) -> Tensor:
+        """Return (B, C, ceil(F / stride), stride, T).
+
+        Bin f is at (f // stride, f % stride). A slice with a step on this axis would do, but its gradient fails on a
+        CPU (2.10).
+        """
+        step = self.stride[0]
+        rest = -x.shape[2] % step
+        if rest > 0:
+            x = ops.cat((x, ops.zeros_like(x[:, :, :rest])), axis=2)
+        return x.reshape(x.shape[0], x.shape[1], x.shape[2] // step, step, x.shape[3])
+
+    def _row(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiply (B, k * in, F, T) by the taps over time of one tap over frequency, (out, in / groups, 1, k)."""
+        if self.kernel[1] > 1:
+            weight = weight.swapaxes(1, 3)  # tap-major, as the stack
+        if self.groups == 1:
+            return self.product(x, weight.reshape(self.row_shape) if self.kernel[1] > 1 else weight)
+        batch, bins, frames = x.shape[0], x.shape[2], x.shape[3]
+        group_size = x.shape[1] // self.kernel[1] // self.groups
+        x = x.reshape(batch, self.kernel[1], self.groups, group_size, bins * frames).swapaxes(1, 2)
+        x = x.reshape(batch, self.groups, self.kernel[1] * group_size, bins * frames)
+        return ops.matmul(weight.reshape(self.grouped_shape), x).reshape(batch, -1, bins, frames)
+
+
+class Conv1d(Conv2d):
+    """Convolve over time; by default with mirrored edges, so that T frames stay T frames (SpeechBrain's "same").
+
+    Args:
+        in_channels, out_channels, groups, bias, padding: see `Conv2d`.
+        kernel_size, stride, dilation, pad: as there, frames. The weight is (out, in / groups, 1, k).
+
+    Inputs:
+        - **x** - (B, in_channels, T); with "reflect", T > pad.
+
+    Outputs:
+        (B, out_channels, T').
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding: str = "reflect",
+        pad: Optional[int] = None,
+    ) -> None:
+        sizes = (1, kernel_size), (1, stride), (1, dilation)
+        super().__init__(
+            in_channels, out_channels, *sizes, groups, bias, padding, pad=None if pad is None else (0, pad)
+        )
+
+    def construct(self, x: Tensor) -> Tensor:
+        return super().construct(x.expand_dims(2)).squeeze(2)
+
+
+class Product(nn.Cell):
+    """Multiply channels by a weight; in training, the input's gradient is a product with the transposed weight.
+
+    The framework's CPU kernel for that gradient takes 1.5 to 2.2 times as long as a forward product (2.10).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+
+    Inputs:
+        - **x** - (B, in_channels, F, T).
+        - **weight** - (out_channels, in_channels, 1, 1).
+
+    Outputs:
+        (B, out_channels, F, T).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ops.Conv2D(out_channels, 1)
+        is_narrow = max(in_channels, out_channels) <= WIDEST_TRANSPOSED
+        self.input_gradient = _InputGradient(in_channels) if is_narrow else None
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.training and self.input_gradient is not None:
+            y = self.conv(ops.stop_gradient(x), weight)
+            return self.input_gradient(x, ops.stop_gradient(weight), y)
+        return self.conv(x, weight)
+
+
+class _InputGradient(nn.Cell):
+    """Return y, the product of x and weight, and give x its gradient by a product with the transposed weight.
+
+    Args:
+        in_channels: channels of x.
+
+    Inputs:
+        - **x** - (B, in_channels, F, T).
+        - **weight** - (out, in_channels, 1, 1); gets no gradient here.
+        - **y** - (B, out, F, T); its own gradient passes.
+
+    Outputs:
+        y.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.conv = ops.Conv2D(in_channels, 1)
+
+    def construct(self, x: Tensor, weight: Tensor, y: Tensor) -> Tensor:
+        return y
+
+    def bprop(self, x: Tensor, weight: Tensor, y: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.conv(dout, weight.swapaxes(0, 1)), ops.zeros_like(weight), dout
+
+
+def project(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiply the channels of (B, in, T) by a weight (out, in, 1, 1): (B, out, T)."""
+    return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2)
+
+
+def add_bias(x: Tensor, bias: Tensor) -> Tensor:
+    """Add one value a channel (C,) to (B, C, T): on a CPU, the sum's gradient takes three times as long (2.10)."""
+    return ops.BiasAdd()(x.expand_dims(2), bias.astype(x.dtype)).squeeze(2)
+
+
+# The edges are built from slices: the framework's constant padding has a wrong gradient from the second execution of a
+# CPU graph on (2.10), and its mirror padding cannot be exported.
+
+
+def _reflect_time(x: Tensor, pad: int) -> Tensor:
+    left = [x[:, :, :, frame : frame + 1] for frame in range(pad, 0, -1)]
+    right = [x[:, :, :, -1 - frame : -frame] for frame in range(1, pad + 1)]
+    return ops.cat([*left, x, *right], axis=3)
+
+
+def _reflect_bins(x: Tensor, pad: int) -> Tensor:
+    left = [x[:, :, row : row + 1] for row in range(pad, 0, -1)]
+    right = [x[:, :, -1 - row : -row] for row in range(1, pad + 1)]
+    return ops.cat([*left, x, *right], axis=2)
+
+
+def _zeros_time(x: Tensor, pad: int) -> Tensor:
+    zeros = ops.zeros_like(x[:, :, :, :pad])
+    return ops.cat((zeros, x, zeros), axis=3)
+
+
+def _zeros_bins(x: Tensor, pad: int) -> Tensor:
+    zeros = ops.zeros_like(x[:, :, :pad])
+    return ops.cat((zeros, x, zeros), axis=2)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _pad(kernel: tuple[int, int], spans: tuple[int, ...], padding: str, pad: Optional[Size]) -> tuple[int, int]:
+    if padding == "valid":
+        if pad is not None:
+            raise ValueError(f"`pad` must be None with padding 'valid', got {pad}.")
+        return 0, 0
+    if pad is not None:
+        return _pair(pad)
+    if any(size % 2 == 0 for size in kernel):
+        raise ValueError(f"`kernel_size` must be odd, or `pad` must be given, got {kernel}.")
+    return spans[0] // 2, spans[1] // 2

@@ -1,0 +1,36 @@
+"""Squeeze and excitation (Hu et al. 2018, arXiv:1709.01507)."""
+
+from typing import Optional
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.layers.building import building_form
+from mindvox.layers.conv import Conv1d
+from mindvox.layers.over_time import for_each_frame, mean_over_time
+
+
+class SEBlock(nn.Cell):
+    """Scale each channel by a gate computed from the utterance's mean.
+
+    Args:
+        channels: channels of input and output.
+        bottleneck: channels between the two products.
+
+    Inputs:
+        - **x** - (B, channels, T).
+        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of the mean.
+
+    Outputs:
+        (B, channels, T).
+    """
+
+    def __init__(self, channels: int, bottleneck: int = 128) -> None:
+        super().__init__()
+        self.form = building_form()
+        self.conv1 = Conv1d(channels, bottleneck)
+        self.conv2 = Conv1d(bottleneck, channels)
+
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        gate = mean_over_time(x, self.form, mask).astype(x.dtype)
+        gate = ops.sigmoid(self.conv2(ops.relu(self.conv1(gate))))
+        return x * for_each_frame(gate, x, self.form)

@@ -1,0 +1,40 @@
+"""Time-delay layer: convolution, ReLU, batch normalisation."""
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.layers.conv import Conv1d
+
+EPS = 1e-5  # of batch norms, torch's default
+
+
+class TDNNBlock(nn.Cell):
+    """Convolve over time, rectify, normalise, in SpeechBrain's order.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: frames seen at once, odd.
+        dilation: distance between them, frames.
+        padding: what is behind the edges, see `Conv2d`.
+
+    Inputs:
+        - **x** - (B, in_channels, T).
+
+    Outputs:
+        (B, out_channels, T).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, padding: str = "reflect"
+    ) -> None:
+        super().__init__()
+        self.conv = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding)
+        self.norm = batch_norm(out_channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.norm(ops.relu(self.conv(x)))
+
+
+def batch_norm(channels: int) -> nn.BatchNorm1d:
+    """Return batch normalisation with torch's defaults; MindSpore's momentum is 1 - torch's."""
+    return nn.BatchNorm1d(channels, eps=EPS, momentum=0.9, affine=True)

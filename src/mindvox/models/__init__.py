@@ -1,0 +1,127 @@
+"""Models from their settings and from checkpoints."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Optional
+
+import numpy as np
+from mindspore import nn
+
+from mindvox.config import Choice, Config, Given
+from mindvox.errors import InputError
+from mindvox.files import PathLike
+from mindvox.layers.building import building_for
+from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from mindvox.registry import MODELS
+
+
+def create_model(settings: Mapping[str, Any], device_target: str = "CPU") -> nn.Cell:
+    """Build a model for a device.
+
+    Args:
+        settings: a section `model`, as a checkpoint's meta holds it: "name", and the keys of that class.
+        device_target: the device that will run the model.
+    """
+    keys = {key: value for key, value in settings.items() if key != "name"}
+    with building_for(device_target):
+        return MODELS.get(settings["name"])(**keys)
+
+
+def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = False) -> tuple[nn.Cell, dict[str, Any]]:
+    """Build the model that a checkpoint describes, with the weights for evaluation, in evaluation mode.
+
+    Args:
+        checkpoint: the file; a folder: its last checkpoint.
+        device_target: see `create_model`.
+        fold: take the form without batch norms where the architecture has one: faster, the same up to rounding.
+
+    Returns:
+        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
+        unknown), "epoch", "step".
+
+    Raises:
+        InputError: the file is missing, damaged, or its weights do not fit the model that it names.
+    """
+    checkpoint = find_checkpoint(checkpoint)
+    arrays, meta = read_checkpoint(checkpoint)
+    weights = evaluation_weights(arrays)
+    model = create_model(meta["model"], device_target)
+    assign(model, weights, "model.", checkpoint)
+    if fold and is_foldable(meta["model"]):
+        model = folded_model(meta["model"], weights, device_target)
+    model.set_train(False)
+    return model, meta
+
+
+def is_foldable(settings: Mapping[str, Any]) -> bool:
+    """Return whether the model of these settings has a form without batch norms."""
+    return hasattr(MODELS.get(settings["name"]), "folded")
+
+
+def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return the channels of the outputs that a model can give beside the embedding, by name."""
+    choice = section_of(settings, "the checkpoint")
+    cls = MODELS.get(choice.name)
+    return cls.further_outputs(choice.options) if hasattr(cls, "further_outputs") else {}
+
+
+def folded_model(
+    settings: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    device_target: Optional[str] = "CPU",
+    with_attention: bool = False,
+) -> nn.Cell:
+    """Return a foldable model without batch norms, with a checkpoint's weights "model.*"."""
+    choice = section_of(settings, "the checkpoint")
+    with building_for(device_target or "CPU"):
+        return MODELS.get(choice.name).folded(weights, choice.options, with_attention)
+
+
+def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights that a checkpoint's model is evaluated with, "model.*": the moving average, if it has one."""
+    averages = {name.removeprefix("ema."): array for name, array in arrays.items() if name.startswith("ema.")}
+    if averages:
+        return {f"model.{name}": array for name, array in averages.items()}
+    return {name: array for name, array in arrays.items() if name.startswith("model.")}
+
+
+def section_of(settings: Mapping[str, Any], source: PathLike) -> Choice:
+    """Return the section `model` of a checkpoint's settings."""
+    keys = {key: Given(str(source), key, value) for key, value in settings.items() if key != "name"}
+    return Choice(MODELS, settings["name"], keys)
+
+
+def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike) -> Config:
+    """Return the configuration with the model of a checkpoint, and print which model that is.
+
+    A checkpoint knows its model. The keys of a YAML file describe the model of a new training; those that differ are
+    not used, which is printed. One that was given on the command line and differs is a mistake.
+
+    Args:
+        config: the settings of the user.
+        settings: the model's, from the checkpoint's meta.
+        checkpoint: its file, for the messages.
+
+    Raises:
+        InputError: a key of the command line says another model.
+    """
+    others = config.model.differing(settings)
+    wrong = [given for given in others if given.is_of_command_line]
+    if wrong:
+        said = ", ".join(f"--{given.key}={given.value}" for given in wrong)
+        raise InputError(
+            f"{checkpoint}: the checkpoint has {describe_settings(settings)}; the command line says {said}. Leave that "
+            "out, the checkpoint knows its model; or name another checkpoint."
+        )
+    print(f"model: {describe_settings(settings)}, of {checkpoint}")
+    if others:
+        unused = ", ".join(f"{given.key} {given.value}" for given in others)
+        print(f"not used: {unused} of the configuration, which describes the model of a new training")
+    taken = replace(config, model=section_of(settings, checkpoint))
+    taken.on_command_line = config.on_command_line  # no field, which `replace` would keep
+    return taken
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """Return a model's name and keys in words."""
+    return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"

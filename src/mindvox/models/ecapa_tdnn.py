@@ -1,0 +1,162 @@
+"""ECAPA-TDNN (Desplanques, Thienpondt, Demuynck 2020, arXiv:2005.07143), in SpeechBrain's form so that its weights fit.
+
+Where SpeechBrain departs from the paper, so does this: convolution, ReLU, batch norm in this order; the first split of
+a Res2Net block passes unchanged; edges are padded by reflection.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv1d
+from mindvox.layers.mask import length_mask
+from mindvox.layers.pooling import AttentiveStatisticsPooling
+from mindvox.layers.se import SEBlock
+from mindvox.layers.tdnn import TDNNBlock, batch_norm
+
+SCALE = 8  # splits of a Res2Net block
+DILATIONS = (2, 3, 4)  # of the SE-Res2Net blocks, frames
+
+
+class Res2NetBlock(nn.Cell):
+    """Convolve the channels in `scale` splits, each seeing the result of the one before (Gao et al. 2019).
+
+    Args:
+        channels: channels of input and output, a multiple of `scale`.
+        kernel_size: frames seen at once.
+        dilation: distance between them, frames.
+        scale: number of splits.
+
+    Inputs:
+        - **x** - (B, channels, T).
+
+    Outputs:
+        (B, channels, T).
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int, scale: int = SCALE) -> None:
+        super().__init__()
+        if channels % scale:
+            raise ValueError(f"`channels` must be a multiple of {scale}, got {channels}.")
+        width = channels // scale
+        self.scale = scale
+        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation) for _ in range(scale - 1)])
+
+    def construct(self, x: Tensor) -> Tensor:
+        splits = ops.chunk(x, self.scale, axis=1)
+        outputs = [splits[0]]
+        y = self.blocks[0](splits[1])
+        outputs.append(y)
+        for index in range(2, self.scale):
+            y = self.blocks[index - 1](splits[index] + y)
+            outputs.append(y)
+        return ops.cat(outputs, axis=1)
+
+
+class SERes2NetBlock(nn.Cell):
+    """1x1 layer, Res2Net block, 1x1 layer, squeeze-excitation, with a residual connection (paper, figure 1).
+
+    Args:
+        channels: channels of input and output.
+        kernel_size: frames that the Res2Net block sees at once.
+        dilation: distance between them, frames.
+
+    Inputs:
+        - **x** - (B, channels, T).
+        - **mask** - see `SEBlock`.
+
+    Outputs:
+        (B, channels, T).
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int) -> None:
+        super().__init__()
+        self.tdnn1 = TDNNBlock(channels, channels)
+        self.res2net_block = Res2NetBlock(channels, kernel_size, dilation)
+        self.tdnn2 = TDNNBlock(channels, channels)
+        self.se_block = SEBlock(channels)
+
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))), mask)
+
+
+class EcapaTdnn(nn.Cell):
+    """ECAPA-TDNN: frames to one embedding an utterance (paper, figure 2).
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
+        - **lengths** - None, or the share of the T frames that each utterance fills, (B,), float32, in (0, 1]: what
+          is behind is padding and left out of all means, deviations and attention, as in SpeechBrain. The embedding of
+          a padded utterance still is not that of the utterance alone, because convolutions see the padding.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `model`."""
+
+        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        channels: int = option(1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=8)
+        emb_size: int = option(192, "size of an embedding", minimum=1)
+        global_context: bool = option(True, "attention sees the utterance's mean and deviation")
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys, one line each."""
+            if self.channels % SCALE:
+                return [f"channels: expected a multiple of {SCALE}, got {self.channels}."]
+            return []
+
+    min_frames = 9  # the widest convolution: kernel 3, dilation 4
+    checkpoint_prefix = "train_ecapa_vox12"  # the model zoo's
+
+    @staticmethod
+    def further_outputs(options: Options) -> dict[str, int]:
+        """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
+        return {"attention": 3 * options.channels}
+
+    @staticmethod
+    def folded(arrays: Mapping[str, np.ndarray], options: Options, with_attention: bool = False) -> nn.Cell:
+        """Return the network with a checkpoint's arrays and without batch norms: faster, equal up to rounding.
+
+        Args:
+            arrays: "model.*".
+            options: of the model.
+            with_attention: also return the weights of the frames.
+        """
+        from mindvox.models.fold import fold_ecapa  # which need this module
+        from mindvox.models.folded_cell import FoldedEcapaCell
+
+        return FoldedEcapaCell(fold_ecapa(arrays, options), with_attention)
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        in_channels, channels, emb_size = options.in_channels, options.channels, options.emb_size
+        self.blocks = nn.CellList(
+            [TDNNBlock(in_channels, channels, kernel_size=5)]
+            + [SERes2NetBlock(channels, kernel_size=3, dilation=dilation) for dilation in DILATIONS]
+        )
+        self.mfa = TDNNBlock(3 * channels, 3 * channels)  # multi-layer feature aggregation
+        self.asp = AttentiveStatisticsPooling(3 * channels, global_context=options.global_context)
+        self.asp_bn = batch_norm(6 * channels)
+        self.fc = Conv1d(6 * channels, emb_size)
+
+    def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
+        mask = None if lengths is None else length_mask(lengths, feats.shape[1])
+        x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
+        outputs = []
+        for block in self.blocks[1:]:
+            x = block(x, mask)
+            outputs.append(x)
+        x = self.mfa(ops.cat(outputs, axis=1))
+        x = self.asp_bn(self.asp(x, mask))
+        return self.fc(x.expand_dims(2)).squeeze(2)

@@ -1,0 +1,188 @@
+"""Weights of ECAPA-TDNN as evaluation and deployment want them: without batch norms.
+
+Batch norm follows ReLU here, y = a relu(z) + b for each channel. Because relu(|a| z) = |a| relu(z), the size of a goes
+into the convolution that makes z, exactly. What is left is its sign, and the shift b. Where a convolution follows, it
+takes both: reflected edges repeat values, so a shift stays a shift. Where a sum or a product follows, signs and shifts
+remain as one small operation, and signs not even that where they are all positive.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+from mindvox.layers.tdnn import EPS
+from mindvox.models.ecapa_tdnn import DILATIONS, SCALE, EcapaTdnn
+
+
+class Conv(NamedTuple):
+    """Weight (out, in, k) and bias (out,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+class Affine(NamedTuple):
+    """What is left of a batch norm: sign * x + shift; (channels,) each."""
+
+    sign: np.ndarray
+    shift: np.ndarray
+
+
+class FoldedSERes2(NamedTuple):
+    """SE-Res2Net block: y = sign * (relu(tdnn2) + shift) before squeeze-excitation.
+
+    Attributes:
+        tdnn1, tdnn2: 1x1 convolutions, each followed by ReLU.
+        res2: the convolutions of the splits from the second on, each followed by ReLU.
+        mix: signs (width,) of a split's result where it is added to the next but one split, for all from the third on.
+        shift: (channels,) added after tdnn2's ReLU.
+        squeeze, excite: products of the squeeze-excitation, over the mean of what the shift was added to.
+        gate_sign: (channels,) signs of the gate.
+    """
+
+    tdnn1: Conv
+    res2: list[Conv]
+    mix: list[np.ndarray]
+    tdnn2: Conv
+    shift: np.ndarray
+    squeeze: Conv
+    excite: Conv
+    gate_sign: np.ndarray
+
+
+class FoldedEcapa(NamedTuple):
+    """ECAPA-TDNN without batch norms, float32.
+
+    Attributes:
+        stem: first convolution, followed by ReLU.
+        stem_affine: signs and shifts after it.
+        blocks: the SE-Res2Net blocks.
+        mfa: multi-layer aggregation, followed by ReLU, then by nothing.
+        attention: first product of the attention over frames, followed by ReLU.
+        context: its further columns, over [mean; deviation]; None without global context.
+        attention_scale, attention_shift: (hidden,) before tanh.
+        attention_out: second product; no bias, which softmax over frames would drop.
+        fc: product over [weighted mean; weighted deviation].
+    """
+
+    stem: Conv
+    stem_affine: Affine
+    blocks: list[FoldedSERes2]
+    mfa: Conv
+    attention: Conv
+    context: Optional[np.ndarray]
+    attention_scale: np.ndarray
+    attention_shift: np.ndarray
+    attention_out: np.ndarray
+    fc: Conv
+
+
+def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> FoldedEcapa:
+    """Fold the batch norms of a trained model, in double precision.
+
+    Args:
+        arrays: the checkpoint's arrays, named "model.*".
+        options: `EcapaTdnn.Options` of the model.
+    """
+    source = _Source(arrays)
+    stem, stem_affine = source.tdnn("blocks.0")
+    blocks = [_fold_block(source, f"blocks.{index}") for index in range(1, 1 + len(DILATIONS))]
+    mfa, mfa_affine = source.tdnn("mfa")
+    channels = len(mfa_affine.sign)
+
+    hidden = source.conv("asp.tdnn.conv")
+    scale, shift = source.norm("asp.tdnn.norm")
+    frames = Conv(hidden.weight[:, :channels], hidden.bias)
+    context = None
+    if options.global_context:
+        # The mean takes sign and shift as a frame does; the deviation knows neither.
+        mean, deviation = hidden.weight[:, channels : 2 * channels], hidden.weight[:, 2 * channels :]
+        context = np.concatenate((mean * mfa_affine.sign[:, None], deviation), axis=1)
+        frames = Conv(frames.weight, frames.bias + mean[..., 0] @ mfa_affine.shift)
+
+    fc = source.conv("fc")
+    asp_scale, asp_shift = source.norm("asp_bn")
+    pooled_sign = np.concatenate((mfa_affine.sign, np.ones(channels)))
+    pooled_shift = np.concatenate((mfa_affine.shift, np.zeros(channels)))
+    folded = FoldedEcapa(
+        stem=stem,
+        stem_affine=stem_affine,
+        blocks=blocks,
+        mfa=mfa,
+        attention=_take_affine(frames, mfa_affine),
+        context=context,
+        attention_scale=scale,
+        attention_shift=shift,
+        attention_out=source.conv("asp.conv").weight,
+        fc=_take_affine(fc, Affine(asp_scale * pooled_sign, asp_scale * pooled_shift + asp_shift)),
+    )
+    return _to_float32(folded)
+
+
+def _fold_block(source: "_Source", name: str) -> FoldedSERes2:
+    tdnn1, affine = source.tdnn(f"{name}.tdnn1")
+    signs, shifts = np.split(affine.sign, SCALE), np.split(affine.shift, SCALE)
+    res2, mix, joined = [], [], [Affine(signs[0], shifts[0])]
+    for index in range(1, SCALE):
+        conv, affine = source.tdnn(f"{name}.res2net_block.blocks.{index - 1}")
+        shift = shifts[index]
+        if index > 1:
+            # s r + b + s' q + b' = s (r + s s' q) + (b + b'), with r the split and q the result before it.
+            mix.append(signs[index] * joined[-1].sign)
+            shift = shift + joined[-1].shift
+        res2.append(_take_affine(conv, Affine(signs[index], shift)))
+        joined.append(affine)
+    tdnn2, affine = source.tdnn(f"{name}.tdnn2")
+    return FoldedSERes2(
+        tdnn1=tdnn1,
+        res2=res2,
+        mix=mix,
+        tdnn2=_take_affine(tdnn2, Affine(*(np.concatenate(parts) for parts in zip(*joined, strict=True)))),
+        shift=affine.sign * affine.shift,  # s r + b = s (r + s b)
+        squeeze=_take_affine(source.conv(f"{name}.se_block.conv1"), Affine(affine.sign, np.zeros_like(affine.shift))),
+        excite=source.conv(f"{name}.se_block.conv2"),
+        gate_sign=affine.sign,
+    )
+
+
+def _take_affine(conv: Conv, affine: Affine) -> Conv:
+    """Return the convolution of x that equals `conv` of sign * x + shift."""
+    return Conv(conv.weight * affine.sign[:, None], conv.bias + conv.weight.sum(axis=2) @ affine.shift)
+
+
+class _Source:
+    """A checkpoint's arrays by layer, float64."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = arrays
+
+    def conv(self, name: str) -> Conv:
+        return Conv(self._get(f"{name}.weight").squeeze(2), self._get(f"{name}.bias"))
+
+    def norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return scale and shift of a batch norm in evaluation."""
+        gamma, beta, mean, variance = (
+            self._get(f"{name}.{part}") for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        scale = gamma / np.sqrt(variance + EPS)
+        return scale, beta - scale * mean
+
+    def tdnn(self, name: str) -> tuple[Conv, Affine]:
+        """Return a convolution that has taken the size of its batch norm's scale, and what is left of the norm."""
+        conv = self.conv(f"{name}.conv")
+        scale, shift = self.norm(f"{name}.norm")
+        size = np.abs(scale)
+        return Conv(conv.weight * size[:, None, None], conv.bias * size), Affine(np.where(scale < 0, -1.0, 1.0), shift)
+
+    def _get(self, name: str) -> np.ndarray:
+        return self._arrays[f"model.{name}"].astype(np.float64)
+
+
+def _to_float32(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float32)
+    if value is None:
+        return None
+    parts = [_to_float32(part) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else parts

@@ -1,0 +1,357 @@
+"""Embeddings of an evaluation store: making them, keeping them on disk, and knowing what made them."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from mindvox.data.eval_store import EvalStore
+from mindvox.errors import InputError, UsageError
+from mindvox.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
+from mindvox.frontend import fbank
+from mindvox.progress import quantity
+
+if TYPE_CHECKING:
+    from mindspore import nn
+
+FORMAT_VERSION = 1
+INDEX_HEADER = ("utt_id", "spk_id")
+OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Mean-subtracted feats (B, T, F), float32, to embeddings (B, D)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What embeddings depend on, by content: two sets with equal identities are the same.
+
+    Attributes:
+        model_sha256: of the checkpoint or exported model file.
+        store_sha256: of the evaluation store.
+        engine: program, version and device that computed, such as "mindspore 2.10.0 CPU".
+        cut_frames: frames kept of each utterance, or of each crop; None: all.
+        front_end: parameters of the features.
+        num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
+        max_frames: most frames of a window where some utterance of the store is longer, so that its embedding is a
+            mean over windows; None: every utterance went through the model in one piece. An embedding store's meta.json
+            has the key only where it is a number, so that stores without long utterances, older ones too, stay valid.
+    """
+
+    model_sha256: str
+    store_sha256: str
+    engine: str
+    cut_frames: Optional[int]
+    front_end: dict
+    num_crops: int = 0
+    max_frames: Optional[int] = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that meta.json holds."""
+        return {name: value for name, value in asdict(self).items() if name != "max_frames" or value is not None}
+
+    def differences(self, other: "Identity") -> list[str]:
+        """Return the names of the attributes that differ."""
+        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
+
+    def differences_in_making(self, other: "Identity") -> list[str]:
+        """Return the names of the attributes that differ between embeddings of other utterances: all but the store.
+
+        Where only one of both has windows, the other had no utterance that needs them: that is no difference.
+        """
+        free = {"store_sha256"}
+        if None in (self.max_frames, other.max_frames):
+            free.add("max_frames")
+        return [name for name in self.differences(other) if name not in free]
+
+
+@dataclass(frozen=True)
+class EmbeddingStore:
+    """Named embeddings: `embeddings.npy`, `index.csv` and `meta.json` in a folder, from Python and C++ alike.
+
+    Attributes:
+        utt_ids, spk_ids: names of the rows; every utt_id stands once.
+        embeddings: float32 (U, D), U >= 1, finite; with crops (U, identity.num_crops, D).
+        identity: what they were made of.
+    """
+
+    utt_ids: list[str]
+    spk_ids: list[str]
+    embeddings: np.ndarray
+    identity: Identity
+
+    def save(self, folder: PathLike) -> None:
+        """Write the store; meta.json comes last, so that a folder with one is whole."""
+        folder = Path(folder)
+        (folder / "meta.json").unlink(missing_ok=True)
+        with atomic_path(folder / "embeddings.npy") as temporary:
+            np.save(temporary, self.embeddings)
+        write_csv(folder / "index.csv", INDEX_HEADER, zip(self.utt_ids, self.spk_ids, strict=True))
+        write_json(folder / "meta.json", {"format_version": FORMAT_VERSION, **self.identity.to_dict()})
+
+    @classmethod
+    def open(cls, folder: PathLike) -> "EmbeddingStore":
+        """Open a store, embeddings memory-mapped.
+
+        Raises:
+            InputError: a file is missing or damaged, the files do not fit together, or an embedding is not finite.
+        """
+        folder = Path(folder)
+        if not (folder / "meta.json").is_file():
+            raise InputError(f"{folder}: expected a finished embedding store, but there is no meta.json.")
+        identity = _identity(folder / "meta.json")
+        index = read_csv(folder / "index.csv", INDEX_HEADER)
+        utt_ids = [utt_id for utt_id, _ in index]
+        try:
+            embeddings = np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{folder / 'embeddings.npy'}: missing or damaged ({error}). Make it again.") from None
+        if not utt_ids or len(set(utt_ids)) < len(utt_ids):
+            raise InputError(f"{folder / 'index.csv'}: expected each utterance once, got {len(utt_ids)} rows.")
+        leading = (len(index), identity.num_crops) if identity.num_crops else (len(index),)
+        if embeddings.dtype != np.float32 or embeddings.shape[:-1] != leading:
+            raise InputError(
+                f"{folder / 'embeddings.npy'}: expected float32 ({', '.join(map(str, leading))}, D) as index.csv has "
+                f"rows, got {embeddings.dtype} {embeddings.shape}."
+            )
+        check_finite(embeddings, utt_ids)
+        return cls(utt_ids, [spk_id for _, spk_id in index], embeddings, identity)
+
+
+def _identity(path: Path) -> Identity:
+    meta = read_json(path)
+    names = [field.name for field in fields(Identity)]
+    needed = set(names) - {"num_crops", "max_frames"}  # left out where there are no crops, no windows
+    if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= needed:
+        raise InputError(f"{path}: expected format_version {FORMAT_VERSION} and {', '.join(names)}. Make it again.")
+    return Identity(**{name: meta[name] for name in names if name in meta})
+
+
+def check_finite(embeddings: np.ndarray, utt_ids: Sequence[str]) -> None:
+    """Raise InputError when an embedding has a NaN or infinite value, with the first such utterance's name."""
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=tuple(range(1, embeddings.ndim))))
+    if len(bad):
+        raise InputError(
+            f"{len(bad)} of {len(utt_ids)} embeddings have NaN or infinite values; the first is of {utt_ids[bad[0]]}."
+        )
+
+
+def load_or_extract(
+    folder: PathLike,
+    identity: Identity,
+    store: EvalStore,
+    encode: Encode,
+    batch_size: int,
+    max_frames: int = 0,
+    min_frames: int = 1,
+) -> EmbeddingStore:
+    """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why.
+
+    `batch_size`, `max_frames` and `min_frames` are those of `extract`.
+    """
+    found, reason = _reusable(Path(folder), identity)
+    if found is not None:
+        print(f"{folder}: embeddings reused: same model, features, cut and engine")
+        return found
+    print(f"{folder}: making embeddings: {reason}")
+    embeddings = extract(
+        encode,
+        store,
+        identity.cut_frames,
+        batch_size,
+        num_crops=identity.num_crops,
+        max_frames=max_frames,
+        min_frames=min_frames,
+    )
+    made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
+    made.save(folder)
+    return made
+
+
+def _reusable(folder: Path, identity: Identity) -> tuple[Optional[EmbeddingStore], str]:
+    """Return the embeddings in `folder`, or why they cannot be used."""
+    if not (folder / "meta.json").is_file():
+        return None, "there are none yet"
+    try:
+        found = EmbeddingStore.open(folder)
+    except InputError as error:
+        return None, str(error)
+    different = identity.differences(found.identity)
+    return (None, f"those there have another {', '.join(different)}") if different else (found, "")
+
+
+def extract(
+    encode: Encode,
+    store: EvalStore,
+    cut_frames: Optional[int],
+    batch_size: int,
+    progress: bool = True,
+    num_crops: int = 0,
+    max_frames: int = 0,
+    min_frames: int = 1,
+) -> np.ndarray:
+    """Embed every utterance of a store, or several crops of each.
+
+    Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
+    subtracted. An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each has its own
+    mean subtracted, and the utterance's embedding is the mean of theirs, weighted by their frames.
+
+    Args:
+        encode: the model.
+        store: features before mean subtraction.
+        cut_frames: frames to keep of each utterance, repeated from its start when shorter; None: all.
+        batch_size: utterances, or crops, in a batch at most.
+        progress: show a bar when stderr is a terminal, and print the speed.
+        num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
+        max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
+            cuts, whose length and number are chosen already.
+        min_frames: the fewest frames that the model takes.
+
+    Returns:
+        Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
+
+    Raises:
+        InputError: an utterance is too short, memory runs out, or the model returns another shape than (B, D), or NaN;
+            the utterance is named.
+    """
+    start = time.perf_counter()
+    per_utt = max(1, num_crops)
+    lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
+    max_frames = 0 if cut_frames else max_frames
+    check_max_frames(max_frames, min_frames)
+    shortest = int(np.argmin(lengths))
+    if lengths[shortest] < min_frames:
+        raise InputError(
+            f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {min_frames}. "
+            "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
+        )
+    windows = _Windows.of(lengths, max_frames)
+    sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
+    embeddings = None
+    with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
+        for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
+            names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
+            feats = np.stack([_window_feats(store, windows, row, cut_frames, num_crops) for row in rows])
+            batch = encode_named(encode, feats, names)
+            if embeddings is None:
+                embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
+            if batch.ndim != 2 or batch.shape != (len(rows), embeddings.shape[1]):
+                raise InputError(f"{names[0]}: expected embeddings ({len(rows)}, D), the model gave {batch.shape}.")
+            check_finite(batch, names)
+            for row, embedding in zip(rows, batch, strict=True):
+                piece, num_frames = int(windows.piece[row]), windows.num_frames[row]
+                if num_frames == lengths[piece]:
+                    embeddings[piece] = embedding
+                else:
+                    sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
+                    store.release()
+            bar.update(len(rows))
+    for piece, total in sums.items():
+        embeddings[piece] = total / lengths[piece]
+    if progress:
+        elapsed_s = time.perf_counter() - start
+        audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
+        print(
+            f"{quantity(len(lengths), 'embedding')} in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
+            f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
+        )
+    return embeddings.reshape(len(store), num_crops, -1) if num_crops else embeddings
+
+
+def check_max_frames(max_frames: int, min_frames: int) -> None:
+    """Raise UsageError when windows of at most `max_frames` frames can be shorter than a model takes."""
+    if 0 < max_frames < 2 * min_frames:
+        raise UsageError(f"max_frames: expected 0 or at least {2 * min_frames} frames, got {max_frames}.")
+
+
+class _Windows(NamedTuple):
+    """Which frames go through the model at once: of which piece (an utterance or a crop), from which on, how many."""
+
+    piece: np.ndarray
+    first_frame: np.ndarray
+    num_frames: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, max_frames: int) -> "_Windows":
+        """Cut pieces of so many frames into windows of at most `max_frames`; 0: one window each."""
+        edges = [fbank.window_edges(int(length), max_frames) for length in lengths]
+        return cls(
+            np.repeat(np.arange(len(lengths)), [len(of_piece) - 1 for of_piece in edges]),
+            np.concatenate([of_piece[:-1] for of_piece in edges]),
+            np.concatenate([np.diff(of_piece) for of_piece in edges]),
+        )
+
+
+def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int) -> Iterator[np.ndarray]:
+    order = np.argsort(lengths, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        size = min(batch_size, max(1, max_frames // lengths[group[0]])) if max_frames else batch_size
+        yield from (group[start : start + size] for start in range(0, len(group), size))
+
+
+def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return the model's answer; an exception says of which utterances, and what to do when memory ran out."""
+    try:
+        return np.asarray(encode(feats))
+    except (MemoryError, RuntimeError) as error:
+        unit = "frames" if feats.ndim == 3 else "samples"
+        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} {unit} at once"
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+            raise InputError(
+                f"{what} need more memory than there is, {len(names)} in a batch. Set a smaller max_frames or "
+                "eval_batch_size."
+            ) from None
+        error.add_note(f"while the model took {what}")
+        raise
+
+
+def _window_feats(
+    store: EvalStore, windows: _Windows, row: int, cut_frames: Optional[int], num_crops: int
+) -> np.ndarray:
+    """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
+    piece = int(windows.piece[row])
+    if num_crops:
+        utt, crop = divmod(piece, num_crops)
+        feats = fbank.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
+        first = crop_starts(len(feats), cut_frames, num_crops)[crop]
+        return fbank.subtract_mean(feats[first : first + cut_frames])
+    feats = store.feats(piece)
+    if cut_frames:
+        return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames))
+    first = windows.first_frame[row]
+    return fbank.subtract_mean(feats[first : first + windows.num_frames[row]])
+
+
+def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
+    """Return the first frames of crops that are spread evenly from start to end, as voxceleb_trainer's are."""
+    return np.linspace(0, num_frames - crop_frames, num_crops).astype(int)
+
+
+def fill_batches(encode: Encode, batch_size: int) -> Encode:
+    """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
+    return lambda feats: encode(fbank.repeat_to(feats, batch_size))[: len(feats)]
+
+
+def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = None) -> Encode:
+    """Wrap a Cell in evaluation mode, compiled once for all inputs.
+
+    Args:
+        cell: feats (B, T, F) to embeddings (B, D).
+        num_mels: F.
+        fixed_batch: all inputs have one length (cut features) and at most this many utterances: the graph is compiled
+            for exactly this shape. None: any lengths; the graph has dynamic shapes, at twice the time for a frame.
+    """
+    import mindspore as ms  # here, because the scorer of exported models reads embeddings on machines without MindSpore
+
+    def encode(feats: np.ndarray) -> np.ndarray:
+        return cell(ms.Tensor(feats)).asnumpy()
+
+    if fixed_batch:
+        return fill_batches(encode, fixed_batch)
+    cell.set_inputs(ms.Tensor(shape=[None, None, num_mels], dtype=ms.float32))  # else it compiles for every length
+    return encode

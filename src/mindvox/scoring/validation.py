@@ -1,0 +1,159 @@
+"""Validation while a model is trained: its EER on trials that the final evaluation does not use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from mindspore import nn
+
+from mindvox.config import Config
+from mindvox.corpus.trials import find_trial_list, read_trials
+from mindvox.data.eval_store import EvalStore
+from mindvox.data.pipeline import TrainBatches
+from mindvox.errors import InputError
+from mindvox.frontend.fbank import check_front_end, repeat_to
+from mindvox.models import create_model
+from mindvox.models.checkpoint import assign
+from mindvox.progress import quantity
+from mindvox.registry import MODELS
+from mindvox.scoring.embeddings import Encode, cell_encoder, extract
+from mindvox.scoring.evaluate import looks_swapped, warn_if_swapped
+from mindvox.scoring.metrics import eer
+from mindvox.scoring.normalisation import cosine_scores, unit_length
+from mindvox.scoring.trial_list import TrialList
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Utterances and which of them are compared.
+
+    Attributes:
+        store: features of the utterances.
+        enrol, test: rows of the store that each trial compares.
+        is_target: whether both are of one speaker.
+    """
+
+    store: EvalStore
+    enrol: np.ndarray
+    test: np.ndarray
+    is_target: np.ndarray
+
+
+class Validation:
+    """Measure the EER of the plain cosine.
+
+    A model of its own takes over the weights of the trained one: neither is compiled anew when the other is used, and
+    statistics of batch norms do not change.
+
+    Args:
+        trials: what is compared.
+        model: in evaluation mode, with parameters of the same names as the trained model's.
+        encode: feats (B, T, F) to embeddings, by `model`.
+        batch_size: utterances in a batch at most.
+        max_frames: see `extract`.
+    """
+
+    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0) -> None:
+        self.trials = trials
+        self.model = model
+        self.encode = encode
+        self.batch_size = batch_size
+        self.max_frames = max_frames
+        self.has_warned = False
+
+    def __call__(self, trained: nn.Cell) -> float:
+        arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
+        assign(self.model, arrays, "model.", "the model in training")
+        store, trials = self.trials.store, self.trials
+        found = extract(self.encode, store, None, self.batch_size, progress=False, max_frames=self.max_frames)
+        embeddings = unit_length(found, store.utt_ids)
+        found = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
+        if not self.has_warned and looks_swapped(found, trials.is_target):
+            warn_if_swapped(found, trials.is_target, "voxceleb")
+            self.has_warned = True
+        return found
+
+
+def make_validation(
+    config: Config, batches: TrainBatches, settings: dict[str, Any], device_target: str
+) -> Optional[Callable[[nn.Cell], float]]:
+    """Return the validation that a training configuration asks for; None: it asks for none.
+
+    Args:
+        config: of the training.
+        batches: of the training; they know the held-out utterances and the front end.
+        settings: the model's; see `create_model`.
+        device_target: where it runs.
+
+    Raises:
+        InputError: store or trial list are wrong, made by another front end, or those of the evaluation.
+    """
+    if config.valid_trials:
+        trials = _listed_trials(config, batches)
+    elif config.valid_utterances:
+        trials = _trials_of_halves(batches, MODELS.get(settings["name"]).min_frames)
+    else:
+        return None
+    num_targets = np.count_nonzero(trials.is_target)
+    num_trials = quantity(len(trials.is_target), "trial")
+    print(f"validation: {len(trials.store)} pieces, {num_trials}, {num_targets} of them target")
+    model = create_model(settings, device_target)
+    model.set_train(False)
+    has_one_length = len(set(trials.store.num_frames.tolist())) == 1
+    fixed_batch = config.eval_batch_size if has_one_length else None
+    encode = cell_encoder(model, settings["in_channels"], fixed_batch)
+    return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
+
+
+def _listed_trials(config: Config, batches: TrainBatches) -> Trials:
+    store = EvalStore.open(config.valid_data_path)
+    check_front_end(batches.front_end, store.front_end, config.valid_data_path)
+    path = find_trial_list(config.valid_trials, config.valid_data_path)
+    listed = TrialList.read(path, "voxceleb", store)
+    _refuse_evaluation_trials(config, path, store)
+    return Trials(store, listed.enrol, listed.test, listed.is_target)
+
+
+def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> None:
+    """Refuse to choose a model by the trials that it is reported on."""
+    try:
+        evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
+    except InputError:
+        return  # it is not here
+    pairs = {frozenset(trial[1:]) for trial in read_trials(path, known=store.utt_ids)}
+    trials = read_trials(evaluation, config.trial_format, known=store.utt_ids)
+    shared = sum(frozenset(trial[1:]) in pairs for trial in trials)
+    if shared:
+        raise InputError(
+            f"valid_trials: {path} shares {shared} trials with {evaluation}, the list of the evaluation "
+            "(veri_file_path), which must not choose the model: take others, or valid_utterances."
+        )
+
+
+def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
+    """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
+
+    A half that is too short for an embedding is repeated from its start, as crops are in training.
+    """
+    names, labels, halves = [], [], []
+    for name, label, feats in batches.held_out_feats():
+        middle = len(feats) // 2
+        names.append(name)
+        labels.append(label)
+        halves += [repeat_to(half, max(middle, min_frames)) for half in (feats[:middle], feats[middle:])]
+    num_frames = np.array([len(half) for half in halves])
+    store = EvalStore(
+        folder=Path(),
+        utt_ids=[f"{name}, half {number}" for name in names for number in (1, 2)],
+        spk_ids=[str(label) for label in labels for _ in range(2)],
+        first_frame=np.cumsum(num_frames) - num_frames,
+        num_frames=num_frames,
+        front_end=batches.front_end,
+        sha256="",
+        frames=np.concatenate(halves),
+    )
+    first, second = (index.ravel() for index in np.indices((len(names), len(names))))
+    speaker = np.array(labels)
+    return Trials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])

@@ -1,0 +1,295 @@
+"""The training loop, from a configuration to the last checkpoint."""
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from signal import Signals
+from typing import Any, Optional
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+from mindvox.config import Config, require, save_config
+from mindvox.data.pipeline import Batch, TrainBatches, open_batches
+from mindvox.errors import InputError, Stopped
+from mindvox.files import lock_folder
+from mindvox.frontend.fbank import check_front_end
+from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
+from mindvox.models import create_model, describe_settings, take_settings
+from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
+from mindvox.progress import quantity
+from mindvox.training.batch_norm import set_batch_norms
+from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.interruption import Interruption
+from mindvox.training.log import TrainingLog
+from mindvox.training.position import Position
+from mindvox.training.precision import mixed_precision
+from mindvox.training.resume import Checkpoint, find_earlier, identity, restore
+from mindvox.training.schedule import Schedule
+from mindvox.training.step import ScaledTrainStep, TrainStep, make_step
+from mindvox.training.world import World, join_world
+
+ALONE = World()
+CHECK_STEPS = 1000  # between two comparisons of all processes' weights
+Validate = Callable[[nn.Cell], float]
+"""The EER of a model that is being trained."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run is made of, and where it begins."""
+
+    config: Config
+    world: World
+    batches: TrainBatches
+    step_cell: TrainStep
+    schedule: Schedule
+    start: Position
+    meta: dict[str, Any]
+
+
+def train(
+    config: Config, make_validate: Optional[Callable[[Config, TrainBatches, dict, str], Optional[Validate]]] = None
+) -> Path:
+    """Train as `config` says and return the path of the last checkpoint.
+
+    Args:
+        config: the settings.
+        make_validate: called with these, the batches, the model's settings and the device's name before training;
+            returns what measures the EER, or None, when the settings ask for no validation.
+
+    Raises:
+        UsageError: a needed key is not set.
+        InputError: the store, the checkpoint to start or go on from, or the device does not fit, the folder of
+            checkpoints is in use, its disk is full, or the loss is not finite.
+        Stopped: Ctrl-C or SIGTERM; a checkpoint was written.
+    """
+    require(config, "train_data_path", "ckpt_save_dir")
+    target, world = join_world(config)
+    with lock_folder(config.ckpt_save_dir, wait=False) if world.is_first else nullcontext():
+        earlier = find_earlier(config, world.is_first)
+        run = set_up(config, target, world, earlier)
+        if earlier and _is_finished(config, run.start):
+            print(f"{earlier.path}: this run is finished, after {quantity(run.start.step, 'step')}: nothing to do")
+            return earlier.path
+        if not world.is_first:
+            return fit(run, None)
+        config = run.config
+        validate = make_validate(config, run.batches, run.meta["model"], target) if make_validate else None
+        checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
+        save_config(config, checkpoints.folder / "config.yaml")
+        shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
+        _describe(run, target)
+        if earlier:
+            print(f"resume: from {earlier.path}, after {quantity(run.start.step, 'step')}")
+        return fit(run, checkpoints, validate)
+
+
+def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
+    """Open the training store and build model, objective, optimiser and schedule, in the state of an earlier run."""
+    ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
+    first = None
+    if config.pre_trained:
+        first = earlier or read_first(config.checkpoint_path)
+        config = take_settings(config, first.meta["model"], first.path)
+    batches = open_batches(config, world.rank, world.size)
+    meta = {**_meta(config, batches), "run": identity(config, batches)}
+    model = create_model(meta["model"], device_target)
+    set_batch_norms(model, config.batch_norm)
+    loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
+    if first and earlier is None:
+        start_from(first, model, loss, meta)
+    step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
+    step_cell.set_train()
+    schedule = Schedule(config, batches.num_batches(), world.size)
+    start = restore(earlier, meta["run"], step_cell, batches) if earlier else Position()
+    return Run(config, world, batches, step_cell, schedule, start, meta)
+
+
+def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Validate] = None) -> Path:
+    """Step through the epochs, print, validate, write checkpoints, and return the path of the last.
+
+    Args:
+        run: what is trained.
+        checkpoints: None in a process that does not write.
+        validate: None: no validation.
+    """
+    config, step_cell, position = run.config, run.step_cell, run.start
+    objective = step_cell.model_with_loss.loss
+    signal, is_finished = None, False
+    run.world.refuse_difference(step_cell.state(), position.step)
+    with Interruption() as interruption, TrainingLog(config, run.batches, position, run.world.is_first) as log:
+        for batch in _batches_from(position, run.batches, interruption):
+            lrate = run.schedule.lrate(position.update, position.elapsed_s)
+            scheduled = objective.schedule(run.schedule.epochs(position.update, position.elapsed_s))
+            updates = step_cell.num_updates
+            loss, accuracy = _step(step_cell, batch, lrate, scheduled)
+            updates = step_cell.num_updates - updates
+            if not math.isfinite(loss):
+                raise _not_finite(loss, position.step + 1, lrate, batch, config.ckpt_save_dir)
+            if updates == 0 and step_cell.num_gathered == 0:
+                log.note(_overflow(step_cell, position.step + 1))
+            elapsed_s, signal = _agreed(run.world, log.elapsed_s, interruption.signal)
+            position = position.after_batch(run.batches, updates, elapsed_s)
+            is_finished = _is_finished(config, position)
+            log.after_step(position, loss, accuracy, lrate, scheduled, is_finished)
+            if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
+                run.world.refuse_difference(step_cell.state(), position.step)
+            # Each process gathers a sum of its own, of which a checkpoint has the first one's only.
+            is_whole = run.world.size == 1 or step_cell.num_gathered == 0
+            if signal and is_whole:
+                break
+            if validate and (is_finished or _validation_is_due(config, position)):
+                position = _validated(run, validate, position, log)
+                checkpoints.after_validation(position)
+            if is_finished:
+                break
+            if checkpoints:
+                checkpoints.after_step(position, is_whole)
+        path = checkpoint_path(config.ckpt_save_dir, config.model.name, position.running_epoch, position.step)
+        if checkpoints:
+            checkpoints.finish(position)
+        signal = signal or interruption.signal
+    run.world.gather()  # msrun kills all others as soon as one has left with an error: the first must have written
+    if signal and not is_finished:
+        raise Stopped(
+            f"stopped as asked after step {position.step}; checkpoint: {path}. To go on: --resume=auto", signal
+        )
+    if run.world.is_first:
+        print(f"trained {quantity(position.step, 'step')} in {position.elapsed_s:.0f} s; last checkpoint: {path}")
+    return path
+
+
+def _batches_from(start: Position, batches: TrainBatches, interruption: Interruption) -> Iterator[Batch]:
+    """Yield the batches from a position on, without end."""
+    with closing(batches.epochs(start.epoch, start.record)) as epochs:
+        try:
+            for epoch_batches in epochs:
+                yield from epoch_batches
+        except InputError:
+            if interruption.signal is None:  # else the signal has reached the processes that make features, too
+                raise
+
+
+def _step(step_cell: TrainStep, batch: Batch, lrate: float, scheduled: dict[str, float]) -> tuple[float, float]:
+    """Take one step and return loss and accuracy."""
+    step_cell.optimizer.learning_rate.set_data(Tensor(lrate, ms.float32))
+    set_scheduled(step_cell.model_with_loss.loss, scheduled)
+    loss, accuracy = step_cell(Tensor(batch.feats), Tensor(batch.label))
+    return float(loss), float(accuracy)
+
+
+def _is_finished(config: Config, position: Position) -> bool:
+    if config.max_train_minutes:
+        return position.elapsed_s >= config.max_train_minutes * 60
+    return position.epoch >= config.num_epochs
+
+
+def _agreed(world: World, elapsed_s: float, signal: Optional[Signals]) -> tuple[float, Optional[Signals]]:
+    """Return the first process's clock and anyone's signal: all must stop after the same step, at the same rates."""
+    if world.size == 1:
+        return elapsed_s, signal
+    clocks, numbers = world.gather(elapsed_s, float(signal or 0)).T
+    return float(clocks[0]), Signals(int(numbers.max())) if numbers.any() else None
+
+
+def _validation_is_due(config: Config, position: Position) -> bool:
+    by_steps = config.valid_steps > 0 and position.step % config.valid_steps == 0
+    by_epochs = config.valid_epochs > 0 and position.record == 0 and position.epoch % config.valid_epochs == 0
+    return by_steps or by_epochs
+
+
+def _validated(run: Run, validate: Validate, position: Position, log: TrainingLog) -> Position:
+    """Measure the EER, print it, and return the position with the best so far."""
+    begin = time.monotonic()
+    with run.step_cell.averaged_weights():
+        eer = validate(run.step_cell.model_with_loss.model)
+    position = position.after_validation(eer)
+    log.after_validation(position, eer, time.monotonic() - begin)
+    return position
+
+
+def _not_finite(loss: float, step: int, lrate: float, batch: Batch, folder: str) -> InputError:
+    return InputError(
+        f"the loss became {loss} in step {step} at learning rate {lrate:g}. Checkpoints in {folder} are from before. "
+        f"Lower max_lrate, or look at this step's utterances: {', '.join(batch.utt_ids)}."
+    )
+
+
+def read_first(path: str) -> Checkpoint:
+    """Read the checkpoint that training starts from; of a folder the last one."""
+    found = find_checkpoint(path)
+    return Checkpoint(found, *read_checkpoint(found))
+
+
+def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
+    """Set the model's weights from a checkpoint, and the classifier's when it was trained on the same speakers."""
+    path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
+    check_front_end(meta["front_end"], found["front_end"], str(path))
+    assign(model, arrays, "model.", path)
+    same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
+    if same_speakers:
+        of_loss = {name: array for name, array in arrays.items() if name.startswith("loss.")}
+        of_loss = loss.adapt(without_scheduled(of_loss, loss), loss_settings(found))
+        assign_parameters({f"loss.{name}": value for name, value in saved_parameters(loss).items()}, of_loss, path)
+    which = "and classifier" if same_speakers else "only, its speakers are others than the store's: new classifier"
+    print(f"start from {path}: model {which}")
+
+
+def loss_settings(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the section `loss` of a checkpoint's meta; the first version wrote the number of sub-centres alone."""
+    return meta.get("loss") or {"name": "aam_softmax", "sub_centers": meta.get("sub_centers", 1)}
+
+
+def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
+    manifest = batches.manifest
+    if config.class_num not in (0, manifest.num_speakers):
+        raise InputError(
+            f"CLASS_NUM: the configuration says {config.class_num}, {config.train_data_path} has "
+            f"{manifest.num_speakers} speakers: set CLASS_NUM: auto or take the other store."
+        )
+    n_mels, in_channels = batches.front_end["n_mels"], config.model.options.in_channels
+    if in_channels != n_mels:
+        raise InputError(
+            f"inChannels: the model takes {in_channels} mel bins, {config.train_data_path} has frames of "
+            f"{n_mels}: set inChannels: {n_mels}, or prepare a store with n_mels: {in_channels}."
+        )
+    return {
+        "model": config.model.to_dict(),
+        "loss": config.loss.to_dict(),
+        "front_end": batches.front_end,
+        "speakers_sha256": manifest.speakers_sha256,
+    }
+
+
+def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
+    """Say that a step's gradients were not finite; raise InputError when no scale can help."""
+    if step_cell.scale == 1:
+        raise InputError(
+            f"the gradients of step {step} are not finite, at a loss scale of 1 or 2: half precision cannot hold them. "
+            "Lower max_lrate, or set amp_level: O0."
+        )
+    return f"step {step}: gradients overflowed, the weights stay; loss scale {step_cell.scale:g}"
+
+
+def _describe(run: Run, device_target: str) -> None:
+    config, manifest = run.config, run.batches.manifest
+    millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
+    print(f"model: {describe_settings(run.meta['model'])}")
+    print(f"{millions:.2f} M parameters, on {device_target}")
+    print(
+        f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
+        f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
+        f"{config.train_frames} frames an epoch"
+    )
+    if run.batches.online:
+        print(
+            f"features: computed by {quantity(config.num_workers, 'process', 'processes')}, "
+            f"{run.batches.num_classes} classes; each crop gets one of\n  {', '.join(config.augmentations)}"
+        )
+    if config.max_train_minutes:
+        print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")
