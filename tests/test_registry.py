@@ -152,7 +152,7 @@ def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatc
     arrays, meta = read_checkpoint(find_checkpoint("ckpt"))  # the ranks compare their weights at the start and the end
     assert meta["run"]["global_batch"] == 8 and meta["position"]["step"] == 3
     assert all(np.isfinite(array).all() for array in arrays.values())
-    assert "aver loss" in (tmp_path / "train_parallel0" / "train.log").read_text()
+    assert "aver loss" in (tmp_path / "train_parallel0" / "log").read_text()
 
 
 @pytest.mark.parametrize("name", list(MODELS))

@@ -17,6 +17,7 @@ from mindvox.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
+MEMORY = ("-rss_limit_mb=0", "-malloc_limit_mb=1024")
 TARGETS = ("csv", "header", "index", "list", "lite_config", "model", "names", "npy", "raw", "wav")
 
 
@@ -42,7 +43,8 @@ def fuzz(checks: Path, target: str, folder: Path, *limits: str) -> str:
     found = folder / "found"
     found.mkdir()
     done = subprocess.run(
-        [program, found, CORPUS / target, "-max_len=2048", "-timeout=300", "-print_final_stats=1", *limits],
+        # Not -rss_limit_mb: libFuzzer reads the peak that Linux hands on from the process that started it.
+        [program, found, CORPUS / target, "-max_len=2048", "-timeout=300", "-print_final_stats=1", *MEMORY, *limits],
         cwd=folder, env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1"},
         capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 
 from mindvox.corpus.audio import read_audio
-from mindvox.data.eval_store import EvalStore, EvalStoreWriter
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
 from mindvox.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
@@ -221,6 +221,8 @@ def damage(folder: Path, kind: str) -> None:
         np.save(folder / "feats.npy", feats)
     elif kind == "wrong dimension":
         np.save(folder / "feats.npy", feats[:, 1:].copy())
+    elif kind == "replaced":
+        np.save(folder / "feats.npy", feats + 1)
     elif kind == "missing":
         (folder / "feats.npy").unlink()
     elif kind == "no index":
@@ -232,6 +234,13 @@ def damage(folder: Path, kind: str) -> None:
         (folder / "meta.json").write_text(json.dumps(meta))
 
 
+def name_content(folder: Path, mark: bytes = b"") -> None:
+    """Let a store's meta.json name the content that is there; `mark` is put before it."""
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["sha256"] = content_sha256(folder)
+    (folder / "meta.json").write_bytes(mark + json.dumps(meta).encode())
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -240,6 +249,7 @@ def damage(folder: Path, kind: str) -> None:
         ("NaN", "test1/1.wav: NaN or infinite features"),
         ("infinite", "test0/0.wav: NaN or infinite features"),
         ("wrong dimension", "expect float32 (385, 16), got (385, 15)"),
+        ("replaced", "feats.npy and index.csv are not the content that meta.json names"),
         ("missing", "feats.npy: No such file"),
         ("no index", "index.csv: No such file"),
         ("other front end", "made with another front end: top_db 70 (expected 80.0)"),
@@ -250,6 +260,8 @@ def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked
     out = tmp_path / "out"
     must(worked, program, "--model", "free.xml", "--data", tmp_path / "eval", "--output", out)
     damage(tmp_path / "eval", kind)
+    if kind in ("NaN", "infinite"):
+        name_content(tmp_path / "eval")
     done = call(worked, program, "--model", "free.xml", "--data", tmp_path / "eval", "--output", out)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
@@ -493,9 +505,9 @@ def test_text_is_utf8_in_every_locale(program, worked, tmp_path, language):
 def test_files_of_a_store_may_begin_with_a_byte_order_mark(program, worked, tmp_path):
     """As an editor of Windows saves them, with its line ends and a blank last line."""
     shutil.copytree(worked / "eval", tmp_path / "eval")
-    for name in ("index.csv", "meta.json"):
-        path = tmp_path / "eval" / name
-        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    path = tmp_path / "eval" / "index.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    name_content(tmp_path / "eval", b"\xef\xbb\xbf")
     for name in ("free.xml", "free.xml.json", "free.bin"):
         shutil.copy(worked / name, tmp_path)
     path = tmp_path / "free.xml.json"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mindvox import config
+from mindvox.config import sections
 from mindvox.corpus.audio import Skipped
 from mindvox.corpus.layouts import LAYOUTS, open_corpus
 from mindvox.corpus.tree import TOO_DEEP, Recording, read_headers
@@ -30,7 +30,7 @@ def speakers(corpus):
 
 
 def test_the_configuration_names_every_layout():
-    assert set(config.LAYOUTS) == {"auto", *LAYOUTS}
+    assert set(sections.LAYOUTS) == {"auto", *LAYOUTS}
 
 
 class TestTrees:

@@ -150,7 +150,7 @@ def test_trial_list_of_training_speakers_is_refused_unless_allowed(worked):
 def test_checkpoint_of_another_size_is_one_clear_line(worked):
     done = call(worked, sys.executable, ROOT / "eval.py", config(), "--channels=32")
     assert done.returncode == 1
-    assert "the checkpoint has channels 16; the command line says --channels=32" in done.stderr
+    assert "channels 16" in done.stderr and "the command line says --channels=32" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -53,7 +53,7 @@ def listed(store: Path, eval_store: Path, folder: Path, *more: str) -> Config:
 
 def test_halves_of_held_out_utterances_are_compared(store, tmp_path):
     batches = open_batches(settings(store, tmp_path, "--valid_utterances=8"))
-    found = _trials_of_halves(batches)
+    found = _trials_of_halves(batches, 9)
     assert len(found.store) == 16 and len(found.is_target) == 64
     for enrol, test, is_target in zip(found.enrol, found.test, found.is_target, strict=True):
         sides = [found.store.utt_ids[row] for row in (enrol, test)]
@@ -76,7 +76,7 @@ def test_validation_leaves_the_model_in_training_as_it_is(store, eval_store, tmp
     assert "validation: 9 pieces, 36 trials, 9 of them target" in capsys.readouterr().out
     model = run.step_cell.model_with_loss.model
     for batch in next(run.batches.epochs()):
-        _step(run.step_cell, batch, 0.05, 0.2)
+        _step(run.step_cell, batch, 0.05, {"margin": 0.2})
         before = {name: value.asnumpy().copy() for name, value in run.step_cell.state().items()}
         assert 0 <= validate(model) <= 1
         for name, value in run.step_cell.state().items():

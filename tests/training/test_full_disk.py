@@ -17,7 +17,7 @@ from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.position import Position
 from mindvox.training.tensorboard import EventFile
 
-META = {"model": {}, "front_end": {}, "speakers_sha256": ""}
+META = {"model": {"name": "ecapa_tdnn"}, "front_end": {}, "speakers_sha256": ""}
 CHECKPOINT_BYTES = 400_000
 
 

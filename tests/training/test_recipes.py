@@ -91,8 +91,8 @@ def test_strong_recipe_is_averaged_and_fine_tuned_on_the_speakers_alone(strong, 
     options = (f"--checkpoint_path={target}", "--num_epochs=2")
     path = train(recipe("train_large_margin.yaml", folders, tmp_path / "ckpt", *options))
     assert "model and classifier" in capsys.readouterr().out
-    tuned, _ = read_checkpoint(path)
-    assert tuned["loss.weight"].shape == (NUM_SPEAKERS, 6) and tuned["loss.margin"] == 0.5
+    tuned, meta = read_checkpoint(path)
+    assert tuned["loss.weight"].shape == (NUM_SPEAKERS, 6) and meta["loss"]["margin"] == 0.5
     moved = np.abs(tuned["loss.weight"] - arrays["loss.weight"][:NUM_SPEAKERS]).max()
     assert 0 < moved < 1e-2  # from the average's rows, at a small rate
 
@@ -116,7 +116,7 @@ def test_every_option_at_once_trains_and_its_average_is_evaluated(folders, tmp_p
     margin = ("--margin_from_epoch=1", "--margin_to_epoch=2", "--schedule=cosine", "--scale_lrate=sqrt")
     path = train(recipe("train_seed.yaml", folders, tmp_path, *options, *margin, "--num_epochs=2"))
     arrays, meta = read_checkpoint(path)
-    assert meta["sub_centers"] == 2 and arrays["loss.weight"].shape == (2 * NUM_SPEAKERS, 6)
+    assert meta["loss"]["sub_centers"] == 2 and arrays["loss.weight"].shape == (2 * NUM_SPEAKERS, 6)
     assert arrays["sum.count"] == meta["step"] % 2 and arrays["opt.global_step"] == meta["step"] // 2
     model, _ = load_model(path)
     np.testing.assert_array_equal(model.fc.weight.asnumpy(), arrays["ema.fc.weight"])

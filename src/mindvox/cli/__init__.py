@@ -58,6 +58,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         hint = f"did you mean 'mindvox {near[0]}'?" if near else "`mindvox --help` lists the commands."
         raise UsageError(f"mindvox: no command '{given}'; {hint}")
     module, _, function = COMMANDS[name].entry.partition(":")
+    sys.argv[0] = f"mindvox {name}"  # what --help and locks call it
     return getattr(importlib.import_module(module), function)(words[len(name.split()) :])
 
 

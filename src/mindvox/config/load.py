@@ -174,7 +174,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequence[type]) -> argparse.ArgumentParser:
     """Return a parser of the keys of a configuration, and of those keys of sections that `words` give."""
-    parser = _Parser(description=cls.__doc__, allow_abbrev=False)
+    usage = f"%(prog)s [{'--config_path ' if cls is Config else ''}FILE] [--key=value ...]"
+    parser = _Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
     _add_config_path(parser, cls, default_path)
     groups = {owner: parser.add_argument_group(_title(owner)) for owner in shown or _owners(cls)}
     is_help = any(word in ("-h", "--help") for word in words)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from mindvox import config
+from mindvox.config import sections
 from mindvox.corpus.audio import SUFFIX_EXAMPLES, Skipped, is_audio_name, suffix_of
 from mindvox.corpus.lists import (
     KALDI_FILE,
@@ -323,6 +323,6 @@ def depth_advice(skipped: Iterable[Skipped]) -> str:
 
 def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a corpus is arranged."""
-    parser.add_argument("--layout", default="auto", choices=config.LAYOUTS, help=config.LAYOUT_HELP)
-    parser.add_argument("--speaker_pattern", default="", metavar="TEXT", help=config.SPEAKER_PATTERN_HELP)
-    parser.add_argument("--data_list", default="", metavar="FILE", help=config.DATA_LIST_HELP)
+    parser.add_argument("--layout", default="auto", choices=sections.LAYOUTS, help=sections.LAYOUT_HELP)
+    parser.add_argument("--speaker_pattern", default="", metavar="TEXT", help=sections.SPEAKER_PATTERN_HELP)
+    parser.add_argument("--data_list", default="", metavar="FILE", help=sections.DATA_LIST_HELP)

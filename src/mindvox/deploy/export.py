@@ -100,6 +100,9 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
             "the checkpoint knows it; or name another checkpoint."
         )
+    min_frames = MODELS.get(model["name"]).min_frames
+    if 0 < config.length < min_frames:
+        raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
     missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
     if missing or (config.file_format in ("ONNX", "IR") and not is_foldable(model)):
         raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
@@ -110,7 +113,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         input_kind=config.input_kind,
         batch_size=config.batch_size or None,
         num_frames=config.length or None,
-        min_frames=MODELS.get(model["name"]).min_frames,
+        min_frames=min_frames,
         num_mels=num_mels,
         emb_size=model["emb_size"],
         attention_size=further_outputs(model)["attention"] if "attention" in config.outputs else None,

@@ -145,6 +145,7 @@ def import_weights(
         InputError: a file is missing, damaged or not of weights alone, its entries are not this toolkit's ECAPA-TDNN,
             or classifier and speakers do not fit.
     """
+    from mindvox.losses import saved_parameters
     from mindvox.models.checkpoint import write_checkpoint
 
     state = read_state(source)
@@ -153,7 +154,7 @@ def import_weights(
     labels = read_label_encoder(speakers) if speakers else None
     if classifier:
         loss = _objective(classifier, settings["emb_size"], labels)
-        parameters |= {f"loss.{parameter.name}": parameter for parameter in loss.get_parameters()}
+        parameters |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
     meta = {
         "model": settings,
         "front_end": TOOLKITS[toolkit].front_end(settings["in_channels"]),

@@ -7,14 +7,18 @@ from typing import Optional
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import read_json
 
+USAGE = "usage: mindvox summary NAME=results.json [NAME=results.json ...]"
 ORDER = ("baseline", "sub_mean")  # then the norm
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print EER and minDCF of every kind of score, one column a system."""
-    words = sys.argv[1:] if argv is None else argv
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words in (["-h"], ["--help"]):
+        print(USAGE)
+        raise SystemExit(0)
     if not words or any("=" not in word for word in words):
-        raise UsageError("usage: mindvox summary NAME=results.json [NAME=results.json ...]")
+        raise UsageError(USAGE)
     systems = {name: _results(path) for name, path in (word.split("=", 1) for word in words)}
     print(f"{'':<26}" + "".join(f"{name:>12}" for name in systems))
     for row in dict.fromkeys(row for results in systems.values() for row in results):

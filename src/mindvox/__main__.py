@@ -1,0 +1,8 @@
+"""`python -m mindvox`: the same as the command `mindvox`."""
+
+import sys
+
+from mindvox.cli import console
+
+if __name__ == "__main__":
+    sys.exit(console())

@@ -1,0 +1,76 @@
+"""The command `mindvox`: its list, its subcommands, and the scripts at the root that do the same."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mindvox.cli import COMMANDS, main, usage
+from mindvox.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIMS = {
+    "train_data_prepare.py": "prepare train",
+    "eval_data_prepare.py": "prepare eval",
+    "merge_data.py": "prepare merge",
+    "train.py": "train",
+    "eval.py": "eval",
+    "export.py": "export",
+}
+
+
+@pytest.fixture(autouse=True)
+def own_argv(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mindvox"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_under_its_name(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*name.split(), "--help"])
+    assert caught.value.code == 0
+    assert "usage: " in (said := capsys.readouterr().out)
+    assert name in said.replace("_", "-") or name in ("train-distributed", "convert-310")  # called by their scripts
+
+
+def test_list_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said and command.summary in said for name, command in COMMANDS.items())
+    assert main([]) == 2
+    assert capsys.readouterr().out == f"{usage()}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "no command 'trian'; did you mean 'mindvox train'?"),
+        (["prepare"], "no command 'prepare'; did you mean 'mindvox prepare "),
+        (["prepare", "trian"], "no command 'prepare trian'; did you mean 'mindvox prepare train'?"),
+        (["zzz"], "no command 'zzz'; `mindvox --help` lists the commands."),
+    ],
+)
+def test_unknown_commands_are_named_with_the_nearest(words, said):
+    with pytest.raises(UsageError) as caught:
+        main(words)
+    assert said in str(caught.value)
+
+
+def test_wrong_arguments_of_a_command_are_wrong_usage():
+    done = subprocess.run(
+        [sys.executable, "-m", "mindvox", "train", "--chanels=3"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown key 'chanels'; did you mean 'channels'?" in done.stderr
+
+
+@pytest.mark.parametrize("script", SHIMS)
+def test_script_at_the_root_is_the_command_and_needs_no_installation(script, tmp_path):
+    module = importlib.import_module(COMMANDS[SHIMS[script]].entry.partition(":")[0])
+    done = subprocess.run(
+        [sys.executable, ROOT / script, "--help"], cwd=tmp_path, env={}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {script}" in done.stdout and callable(module.main)
