@@ -7,8 +7,8 @@ source "$HERE/../scripts/environment.sh"
 
 text="usage: bash ascend310_infer/build.sh [CMAKE_OPTION...]
   CMAKE_OPTION  such as -DECAPA_BUILD_TESTS=ON; docs/cpp.md lists them
-Engines are built in where their library is found: OpenVINO in the Python environment (pip install -r
-extra cpp), MindSpore Lite at LITE_HOME."
+Engines are built in where their library is found: OpenVINO in the Python environment (pip install
+-e '.[cpp]'), MindSpore Lite at LITE_HOME."
 for word in "$@"; do
   case $word in
     -h | --help) echo "$text" && exit 0 ;;

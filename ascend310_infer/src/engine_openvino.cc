@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <limits>
+#include <new>
 #include <openvino/frontend/manager.hpp>
 #include <openvino/openvino.hpp>
 #include <string>
@@ -9,6 +11,8 @@
 
 namespace ecapa {
 namespace {
+
+constexpr float kUnwritten = std::numeric_limits<float>::max();
 
 // OpenVINO's messages have several lines, with places in its sources.
 std::string OneLine(std::string text) {
@@ -31,14 +35,18 @@ class OpenVinoEncoder : public Encoder {
       if (ov::shape_size(shape) != feats.size()) throw std::logic_error("feats do not have the shape given");
       // The tensor refers to feats, which OpenVINO does not write to.
       request_.set_input_tensor(ov::Tensor(ov::element::f32, shape, const_cast<float*>(feats.data())));
+      // When memory runs out, OpenVINO 2026.4 may say nothing and leave the result of the run before.
+      ov::Tensor output = request_.get_tensor(output_);
+      std::fill_n(output.data<float>(), output.get_size(), kUnwritten);
       request_.infer();
-      const ov::Tensor output = request_.get_tensor(output_);
+      output = request_.get_tensor(output_);
       const ov::Shape expected = {static_cast<size_t>(batch), static_cast<size_t>(emb_size_)};
       if (output.get_element_type() != ov::element::f32 || output.get_shape() != expected) {
         throw InputError(Concat("the model gave ", output.get_element_type().to_string(), " ", output.get_shape(),
                                 ", expected f32 ", expected));
       }
       const auto* values = output.data<float>();
+      if (std::count(values, values + output.get_size(), kUnwritten) > 0) throw std::bad_alloc();
       return {values, values + output.get_size()};
     } catch (const ov::Exception& error) {
       throw InputError(Concat("OpenVINO failed: ", OneLine(error.what())));

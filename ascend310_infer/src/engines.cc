@@ -11,9 +11,9 @@ Engine LoadEngine(const ExportedModel& model, [[maybe_unused]] const EngineOptio
 #ifdef ECAPA_WITH_OPENVINO
     return LoadOpenVino(model, options);
 #else
-    throw UsageError(
-        Concat(model.path.string(),
-               ": this program was built without OpenVINO. Install the extra cpp (pip install -e '.[cpp]') and build again."));
+    throw UsageError(Concat(
+        model.path.string(),
+        ": this program was built without OpenVINO. Install the extra cpp (pip install -e '.[cpp]') and build again."));
 #endif
   }
   if (suffix == ".mindir") {

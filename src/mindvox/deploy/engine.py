@@ -18,6 +18,7 @@ from mindvox.files import PathLike
 from mindvox.scoring.embeddings import fill_batches
 
 RT_INFO = "ecapa_tdnn"  # name under which an IR holds its metadata
+UNWRITTEN = np.finfo(np.float32).max  # in place of results that a library has not written
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
 """An input of the model's shape to all outputs."""
@@ -184,9 +185,15 @@ def _load_openvino(path: Path, exported: ExportedModel, _: str) -> Engine:
         found = {key: model.get_rt_info([RT_INFO, key]).astype(str) for key in _rt_info_keys(model)}
         exported.check_metadata(found, path)
     names = [output["name"] for output in exported.outputs]
+    request = compiled.create_infer_request()
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
-        results = compiled([batch])
+        # When memory runs out, OpenVINO 2026.4 may say nothing and leave the results of the run before.
+        for tensor in request.output_tensors:
+            tensor.data[...] = UNWRITTEN
+        results = request.infer([batch])
+        if any((results[name] == UNWRITTEN).any() for name in names):
+            raise MemoryError(f"OpenVINO: too little memory for an input of shape {batch.shape}")
         return [results[name] for name in names]
 
     return Engine(f"openvino {importlib.metadata.version('openvino')} CPU", exported, run)
