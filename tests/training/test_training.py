@@ -98,15 +98,20 @@ def test_run_leaves_newest_checkpoints_configuration_and_speakers(trained, store
 # Issue 12, B17. Second variants: a checkpoint by steps or minutes resets the minute; what steps ask for has no limit.
 
 
-def test_epochs_of_seconds_write_one_checkpoint_a_minute(store, tmp_path, monkeypatch):
-    config = settings(store, tmp_path)
+def write_epochs(config, monkeypatch, num_epochs: int, seconds: float) -> CheckpointWriter:
+    """Return the writer after epochs of one step, which last so many seconds each."""
     run = set_up(config, "CPU")
     now = [1000.0]
     monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
     writer = CheckpointWriter(config, run.step_cell, run.meta)
-    for step in range(1, 13):  # 15 s an epoch
-        now[0] += 15
+    for step in range(1, num_epochs + 1):
+        now[0] += seconds
         writer.after_step(Position(step=step, epoch=step))
+    return writer
+
+
+def test_epochs_of_seconds_write_one_checkpoint_a_minute(store, tmp_path, monkeypatch):
+    writer = write_epochs(settings(store, tmp_path), monkeypatch, num_epochs=12, seconds=15)
     assert list(list_checkpoints(writer.folder)) == [4, 8, 12]
     writer.finish(Position(step=13, epoch=13))
     assert list(list_checkpoints(writer.folder)) == [4, 8, 12, 13]
@@ -114,25 +119,12 @@ def test_epochs_of_seconds_write_one_checkpoint_a_minute(store, tmp_path, monkey
 
 def test_checkpoints_by_steps_are_written_however_fast_and_make_epochs_wait(store, tmp_path, monkeypatch):
     config = settings(store, tmp_path, "--save_checkpoint_steps=5")
-    run = set_up(config, "CPU")
-    now = [1000.0]
-    monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
-    writer = CheckpointWriter(config, run.step_cell, run.meta)
-    for step in range(1, 13):
-        now[0] += 15
-        writer.after_step(Position(step=step, epoch=step))
+    writer = write_epochs(config, monkeypatch, num_epochs=12, seconds=15)
     assert list(list_checkpoints(writer.folder)) == [4, 5, 9, 10]
 
 
 def test_an_epoch_that_lasts_over_a_minute_has_its_checkpoint(store, tmp_path, monkeypatch):
-    config = settings(store, tmp_path)
-    run = set_up(config, "CPU")
-    now = [1000.0]
-    monkeypatch.setattr("mindvox.training.checkpoints.time.monotonic", lambda: now[0])
-    writer = CheckpointWriter(config, run.step_cell, run.meta)
-    for step in range(1, 4):
-        now[0] += 61
-        writer.after_step(Position(step=step, epoch=step))
+    writer = write_epochs(settings(store, tmp_path), monkeypatch, num_epochs=3, seconds=61)
     assert list(list_checkpoints(writer.folder)) == [1, 2, 3]
 
 

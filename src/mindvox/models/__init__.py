@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from mindspore import nn
@@ -68,12 +68,12 @@ def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
 def folded_model(
     settings: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
-    device_target: Optional[str] = "CPU",
+    device_target: str = "CPU",
     with_attention: bool = False,
 ) -> nn.Cell:
     """Return a foldable model without batch norms, with a checkpoint's weights "model.*"."""
     choice = section_of(settings, "the checkpoint")
-    with building_for(device_target or "CPU"):
+    with building_for(device_target):
         return MODELS.get(choice.name).folded(weights, choice.options, with_attention)
 
 

@@ -109,14 +109,16 @@ def looks_swapped(eer: float, is_target: np.ndarray) -> bool:
     return eer > 0.5 + max(0.05, 3 * 0.5 / np.sqrt(num_rarer))
 
 
-def warn_if_swapped(eer: float, is_target: np.ndarray, trial_format: str) -> None:
-    """Print a warning when labels or columns of a trial list seem to be swapped."""
-    if looks_swapped(eer, is_target):
+def warn_if_swapped(eer: float, is_target: np.ndarray, trial_format: str) -> bool:
+    """Print a warning when labels or columns of a trial list seem to be swapped; return whether it was printed."""
+    is_swapped = looks_swapped(eer, is_target)
+    if is_swapped:
         print(
             f"warning: an EER of {eer:.1%}: target trials score lower than non-targets. Are the list's labels swapped\n"
             f"  (a target is one speaker's), or is it of another form than trial_format: {trial_format}?",
             file=sys.stderr,
         )
+    return is_swapped
 
 
 def format_result(name: str, result: Result) -> str:

@@ -19,7 +19,7 @@ from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
-from mindvox.scoring.evaluate import looks_swapped, warn_if_swapped
+from mindvox.scoring.evaluate import warn_if_swapped
 from mindvox.scoring.metrics import eer
 from mindvox.scoring.normalisation import cosine_scores, unit_length
 from mindvox.scoring.trial_list import TrialList
@@ -69,11 +69,9 @@ class Validation:
         store, trials = self.trials.store, self.trials
         found = extract(self.encode, store, None, self.batch_size, progress=False, max_frames=self.max_frames)
         embeddings = unit_length(found, store.utt_ids)
-        found = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
-        if not self.has_warned and looks_swapped(found, trials.is_target):
-            warn_if_swapped(found, trials.is_target, "voxceleb")
-            self.has_warned = True
-        return found
+        error_rate = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
+        self.has_warned = self.has_warned or warn_if_swapped(error_rate, trials.is_target, "voxceleb")
+        return error_rate
 
 
 def make_validation(
