@@ -16,12 +16,12 @@ import numpy as np
 from mindvox.config import Config
 from mindvox.corpus.audio import from_int16
 from mindvox.data.augmentation import by_backend, make_augmenter
-from mindvox.data.parallel import in_order, one_thread_each, start_process
 from mindvox.errors import InputError
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, FeatureMasks
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import repeat_to
+from mindvox.parallel import in_order, one_thread_each, start_process
 
 BATCHES_AHEAD = 2  # for each worker: one in work, one waiting
 START_TIMEOUT_S = 300

@@ -19,7 +19,6 @@ from mindvox.corpus.trials import find_trial_list
 from mindvox.data.augmentation import by_backend
 from mindvox.data.cutting import Cutting
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.data.parallel import call_all, num_cores
 from mindvox.data.shards import check_skipped, list_skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from mindvox.data.store import check_free_space, describe_work, holds_store
@@ -28,6 +27,7 @@ from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, lock_folder, sha256_file
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
+from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its features

@@ -45,7 +45,7 @@ class FrontEnd:
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         self.options: Any = checked(self.Options(**settings))
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype = np.dtype(dtype)
 
     @property
     def size(self) -> int:
