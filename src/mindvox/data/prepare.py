@@ -14,7 +14,7 @@ import numpy as np
 
 from mindvox.config import TrainPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped
 from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tables import TrainTables, make_train_tables
 from mindvox.corpus.tree import Utterance
@@ -23,7 +23,6 @@ from mindvox.data.shards import (
     ShardJob,
     ShardRange,
     ShardResult,
-    check_skipped,
     finish_store,
     make_shard,
     plan_identity,

@@ -12,14 +12,13 @@ import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
 from mindvox.data.augmentation import by_backend
 from mindvox.data.cutting import Cutting
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.data.shards import check_skipped, list_skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from mindvox.data.store import check_free_space, describe_work, holds_store
 from mindvox.data.verify import verify_eval_store
