@@ -109,7 +109,7 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.frontend),
+            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.feature_backend),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,

@@ -210,7 +210,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
     require(config, "save_folder")
     with lock_folder(config.save_folder):  # whose tables the stores follow from
         tables = make_eval_tables(config)
-        front_end = by_backend(Fbank(n_mels=config.n_mels), config.frontend)
+        front_end = by_backend(Fbank(n_mels=config.n_mels), config.feature_backend)
         with lock_folder(config.feat_eval_folder):
             _prepare_trial_store(config, tables, front_end)
         if tables.norm:
