@@ -232,7 +232,6 @@ def test_a_key_that_was_renamed_is_the_same_run():
         check_same_run({**now, "settings": {**earlier, "frontend": "builtin"}}, now, "x")
 
 
-
 def test_every_key_of_training_is_either_fixed_or_free():
     training = {spellings(field)[0]: field for owner in TRAINING for field in fields(owner)}
     fixed = {name for name, field in training.items() if field.metadata["fixed"]}

@@ -36,7 +36,7 @@ SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
-class Features(NamedTuple):
+class Content(NamedTuple):
     """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
 
     feats: np.ndarray
@@ -48,7 +48,7 @@ class Read(NamedTuple):
     """A recording's stamp when the file is there, and what became of it."""
 
     stamp: Optional[Stamp]
-    result: Union[Features, Skipped]
+    result: Union[Content, Skipped]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def compute_features(job: FeatureJob) -> list[Read]:
     ]
 
 
-def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
+def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
         (piece,) = job.cutting.pieces(utterance, clip.waveform)
@@ -88,7 +88,7 @@ def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipp
             f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
             "or cut the recording."
         ) from None
-    return Features(feats, len(clip.waveform), clip.was_converted)
+    return Content(feats, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:
