@@ -58,8 +58,8 @@ def test_older_stored_form_of_kaldis_has_the_defaults_for_what_it_lacks():
         ({**FRONT_END, "type": "mfcc"}, r"store/meta\.json: expected a front end of type fbank or kaldi_fbank, got"),
         ({**FRONT_END, "dither": 1}, r"store/meta\.json: expected a front end of type fbank with \['amin'"),
         ({"type": "fbank", "n_mels": 80}, r"store/meta\.json: expected a front end of type fbank with \['amin'"),
-        ({**FRONT_END, "n_mels": "many"}, "impossible front end: expected a number"),
-        ({**FRONT_END, "n_mels": None}, "impossible front end: expected a number"),
+        ({**FRONT_END, "n_mels": "many"}, "impossible front end: n_mels: expected a number"),
+        ({**FRONT_END, "n_mels": None}, "impossible front end: n_mels: expected a number"),
         ({**FRONT_END, "f_max": 9000.0}, "impossible front end: f_max"),
     ],
 )

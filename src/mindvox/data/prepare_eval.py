@@ -12,15 +12,13 @@ import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
 from mindvox.data.augmentation import by_backend
 from mindvox.data.cutting import Cutting
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.data.parallel import call_all, num_cores
-from mindvox.data.shards import check_skipped, list_skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from mindvox.data.store import check_free_space, describe_work, holds_store
 from mindvox.data.verify import verify_eval_store
@@ -28,6 +26,7 @@ from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, lock_folder, sha256_file
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
+from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its features
@@ -37,7 +36,7 @@ SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
-class Features(NamedTuple):
+class Content(NamedTuple):
     """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
 
     feats: np.ndarray
@@ -49,7 +48,7 @@ class Read(NamedTuple):
     """A recording's stamp when the file is there, and what became of it."""
 
     stamp: Optional[Stamp]
-    result: Union[Features, Skipped]
+    result: Union[Content, Skipped]
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def compute_features(job: FeatureJob) -> list[Read]:
     ]
 
 
-def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
+def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
         (piece,) = job.cutting.pieces(utterance, clip.waveform)
@@ -89,7 +88,7 @@ def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipp
             f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
             "or cut the recording."
         ) from None
-    return Features(feats, len(clip.waveform), clip.was_converted)
+    return Content(feats, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:
@@ -211,7 +210,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
     require(config, "save_folder")
     with lock_folder(config.save_folder):  # whose tables the stores follow from
         tables = make_eval_tables(config)
-        front_end = by_backend(Fbank(n_mels=config.n_mels), config.frontend)
+        front_end = by_backend(Fbank(n_mels=config.n_mels), config.feature_backend)
         with lock_folder(config.feat_eval_folder):
             _prepare_trial_store(config, tables, front_end)
         if tables.norm:

@@ -53,7 +53,7 @@ class Fbank(Filterbank):
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
-        self._window = self._padded_window().astype(dtype)
+        self._window: np.ndarray = self._padded_window().astype(self.dtype)
 
     @property
     def n_fft(self) -> int:

@@ -45,7 +45,7 @@ class FrontEnd:
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         self.options: Any = checked(self.Options(**settings))
-        self.dtype = np.dtype(dtype)
+        self.dtype: np.dtype = np.dtype(dtype)
 
     @property
     def size(self) -> int:
@@ -141,10 +141,16 @@ def front_end_of(stored: Mapping[str, Any], where: object = "front end", dtype: 
     if given.keys() - known or known.keys() - cls.later_options - given.keys():
         raise InputError(f"{where}: expected a front end of type {name} with {sorted(known)}, got {dict(stored)}.")
     types = types_of(cls.Options)
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        try:
+            settings[key] = typed(value, types[key], known[key].metadata)
+        except ValueError as error:
+            raise InputError(f"{where}: impossible front end: {key}: {error}, got {value!r}.") from None
     try:
-        return cls(dtype, **{key: typed(value, types[key], known[key].metadata) for key, value in given.items()})
+        return cls(dtype, **settings)
     except ValueError as error:
-        raise InputError(f"{where}: impossible front end: {error} Got {dict(stored)}.") from None
+        raise InputError(f"{where}: impossible front end: {error}") from None
 
 
 def check_front_end(expected: Mapping[str, Any], got: Mapping[str, Any], where: object) -> None:

@@ -67,7 +67,7 @@ class KaldiFbank(Filterbank):
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
         self.subtracts_mean = self.options.subtract_mean
-        self._window = self._scaled_window().astype(dtype)
+        self._window: np.ndarray = self._scaled_window().astype(self.dtype)
 
     @property
     def n_fft(self) -> int:
