@@ -12,7 +12,7 @@ import numpy as np
 from mindvox.deploy.exported import ExportedModel
 from mindvox.frontend.fbank import FbankConfig, mel_filters
 from mindvox.frontend.fbank_cell import DB, windowed_dft
-from mindvox.layers.pooling import EPS
+from mindvox.layers.pooling.asp import EPS
 from mindvox.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
 if TYPE_CHECKING:

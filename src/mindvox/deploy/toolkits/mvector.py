@@ -1,0 +1,12 @@
+"""Models of mvector (VoiceprintRecognition-Pytorch), with the features of its configurations for Fbank."""
+
+from mindvox.deploy.toolkits.campplus import campplus
+from mindvox.deploy.toolkits.speechbrain import ECAPA
+from mindvox.deploy.toolkits.toolkit import Toolkit, kaldi_fbank
+
+TOOLKIT = Toolkit(
+    (ECAPA, campplus(pooling_eps=0.0)),
+    lambda n_mels: kaldi_fbank(n_mels, "povey", 1.0),
+    prefix="0.",  # its trainer saves a sequence of model and classifier
+    left_out=r"1\..*",
+)
