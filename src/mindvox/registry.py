@@ -1,7 +1,7 @@
 """Everything that is chosen by a name. A new one is one file and one line here.
 
-Each class of a model, objective or sampler has a dataclass `Options` of `option()` fields, whose values are its keyword
-arguments.
+A model, an objective, a sampler and a front end each have a dataclass `Options` of `option()` fields, whose values are
+their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
@@ -9,6 +9,7 @@ arguments.
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
+- A front end: see `FrontEnd`.
 - A toolkit is an object: see `Toolkit`.
 """
 
@@ -82,4 +83,9 @@ TOOLKITS = Registry(
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
+)
+FRONT_ENDS = Registry(
+    "front_end",
+    fbank="mindvox.frontend.fbank:Fbank",
+    kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
 )

@@ -1,4 +1,6 @@
-"""Poolings against the public code of three toolkits in double precision (../models/reference/make_campplus_reference.py).
+"""Poolings against the public code of three toolkits in double precision.
+
+tests/models/reference/make_campplus_reference.py made the numbers.
 
 Outputs may differ by 2e-6 of the greatest value, gradients by 2e-5: single precision. Channel 5 of utterance 1 is
 constant, so that eps counts.

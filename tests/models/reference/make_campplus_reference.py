@@ -1,8 +1,9 @@
 """Take what the tests of CAM++ and of the poolings need out of the reference vectors.
 
-The vectors were computed in float64 by the public PyTorch code (torch 2.13.0) of 3D-Speaker 09e7806, wespeaker dfa7419 and
-VoiceprintRecognition-Pytorch (mvector) 4f77af2. Weights and inputs follow from their names (named_weights.py, which is the
-vectors' weights.py), so only results are stored; and of the full networks no gradients, which rounding moves by up to 3 %.
+The vectors were computed in float64 by the public PyTorch code (torch 2.13.0) of 3D-Speaker 09e7806, wespeaker dfa7419
+and VoiceprintRecognition-Pytorch (mvector) 4f77af2. Weights and inputs follow from their names (named_weights.py, which
+is the vectors' weights.py), so only results are stored; and of the full networks no gradients, which rounding moves by
+up to 3 %.
 
     python tests/models/reference/make_campplus_reference.py VECTORS
 

@@ -18,8 +18,8 @@ Rules (N = the bounded bell-shaped numbers of `normal`, U = `uniform` in [0, 1))
     zero    0               (num_batches_tracked)
     low     30 + 55 i + 10 U, band: 40 + 60 U   (SincConv cut-off parameters, Hz; i = index of the filter)
     keep    a constant of the model (window, mel matrix): not generated, keep what the model computes itself
-A rule may carry a factor, "var*3.21" or "shift*1.79": the value of the rule times that factor. The running statistics of the
-network cases have such factors, measured once, so that activations keep a deviation near 1 also in evaluation mode.
+A rule may carry a factor, "var*3.21" or "shift*1.79": the value of the rule times that factor. The running statistics
+of the network cases have such factors, measured once, so that activations keep a deviation near 1 in evaluation too.
 """
 
 import zlib

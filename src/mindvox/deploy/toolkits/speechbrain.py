@@ -3,7 +3,7 @@
 from typing import Any
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 
 def ecapa_name(name: str) -> str:
@@ -32,4 +32,4 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 
 
 ECAPA = Architecture("ECAPA-TDNN", "blocks.0.conv.conv.weight", ecapa_settings, ecapa_name)
-TOOLKIT = Toolkit((ECAPA,), lambda n_mels: FbankConfig(n_mels=n_mels).to_dict())
+TOOLKIT = Toolkit((ECAPA,), lambda n_mels: Fbank(n_mels=n_mels).to_dict())

@@ -74,27 +74,3 @@ def check_sizes(fit: bool) -> None:
     """Raise ValueError unless the greatest weights fit together: then no model is built that its file does not hold."""
     if not fit:
         raise ValueError("the sizes of its layers do not fit together")
-
-
-def kaldi_fbank(n_mels: int, window: str, waveform_scale: float) -> dict[str, Any]:
-    """Return the stored form of Kaldi's filterbanks.
-
-    Args:
-        n_mels: number of mel bins.
-        window: "povey" or "hamming".
-        waveform_scale: what samples in [-1, 1] are multiplied by.
-    """
-    return {
-        "type": "kaldi_fbank",
-        "sample_rate": 16000,
-        "n_mels": n_mels,
-        "win_length_ms": 25.0,
-        "hop_length_ms": 10.0,
-        "f_min": 20.0,
-        "f_max": 8000.0,
-        "window": window,
-        "waveform_scale": waveform_scale,
-        "preemphasis": 0.97,
-        "dither": 0.0,
-        "subtract_mean": True,
-    }

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from mindvox.deploy.toolkits.campplus import campplus
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes, kaldi_fbank
+from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 
 
 def ecapa_name(name: str) -> str:
@@ -39,6 +40,6 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 ECAPA = Architecture("ECAPA-TDNN", "layer1.conv.weight", ecapa_settings, ecapa_name)
 TOOLKIT = Toolkit(
     (ECAPA, campplus(pooling_eps=1e-7)),
-    lambda n_mels: kaldi_fbank(n_mels, "hamming", 32768.0),
+    lambda n_mels: KaldiFbank(n_mels=n_mels, window="hamming", waveform_scale=32768.0).to_dict(),
     left_out=r"projection\..*",
 )
