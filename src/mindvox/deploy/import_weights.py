@@ -210,10 +210,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from mindvox.models import describe_settings
 
     print(f"{arguments.target}: {describe_settings(meta['model'])}, from {arguments.toolkit}")
-    front_end = meta["front_end"]
-    print(
-        f"features: {front_end['type']}, {', '.join(f'{key} {front_end[key]}' for key in front_end if key != 'type')}"
-    )
+    front_end = dict(meta["front_end"])
+    kind = front_end.pop("type")
+    print(f"features: {kind} ({', '.join(f'{key} {value}' for key, value in front_end.items())})")
     known = "speakers.csv beside it" if meta["speakers_sha256"] else "unknown; eval.py cannot keep them out of trials"
     print(f"training speakers: {known}")
     return 0
