@@ -14,7 +14,7 @@ from mindvox.errors import InputError
 from mindvox.frontend import front_end_of
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.fbank_cell import DB
-from mindvox.layers.pooling import EPS
+from mindvox.layers.pooling.asp import EPS
 from mindvox.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
 if TYPE_CHECKING:
