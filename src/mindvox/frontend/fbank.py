@@ -124,10 +124,10 @@ class Fbank:
         dtype: of the transform; float32 is as exact as SpeechBrain and a third faster, for crops that are used once.
     """
 
-    def __init__(self, config: FbankConfig = FbankConfig(), dtype: type = np.float64) -> None:  # frozen
+    def __init__(self, config: FbankConfig = FbankConfig(), dtype: type[np.floating] = np.float64) -> None:  # frozen
         self.config = config
-        self.dtype = np.dtype(dtype)
-        self._window = periodic_hamming(config.win_length, config.n_fft).astype(dtype)
+        self.dtype: np.dtype = np.dtype(dtype)
+        self._window: np.ndarray = periodic_hamming(config.win_length, config.n_fft).astype(dtype)
         self._filters = _grouped(mel_filters(config).astype(np.float32))
         self._work = _Work(config.n_fft, self.dtype)
 

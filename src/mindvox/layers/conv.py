@@ -148,7 +148,7 @@ class Conv2d(nn.Cell):
         """Multiply (B, k * in, F, T) by the taps over time of one tap over frequency, (out, in / groups, 1, k)."""
         if self.kernel[1] > 1:
             weight = weight.swapaxes(1, 3)  # tap-major, as the stack
-        if self.groups == 1:
+        if self.product is not None:
             return self.product(x, weight.reshape(self.row_shape) if self.kernel[1] > 1 else weight)
         batch, bins, frames = x.shape[0], x.shape[2], x.shape[3]
         group_size = x.shape[1] // self.kernel[1] // self.groups
