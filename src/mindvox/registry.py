@@ -13,12 +13,11 @@ their keyword arguments.
 - A toolkit is an object: see `Toolkit`.
 """
 
-import difflib
 import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from mindvox.errors import InputError
+from mindvox.errors import InputError, did_you_mean
 
 
 class Registry:
@@ -56,8 +55,7 @@ class Registry:
             InputError: there is no such name.
         """
         if name not in self._entries:
-            near = difflib.get_close_matches(str(name), self._entries, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = did_you_mean(str(name), self._entries)
             raise InputError(f"{self.kind}: expected one of {', '.join(self)}, got {name!r}{hint}")
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)

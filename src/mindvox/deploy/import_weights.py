@@ -169,7 +169,7 @@ def read_label_encoder(path: PathLike) -> list[str]:
         indices[match[1]] = int(match[2])
     if not indices or sorted(indices.values()) != list(range(len(indices))):
         raise InputError(f"{path}: expected the indices 0 to {len(indices) - 1}, each once.")
-    return sorted(indices, key=indices.get)
+    return sorted(indices, key=indices.__getitem__)
 
 
 def _write_speakers(path: Path, labels: list[str]) -> str:

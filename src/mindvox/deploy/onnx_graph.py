@@ -56,7 +56,7 @@ class Graph:
 
     def scalar(self, value: float) -> str:
         """Add one number."""
-        return self.constant(np.float32(value), "scalar")
+        return self.constant(np.array(value, np.float32), "scalar")
 
     def per_channel(self, values: np.ndarray) -> str:
         """Add one value a channel, (1, channels, 1)."""

@@ -81,7 +81,7 @@ class FoldedEcapaCell(nn.Cell):
         self.mfa = conv_cell(folded.mfa)
         self.attention = conv_cell(folded.attention)
         self.has_context = folded.context is not None
-        if self.has_context:
+        if folded.context is not None:
             self.context = Parameter(Tensor(folded.context[..., None]), name="context")
         scale = Tensor(folded.attention_scale.reshape(1, -1, 1), ms.float32)
         self.attention_scale = Parameter(scale, name="attention_scale")
@@ -116,6 +116,7 @@ def conv_cell(conv: Conv, dilation: int = 1) -> Conv1d:
     out_channels, in_channels, kernel_size = conv.weight.shape
     cell = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
     cell.weight.set_data(Tensor(conv.weight[:, :, None]))
+    assert cell.bias is not None, "there is one unless it is unwanted"
     cell.bias.set_data(Tensor(conv.bias))
     return cell
 
