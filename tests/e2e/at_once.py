@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,16 +30,18 @@ class AtOnce:
 
     Args:
         command: `[python, FILE.py, ...]` or `[python, "-m", MODULE, ...]`; others are started without forking.
+        environment: of the processes.
         preloaded: modules that the command imports late.
     """
 
-    def __init__(self, command: Sequence[str], preloaded: Sequence[str] = ()) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], preloaded: Sequence[str] = ()) -> None:
         self.command = list(command)
         self._forks = command[0] == sys.executable
-        self._environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}  # for the scripts
+        self._environment = environment
         if self._forks:
             words = [sys.executable, __file__, json.dumps([self.command[1:], list(preloaded)])]
-            self._server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self._server = subprocess.Popen(words, env=environment, text=True, **pipes)
 
     def __enter__(self) -> "AtOnce":
         return self

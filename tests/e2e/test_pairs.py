@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from mindvox.data.train_store import read_manifest
 from mindvox.files import sha256_file
 from mindvox.models.checkpoint import (
     checkpoint_path,
-    find_checkpoint,
     list_checkpoints,
     read_checkpoint,
     write_checkpoint,
@@ -37,6 +36,7 @@ from tests.deploy.test_convert_310 import converter_in, model_of
 from tests.deploy.toy import make_checkpoint, write_toy
 from tests.e2e.at_once import AtOnce
 from tests.e2e.test_pipeline import YAML, must, write_corpus
+from tests.small_model import in_place_of_ecapa, real_ecapa
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests" / "deploy" / "reference"
@@ -53,25 +53,35 @@ def module(name: str, *words: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    """A folder in which every command finds what it needs: stores, two models of different weights, an exported one."""
+def world(tmp_path_factory) -> Iterator[Path]:
+    """A folder in which every command finds what it needs: stores, two models of different weights, an exported one.
+
+    The two are of the small model, in ECAPA-TDNN's place: what two commands do at once does not depend on the model.
+    """
     folder = tmp_path_factory.mktemp("world")
+    ecapa = make_checkpoint(folder / "ecapa")
+    write_toy(ecapa, folder / "ecapatdnn.onnx", "--length=0", "--batch_size=0")
     write_corpus(folder / "corpus")
     for name, text in YAML.items():
         (folder / name).write_text(text)
     must(folder, *script("train_data_prepare.py", "prepare_train.yaml"))
     must(folder, *script("eval_data_prepare.py", "prepare_eval.yaml"))
-    write_checkpoints(folder)
-    write_toy(find_checkpoint(folder / "ckpt"), folder / "ecapatdnn.onnx", "--length=0", "--batch_size=0")
-    must(folder, *script("eval.py", *EVALUATION, "--npy_file_path=made"))
+    with in_place_of_ecapa():
+        write_checkpoints(folder)
+        must(folder, *script("eval.py", *EVALUATION, "--npy_file_path=made"))
+        write_for_scoring(folder)
+        model_of(folder)
+        converter_in(folder / "bin")
+        yield folder
+
+
+def write_for_scoring(folder: Path) -> None:
+    """Write a calibration, PLDA and Kaldi's archive."""
     made = folder / "made"
     calibrate.main(["fit", f"{made}/scores.tsv:baseline", f"--to={folder}/calibration.json", "--ridge=0.01"])
     plda.main(["fit", f"{made}/norm", "--to", str(folder / "plda")])
     if importlib.util.find_spec("kaldiio"):
         convert.main(["export", f"{made}/eval", str(folder / "kaldi")])
-    model_of(folder)
-    converter_in(folder / "bin")
-    return folder
 
 
 def write_checkpoints(folder: Path) -> None:
@@ -228,7 +238,10 @@ def test_two_at_once_give_what_one_gives(world, name, num_times):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     command, result_of = PAIRS[name]
-    with AtOnce(command, IMPORTED_LATE.get(name, ())) as commands:
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    if name == "import_weights":
+        environment = real_ecapa(environment)
+    with AtOnce(command, environment, IMPORTED_LATE.get(name, ())) as commands:
         out = empty_out(world, name)
         folder = out if name == "infer" else world
         (single,) = commands.run(folder, 1)

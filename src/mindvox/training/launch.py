@@ -24,9 +24,9 @@ from typing import Optional
 import psutil  # comes with MindSpore
 
 from mindvox.config import ROOT, Config, load_config
-from mindvox.data.parallel import THREAD_VARIABLES, num_cores
 from mindvox.errors import InputError, Stopped, UsageError, run
 from mindvox.files import expand_path
+from mindvox.parallel import THREAD_VARIABLES, num_cores
 from mindvox.training.rank_table import RankTable, Server, local_addresses, read_rank_table, table_of_devices
 
 DEFAULT_PORT = 8118
@@ -291,7 +291,7 @@ def _wait_until_left(processes: Processes, follower: Follower, signals: list[int
 
 def _explain(failure: Optional[tuple[Optional[int], int]], logs: Mapping[int, Path], msrun_log: Path) -> None:
     rank, code = failure or (None, 0)
-    log = logs.get(rank, msrun_log)
+    log = msrun_log if rank is None else logs.get(rank, msrun_log)
     who = "msrun" if rank is None else f"rank {rank}"
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code or 1}"
     if code > 128:  # another server was told to stop, and all agreed
