@@ -34,7 +34,7 @@ class Wheel:
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class KnownThresholds:
     """Scores that decide, for a model of speakers.
 
     Attributes:
@@ -83,7 +83,7 @@ class PublicModel:
     url: Optional[str] = None
     toolkit: Optional[str] = None
     front_end: Optional[str] = None
-    thresholds: Optional[Thresholds] = None
+    thresholds: Optional[KnownThresholds] = None
     brings: tuple[str, ...] = ()
 
     @property
@@ -124,7 +124,7 @@ PUBLIC_MODELS = {
         url=_modelscope("speech_campplus_sv_zh_en_16k-common_advanced", "v1.0.0", "campplus_cn_en_common.pt"),
         toolkit="3dspeaker",
         front_end="kaldi_fbank",
-        thresholds=Thresholds(
+        thresholds=KnownThresholds(
             same=0.45,
             different=0.30,
             why="on read English the equal-error threshold is 0.45 at full length and the one of 1 % false accepts is "

