@@ -6,8 +6,10 @@ The table of models is `PUBLIC_MODELS`. A model's folder gets its name when all 
 interrupted fetch leaves a temporary folder beside it, which the next one removes.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
+import io
 import shutil
 import subprocess
 import sys
@@ -15,13 +17,12 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 from mindvox.corpus.download import RemoteFile, download
 from mindvox.errors import InputError
-from mindvox.files import PathLike, escape_path, lock_output, sha256_file, sync, write_json
+from mindvox.files import PathLike, lock_output, sha256_file, sync, write_json
 from mindvox.home import CARD, CARD_VERSION, CHECKPOINT, LICENCE, ONNX, home, model_folder, read_card
 from mindvox.public_models import PUBLIC_MODELS, PublicModel, Wheel, public_model
 
@@ -151,7 +152,7 @@ def _check(source: Path, model: PublicModel, what: str) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip for reading, and turn what can be wrong with it into one line."""
     try:
@@ -240,20 +241,27 @@ def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optio
     if model.toolkit is None:
         shutil.copyfile(source, staged / ONNX)
         return None
-    from mindvox.config import Config, load_config  # only now: MindSpore takes seconds to import
+    from mindvox.config import Config  # only now: MindSpore takes seconds to import
     from mindvox.deploy.export import export
     from mindvox.deploy.import_weights import import_weights
 
-    meta = import_weights(model.toolkit, source, staged / CHECKPOINT)
-    front_end = meta["front_end"]
-    if front_end["type"] != model.front_end:
-        raise InputError(
-            f"{name}: expected a model for {model.front_end} features, {source} takes {front_end['type']}."
+    print(f"{name}: converting, and comparing the exported model with the checkpoint", flush=True)
+    with contextlib.redirect_stdout(io.StringIO()):  # what these print is about files of temporary names
+        meta = import_weights(model.toolkit, source, staged / CHECKPOINT)
+        front_end = meta["front_end"]
+        if front_end["type"] != model.front_end:
+            raise InputError(
+                f"{name}: expected a model for {model.front_end} features, {source} takes {front_end['type']}."
+            )
+        config = Config(
+            exp_ckpt_file=str(staged / CHECKPOINT),
+            file_name=str(staged / ONNX),
+            file_format="ONNX",
+            batch_size=0,
+            length=0,
+            device_target="CPU",
         )
-    options = {"file_format": "ONNX", "batch_size": "0", "length": "0", "device_target": "CPU"}
-    paths = {"exp_ckpt_file": staged / CHECKPOINT, "file_name": staged / ONNX}
-    options |= {key: escape_path(str(path)) for key, path in paths.items()}
-    export(load_config(Config, [f"--{key}={value}" for key, value in options.items()]))
+        export(config)
     return front_end
 
 
