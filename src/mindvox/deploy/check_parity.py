@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, NoReturn, Optional
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See --help.")
 
 
@@ -253,6 +253,7 @@ def reference_feats(exported: ExportedModel, utterance: Utterance) -> np.ndarray
 
 def _cut_waveform(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
     waveform = utterance.waveform
+    assert waveform is not None, "a waveform model is tried on recordings"
     return repeat_to(waveform, exported.num_samples) if exported.num_samples else waveform
 
 
