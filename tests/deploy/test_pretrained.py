@@ -415,7 +415,7 @@ def test_table_in_the_documentation_is_that_of_the_command():
 
 
 def test_every_public_model_can_be_fetched_and_converted():
-    from mindvox.deploy.import_weights import TOOLKITS
+    from mindvox.registry import TOOLKITS
 
     for name, model in PUBLIC_MODELS.items():
         assert model_folder(name)
