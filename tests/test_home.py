@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mindvox.errors import InputError
-from mindvox.home import CHECKPOINT, ONNX, home, model_folder, read_card, resolve_model
+from mindvox.home import CHECKPOINT, ONNX, find_model, home, model_folder, read_card
 from mindvox.models.checkpoint import find_checkpoint
 
 CARD = {
@@ -56,7 +56,7 @@ def test_folder_of_no_name_is_refused(name):
 
 def test_public_name_is_its_cached_file():
     folder = cached()
-    assert resolve_model("campplus_zh_en", ONNX) == folder / ONNX
+    assert find_model("campplus_zh_en", ONNX) == folder / ONNX
     assert find_checkpoint("campplus_zh_en") == folder / CHECKPOINT
 
 
@@ -68,14 +68,14 @@ def test_public_name_that_was_not_fetched_names_the_command():
 def test_file_or_folder_of_a_public_name_wins(tmp_path):
     cached()
     Path("campplus_zh_en").mkdir()
-    assert resolve_model("campplus_zh_en", ONNX) == Path("campplus_zh_en")
+    assert find_model("campplus_zh_en", ONNX) == Path("campplus_zh_en")
     with pytest.raises(InputError, match="campplus_zh_en: no checkpoint train_.* in this folder"):
         find_checkpoint("campplus_zh_en")
 
 
 def test_other_paths_stay_as_they_are():
-    assert resolve_model("ckpt/best.ckpt", CHECKPOINT) == Path("ckpt/best.ckpt")
-    assert resolve_model(Path("campplus"), CHECKPOINT) == Path("campplus")
+    assert find_model("ckpt/best.ckpt", CHECKPOINT) == Path("ckpt/best.ckpt")
+    assert find_model(Path("campplus"), CHECKPOINT) == Path("campplus")
 
 
 def test_public_model_of_another_kind_is_no_checkpoint():

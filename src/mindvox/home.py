@@ -79,7 +79,7 @@ def _are_thresholds(value: Any) -> bool:
     return is_number and isinstance(value.get("why"), str) and value["different"] <= value["same"]
 
 
-def resolve_model(given: PathLike, file_name: str) -> Path:
+def find_model(given: PathLike, file_name: str) -> Path:
     """Return the file or folder that a user means by a path or by the name of a public model.
 
     A file or folder of that name wins: what is there can be seen, and `./` is not needed. The name of a public model

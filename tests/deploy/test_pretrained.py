@@ -23,7 +23,7 @@ from mindvox.deploy.pretrained import fetch, is_cached
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError
 from mindvox.files import lock_output, sha256_file
-from mindvox.home import model_folder, read_card, resolve_model
+from mindvox.home import find_model, model_folder, read_card
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, VOICE_ACTIVITY, KnownThresholds, PublicModel, Wheel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -361,7 +361,7 @@ def test_weights_become_a_checkpoint_and_a_tested_onnx(speakers, monkeypatch):
     assert description["inputs"][0]["shape"] == [None, None, 12]
     assert description["checkpoint_sha256"] == sha256_file(folder / "model.ckpt")
     assert str(cache) not in "".join(path.read_text() for path in (*folder.glob("*.json"), folder / "LICENCE.txt"))
-    assert resolve_model("speakers", "model.onnx") == folder / "model.onnx"
+    assert find_model("speakers", "model.onnx") == folder / "model.onnx"
 
 
 def test_model_of_other_features_is_refused(monkeypatch, speakers):
@@ -415,7 +415,7 @@ def test_table_in_the_documentation_is_that_of_the_command():
 
 
 def test_every_public_model_can_be_fetched_and_converted():
-    from mindvox.deploy.import_weights import TOOLKITS
+    from mindvox.registry import TOOLKITS
 
     for name, model in PUBLIC_MODELS.items():
         assert model_folder(name)
