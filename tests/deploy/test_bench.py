@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from mindvox.deploy import bench
-from mindvox.deploy.engine import Engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import Engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import write_json
 from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean

@@ -8,7 +8,7 @@ import soundfile
 
 import mindvox.deploy.check_parity as parity
 from mindvox.data.eval_store import EvalStoreWriter
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mindvox.deploy.convert import converter_name
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.files import sha256_file
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description

@@ -10,9 +10,9 @@ import pytest
 
 import mindvox.deploy.export as export_module
 from mindvox.config import Config, load_config
-from mindvox.deploy.engine import Engine, load_engine
 from mindvox.deploy.export import describe, export
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import Engine, load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank, subtract_mean
 from mindvox.models.checkpoint import read_checkpoint
@@ -116,7 +116,7 @@ def test_export_without_a_checkpoint_says_which_key_to_set():
 
 @pytest.mark.parametrize(("option", "missing"), [("ONNX", "onnx"), ("IR", "openvino")])
 def test_missing_package_is_named_before_any_work(checkpoint, tmp_path, monkeypatch, option, missing):
-    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda name: name != missing)
+    monkeypatch.setattr("mindvox.engines.engine.is_installed", lambda name: name != missing)
     pytest.importorskip("onnx", reason="needs the extra onnx")
     with pytest.raises(InputError, match=re.escape(f"needs {missing}: pip install -e '.[onnx]'")):
         export(config_of(checkpoint, tmp_path / "m", f"--file_format={option}", "--exp_ckpt_file=nowhere.ckpt"))
@@ -174,7 +174,7 @@ def test_missing_libraries_are_named(dynamic, tmp_path, monkeypatch):
     path = tmp_path / "a.onnx"
     path.write_bytes(b"onnx")
     save_description(path, ExportedModel.read(dynamic), file_format="ONNX")
-    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda _: False)
+    monkeypatch.setattr("mindvox.engines.engine.is_installed", lambda _: False)
     with pytest.raises(InputError, match=re.escape("needs onnxruntime or openvino: pip install -e '.[onnx]'")):
         load_engine(path)
 

@@ -5,10 +5,10 @@ import pytest
 from mindspore import Parameter, Tensor
 
 import mindvox.deploy.export as export_module
-from mindvox.deploy.engine import load_engine
 from mindvox.deploy.export import export
-from mindvox.deploy.exported import ExportedModel
 from mindvox.deploy.old_mindir import OPTIONS, SHARED, lower
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank, subtract_mean

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mindvox.config import ROOT
-from mindvox.deploy.engine import load_with
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_with
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.frontend.fbank import Fbank, subtract_mean
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, random_feats, relative, save_description, write_toy
@@ -27,8 +27,8 @@ LIBRARIES = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
 LOAD_TWO_THEN_SIGNAL = """
 import signal, sys
 from pathlib import Path
-from mindvox.deploy.engine import load_with
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_with
+from mindvox.engines.exported import ExportedModel
 path = Path(sys.argv[1])
 first, second = (load_with("openvino", path, ExportedModel.read(path)) for _ in range(2))
 del first

@@ -24,7 +24,7 @@ from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.store import check_feats
-from mindvox.deploy.engine import Engine, load_engine
+from mindvox.engines.engine import Engine, load_engine
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import lock_folder, read_json, user_path, write_json
 from mindvox.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, subtract_mean

@@ -21,8 +21,8 @@ from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.deploy.engine import is_installed, libraries_of, load_with
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import is_installed, libraries_of, load_with
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
 from mindvox.frontend.fbank import (

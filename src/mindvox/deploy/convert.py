@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, lock_output, sha256_file, user_path
 

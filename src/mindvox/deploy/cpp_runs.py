@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Optional
 
 from mindvox.config import Config, load_paths_and_config
-from mindvox.deploy.exported import ExportedModel
 from mindvox.deploy.infer import frames_to_keep
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.scoring.stores import FeatureStores
 

@@ -14,10 +14,10 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.config import Config
-from mindvox.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.deploy.old_mindir import OLD_VERSION, lower_mindir
 from mindvox.device import set_device
+from mindvox.engines.engine import RT_INFO, load_engine, openvino_core, require_library
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean

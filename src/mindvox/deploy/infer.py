@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mindvox.config import Config, load_paths_and_config
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, run
 from mindvox.files import PathLike, lock_folder
 from mindvox.scoring.stores import FeatureStores

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel
 from mindvox.frontend.fbank import FbankConfig, mel_filters
 from mindvox.frontend.fbank_cell import DB, windowed_dft
 from mindvox.layers.pooling import EPS

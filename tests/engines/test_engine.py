@@ -11,7 +11,7 @@ from tests.deploy.toy import NUM_MELS, make_checkpoint, write_toy
 SHORT_THEN_LONG = f"""
 import resource, sys
 import numpy as np
-from mindvox.deploy.engine import load_engine
+from mindvox.engines.engine import load_engine
 
 encode = load_engine(sys.argv[1]).encode
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

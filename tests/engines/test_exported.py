@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mindvox.deploy.exported import ExportedModel, description_path
+from mindvox.engines.exported import ExportedModel, description_path
 from mindvox.errors import InputError
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
 

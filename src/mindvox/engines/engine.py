@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 from mindvox.scoring.embeddings import fill_batches
