@@ -1,4 +1,4 @@
-"""Models, objectives and samplers by name. A new one is one file and one line here.
+"""Models, objectives, samplers and front ends by name. A new one is one file and one line here.
 
 Each class has a dataclass `Options` of `option()` fields, whose values are its keyword arguments.
 
@@ -7,6 +7,7 @@ Each class has a dataclass `Options` of `option()` fields, whose values are its 
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
+- A front end: see `FrontEnd`.
 """
 
 import difflib
@@ -66,3 +67,8 @@ MODELS = Registry(
 )
 LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
 SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
+FRONT_ENDS = Registry(
+    "front_end",
+    fbank="mindvox.frontend.fbank:Fbank",
+    kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
+)

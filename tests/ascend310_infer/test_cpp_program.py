@@ -21,7 +21,8 @@ import soundfile
 
 from mindvox.corpus.audio import read_audio
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
-from mindvox.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import cut_frames, subtract_mean
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
 from tests.deploy import toy
@@ -616,7 +617,7 @@ def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, 
 @pytest.mark.slow
 def test_two_hours_stay_below_two_gigabytes(program, tmp_path, monkeypatch):
     """At C = 1024, from 44.1 kHz; VmHWM is the most memory that the program had."""
-    monkeypatch.setitem(toy.META, "front_end", FbankConfig().to_dict())
+    monkeypatch.setitem(toy.META, "front_end", Fbank().to_dict())
     checkpoint = make_checkpoint(tmp_path / "ckpt", in_channels=80, channels=1024, emb_size=192)
     write_toy(
         checkpoint, tmp_path / "m.xml", "--length=0", "--batch_size=0", "--inChannels=80", "--channel=80",

@@ -15,7 +15,8 @@ from mindvox.deploy.import_weights import build, import_weights, main, read_labe
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import FbankConfig, check_front_end
+from mindvox.frontend import check_front_end
+from mindvox.frontend.fbank import Fbank
 from mindvox.losses import saved_parameters
 from mindvox.losses.aam_softmax import AamSoftmax
 from mindvox.models import load_model, take_settings
@@ -46,7 +47,7 @@ def test_imported_speechbrain_model_gives_its_embeddings(tmp_path, capsys):
     assert_embeds(model, features(2, 3, 50, 12), expected("speechbrain"))
     assert set(META_KEYS) <= meta.keys()
     assert meta["model"] == SETTINGS
-    assert meta["front_end"] == FbankConfig(n_mels=12).to_dict()
+    assert meta["front_end"] == Fbank(n_mels=12).to_dict()
     assert meta["speakers_sha256"] is None
     assert meta["imported"] == {"from": "speechbrain", "file": MODEL.name, "sha256": sha256_file(MODEL)}
     said = capsys.readouterr().out
@@ -78,7 +79,7 @@ def test_3dspeakers_names_are_speechbrains_and_its_features_are_kaldis(tmp_path)
 def test_features_of_another_kind_are_refused_with_what_they_are():
     kaldi = module.TOOLKITS["wespeaker"].front_end(80)
     with pytest.raises(InputError, match="store: made with front end fbank, expected kaldi_fbank"):
-        check_front_end(kaldi, FbankConfig().to_dict(), "store")
+        check_front_end(kaldi, Fbank().to_dict(), "store")
 
 
 def test_architecture_is_the_checkpoints_unless_the_command_line_says_another(tmp_path):
@@ -135,7 +136,7 @@ def test_imported_speechbrain_model_is_evaluated_and_its_unknown_speakers_are_to
 def test_imported_model_for_other_features_is_not_evaluated_on_ours(tmp_path):
     import_weights("wespeaker", FOLDER / "wespeaker.pt", tmp_path / "x.ckpt")
     with pytest.raises(InputError, match="made with front end fbank, expected kaldi_fbank.*docs/weights.md"):
-        evaluate_imported(tmp_path, FbankConfig(n_mels=20).to_dict())
+        evaluate_imported(tmp_path, Fbank(n_mels=20).to_dict())
 
 
 def test_all_that_does_not_fit_is_listed_at_once():

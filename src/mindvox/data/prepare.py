@@ -14,17 +14,15 @@ import numpy as np
 
 from mindvox.config import TrainPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped
 from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tables import TrainTables, make_train_tables
 from mindvox.corpus.tree import Utterance
-from mindvox.data.parallel import call_all, num_cores
 from mindvox.data.recipe import Recipe, Voices
 from mindvox.data.shards import (
     ShardJob,
     ShardRange,
     ShardResult,
-    check_skipped,
     finish_store,
     make_shard,
     plan_identity,
@@ -38,6 +36,7 @@ from mindvox.data.store import check_free_space, describe_work, free_bytes, hold
 from mindvox.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file, shard_name
 from mindvox.data.verify import verify_train_store
 from mindvox.files import lock_folder, sha256_file
+from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress, duration
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its records

@@ -18,7 +18,7 @@ from mindvox.corpus.table_io import read_speakers, write_speakers
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_folder, sha256_file, text_lines, user_path
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -109,7 +109,7 @@ def _check_sizes(fit: bool) -> None:
 
 
 TOOLKITS = {
-    "speechbrain": Toolkit(_speechbrain_settings, speechbrain_name, lambda n: FbankConfig(n_mels=n).to_dict()),
+    "speechbrain": Toolkit(_speechbrain_settings, speechbrain_name, lambda n: Fbank(n_mels=n).to_dict()),
     "3dspeaker": Toolkit(
         _speechbrain_settings,
         speechbrain_name,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 import numpy as np
 
 from mindvox.engines.exported import ExportedModel
-from mindvox.frontend.fbank import FbankConfig, mel_filters
-from mindvox.frontend.fbank_cell import DB, windowed_dft
+from mindvox.errors import InputError
+from mindvox.frontend import front_end_of
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.fbank_cell import DB
 from mindvox.layers.pooling import EPS
 from mindvox.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
@@ -112,7 +114,10 @@ def build_onnx(folded: FoldedEcapa, exported: ExportedModel) -> "onnx.ModelProto
     graph = Graph()
     (source,) = exported.inputs
     if exported.input_kind == "waveform":
-        feats = _front_end(graph, source["name"], FbankConfig.from_dict(exported.front_end))
+        front_end = front_end_of(exported.front_end)
+        if not isinstance(front_end, Fbank):
+            raise InputError(f"a waveform model of {front_end.name} cannot be written as {exported.file_format} yet.")
+        feats = _front_end(graph, source["name"], front_end)
     else:
         feats = graph.add("Transpose", source["name"], perm=[0, 2, 1])
     _network(graph, folded, feats, with_attention=exported.attention_size is not None)
@@ -193,24 +198,24 @@ def _squared_distance(graph: Graph, x: str, mean: str) -> str:
     return graph.add("Mul", distance, distance)
 
 
-def _front_end(graph: Graph, waveform: str, config: FbankConfig) -> str:
+def _front_end(graph: Graph, waveform: str, front_end: Fbank) -> str:
     """Add the front end: samples (B, N) to mean-subtracted features (B, F, T), as FbankCell computes them."""
-    dft = windowed_dft(config).astype(np.float32)[:, None]
+    dft = front_end.analysis().astype(np.float32)[:, None]
     spectrum = graph.add(
         "Conv",
         graph.add("Unsqueeze", waveform, _axes(graph, 1)),
         graph.constant(dft, "dft"),
-        kernel_shape=[config.n_fft],
-        strides=[config.hop_length],
-        pads=[config.n_fft // 2] * 2,
+        kernel_shape=[front_end.n_fft],
+        strides=[front_end.hop_length],
+        pads=[front_end.n_fft // 2] * 2,
     )
     real, imaginary = graph.add("Split", graph.add("Mul", spectrum, spectrum), num_outputs=2, axis=1)
-    filters = mel_filters(config).T.astype(np.float32)[..., None]
+    filters = front_end.filters().T.astype(np.float32)[..., None]
     power = graph.project(graph.add("Add", real, imaginary), filters)
-    feats = graph.add("Log", graph.add("Max", power, graph.scalar(config.amin)))
+    feats = graph.add("Log", graph.add("Max", power, graph.scalar(front_end.options.amin)))
     feats = graph.add("Mul", feats, graph.scalar(DB))
     floor = graph.add("ReduceMax", feats, axes=[1, 2], keepdims=1)
-    feats = graph.add("Max", feats, graph.add("Sub", floor, graph.scalar(config.top_db)))
+    feats = graph.add("Max", feats, graph.add("Sub", floor, graph.scalar(front_end.options.top_db)))
     return graph.add("Sub", feats, graph.mean_over_frames(feats))
 
 

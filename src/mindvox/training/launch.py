@@ -24,8 +24,8 @@ from typing import Optional
 import psutil  # comes with MindSpore
 
 from mindvox.config import ROOT, Config, load_config
-from mindvox.data.parallel import THREAD_VARIABLES, num_cores
 from mindvox.errors import InputError, Stopped, UsageError, run
+from mindvox.parallel import THREAD_VARIABLES, num_cores
 from mindvox.training.rank_table import RankTable, Server, local_addresses, read_rank_table, table_of_devices
 
 DEFAULT_PORT = 8118
