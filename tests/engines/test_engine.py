@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mindvox.scoring.embeddings import OUT_OF_MEMORY
+from mindvox.engines.engine import OUT_OF_MEMORY
 from tests.deploy.toy import NUM_MELS, make_checkpoint, write_toy
 
 SHORT_THEN_LONG = f"""

@@ -120,7 +120,7 @@ def build_onnx(folded: FoldedEcapa, exported: ExportedModel) -> "onnx.ModelProto
         feats = _front_end(graph, source["name"], front_end)
     else:
         feats = graph.add("Transpose", source["name"], perm=[0, 2, 1])
-    _network(graph, folded, feats, with_attention=exported.attention_size is not None)
+    _network(graph, folded, feats, with_attention=bool(exported.further_outputs))
     return _assemble(graph, exported)
 
 

@@ -1,27 +1,49 @@
-"""Exported models in Python, by whichever library reads them."""
+"""An exported model in whichever library runs it."""
 
-import functools
 import importlib
-import importlib.metadata
 import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mindvox.engines.exported import FILE_FORMATS, ExportedModel
-from mindvox.errors import InputError
+from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
-from mindvox.scoring.embeddings import fill_batches
+from mindvox.frontend.frames import repeat_to
 
-RT_INFO = "ecapa_tdnn"  # name under which an IR holds its metadata
-UNWRITTEN = np.finfo(np.float32).max  # in place of results that a library has not written
-
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Finished feats (B, T, F), float32, or waveforms (B, N), to embeddings (B, D)."""
 Run = Callable[[np.ndarray], list[np.ndarray]]
 """An input of the model's shape to all outputs."""
+OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
+AUTO = "auto"
+
+
+class Library(NamedTuple):
+    """A library that runs exported models.
+
+    Attributes:
+        formats: what it reads, keys of FILE_FORMATS.
+        loader: our module with the function `load`.
+        install: the command that installs it.
+    """
+
+    formats: tuple[str, ...]
+    loader: str
+    install: str
+
+
+LIBRARIES = {  # for each format the preferred one first
+    "mindspore": Library(("MINDIR",), "mindvox.engines.mindspore_engine", "pip install -r requirements.txt"),
+    "onnxruntime": Library(("ONNX",), "mindvox.engines.onnxruntime_engine", "pip install -e '.[onnx]'"),
+    "openvino": Library(("ONNX", "IR"), "mindvox.engines.openvino_engine", "pip install -e '.[onnx]'"),
+}
+ENGINES = (AUTO, *LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -42,7 +64,7 @@ class Engine:
         """Return embeddings (B, D) of any number of utterances of one length.
 
         Args:
-            batch: mean-subtracted features (B, T, F), or waveforms (B, N) when the model takes these.
+            batch: finished features (B, T, F), or waveforms (B, N) when the model takes these.
 
         Raises:
             InputError: the batch does not fit the model, or has NaN or infinite values, which not every library passes
@@ -61,7 +83,8 @@ class Engine:
         fits = batch.ndim == len(shape) and len(batch) and batch.dtype == np.float32
         if not fits or any(size not in (None, got) for size, got in zip(shape, batch.shape, strict=True)):
             raise InputError(
-                f"the model takes {expected['name']} float32 {_text(shape)}, got {batch.dtype} {_text(batch.shape)}."
+                f"the model takes {expected['name']} float32 {shape_text(shape)}, got {batch.dtype} "
+                f"{shape_text(batch.shape)}."
             )
         if batch.shape[1] < self.exported.min_length:
             raise InputError(
@@ -72,48 +95,82 @@ class Engine:
             raise InputError(f"{expected['name']}: NaN or infinite values.")
 
 
-def load_engine(model_file: PathLike, device_target: str = "CPU") -> Engine:
-    """Load an exported model into the library that its format belongs to; of several, the first that is installed.
+def fill_batches(encode: Encode, batch_size: int) -> Encode:
+    """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
+    return lambda batch: encode(repeat_to(batch, batch_size))[: len(batch)]
+
+
+def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
+    """Return the model's answer; an exception says of which utterances, and what to do when memory ran out."""
+    try:
+        return np.asarray(encode(feats))
+    except (MemoryError, RuntimeError) as error:
+        unit = "frames" if feats.ndim == 3 else "samples"
+        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} {unit} at once"
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+            raise InputError(
+                f"{what} need more memory than there is, {len(names)} in a batch. Set a smaller max_frames or "
+                "eval_batch_size."
+            ) from None
+        error.add_note(f"while the model took {what}")
+        raise
+
+
+def load_engine(model_file: PathLike, engine: str = AUTO, device_target: str = "auto", device_id: int = 0) -> Engine:
+    """Load an exported model into a library.
 
     Args:
-        device_target: the device that a MINDIR runs on; other formats run on the CPU.
+        engine: one of ENGINES. "auto": of the libraries that read the model's format, the first that is installed.
+        device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
+        device_id: number of that device.
 
     Raises:
-        InputError: the model or its description is missing or damaged, or no library for it is installed.
+        UsageError: there is no such engine.
+        InputError: the model or its description is missing or damaged, the engine does not read its format, or is not
+            installed.
     """
     exported = ExportedModel.read(model_file)
-    libraries = libraries_of(exported)
+    name = _library_for(model_file, exported, engine)
+    load = importlib.import_module(LIBRARIES[name].loader).load
+    if name == "mindspore":
+        return load(Path(model_file), exported, device_target, device_id)
+    return load(Path(model_file), exported)
+
+
+def _library_for(model_file: PathLike, exported: ExportedModel, engine: str) -> str:
+    """Return the name of the library that runs a model; see `load_engine`."""
+    if engine not in ENGINES:
+        raise UsageError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}.")
+    suffix = FILE_FORMATS[exported.file_format]
     if exported.conversion is not None:
         raise InputError(
             f"{model_file}: was converted for Ascend, where the C++ program runs it. In Python, run the file that "
             "it was made from."
         )
+    libraries = libraries_of(exported)
     if not libraries:
         raise InputError(f"{model_file}: no library reads an {exported.file_format}; CANN's ATC converts it.")
-    for library in libraries:
+    if Path(model_file).suffix != suffix:
+        raise InputError(f"{model_file}: described as {exported.file_format}: expected the suffix {suffix}.")
+    if engine not in (AUTO, *libraries):
+        raise InputError(
+            f"{model_file}: {engine} does not read {exported.file_format}: choose {' or '.join(libraries)}."
+        )
+    wanted = libraries if engine == AUTO else (engine,)
+    for library in wanted:
         if library == "mindspore" or is_installed(library):
-            return load_with(library, model_file, exported, device_target)
-    raise InputError(f"{model_file}: needs {' or '.join(libraries)}: pip install -e '.[onnx]'")
+            return library
+    raise InputError(f"{model_file}: needs {' or '.join(wanted)}: {LIBRARIES[wanted[0]].install}")
 
 
 def libraries_of(exported: ExportedModel) -> tuple[str, ...]:
-    """Return the libraries that read a format, the preferred first; none reads an AIR."""
-    readers = {"MINDIR": ("mindspore",), "ONNX": ("onnxruntime", "openvino"), "IR": ("openvino",)}
-    return readers.get(exported.file_format, ())
+    """Return the libraries that read a model's format, the preferred first; none reads an AIR."""
+    return tuple(name for name, library in LIBRARIES.items() if exported.file_format in library.formats)
 
 
 def is_installed(library: str) -> bool:
     """Return whether a library can be imported."""
     return importlib.util.find_spec(library) is not None
-
-
-def load_with(library: str, model_file: PathLike, exported: ExportedModel, device_target: str = "CPU") -> Engine:
-    """Load a model into one library, one of `libraries_of`; see `load_engine`."""
-    suffix = FILE_FORMATS[exported.file_format]
-    if Path(model_file).suffix != suffix:
-        raise InputError(f"{model_file}: described as {exported.file_format}: expected the suffix {suffix}.")
-    loaders = {"mindspore": _load_mindir, "onnxruntime": _load_onnxruntime, "openvino": _load_openvino}
-    return loaders[library](Path(model_file), exported, device_target)
 
 
 def require_library(library: str, purpose: str) -> ModuleType:
@@ -127,101 +184,23 @@ def require_library(library: str, purpose: str) -> ModuleType:
     return importlib.import_module(library)
 
 
-@functools.cache
-def openvino_core(openvino: ModuleType) -> Any:
-    """Return the one `openvino.Core` of this process.
-
-    Each that compiles a model gives the thread an alternate signal stack until it goes. When two go in the order in
-    which they came, the stack of the first stays in use after it was freed (OpenVINO 2026.4), and the next signal,
-    Ctrl-C included, is a segmentation fault.
-    """
-    return openvino.Core()
-
-
-def _load_mindir(path: Path, exported: ExportedModel, device_target: str) -> Engine:
-    import mindspore as ms  # here, because other formats run on machines without MindSpore
-    from mindspore import Tensor, nn
-
-    try:
-        cell = nn.GraphCell(ms.load(str(path)))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: not a whole MINDIR ({_first_line(error)}).") from None
-    (source,) = exported.inputs
-    # Else MindSpore would compile a dynamic graph anew for every length, 300 MB each (2.10).
-    cell.set_inputs(Tensor(shape=source["shape"], dtype=ms.float32))
-
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        outputs = cell(Tensor(batch))
-        return [output.asnumpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
-
-    return Engine(f"mindspore {ms.__version__} {device_target}", exported, run)
-
-
-def _load_onnxruntime(path: Path, exported: ExportedModel, _: str) -> Engine:
-    runtime = require_library("onnxruntime", str(path))
-    try:
-        session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions share no base but Exception
-        raise InputError(f"{path}: ONNX Runtime cannot load it ({_first_line(error)}).") from None
-    exported.check_metadata(session.get_modelmeta().custom_metadata_map, path)
-    _check_values(path, exported.inputs, {value.name: value.shape for value in session.get_inputs()})
-    _check_values(path, exported.outputs, {value.name: value.shape for value in session.get_outputs()})
-    name, outputs = exported.inputs[0]["name"], [output["name"] for output in exported.outputs]
-    return Engine(f"onnxruntime {runtime.__version__} CPU", exported, lambda batch: session.run(outputs, {name: batch}))
-
-
-def _load_openvino(path: Path, exported: ExportedModel, _: str) -> Engine:
-    openvino = require_library("openvino", str(path))
-    core = openvino_core(openvino)
-    try:
-        model = core.read_model(path)
-        # Its own choice on processors that have it is bfloat16.
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
-    except Exception as error:  # its exceptions share no base but Exception
-        raise InputError(f"{path}: OpenVINO cannot load it ({_first_line(error)}).") from None
-    _check_values(path, exported.inputs, {value.any_name: _openvino_shape(value) for value in model.inputs})
-    _check_values(path, exported.outputs, {value.any_name: _openvino_shape(value) for value in model.outputs})
-    if exported.file_format == "IR":
-        found = {key: model.get_rt_info([RT_INFO, key]).astype(str) for key in _rt_info_keys(model)}
-        exported.check_metadata(found, path)
-    names = [output["name"] for output in exported.outputs]
-    request = compiled.create_infer_request()
-
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        # When memory runs out, OpenVINO 2026.4 may say nothing and leave the results of the run before.
-        for tensor in request.output_tensors:
-            tensor.data[...] = UNWRITTEN
-        results = request.infer([batch])
-        if any((results[name] == UNWRITTEN).any() for name in names):
-            raise MemoryError(f"OpenVINO: too little memory for an input of shape {batch.shape}")
-        return [results[name] for name in names]
-
-    return Engine(f"openvino {importlib.metadata.version('openvino')} CPU", exported, run)
-
-
-def _rt_info_keys(model: Any) -> list[str]:
-    return list(model.get_rt_info([RT_INFO]).astype(dict)) if model.has_rt_info([RT_INFO]) else []
-
-
-def _openvino_shape(value: Any) -> list[Any]:
-    return [size.get_length() if size.is_static else None for size in value.partial_shape]
-
-
-def _check_values(path: Path, expected: list[dict[str, Any]], found: dict[str, list[Any]]) -> None:
+def check_values(path: Path, expected: list[dict[str, Any]], found: dict[str, list[Any]]) -> None:
     """Raise InputError when a file's inputs or outputs are not what FILE.json says; free sizes may have names."""
     for tensor in expected:
         shape = [size if isinstance(size, int) else None for size in found.get(tensor["name"], [])]
         if shape != tensor["shape"]:
             raise InputError(
-                f"{path}: {path}.json describes {tensor['name']} {_text(tensor['shape'])}, the file has "
-                f"{', '.join(f'{name} {_text(sizes)}' for name, sizes in found.items())}. Export it anew."
+                f"{path}: {path}.json describes {tensor['name']} {shape_text(tensor['shape'])}, the file has "
+                f"{', '.join(f'{name} {shape_text(sizes)}' for name, sizes in found.items())}. Export it again."
             )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message that is not blank."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 
-def _text(shape: Any) -> str:
+def shape_text(shape: Any) -> str:
+    """Return a shape in words, such as `any x 301 x 80`."""
     return " x ".join("any" if size is None else str(size) for size in shape)
