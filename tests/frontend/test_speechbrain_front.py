@@ -1,4 +1,4 @@
-"""`frontend: speechbrain`: a line when it is missing; when it is there, its features and distortions are ours."""
+"""`feature_backend: speechbrain`: a line when it is missing; else its features and distortions are ours."""
 
 import importlib.util
 import sys
@@ -25,9 +25,9 @@ def test_missing_package_is_one_line_that_says_what_to_install(missing, monkeypa
     monkeypatch.delitem(sys.modules, "mindvox.frontend.speechbrain_front", raising=False)
     for make in (
         lambda: by_backend(Fbank(), "speechbrain"),
-        lambda: make_augmenter(AugmentationOptions(augmentations=("speed",), frontend="speechbrain")),
+        lambda: make_augmenter(AugmentationOptions(augmentations=("speed",), feature_backend="speechbrain")),
     ):
-        with pytest.raises(InputError, match=r"frontend: speechbrain needs .*\.\[speechbrain\]") as caught:
+        with pytest.raises(InputError, match=r"feature_backend: speechbrain needs .*\.\[speechbrain\]") as caught:
             make()
         assert "\n" not in str(caught.value)
 

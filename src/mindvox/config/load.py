@@ -123,7 +123,9 @@ def fixed_keys(config: Any) -> dict[str, Any]:
 
 
 def from_first_version(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what fixed_keys() returned in the first version, where no key was in a section, in today's form."""
+    """Return what fixed_keys() returned earlier, with other names and, in the first version, no sections, as today."""
+    names = {spelling: spellings(field)[0] for field in _keys(Config) for spelling in spellings(field)}
+    settings = {names.get(key, key): value for key, value in settings.items()}
     if isinstance(settings.get("model"), dict):
         return settings
     path_of, found = _paths(Config), {}

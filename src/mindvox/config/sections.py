@@ -28,8 +28,8 @@ MIN_DURATION_S = 0.08  # 9 frames, the least that a model takes
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 
-FRONTENDS = ("builtin", "speechbrain")
-FRONTEND_HELP = "whose features and distortions; speechbrain: its own code (extra speechbrain)"
+FEATURE_BACKENDS = ("builtin", "speechbrain")
+FEATURE_BACKEND_HELP = "whose code computes features and distortions; speechbrain: its own (extra speechbrain)"
 
 
 def _same(*keys: str) -> dict[str, str]:
@@ -81,7 +81,9 @@ class AugmentationOptions:
     clip_share: tuple[float, float] = option(
         (0.3, 0.9), "share of the peak that clip leaves", parse=parsers.span(0.01, 1), fixed=True
     )
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS, fixed=True)
+    feature_backend: str = option(
+        "builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS, fixed=True
+    )
 
     @property
     def speed_percents(self) -> tuple[int, ...]:
@@ -492,7 +494,7 @@ class EvalPrepConfig(CorpusOptions):
     sentence_len: float = option(3.0, "length taken of a cohort utterance, s", above=0)
     random_chunk: bool = option(True, "take it at a random position; false: from the start")
     whole_utterance: bool = option(False, "take cohort utterances whole")
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+    feature_backend: str = option("builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS)
     max_bad_fraction: float = option(0.05, "unusable share of the cohort at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
     verify: bool = option(False, "check every byte of the finished stores, and make nothing")

@@ -44,7 +44,7 @@ def open_folders(config: AugmentationOptions) -> Folders:
 def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = None) -> Augmenter:
     """Return what draws and applies the configured stages.
 
-    With `frontend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
+    With `feature_backend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
 
     Args:
         folders: noises and rooms; None: open_folders.
@@ -55,7 +55,7 @@ def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = Non
     """
     stages = parse_stages(config)
     noises, rooms = open_folders(config) if folders is None else folders
-    if config.frontend == "speechbrain":
+    if config.feature_backend == "speechbrain":
         from mindvox.frontend import speechbrain_front
 
         return Augmenter(stages, config, noises, rooms, speechbrain_front)
@@ -72,7 +72,7 @@ def by_backend(front_end: FrontEnd, backend: str) -> FrontEnd:
     if backend != "speechbrain":
         return front_end
     if not isinstance(front_end, Fbank):
-        raise UsageError(f"frontend: speechbrain has no front end {front_end.name}: set frontend: builtin.")
+        raise UsageError(f"feature_backend: speechbrain has no front end {front_end.name}: set builtin.")
     from mindvox.frontend.speechbrain_front import SpeechBrainFbank
 
     return SpeechBrainFbank(**vars(front_end.options))

@@ -63,7 +63,7 @@ class Crops(NamedTuple):
     drawn_before: np.ndarray
 
 
-class Features(NamedTuple):
+class FeatureBatch(NamedTuple):
     """What a worker makes of them: mean-subtracted feats (B, T, F) float32, labels (B,) of speakers at their speed."""
 
     utt_ids: list[str]
@@ -109,7 +109,7 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.frontend),
+            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.feature_backend),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,
@@ -130,7 +130,7 @@ class OnlineFeatures:
         """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
         return self.front_end(from_int16(samples))
 
-    def __call__(self, crops: Crops) -> Features:
+    def __call__(self, crops: Crops) -> FeatureBatch:
         waves = from_int16(crops.samples)
         feats = np.empty((len(waves), self.num_frames, self.front_end.size), np.float32)
         label = np.array(crops.label, np.int32)
@@ -144,7 +144,7 @@ class OnlineFeatures:
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
             label[index] += self._label_shift(plan.speed_index)
-        return Features(crops.utt_ids, label, feats)
+        return FeatureBatch(crops.utt_ids, label, feats)
 
     def _label_shift(self, speed_index: Optional[int]) -> int:
         """Return what a speed adds to a label: nothing for 1.0, then the number of speakers once, twice, ..."""
@@ -194,7 +194,7 @@ class FeatureWorkers:
         except BrokenProcessPool:
             raise _killed() from None
 
-    def map(self, batches: Iterable[Crops]) -> Iterator[Features]:
+    def map(self, batches: Iterable[Crops]) -> Iterator[FeatureBatch]:
         """Yield the features of each batch; what fails in a worker is raised here.
 
         Raises:
@@ -231,5 +231,5 @@ def _ready() -> None:
     """Do nothing: that it was done shows that workers run."""
 
 
-def _work(crops: Crops) -> Features:
+def _work(crops: Crops) -> FeatureBatch:
     return _features(crops)

@@ -48,7 +48,7 @@ VOICES = 5000  # utterances that babble is drawn from: each job carries them
 
 
 @dataclass(frozen=True)
-class Preparation:
+class TrainPreparation:
     """A training store that is to be made.
 
     Args:
@@ -66,7 +66,7 @@ class Preparation:
     ranges: list[ShardRange]
 
     @classmethod
-    def from_config(cls, config: TrainPrepConfig) -> "Preparation":
+    def from_config(cls, config: TrainPrepConfig) -> "TrainPreparation":
         """Make the tables, or take those that are there, and share the records out to shards."""
         recipe = Recipe.from_config(config)
         _list_skipped_files(config, recipe)
@@ -156,7 +156,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
         return
     with lock_folder(config.feat_folder, f"part-{config.part.replace('/', '-of-')}"):
         with lock_folder(config.save_folder):
-            work = Preparation.from_config(config)
+            work = TrainPreparation.from_config(config)
         with lock_folder(config.feat_folder):
             if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
                 _check_sources(work)
@@ -170,7 +170,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
             _finish(work, made, progress)
 
 
-def _start(work: Preparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
+def _start(work: TrainPreparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
     """Write the plan unless it is there; return the finished shards, and those that this part lacks."""
     config = work.config
     is_started = holds_store(config.feat_folder, PLAN_FILE, work.plan, "feat_folder")
@@ -187,7 +187,7 @@ def _start(work: Preparation) -> tuple[dict[int, ShardResult], list[ShardRange]]
     return results, lacking
 
 
-def _check_sources(work: Preparation) -> None:
+def _check_sources(work: TrainPreparation) -> None:
     """Raise InputError when recordings, noises or room responses are not those that the store was made from."""
     config, folder = work.config, Path(work.config.feat_folder)
     advice = "Remove that folder or choose another feat_folder."
@@ -200,7 +200,7 @@ def _check_sources(work: Preparation) -> None:
     check_sources(folder, tables, paths, "recordings", advice)
 
 
-def _finish(work: Preparation, made: Sequence[ShardResult], progress: Progress) -> None:
+def _finish(work: TrainPreparation, made: Sequence[ShardResult], progress: Progress) -> None:
     """Complete the store when all shards are there."""
     config = work.config
     results = work.finished()
@@ -218,7 +218,7 @@ def _finish(work: Preparation, made: Sequence[ShardResult], progress: Progress) 
     _summarise(work, manifest, in_order, made, progress.elapsed_s)
 
 
-def _announce(work: Preparation, lacking: Sequence[ShardRange]) -> None:
+def _announce(work: TrainPreparation, lacking: Sequence[ShardRange]) -> None:
     """Say what is to be done, how much room and how long it will take; raise InputError when there is no room."""
     folder = work.config.feat_folder
     num_bytes = sum(
@@ -238,7 +238,7 @@ def _announce(work: Preparation, lacking: Sequence[ShardRange]) -> None:
         print(f"about {duration(num_records * record_s / num_cores)} on {num_cores} core{'s' if num_cores > 1 else ''}")
 
 
-def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Optional[float]:
+def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -> Optional[float]:
     """Return the seconds that a record takes, by trying a few; None when none of these can be read."""
     step = -(-len(candidates) // UTTERANCES_TIMED)
     times = []
@@ -257,7 +257,7 @@ def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Opt
 
 
 def _make_shards(
-    work: Preparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
+    work: TrainPreparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
 ) -> list[ShardResult]:
     """Make the shards that are lacking, and stop when too many recordings cannot be used."""
     identity = plan_identity(work.plan)
@@ -277,7 +277,11 @@ def _make_shards(
 
 
 def _summarise(
-    work: Preparation, manifest: Manifest, results: Sequence[ShardResult], made: Sequence[ShardResult], elapsed_s: float
+    work: TrainPreparation,
+    manifest: Manifest,
+    results: Sequence[ShardResult],
+    made: Sequence[ShardResult],
+    elapsed_s: float,
 ) -> None:
     folder = Path(work.config.feat_folder)
     print(

@@ -36,7 +36,7 @@ SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
-class Features(NamedTuple):
+class Content(NamedTuple):
     """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
 
     feats: np.ndarray
@@ -48,7 +48,7 @@ class Read(NamedTuple):
     """A recording's stamp when the file is there, and what became of it."""
 
     stamp: Optional[Stamp]
-    result: Union[Features, Skipped]
+    result: Union[Content, Skipped]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def compute_features(job: FeatureJob) -> list[Read]:
     ]
 
 
-def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
+def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
         (piece,) = job.cutting.pieces(utterance, clip.waveform)
@@ -88,7 +88,7 @@ def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipp
             f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
             "or cut the recording."
         ) from None
-    return Features(feats, len(clip.waveform), clip.was_converted)
+    return Content(feats, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:
@@ -210,7 +210,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
     require(config, "save_folder")
     with lock_folder(config.save_folder):  # whose tables the stores follow from
         tables = make_eval_tables(config)
-        front_end = by_backend(Fbank(n_mels=config.n_mels), config.frontend)
+        front_end = by_backend(Fbank(n_mels=config.n_mels), config.feature_backend)
         with lock_folder(config.feat_eval_folder):
             _prepare_trial_store(config, tables, front_end)
         if tables.norm:

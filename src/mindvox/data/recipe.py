@@ -59,7 +59,10 @@ class Recipe:
         values = _options_of(config)
         for name in ("noise_folder", "rir_folder"):
             values[name] = values[name] and str(Path(values[name]).resolve())
-        options, front_end = AugmentationOptions(**values), by_backend(Fbank(n_mels=config.n_mels), config.frontend)
+        options, front_end = (
+            AugmentationOptions(**values),
+            by_backend(Fbank(n_mels=config.n_mels), config.feature_backend),
+        )
         folders = open_folders(options)
         make_augmenter(options, folders)  # fails here, not in the first shard
         return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed, folders)
@@ -84,6 +87,7 @@ class Recipe:
         if self.stages == (CLEAN,):
             return settings
         values = _options_of(self.options)
+        values["frontend"] = values.pop("feature_backend")  # as stores of the first version call it
         for name, paths in self._files().items():  # where they lie does not matter, what is used of them does
             del values[name]
             values[f"{name}_sha256"] = _listing_sha256(paths) if paths else ""

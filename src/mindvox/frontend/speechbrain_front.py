@@ -1,7 +1,7 @@
 """SpeechBrain's own features and distortions, behind the interfaces of `fbank` and `distortions`.
 
-For `frontend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours: drawn
-parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
+For `feature_backend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours:
+drawn parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ try:
     from speechbrain.processing.signal_processing import reverberate as sb_reverberate
 except (ImportError, OSError) as error:  # a torchaudio made for another torch is an OSError
     raise InputError(
-        f"frontend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
-        "pip install -e '.[speechbrain]', or set frontend: builtin."
+        f"feature_backend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
+        "pip install -e '.[speechbrain]', or set feature_backend: builtin."
     ) from None
 
 

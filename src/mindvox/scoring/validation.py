@@ -27,7 +27,7 @@ from mindvox.scoring.trial_list import TrialList
 
 
 @dataclass(frozen=True)
-class Trials:
+class ValidationTrials:
     """Utterances and which of them are compared.
 
     Attributes:
@@ -56,7 +56,9 @@ class Validation:
         max_frames: see `extract`.
     """
 
-    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0) -> None:
+    def __init__(
+        self, trials: ValidationTrials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0
+    ) -> None:
         self.trials = trials
         self.model = model
         self.encode = encode
@@ -106,13 +108,13 @@ def make_validation(
     return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
 
 
-def _listed_trials(config: Config, batches: TrainBatches) -> Trials:
+def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:
     store = EvalStore.open(config.valid_data_path)
     check_front_end(batches.front_end, store.front_end, config.valid_data_path)
     path = find_trial_list(config.valid_trials, config.valid_data_path)
     listed = TrialList.read(path, "voxceleb", store)
     _refuse_evaluation_trials(config, path, store)
-    return Trials(store, listed.enrol, listed.test, listed.is_target)
+    return ValidationTrials(store, listed.enrol, listed.test, listed.is_target)
 
 
 def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> None:
@@ -131,7 +133,7 @@ def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> N
         )
 
 
-def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
+def _trials_of_halves(batches: TrainBatches, min_frames: int) -> ValidationTrials:
     """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
 
     A half that is too short for an embedding is repeated from its start, as crops are in training.
@@ -155,4 +157,4 @@ def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
     )
     first, second = (index.ravel() for index in np.indices((len(names), len(names))))
     speaker = np.array(labels)
-    return Trials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])
+    return ValidationTrials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])
