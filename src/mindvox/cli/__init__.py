@@ -17,6 +17,8 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
+    "models": Command("mindvox.cli.models:main", "list the public models"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
