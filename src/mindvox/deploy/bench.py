@@ -26,7 +26,7 @@ from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.store import check_feats
 from mindvox.engines.engine import Engine, load_engine
-from mindvox.engines.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.errors import InputError, run
 from mindvox.files import lock_folder, read_json, user_path, write_json
 from mindvox.frontend import check_front_end, front_end_of
@@ -62,7 +62,7 @@ def preprocess(
     if not paths:
         raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
     labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
-    front_end = front_end_of(ExportedModel.read(model).front_end, str(model)) if model else Fbank()
+    front_end = front_end_of(ExportedModel.read(find_exported(model)).front_end, str(model)) if model else Fbank()
     for folder in (inputs, speakers):
         _make_empty(folder)
     for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
@@ -103,7 +103,7 @@ def infer(
         InputError: features and models do not fit together, or no model takes a batch size.
     """
     feats, front_end = _read_features(inputs)
-    engines = [load_engine(model, device_target=device_target, device_id=device_id) for model in models]
+    engines = [load_engine(find_exported(model), device_target=device_target, device_id=device_id) for model in models]
     for model, engine in zip(models, engines, strict=True):
         check_front_end(engine.exported.front_end, front_end, str(inputs))
         if engine.exported.input_kind != "features":

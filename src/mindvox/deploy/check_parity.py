@@ -23,7 +23,7 @@ from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
 from mindvox.engines.engine import Encode, encode_named, is_installed, libraries_of, load_engine
-from mindvox.engines.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.engines.pieces import pieces_of_feats, pieces_of_waveform, samples_of_window
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
@@ -65,7 +65,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parse(argv)
     from mindvox.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
 
-    exported = {path: ExportedModel.read(path) for path in arguments.exported}
+    exported = {path: ExportedModel.read(path) for path in map(find_exported, arguments.exported)}
     check_max_frames(arguments.max_frames, max(model.min_frames for model in exported.values()))
     checkpoint = find_checkpoint(arguments.checkpoint)
     _check_same_checkpoint(checkpoint, exported)

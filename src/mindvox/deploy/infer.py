@@ -10,7 +10,7 @@ from typing import Optional
 
 from mindvox.config import Config, load_paths_and_config
 from mindvox.engines.engine import load_engine
-from mindvox.engines.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.errors import InputError, run
 from mindvox.files import PathLike, lock_folder
 from mindvox.scoring.stores import FeatureStores
@@ -22,12 +22,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv,
         "mindvox infer",
         "Run an exported model over an evaluation store and its cohort.",
-        model="the .mindir, .onnx or .xml that export.py wrote",
+        model="the .mindir, .onnx or .xml that export.py wrote, or a public model",
         data="evaluation store: feat_eval_folder",
     )
-    exported = ExportedModel.read(arguments.model)
-    cut_frames = frames_to_keep(arguments.model, exported, config)
-    engine = load_engine(arguments.model, device_target=config.device_target, device_id=config.device_id)
+    model = find_exported(arguments.model)
+    exported = ExportedModel.read(model)
+    cut_frames = frames_to_keep(model, exported, config)
+    engine = load_engine(model, device_target=config.device_target, device_id=config.device_id)
     stores = FeatureStores.open(config, arguments.data, exported.front_end)
     with lock_folder("infer_result"):
         stores.embed(

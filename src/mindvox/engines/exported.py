@@ -9,6 +9,8 @@ from typing import Any, Optional
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, write_json
 from mindvox.frontend import front_end_of
+from mindvox.home import ONNX, find_model
+from mindvox.progress import quantity
 
 FORMAT_VERSION = 3
 OLD_VERSION = 2  # read as well, see `_upgraded`
@@ -178,6 +180,37 @@ class ExportedModel:
         if wrong:
             listed = ", ".join(f"{name} {getattr(self, name)!r}" for name in wrong)
             raise InputError(f"{path}: impossible values: {listed}. Export the model again.")
+
+
+def find_exported(model: PathLike) -> Path:
+    """Return the exported model that a user means: a file, the only one in a folder, or a public model by its name.
+
+    Raises:
+        InputError: there is none; the message says how it is made.
+    """
+    path = find_model(model, ONNX)
+    if path.is_dir():
+        return _only_model(path)
+    if path.suffix in FILE_FORMATS.values():
+        return path
+    if path.is_file():
+        raise InputError(
+            f"{path}: expected an exported model ({', '.join(FILE_FORMATS.values())}). A checkpoint is exported by "
+            f"mindvox export --exp_ckpt_file={path} --file_format=ONNX --length=0 --batch_size=0"
+        )
+    raise InputError(f"{model}: neither a file, nor a folder, nor a public model; `mindvox models` lists those.")
+
+
+def _only_model(folder: Path) -> Path:
+    found = sorted(
+        path for path in folder.iterdir() if path.suffix in FILE_FORMATS.values() and description_path(path).is_file()
+    )
+    if len(found) != 1:
+        listed = f": {', '.join(path.name for path in found)}" if found else ""
+        raise InputError(
+            f"{folder}: expected one exported model in this folder, found {quantity(len(found), 'model')}{listed}."
+        )
+    return found[0]
 
 
 def description_path(model_file: PathLike) -> Path:
