@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from mindvox.data.train_store import read_manifest
 from mindvox.files import sha256_file
 from mindvox.models.checkpoint import (
     checkpoint_path,
-    find_checkpoint,
     list_checkpoints,
     read_checkpoint,
     write_checkpoint,
@@ -31,6 +30,7 @@ from tests.corpus.file_server import serve
 from tests.corpus.test_get_data import wav, zipped
 from tests.deploy.toy import make_checkpoint, write_toy
 from tests.e2e.test_pipeline import YAML, must, write_corpus
+from tests.small_model import in_place_of_ecapa, real_ecapa
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_TIMES = 20  # in the slow test
@@ -48,18 +48,23 @@ def module(name: str, *words: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    """A folder in which every command finds what it needs: stores, two models of different weights, an exported one."""
+def world(tmp_path_factory) -> Iterator[Path]:
+    """A folder in which every command finds what it needs: stores, two models of different weights, an exported one.
+
+    The two are of the small model, in ECAPA-TDNN's place: what two commands do at once does not depend on the model.
+    """
     folder = tmp_path_factory.mktemp("world")
+    ecapa = make_checkpoint(folder / "ecapa")
+    write_toy(ecapa, folder / "ecapatdnn.onnx", "--length=0", "--batch_size=0")
     write_corpus(folder / "corpus")
     for name, text in YAML.items():
         (folder / name).write_text(text)
     must(folder, *script("train_data_prepare.py", "prepare_train.yaml"))
     must(folder, *script("eval_data_prepare.py", "prepare_eval.yaml"))
-    write_checkpoints(folder)
-    write_toy(find_checkpoint(folder / "ckpt"), folder / "ecapatdnn.onnx", "--length=0", "--batch_size=0")
-    must(folder, *script("eval.py", *EVALUATION, "--npy_file_path=made"))
-    return folder
+    with in_place_of_ecapa():
+        write_checkpoints(folder)
+        must(folder, *script("eval.py", *EVALUATION, "--npy_file_path=made"))
+        yield folder
 
 
 def write_checkpoints(folder: Path) -> None:
@@ -137,6 +142,8 @@ NEEDS = {"infer": "openvino", "convert_export": "kaldiio", "make_rooms": "pyroom
 
 def start(folder: Path, command: Sequence[str]) -> subprocess.Popen:
     environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    if "mindvox.deploy.import_weights" in command:
+        environment = real_ecapa(environment)
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

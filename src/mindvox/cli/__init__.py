@@ -1,12 +1,11 @@
 """The command `mindvox`: each subcommand is the entry point of one module."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from mindvox.errors import UsageError, run
+from mindvox.errors import UsageError, did_you_mean, run
 
 
 class Command(NamedTuple):
@@ -58,9 +57,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
     if name not in COMMANDS:
         given = " ".join(words[:2]) if words[0] == "prepare" else words[0]
-        near = difflib.get_close_matches(given, COMMANDS, n=1)
-        hint = f"did you mean 'mindvox {near[0]}'?" if near else "`mindvox --help` lists the commands."
-        raise UsageError(f"mindvox: no command '{given}'; {hint}")
+        hint = did_you_mean(given, COMMANDS, otherwise="; `mindvox --help` lists the commands.", prefix="mindvox ")
+        raise UsageError(f"mindvox: no command '{given}'{hint}")
     module, _, function = COMMANDS[name].entry.partition(":")
     sys.argv[0] = f"mindvox {name}"  # what --help and locks call it
     return getattr(importlib.import_module(module), function)(words[len(name.split()) :])

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from mindvox.arguments import Parser
 from mindvox.config.choice import COMMAND_LINE, Choice, Given
 from mindvox.config.option import Reference, problems_of, problems_text, spellings, typed, types_of
 from mindvox.config.sections import Config
-from mindvox.errors import InputError, UsageError
+from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -201,7 +200,8 @@ def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequ
 
 
 def _add_config_path(parser: argparse.ArgumentParser, cls: type, default_path: PathLike) -> None:
-    name, extra = ("--config_path", {}) if cls is Config else ("config_path", {"nargs": "?"})
+    extra: dict[str, Any] = {} if cls is Config else {"nargs": "?"}
+    name = "--config_path" if cls is Config else "config_path"
     parser.add_argument(name, type=user_path, default=default_path, metavar="FILE", help="YAML file to read", **extra)
 
 
@@ -266,9 +266,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _as_written(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return loader.construct_scalar(node)
+
+
+def _reference(loader: _Loader, node: yaml.ScalarNode) -> Reference:
+    return Reference(loader.construct_scalar(node))
+
+
 for _kind in ("bool", "int", "float", "timestamp", "value"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", lambda loader, node: loader.construct_scalar(node))
-_Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_scalar(node)))
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
+_Loader.add_constructor("!ref", _reference)
 
 
 def _read_yaml(path: PathLike) -> dict[str, Any]:
@@ -320,11 +328,8 @@ def _paths(cls: type) -> dict[str, str]:
 
 
 def _unknown_key(cls: type, key: str, source: str) -> str:
-    known = {name.lower(): name for name in all_spellings(cls)}
-    near = difflib.get_close_matches(key.lower(), known, n=1)
-    return f"{source}: unknown key '{key}'" + (
-        f"; did you mean '{known[near[0]]}'?" if near else "; --help lists them."
-    )
+    hint = did_you_mean(key, all_spellings(cls), otherwise="; --help lists them.")
+    return f"{source}: unknown key '{key}'{hint}"
 
 
 def _choice(field: dataclasses.Field, name: str, values: dict[str, Given]) -> Choice:

@@ -1,7 +1,7 @@
 """The keys of each command. A group of keys that several commands have is one class."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Union
+from typing import Union
 
 from mindvox.config import parsers
 from mindvox.config.choice import Choice, section
@@ -291,8 +291,6 @@ class MaskOptions:
         found = []
         if self.spec_augment > 1:
             found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
-        if self.speed_classes and 1.0 not in self.speeds:
-            found.append("speeds: speed_classes needs 1.0 among them, the speed that keeps its label.")
         return found
 
 
@@ -519,8 +517,14 @@ class Config(
 ):
     """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
 
-    on_command_line: ClassVar[frozenset[str]] = frozenset()
+    on_command_line = frozenset[str]()  # without a type, and so no field
     """Keys that `load_config` found there, those of sections as `section.key`."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys of several sections, one line each."""
+        if self.speed_classes and 1.0 not in self.speeds:
+            return ["speeds: speed_classes needs 1.0 among them, the speed that keeps its label."]
+        return []
 
 
 TRAINING = (

@@ -117,7 +117,7 @@ def speak(folder: Path, num_utterances: int, voice: Voice) -> list[str]:
     """
     espeak = Espeak(voice.name)
     rng = np.random.default_rng(voice.text_seed)
-    utt_ids = []
+    utt_ids: list[str] = []
     for text in islice(sentences(rng), 20 * num_utterances):
         rate, pitch = voice.rate + int(rng.integers(-10, 11)), voice.pitch + int(rng.integers(-4, 5))
         waveform = resample_poly(espeak.synthesise(text, rate, pitch), SAMPLE_RATE, espeak.sample_rate)

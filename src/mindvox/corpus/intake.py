@@ -25,7 +25,7 @@ from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, dr
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.table_io import describe_table, write_skipped
 from mindvox.corpus.tree import Utterance, read_headers
-from mindvox.corpus.trials import write_trials
+from mindvox.corpus.trials import count_targets, write_trials
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, escape_path, lock_folder, user_path, write_csv
 
@@ -114,7 +114,7 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
         write_csv(target / name, LIST_HEADER, (by_id[utterance.utt_id] for utterance in rows))
         describe_table(target / name, rows)
     write_trials(target / TRIALS, trials)
-    print(f"{target / TRIALS}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    print(f"{target / TRIALS}: {len(trials)} trials, {count_targets(trials)} of them target")
     if skipped:
         first = f"{skipped[0].utt_id} ({skipped[0].reason})"
         print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")

@@ -159,7 +159,7 @@ def open_corpus(
     if name not in ("wav", layout):
         speakers = len({recording.spk_id for recording in recordings})
         print(f"{source.listed}: layout {name}: {len(recordings)} recordings of {speakers} speakers")
-    guess = speaker_of if LAYOUTS[name].speaker_by_name else lambda utt_id: None
+    guess: Callable[[str], Optional[str]] = speaker_of if LAYOUTS[name].speaker_by_name else lambda utt_id: None
     if name == "flat":
         guess = speaker_matcher(speaker_pattern)
     return Corpus(source.folder, name, recordings, listing.skipped, listing.ignored, guess)

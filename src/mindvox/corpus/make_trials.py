@@ -13,7 +13,7 @@ import numpy as np
 
 from mindvox.corpus.layouts import add_layout_arguments, open_corpus
 from mindvox.corpus.tree import Recording
-from mindvox.corpus.trials import Trial, speaker_of, write_trials
+from mindvox.corpus.trials import Trial, count_targets, speaker_of, write_trials
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import user_path
 
@@ -98,7 +98,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     corpus = open_corpus(arguments.data_folder, arguments.layout, arguments.speaker_pattern, arguments.data_list)
     trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
     write_trials(arguments.list, trials)
-    print(f"{arguments.list}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    print(f"{arguments.list}: {len(trials)} trials, {count_targets(trials)} of them target")
     return 0
 
 

@@ -162,7 +162,7 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
     is_old = exported.mindir_version == OLD_VERSION
     # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
-    device_target = "Ascend" if is_old else exported.device_target
+    device_target = "Ascend" if is_old else exported.device_target or "CPU"
     if is_foldable(exported.model):
         network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:

@@ -21,7 +21,7 @@ SHARED = {
 }
 """Operators that both versions write alike."""
 
-OPTIONS = {
+OPTIONS: dict[str, dict[int, tuple[str, Any]]] = {
     "BatchMatMul": {2: ("transpose_a", bool), 3: ("transpose_b", bool)},
     "BatchNorm": {5: ("is_training", bool), 6: ("epsilon", float), 7: ("momentum", float), 8: ("format", "NCHW")},
     "BiasAdd": {2: ("format", "NCHW")},

@@ -14,7 +14,7 @@ from mindvox.errors import InputError
 from mindvox.frontend import front_end_of
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.fbank_cell import DB
-from mindvox.layers.pooling import EPS
+from mindvox.layers.pooling.asp import EPS
 from mindvox.models.fold import DILATIONS, SCALE, Conv, FoldedEcapa, FoldedSERes2
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Graph:
 
     def scalar(self, value: float) -> str:
         """Add one number."""
-        return self.constant(np.float32(value), "scalar")
+        return self.constant(np.array(value, np.float32), "scalar")
 
     def per_channel(self, values: np.ndarray) -> str:
         """Add one value a channel, (1, channels, 1)."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _with_height(array: np.ndarray) -> np.ndarray:
     return array[:, :, None] if array.ndim == 3 else array
 
 
-def assign(cell: nn.Cell, arrays: dict[str, np.ndarray], prefix: str, source: PathLike) -> None:
+def assign(cell: nn.Cell, arrays: Mapping[str, np.ndarray], prefix: str, source: PathLike) -> None:
     """Set every parameter of `cell` from the array of exactly its name after `prefix`; see `assign_parameters`."""
     wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
     assign_parameters(wanted, {name: array for name, array in arrays.items() if name.startswith(prefix)}, source)

@@ -125,7 +125,7 @@ def _measure_inputs(measures: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Trials:
+class ScoredTrials:
     """Trials that all systems scored.
 
     Attributes:
@@ -137,7 +137,7 @@ class Trials:
     scores: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, files: Mapping[str, str], columns: Mapping[str, str]) -> "Trials":
+    def read(cls, files: Mapping[str, str], columns: Mapping[str, str]) -> "ScoredTrials":
         """Read each system's file, take its column, and match the trials by name."""
         tables = {system: read_scores(path) for system, path in files.items()}
         rows = align(tables)
@@ -161,7 +161,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.p_target < 1 or not 0 <= arguments.ridge < math.inf:
         raise UsageError("expected --p_target between 0 and 1, and --ridge at least 0.")
     files, columns = _systems_and_columns(arguments.systems)
-    trials = Trials.read(files, columns)
+    trials = ScoredTrials.read(files, columns)
     is_target = trials.table.truth()
     speakers = trials.table.speakers(_speaker_by_name(arguments.speakers))
     source = _quality_source(arguments, arguments.quality)
@@ -190,14 +190,14 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _apply(arguments: argparse.Namespace) -> None:
     """Turn scores of other speakers' trials into log-likelihood ratios, print the error rates before and after."""
     calibration = Calibration.open(arguments.calibration)
-    trials = Trials.read(_files(arguments.systems, calibration.columns), calibration.columns)
+    trials = ScoredTrials.read(_files(arguments.systems, calibration.columns), calibration.columns)
     if not arguments.allow_seen_speakers:
         speakers = trials.table.speakers(_speaker_by_name(arguments.speakers))
         calibration.check_unseen_speakers(trials.table, speakers)
     quality = calibration.quality
     source = _quality_source(arguments, quality.measures if quality else [])
     measured = {}
-    if source:
+    if source and quality:
         source.check_same_model(quality.identity)
         measured = source.measure(trials.table, quality.measures, quality.cohort_size)
     columns = {**trials.scores, COLUMN: calibration.llr(trials.inputs(measured))}

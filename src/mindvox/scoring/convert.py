@@ -142,9 +142,11 @@ def _text_vector(where: str, line: bytes) -> np.ndarray:
     # Not by kaldiio (2.18): it takes a vector whose first number has no point for whole numbers.
     match = re.fullmatch(rb" *\[([^\[\]]*)\]\s*", line)
     try:
-        return np.array(match[1].split(), dtype=np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: expected a vector '[ 0.1 0.2 ]' in one line, got {line[:50]!r}.") from None
+        if match:
+            return np.array(match[1].split(), dtype=np.float32)
+    except ValueError:
+        pass
+    raise InputError(f"{where}: expected a vector '[ 0.1 0.2 ]' in one line, got {line[:50]!r}.")
 
 
 def write_kaldi(prefix: Path, store: EmbeddingStore) -> None:

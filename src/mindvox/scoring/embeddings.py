@@ -228,7 +228,7 @@ def extract(
         )
     windows = _Windows.of(lengths, max_frames)
     sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
-    embeddings = None
+    embeddings: Optional[np.ndarray] = None
     with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
@@ -247,6 +247,7 @@ def extract(
                     sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
                     store.release()
             bar.update(len(rows))
+    assert embeddings is not None, "a store holds an utterance"
     for piece, total in sums.items():
         embeddings[piece] = total / lengths[piece]
     if progress:
@@ -296,6 +297,7 @@ def _window_feats(
     """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
     piece = int(windows.piece[row])
     if num_crops:
+        assert cut_frames, "crops have a length"
         utt, crop = divmod(piece, num_crops)
         feats = frames.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
         first = crop_starts(len(feats), cut_frames, num_crops)[crop]

@@ -189,9 +189,10 @@ def _thresholds_table(
 def _worst_tables(table: ScoreTable, scores: np.ndarray, threshold: float, num_worst: int) -> list[str]:
     """List the errors at a threshold, the farthest from it first."""
     parts = []
+    is_target = table.truth()
     for title, wrong, order in (
-        ("Worst false alarms", ~table.is_target & (scores >= threshold), -scores),
-        ("Worst misses", table.is_target & (scores < threshold), scores),
+        ("Worst false alarms", ~is_target & (scores >= threshold), -scores),
+        ("Worst misses", is_target & (scores < threshold), scores),
     ):
         rows = np.flatnonzero(wrong)
         worst = rows[np.argsort(order[rows], kind="stable")][:num_worst]
@@ -209,9 +210,10 @@ def _image(data: bytes, description: str) -> str:
 
 def write_plots(scored: Scored, folder: PathLike) -> None:
     """Write det.png, and scores-1.png, scores-2.png, ... of the columns in their order."""
-    figures = {"det": det_figure(scored.columns, scored.table.is_target)}
+    is_target = scored.table.truth()
+    figures = {"det": det_figure(scored.columns, is_target)}
     for number, (name, scores) in enumerate(scored.columns.items(), 1):
-        figures[f"scores-{number}"] = distribution_figure(name, scores, scored.table.is_target)
+        figures[f"scores-{number}"] = distribution_figure(name, scores, is_target)
     for name, figure in figures.items():
         with atomic_path(Path(folder) / f"{name}.png") as temporary:
             temporary.write_bytes(png(figure))

@@ -290,7 +290,7 @@ def _wait_until_left(processes: Processes, follower: Follower, signals: list[int
 
 def _explain(failure: Optional[tuple[Optional[int], int]], logs: Mapping[int, Path], msrun_log: Path) -> None:
     rank, code = failure or (None, 0)
-    log = logs.get(rank, msrun_log)
+    log = msrun_log if rank is None else logs.get(rank, msrun_log)
     who = "msrun" if rank is None else f"rank {rank}"
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code or 1}"
     if code > 128:  # another server was told to stop, and all agreed
