@@ -14,10 +14,10 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.config import Config
-from mindvox.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.deploy.old_mindir import OLD_VERSION, lower_mindir
 from mindvox.device import set_device
+from mindvox.engines.engine import load_engine, require_library
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
@@ -40,7 +40,7 @@ from mindvox.scoring.embeddings import cell_encoder
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
 # float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
 # multiply with 10 bits of mantissa.
-TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
+TOLERANCES = {"features": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
 TEST_FRAMES = (301, 157)
 PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
@@ -75,7 +75,7 @@ def export(config: Config) -> Path:
         weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
         exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
         exported.save(staged)
-        found = _test(staged, exported, checkpoint, path)
+        found = _test(staged, exported, checkpoint, path, config.device_id)
         _publish(staged, path)
     (source,) = exported.inputs
     shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
@@ -94,19 +94,18 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         InputError: the checkpoint's model or front end does not suit what the configuration asks for.
     """
     model = meta["model"]
-    num_mels = model["in_channels"]
-    if config.channel != num_mels and "channel" in config.on_command_line:
+    feature_size = model["in_channels"]
+    if config.channel != feature_size and "channel" in config.on_command_line:
         raise InputError(
-            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
-            "the checkpoint knows it; or name another checkpoint."
+            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
+            "out, the checkpoint knows it; or name another checkpoint."
         )
     min_frames = MODELS.get(model["name"]).min_frames
     if 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
-    missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
-    if missing or (config.file_format in ("ONNX", "IR") and not is_foldable(model)):
-        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
-    if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != num_mels:
+    if config.file_format in ("ONNX", "IR") and not is_foldable(model):
+        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR.")
+    if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
     return ExportedModel(
         file_format=config.file_format,
@@ -114,9 +113,9 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         batch_size=config.batch_size or None,
         num_frames=config.length or None,
         min_frames=min_frames,
-        num_mels=num_mels,
+        feature_size=feature_size,
         emb_size=model["emb_size"],
-        attention_size=further_outputs(model)["attention"] if "attention" in config.outputs else None,
+        further_outputs=_further_outputs(config, model, checkpoint),
         precision="float32",
         device_target=target if config.file_format in ("MINDIR", "AIR") else None,
         front_end=meta["front_end"],
@@ -127,6 +126,19 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
     )
+
+
+def _further_outputs(config: Config, model: Mapping[str, Any], checkpoint: Path) -> dict[str, int]:
+    """Return the channels of the outputs that `config` wants beside the embedding; InputError names what is missing."""
+    known = further_outputs(model)
+    names = config.outputs[1:]
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(
+            f"{checkpoint}: outputs: a {model['name']} has no {', '.join(missing)}; it has "
+            f"{', '.join(('embedding', *known))}."
+        )
+    return {name: known[name] for name in names}
 
 
 def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
@@ -152,7 +164,7 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
     device_target = "Ascend" if is_old else exported.device_target or "CPU"
     if is_foldable(exported.model):
-        network = folded_model(exported.model, arrays, device_target, exported.attention_size is not None)
+        network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:
         network = create_model(exported.model, device_target)
         assign(network, arrays, "model.", "checkpoint")
@@ -179,7 +191,9 @@ def _plain_temporary_folder() -> str:
 
 def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
     openvino = require_library("openvino", "file_format=IR")
-    model = openvino_core(openvino).read_model(onnx_model)
+    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # here: its library is an extra
+
+    model = openvino_core().read_model(onnx_model)
     for key, value in exported.metadata().items():
         model.set_rt_info(value, [RT_INFO, key])
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -223,7 +237,7 @@ def _publish(staged: Path, path: Path) -> None:
             os.replace(source, temporary)
 
 
-def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -> str:
+def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path, device_id: int) -> str:
     """Compare the file with the checkpoint, and return what was found.
 
     Raises:
@@ -232,9 +246,9 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -
     if exported.file_format == "AIR":
         return "not tested: no Python library runs an AIR"
     device = ms.get_context("device_target")
-    engine = load_engine(staged, device)
+    engine = load_engine(staged, device_target=device, device_id=device_id)
     model, _ = load_model(checkpoint, device)
-    expect = cell_encoder(model, exported.num_mels)
+    expect = cell_encoder(model, exported.feature_size)
     rng = np.random.default_rng(0)
     difference, largest = 0.0, 0.0
     for num_frames in (exported.num_frames,) if exported.num_frames else TEST_FRAMES:
@@ -252,12 +266,11 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -
 
 
 def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random input of a model, and the mean-subtracted features that it stands for."""
+    """Return a random input of a model, and the finished features that it stands for."""
     num_utterances = exported.batch_size or 2
-    if exported.input_kind == "fbank":
-        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.num_mels), np.float32)
+    if exported.input_kind == "features":
+        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.feature_size), np.float32)
         return feats, feats
     front_end = front_end_of(exported.front_end)
-    num_samples = front_end.num_samples(num_frames)
-    waveforms = 0.1 * rng.standard_normal((num_utterances, num_samples), np.float32)
+    waveforms = 0.1 * rng.standard_normal((num_utterances, front_end.num_samples(num_frames)), np.float32)
     return waveforms, front_end.finish(np.stack([front_end(waveform) for waveform in waveforms]))

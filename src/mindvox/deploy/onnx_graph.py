@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.frontend import front_end_of
 from mindvox.frontend.fbank import Fbank
@@ -120,7 +120,7 @@ def build_onnx(folded: FoldedEcapa, exported: ExportedModel) -> "onnx.ModelProto
         feats = _front_end(graph, source["name"], front_end)
     else:
         feats = graph.add("Transpose", source["name"], perm=[0, 2, 1])
-    _network(graph, folded, feats, with_attention=exported.attention_size is not None)
+    _network(graph, folded, feats, with_attention=bool(exported.further_outputs))
     return _assemble(graph, exported)
 
 
