@@ -273,7 +273,7 @@ CASES: dict[str, Case] = {
     "alac.caf": Case(audio(LONG, subtype="ALAC_16"), num_samples=10 * RATE),
     # usable, although libsndfile would read the first stream alone
     "chain.ogg": Case(content(VORBIS + VORBIS), num_samples=20 * RATE),
-    "chain.opus": Case(content(3 * OPUS), num_samples=30 * RATE),
+    "chain_opus.opus": Case(content(3 * OPUS), num_samples=30 * RATE),
     "chain_of_two_codecs.ogg": Case(content(VORBIS + OPUS), num_samples=20 * RATE),
     "chain_with_damage.ogg": Case(content(VORBIS + b"damage" + VORBIS), num_samples=20 * RATE),
     "joined.mp3": Case(content(MP3 + MP3), num_samples=20 * RATE),

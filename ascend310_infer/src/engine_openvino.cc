@@ -76,7 +76,7 @@ void CheckSignature(const ov::Model& network, const ExportedModel& model) {
   if (!fits) {
     throw InputError(Concat(model.path.string(), ": its description says that it takes one input, float32 ", feats,
                             ", and gives ", embedding, " and ", model.further_outputs.size(),
-                            " further outputs; it does not. Export it anew."));
+                            " further outputs; it does not. Export it again."));
   }
 }
 

@@ -78,7 +78,7 @@ class Description {
 
   void Finish() const {
     if (!wrong_.empty()) {
-      throw InputError(Concat(name_, ": missing or impossible values: ", wrong_, ". Export the model anew."));
+      throw InputError(Concat(name_, ": missing or impossible values: ", wrong_, ". Export the model again."));
     }
   }
 
@@ -106,7 +106,7 @@ class Description {
 void CheckSha256(const std::filesystem::path& path, const std::string& expected, const std::string& name) {
   if (Sha256OfFile(path) != expected) {
     throw InputError(
-        Concat(path.string(), ": not the file that ", name, " describes (sha256 differs). Export it anew."));
+        Concat(path.string(), ": not the file that ", name, " describes (sha256 differs). Export it again."));
   }
 }
 
@@ -131,7 +131,7 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
   const json version = content.is_object() ? content.value("format_version", json()) : json();
   if (version != kFormatVersion && version != kOldFormatVersion) {
     throw InputError(Concat(name, ": expected the description of an exported model, format ", kOldFormatVersion, " or ",
-                            kFormatVersion, ". Export it anew."));
+                            kFormatVersion, ". Export it again."));
   }
   const bool is_old = version == kOldFormatVersion;
   Description description(content, name);

@@ -87,7 +87,7 @@ std::shared_ptr<const FrontEnd> ReadFrontEnd(const json& stored, int64_t feature
   auto front_end = Read(stored, feature_size, where);
   if (front_end->size() != feature_size) {
     throw InputError(Concat(where, ": its front end gives frames of ", front_end->size(), " numbers, the model takes ",
-                            feature_size, ". Export the model anew."));
+                            feature_size, ". Export the model again."));
   }
   return front_end;
 }
@@ -111,7 +111,7 @@ void CheckFrontEnd(const FrontEnd& expected_front_end, const json& stored, const
   }
   if (!differing.empty()) {
     throw InputError(
-        Concat(where, ": made with another front end: ", differing, ". Prepare the data anew for this model."));
+        Concat(where, ": made with another front end: ", differing, ". Prepare the data again for this model."));
   }
 }
 

@@ -82,7 +82,7 @@ class EvalStore : public FeatureSource {
     if (digest.Hex() != sha256_) {
       throw InputError(Concat(file_.path().parent_path().string(),
                               ": feats.npy and index.csv are not the content that meta.json names: they are damaged or "
-                              "were replaced. Copy the whole folder again or prepare it anew."));
+                              "were replaced. Copy the whole folder again or prepare it again."));
     }
     return sha256_;
   }

@@ -22,7 +22,7 @@ TEST_CASE("the type of the stored form chooses the front end, which has the mode
   CHECK((kaldi->size() == 40 && kaldi->sample_rate() == 16000 && kaldi->NumFrames(48000) == 298));
   CHECK(kaldi->frame_shift_s() == doctest::Approx(0.01));
   CHECK(MessageFor(KaldiJson(40)) ==
-        "m.json: its front end gives frames of 40 numbers, the model takes 80. Export the model anew.");
+        "m.json: its front end gives frames of 40 numbers, the model takes 80. Export the model again.");
   for (const auto& front_end : {fbank, kaldi}) {
     CHECK(front_end->NumSamples(1) >= 1);
     for (const int64_t num_frames : {2, 3, 100}) {
@@ -69,7 +69,7 @@ TEST_CASE("front ends are compared by value, and differing keys are named") {
   got["top_db"] = 70;
   CHECK(MessageOf([&] { CheckFrontEnd(*fbank, got, "store"); }) ==
         "store: made with another front end: n_mels 40 (expected 80), top_db 70.0 (expected 80.0). Prepare the data "
-        "anew for this model.");
+        "again for this model.");
   got.erase("top_db");
   CHECK(Contains(MessageOf([&] { CheckFrontEnd(*fbank, got, "store"); }), "store: expected a front end of type"));
   const auto other = ReadFrontEnd({{"type", "mfcc"}, {"n_mfcc", 30}}, 30, "m.json");

@@ -98,7 +98,7 @@ TEST_CASE("model and description must belong together") {
   folder.Write("m.onnx", "abc");
   CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "m.onnx.json: No such file"));
   folder.Write("m.onnx.json", ModelJson(80, 192, "00").dump());
-  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "(sha256 differs). Export it anew."));
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "(sha256 differs). Export it again."));
   json content = ModelJson(80, 192, Sha256OfFile(folder / "m.onnx"));
   folder.Write("m.onnx.json", content.dump());
   CHECK(ExportedModel::Read(folder / "m.onnx").path == folder / "m.onnx");

@@ -22,7 +22,8 @@ import soundfile
 from mindvox.corpus.audio import read_audio
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
 from mindvox.frontend.fbank import Fbank
-from mindvox.frontend.frames import cut_frames, subtract_mean
+from mindvox.frontend.frames import cut_frames, subtract_mean, window_edges
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
 from tests.deploy import toy
@@ -53,6 +54,8 @@ def worked(tmp_path_factory) -> Path:
         path = folder / "wav" / f"id{speaker}" / "a.wav"
         path.parent.mkdir(parents=True)
         soundfile.write(path, noise(speaker, 8000 + 3000 * speaker), SAMPLE_RATE)
+    (folder / "feats").mkdir()
+    np.save(folder / "feats" / "0.npy", EvalStore.open(folder / "eval").feats(0))
     (folder / "config.yaml").write_text(
         f"inChannels: {NUM_MELS}\nchannels: 16\nemb_size: 6\ndevice_target: CPU\ncut_frames: 40\n"
         "eval_data_path: eval\ntrain_norm_path: norm\n"
@@ -168,6 +171,75 @@ def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp
         assert close(embedding, encode(feats[None])[0])
 
 
+def test_a_model_with_kaldis_front_end_gives_the_embeddings_of_python(program, worked, tmp_path):
+    """Windows too: each is finished on its own. A recording of fewer samples than a frame has is named."""
+    from mindvox.deploy.engine import load_engine
+
+    for name, settings in (("povey", {}), ("plain", {"window": "hamming", "subtract_mean": False, "dither": 1.0})):
+        front_end = KaldiFbank(n_mels=NUM_MELS, **settings)
+        checkpoint = make_checkpoint(tmp_path / name, front_end)
+        model = write_toy(checkpoint, tmp_path / f"{name}.xml", "--length=0", "--batch_size=0")
+        encode = load_engine(model).encode
+        feats = {f"id{speaker}/a.wav": front_end(noise(speaker, 8000 + 3000 * speaker)) for speaker in range(3)}
+        for max_frames in (0, 40):
+            infer = (program, "--model", model, "--wav_list", "wav", "--output", tmp_path / "out")
+            must(worked, *infer, f"--max_frames={max_frames}")
+            made = EmbeddingStore.open(tmp_path / "out")
+            assert made.utt_ids == list(feats) and made.identity.front_end == front_end.to_dict()
+            for embedding, values in zip(made.embeddings, feats.values(), strict=True):
+                edges = window_edges(len(values), max_frames)
+                windows = [values[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+                expected = sum(len(window) * encode(front_end.finish(window)[None])[0] for window in windows)
+                assert close(embedding, expected / len(values))
+    soundfile.write(tmp_path / "short.wav", noise(0, 399), SAMPLE_RATE)
+    compare = (program, "--model", model, "--min_duration=0", "--verify")
+    done = call(worked, *compare, tmp_path / "short.wav", "wav/id0/a.wav")
+    assert done.returncode == 1
+    assert "short.wav: too short: 399 samples at 16000 Hz, a frame has 400" in done.stderr
+
+
+def rewrite(model: Path, folder: Path, changes: dict) -> Path:
+    """Copy an IR with other values in its description, and without what only the formats' other versions have."""
+    for path in (model, model.with_suffix(".bin")):
+        shutil.copy(path, folder)
+    content = json.loads(Path(f"{model}.json").read_text())
+    if "format_version" in changes:
+        content = {key: value for key, value in content.items() if all(key not in keys for keys in VERSIONS.values())}
+    (folder / f"{model.name}.json").write_text(json.dumps({**content, **changes}))
+    return folder / model.name
+
+
+VERSIONS = {  # each format of FILE.json as it names what changed
+    2: {"num_mels": NUM_MELS, "attention_size": None, "input_kind": "fbank"},
+    3: {"feature_size": NUM_MELS, "further_outputs": {}, "input_kind": "features"},
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_both_formats_of_the_description_are_read(program, worked, tmp_path, version):
+    model = rewrite(worked / "free.xml", tmp_path, {"format_version": version, **VERSIONS[version]})
+    must(worked, program, "--model", model, "--data=eval", "--output", tmp_path / "out")
+    assert close(EmbeddingStore.open(tmp_path / "out").embeddings, in_python(worked, "free.xml", None))
+
+
+def test_a_front_end_that_is_not_known_takes_features_and_no_recordings(program, worked, tmp_path):
+    model = rewrite(worked / "free.xml", tmp_path, {"front_end": {"type": "mfcc", "hop_length_ms": 20.0}})
+    must(tmp_path, program, "--model", model, "--features", worked / "feats", "--output", tmp_path / "out")
+    made = EmbeddingStore.open(tmp_path / "out")
+    assert close(made.embeddings, in_python(worked, "free.xml", None)[:1])
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["audio_s"] == pytest.approx(LENGTHS[0] / 50)
+    for recordings in (
+        ("--wav_list", "wav", "--output", tmp_path / "o"),
+        ("--verify", "wav/id0/a.wav", "wav/id1/a.wav"),
+    ):
+        done = call(worked, program, "--model", model, *recordings)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Give it features '
+            "(--data or --features) instead of recordings.\n"
+        )
+
+
 def test_two_recordings_are_compared(program, worked):
     compare = (program, "--model", "free.xml", "--verify", "wav/id0/a.wav")
     assert must(worked, *compare, "wav/id0/a.wav") == "cosine 1.000000\n"
@@ -276,7 +348,7 @@ def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked
     ("arguments", "code", "said"),
     [
         (["--model=nowhere.onnx", "--data=eval", "--output=o"], 1, "nowhere.onnx: no such model"),
-        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=fbank"),
+        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=features"),
         (["--model=free.xml", "--data=wav", "--output=o"], 1, "wav: not a complete store"),
         (["--model=free.xml", "--data=eval", "--output=config.yaml"], 1, "config.yaml: "),
         (["--model=free.xml", "--data=eval", "--output=o", "--cut_frames=5"], 2, "expected at least 9"),
