@@ -340,7 +340,7 @@ def test_keys_of_sections_may_be_nested_dotted_or_flat(tmp_path):
     [
         ("margin: 0.2\nloss: {margin: 0.3}\n", [], "'margin' and 'loss.margin' are two names of one key"),
         ("", ["--margin=0.2", "--loss.margin=0.3"], "are two names of one key"),
-        ("model: ecapa\n", [], "got 'ecapa'; did you mean ecapa_tdnn?"),
+        ("model: ecapa\n", [], "got 'ecapa'; did you mean 'ecapa_tdnn'?"),
         ("model: [ecapa_tdnn]\n", [], "model: expected a name, or keys such as"),
         ("model: {mfa_channels: 24}\n", [], "model ecapa_tdnn has no such key; wespeaker_ecapa have it"),
         ("", ["--loss.marg=1"], "command line: loss.marg: no loss has such a key"),
@@ -365,3 +365,12 @@ def test_sections_are_not_imported_unless_they_are_asked_for():
     code = "import sys; from mindvox.config import *; load_config(Config, []); print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("cls", [Config, TrainPrepConfig, EvalPrepConfig])
+def test_frontend_is_the_earlier_name_of_feature_backend(cls, tmp_path):
+    path = written(tmp_path, "frontend: speechbrain")
+    argv = [f"--config_path={path}"] if cls is Config else [path]
+    assert load_config(cls, argv).feature_backend == "speechbrain"
+    assert load_config(cls, [*argv, "--frontend=builtin"]).feature_backend == "builtin"
+    assert "are two names of one key" in problems(cls, [*argv, "--frontend=builtin", "--feature_backend=builtin"])

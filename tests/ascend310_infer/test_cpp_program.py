@@ -21,7 +21,8 @@ import soundfile
 
 from mindvox.corpus.audio import read_audio
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
-from mindvox.frontend.fbank import Fbank, FbankConfig, cut_frames, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import cut_frames, subtract_mean
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
 from tests.deploy import toy
@@ -29,10 +30,12 @@ from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
+VECTORS = ROOT.parent / "shared" / "reference" / "vectors"
 SAMPLE_RATE = 16000
 LENGTHS = (50, 37, 50, 61, 37, 50, 90, 10)
 BOUND = 2e-5  # of the greatest value: float32 sums in another order, through fifteen layers
 FEATURE_BOUND = 1e-3  # dB
+KALDI_BOUND = 3e-4  # natural logarithms: Python takes the filters' sums in float32
 
 
 @pytest.fixture(scope="module")
@@ -319,13 +322,58 @@ def test_features_are_those_of_python(checks, worked, tmp_path):
     for name, (samples, rate) in signals.items():
         files.append(tmp_path / f"{name}.wav")
         soundfile.write(files[-1], samples, rate, subtype="FLOAT")
-    fbank = Fbank()
     for path in files:
-        must(tmp_path, checks / "tests" / "dump_feats", path, "feats.npy")
-        expected = fbank(read_audio(path).waveform)
-        feats = np.load(tmp_path / "feats.npy")
+        expected = Fbank()(read_audio(path).waveform)
+        feats = features_of(checks, path, Fbank().to_dict(), tmp_path)
         assert feats.shape == expected.shape
         assert np.abs(feats - expected).max() <= FEATURE_BOUND, path
+
+
+def features_of(checks: Path, path: Path, front_end: dict, folder: Path) -> np.ndarray:
+    """Return the features of a recording that the C++ code makes with a stored front end."""
+    (folder / "front_end.json").write_text(json.dumps(front_end))
+    must(folder, checks / "tests" / "dump_feats", "front_end.json", path, "feats.npy")
+    return np.load(folder / "feats.npy")
+
+
+@pytest.mark.parametrize("name", ["front_ws_fbank80", "front_3d_fbank80", "front_mv_fbank80_meannorm"])
+def test_kaldi_features_are_those_of_the_reference(checks, tmp_path, name):
+    """Ten times what float32 deviates there; 3e-4 for a double-precision transform on values near the floor."""
+    if not VECTORS.is_dir():
+        pytest.skip("needs ../shared/reference/vectors")
+    case = np.load(VECTORS / f"{name}.npz")
+    meta = json.loads(str(case["meta"]))
+    settings = {"window": "hamming", "waveform_scale": 32768.0} if "_ws_" in name else {}
+    front_end = KaldiFbank(**settings)
+    bound = max(10 * meta["float32_max_abs_dev"], 3e-4)
+    for index, utterance in enumerate(meta["utterances"]):
+        feats = features_of(checks, CORPUS.parents[1] / utterance, front_end.to_dict(), tmp_path)
+        if "meannorm" in name:
+            feats = front_end.finish(feats)
+        assert feats.shape == case[f"y{index}"].shape
+        assert np.abs(feats - case[f"y{index}"]).max() <= bound
+
+
+KALDI_SETTINGS = [
+    {},
+    {"window": "hamming", "waveform_scale": 32768.0, "n_mels": 40, "preemphasis": 0.0},
+    {"win_length_ms": 32.0, "hop_length_ms": 8.0, "f_min": 0.0, "f_max": 3700.0},
+    {"sample_rate": 22050, "f_max": 11025.0},  # 25 ms are 551.25 samples
+]
+
+
+@pytest.mark.parametrize("settings", KALDI_SETTINGS)
+def test_kaldi_features_are_those_of_python(checks, tmp_path, settings):
+    front_end = KaldiFbank(**settings)
+    rate = front_end.sample_rate
+    for seed, num_samples in enumerate((front_end.num_samples(1), front_end.num_samples(2) - 1, 9001, 70001)):
+        samples = noise(seed, num_samples)
+        samples[num_samples // 3 : num_samples // 2] = 0
+        soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+        expected = front_end(samples)
+        feats = features_of(checks, tmp_path / "a.wav", front_end.to_dict(), tmp_path)
+        assert feats.shape == expected.shape
+        assert np.abs(feats - expected).max() <= KALDI_BOUND, num_samples
 
 
 def score_lines(text: str) -> list[str]:
@@ -406,8 +454,8 @@ def test_length_of_usable_recordings_is_that_of_the_table(checks, tmp_path):
     for name, case in verdicts.CASES.items():
         if case.verdict or not case.num_samples:
             continue
-        must(tmp_path, checks / "tests" / "dump_feats", tmp_path / "wav" / name, "feats.npy")
-        assert np.load(tmp_path / "feats.npy").shape == (1 + case.num_samples // hop, 80), name
+        feats = features_of(checks, tmp_path / "wav" / name, Fbank().to_dict(), tmp_path)
+        assert feats.shape == (1 + case.num_samples // hop, 80), name
 
 
 @pytest.mark.parametrize(
@@ -616,7 +664,7 @@ def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, 
 @pytest.mark.slow
 def test_two_hours_stay_below_two_gigabytes(program, tmp_path, monkeypatch):
     """At C = 1024, from 44.1 kHz; VmHWM is the most memory that the program had."""
-    monkeypatch.setitem(toy.META, "front_end", FbankConfig().to_dict())
+    monkeypatch.setitem(toy.META, "front_end", Fbank().to_dict())
     checkpoint = make_checkpoint(tmp_path / "ckpt", in_channels=80, channels=1024, emb_size=192)
     write_toy(
         checkpoint, tmp_path / "m.xml", "--length=0", "--batch_size=0", "--inChannels=80", "--channel=80",

@@ -12,10 +12,11 @@ from mindvox.deploy.engine import Engine
 from mindvox.deploy.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import write_json
-from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import subtract_mean
 
 ROOT = Path(__file__).resolve().parents[2]
-FRONT_END = FbankConfig().to_dict()
+FRONT_END = Fbank().to_dict()
 NUM_FRAMES = 30
 
 
@@ -57,7 +58,7 @@ def engine(batch_size=None, num_frames=None, **changes):
 
 def test_features_are_mels_by_frames_as_the_model_zoo_has_them(prepared, corpus):
     waveform, _ = soundfile.read(corpus / "id1" / "session" / "1.wav", dtype="float32")
-    feats = subtract_mean(Fbank(FbankConfig())(waveform)[:NUM_FRAMES])
+    feats = subtract_mean(Fbank()(waveform)[:NUM_FRAMES])
     stored = np.fromfile(prepared / "input" / "mels2.bin", "<f4").reshape(80, NUM_FRAMES)
     np.testing.assert_array_equal(stored, feats.T)
     labels = [(prepared / "speaker" / f"speakers{number}.txt").read_text() for number in (1, 2, 3, 4)]

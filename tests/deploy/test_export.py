@@ -14,7 +14,8 @@ from mindvox.deploy.engine import Engine, load_engine
 from mindvox.deploy.export import describe, export
 from mindvox.deploy.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, save_description
 

@@ -11,7 +11,8 @@ from mindvox.deploy.exported import ExportedModel
 from mindvox.deploy.old_mindir import OPTIONS, SHARED, lower
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, write_toy
 

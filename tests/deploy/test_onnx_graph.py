@@ -11,7 +11,8 @@ from mindvox.config import ROOT
 from mindvox.deploy.engine import load_with
 from mindvox.deploy.exported import ExportedModel
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import subtract_mean
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, random_feats, relative, save_description, write_toy
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")

@@ -12,12 +12,12 @@ from mindvox.config import Config, load_config
 from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.data.pipeline import open_batches
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import FbankConfig
-from mindvox.scoring.validation import Trials, Validation, _trials_of_halves, make_validation
+from mindvox.frontend.fbank import Fbank
+from mindvox.scoring.validation import Validation, ValidationTrials, _trials_of_halves, make_validation
 from mindvox.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
 
-FRONT_END = FbankConfig(n_mels=NUM_MELS).to_dict()
+FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
 NAMES = [f"id{speaker}/s/{number}.wav" for speaker in range(3) for number in range(3)]
 
 
@@ -91,7 +91,7 @@ def test_swapped_labels_of_the_validation_are_said_once(monkeypatch, capsys):
     speakers = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
     monkeypatch.setattr("mindvox.scoring.validation.extract", lambda *_, **__: np.repeat(speakers, 2, axis=0))
     first, second = (index.ravel() for index in np.indices((20, 20)))
-    swapped = Trials(
+    swapped = ValidationTrials(
         SimpleNamespace(utt_ids=[str(row) for row in range(40)]), 2 * first, 2 * second + 1, first != second
     )
     validate = Validation(swapped, nn.Dense(1, 1), lambda feats: feats, 1)

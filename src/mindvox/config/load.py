@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import yaml
 from mindvox.config.choice import COMMAND_LINE, Choice, Given
 from mindvox.config.option import Reference, problems_of, problems_text, spellings, typed, types_of
 from mindvox.config.sections import Config
-from mindvox.errors import InputError, UsageError
+from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -122,7 +121,9 @@ def fixed_keys(config: Any) -> dict[str, Any]:
 
 
 def from_first_version(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what fixed_keys() returned in the first version, where no key was in a section, in today's form."""
+    """Return what fixed_keys() returned earlier, with other names and, in the first version, no sections, as today."""
+    names = {spelling: spellings(field)[0] for field in _keys(Config) for spelling in spellings(field)}
+    settings = {names.get(key, key): value for key, value in settings.items()}
     if isinstance(settings.get("model"), dict):
         return settings
     path_of, found = _paths(Config), {}
@@ -203,7 +204,8 @@ def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequ
 
 
 def _add_config_path(parser: argparse.ArgumentParser, cls: type, default_path: PathLike) -> None:
-    name, extra = ("--config_path", {}) if cls is Config else ("config_path", {"nargs": "?"})
+    extra: dict[str, Any] = {} if cls is Config else {"nargs": "?"}
+    name = "--config_path" if cls is Config else "config_path"
     parser.add_argument(name, type=user_path, default=default_path, metavar="FILE", help="YAML file to read", **extra)
 
 
@@ -268,9 +270,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _as_written(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return loader.construct_scalar(node)
+
+
+def _reference(loader: _Loader, node: yaml.ScalarNode) -> Reference:
+    return Reference(loader.construct_scalar(node))
+
+
 for _kind in ("bool", "int", "float", "timestamp", "value"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", lambda loader, node: loader.construct_scalar(node))
-_Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_scalar(node)))
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
+_Loader.add_constructor("!ref", _reference)
 
 
 def _read_yaml(path: PathLike) -> dict[str, Any]:
@@ -322,11 +332,8 @@ def _paths(cls: type) -> dict[str, str]:
 
 
 def _unknown_key(cls: type, key: str, source: str) -> str:
-    known = {name.lower(): name for name in all_spellings(cls)}
-    near = difflib.get_close_matches(key.lower(), known, n=1)
-    return f"{source}: unknown key '{key}'" + (
-        f"; did you mean '{known[near[0]]}'?" if near else "; --help lists them."
-    )
+    hint = did_you_mean(key, all_spellings(cls), otherwise="; --help lists them.")
+    return f"{source}: unknown key '{key}'{hint}"
 
 
 def _choice(field: dataclasses.Field, name: str, values: dict[str, Given]) -> Choice:

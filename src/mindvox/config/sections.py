@@ -1,7 +1,7 @@
 """The keys of each command. A group of keys that several commands have is one class."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Union
+from typing import Union
 
 from mindvox.config import parsers
 from mindvox.config.choice import Choice, section
@@ -28,8 +28,8 @@ MIN_DURATION_S = 0.08  # 9 frames, the least that a model takes
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 
-FRONTENDS = ("builtin", "speechbrain")
-FRONTEND_HELP = "whose features and distortions; speechbrain: its own code (extra speechbrain)"
+FEATURE_BACKENDS = ("builtin", "speechbrain")
+FEATURE_BACKEND_HELP = "whose code computes features and distortions; speechbrain: its own (extra speechbrain)"
 
 
 def _same(*keys: str) -> dict[str, str]:
@@ -81,7 +81,9 @@ class AugmentationOptions:
     clip_share: tuple[float, float] = option(
         (0.3, 0.9), "share of the peak that clip leaves", parse=parsers.span(0.01, 1), fixed=True
     )
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS, fixed=True)
+    feature_backend: str = option(
+        "builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS, fixed=True
+    )
 
     @property
     def speed_percents(self) -> tuple[int, ...]:
@@ -289,8 +291,6 @@ class MaskOptions:
         found = []
         if self.spec_augment > 1:
             found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
-        if self.speed_classes and 1.0 not in self.speeds:
-            found.append("speeds: speed_classes needs 1.0 among them, the speed that keeps its label.")
         return found
 
 
@@ -487,7 +487,7 @@ class EvalPrepConfig(CorpusOptions):
     sentence_len: float = option(3.0, "length taken of a cohort utterance, s", above=0)
     random_chunk: bool = option(True, "take it at a random position; false: from the start")
     whole_utterance: bool = option(False, "take cohort utterances whole")
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+    feature_backend: str = option("builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS)
     max_bad_fraction: float = option(0.05, "unusable share of the cohort at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
     verify: bool = option(False, "check every byte of the finished stores, and make nothing")
@@ -512,8 +512,14 @@ class Config(
 ):
     """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
 
-    on_command_line: ClassVar[frozenset[str]] = frozenset()
+    on_command_line = frozenset[str]()  # without a type, and so no field
     """Keys that `load_config` found there, those of sections as `section.key`."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys of several sections, one line each."""
+        if self.speed_classes and 1.0 not in self.speeds:
+            return ["speeds: speed_classes needs 1.0 among them, the speed that keeps its label."]
+        return []
 
 
 TRAINING = (

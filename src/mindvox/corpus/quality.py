@@ -1,18 +1,21 @@
 """What makes a recording useless, although it can be read: one judge for every stage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 import numpy as np
 
 from mindvox.config import EvalPrepConfig, TrainPrepConfig
-from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, read_audio
+from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, Skipped, read_audio
+from mindvox.errors import InputError
 from mindvox.files import PathLike
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
 MAX_GAIN_DB = 300.0  # of a level
 BLOCK_SAMPLES = 1 << 20  # squared at once
 SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
+NAMES_SHOWN = 20  # of recordings that cannot be used
 
 
 @dataclass(frozen=True)
@@ -112,3 +115,18 @@ class Reading:
         """Read samples of a recording, see read_usable."""
         clip = read_usable(path, start, stop, self.limits)
         return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))
+
+
+def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped: float) -> None:
+    """Raise InputError when more recordings than `max_skipped` cannot be used."""
+    if len(skipped) > max_skipped:
+        raise InputError(
+            f"{data_folder}: {len(skipped)} recordings cannot be used so far, more than max_bad_fraction allows: "
+            f"{list_skipped(skipped)}. Repair or remove them."
+        )
+
+
+def list_skipped(skipped: Sequence[Skipped]) -> str:
+    """Return the first names with reasons, and how many there are besides."""
+    shown = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:NAMES_SHOWN])
+    return shown if len(skipped) <= NAMES_SHOWN else f"{shown} and {len(skipped) - NAMES_SHOWN} more"

@@ -58,7 +58,7 @@ class Manifest:
 
     Args:
         kind: what a record holds: "fbank", features before mean subtraction, or "waveform", samples at 16 kHz.
-        front_end: how features were made, FbankConfig.to_dict(); None for waveforms.
+        front_end: how features were made, FrontEnd.to_dict(); None for waveforms.
         settings: what else the content follows from: chunks, augmentation, seed, utterance table.
         num_utterances: records: utterances, or chunks of them.
         num_frames: frames of all records together; samples where they are waveforms.
@@ -172,12 +172,6 @@ def verify_shards(folder: PathLike, manifest: Manifest) -> None:
                 raise InputError(f"{part}: damaged: not the content that {MANIFEST_FILE} names. Copy it again.")
 
 
-def read_records(folder: PathLike) -> Iterator[Union[Record, WaveRecord]]:
-    """Yield the records of a store in the order in which they were written."""
-    for path in shard_paths(folder):
-        yield from read_shard(path)
-
-
 def read_shard(path: PathLike) -> Iterator[Union[Record, WaveRecord]]:
     """Yield the records of one file."""
     import mindspore.dataset as ds
@@ -218,7 +212,7 @@ class TrainStoreWriter(WholeOrAbsent):
 
     Args:
         folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FbankConfig.to_dict(); None to store waveforms.
+        front_end: how features are made, FrontEnd.to_dict(); None to store waveforms.
         speakers: label of each speaker: 0, 1, ... in the order of their ids.
         shard_utterances: most records in a file.
         settings: what else the content follows from, JSON values.
@@ -323,7 +317,7 @@ class ShardWriter:
 
     Args:
         path: it must not exist.
-        front_end: FbankConfig.to_dict() of the features that it takes; None: it takes waveforms.
+        front_end: FrontEnd.to_dict() of the features that it takes; None: it takes waveforms.
         page_bytes: from page_bytes_for() the largest record.
     """
 
@@ -342,13 +336,14 @@ class ShardWriter:
 
     def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
         """Append a record: features (T, F), float32, or samples (N,), int16."""
+        row: dict[str, Any] = {"utt_id": utt_id, "label": int(label)}
         if self._num_mels is None:
             check_wave(utt_id, content)
-            column = {"wave": content.astype("<i2").tobytes()}
+            row["wave"] = content.astype("<i2").tobytes()
         else:
             check_feats(utt_id, content, self._num_mels)
-            column = {"feats": np.ascontiguousarray(content)}
-        self._rows.append({"utt_id": utt_id, "label": int(label), **column})
+            row["feats"] = np.ascontiguousarray(content)
+        self._rows.append(row)
         self.num_utterances += 1
         self._num_bytes += content.nbytes
         if len(self._rows) == ROWS_AT_ONCE:

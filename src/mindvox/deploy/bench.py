@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +27,9 @@ from mindvox.data.store import check_feats
 from mindvox.deploy.engine import Engine, load_engine
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import lock_folder, read_json, user_path, write_json
-from mindvox.frontend.fbank import Fbank, FbankConfig, check_front_end, cut_frames, subtract_mean
+from mindvox.frontend import check_front_end, front_end_of
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import cut_frames
 from mindvox.scoring.metrics import roc_auc
 
 FORMAT_VERSION = 1
@@ -55,7 +57,7 @@ def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NU
     if not paths:
         raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
     labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
-    fbank = Fbank(FbankConfig())
+    fbank = Fbank()
     for folder in (inputs, speakers):
         _make_empty(folder)
     for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
@@ -63,11 +65,11 @@ def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NU
             waveform = read_usable(path).waveform
         except BadAudio as error:
             raise InputError(f"{path}: {error.reason}.") from None
-        feats = subtract_mean(cut_frames(fbank(waveform), num_frames))
-        check_feats(str(path), feats, fbank.config.n_mels)
+        feats = fbank.finish(cut_frames(fbank(waveform), num_frames))
+        check_feats(str(path), feats, fbank.size)
         (inputs / f"mels{index}.bin").write_bytes(feats.T.astype("<f4").tobytes())
         (speakers / f"speakers{index}.txt").write_text(f"{labels[path.relative_to(root).parts[0]]}\n")
-    meta = {"format_version": FORMAT_VERSION, "front_end": fbank.config.to_dict(), "num_frames": num_frames}
+    meta = {"format_version": FORMAT_VERSION, "front_end": fbank.to_dict(), "num_frames": num_frames}
     write_json(inputs / "meta.json", meta)
     print(f"{len(paths)} utterances of {len(labels)} speakers: {inputs}, {speakers}")
     return len(paths)
@@ -152,7 +154,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See --help.")
 
 
@@ -226,13 +228,13 @@ def _read_features(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     meta = read_json(folder / "meta.json")
     if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{folder / 'meta.json'}: expected format_version {FORMAT_VERSION}. Run preprocess again.")
-    config = FbankConfig.from_dict(meta["front_end"], str(folder / "meta.json"))
+    size = front_end_of(meta["front_end"], str(folder / "meta.json")).size
     feats = []
     for path in _numbered(folder, MELS_FILE):
         values = _read_floats(path)
-        if values.size != config.n_mels * meta["num_frames"]:
-            raise InputError(f"{path}: expected {config.n_mels} x {meta['num_frames']} values, got {values.size}.")
-        feats.append(values.reshape(config.n_mels, -1).T)
+        if values.size != size * meta["num_frames"]:
+            raise InputError(f"{path}: expected {size} x {meta['num_frames']} values, got {values.size}.")
+        feats.append(values.reshape(size, -1).T)
     return np.ascontiguousarray(np.stack(feats)), meta["front_end"]
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple, NoReturn, Optional
 
 import numpy as np
 
@@ -25,15 +25,8 @@ from mindvox.deploy.engine import is_installed, libraries_of, load_with
 from mindvox.deploy.exported import ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
-from mindvox.frontend.fbank import (
-    Fbank,
-    FbankConfig,
-    check_front_end,
-    cut_frames,
-    repeat_to,
-    subtract_mean,
-    window_edges,
-)
+from mindvox.frontend import FrontEnd, check_front_end, front_end_of
+from mindvox.frontend.frames import cut_frames, repeat_to, window_edges
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import EmbeddingStore, Encode, check_max_frames, encode_named
 
@@ -82,7 +75,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
 
     print(f"reference: MindSpore Cell of {checkpoint}; {quantity(len(utterances), 'utterance')}: {source}")
-    hop_length = FbankConfig.from_dict(front_end).hop_length
+    hop_length = round(front_end_of(front_end).frame_shift_s * front_end_of(front_end).sample_rate)
     utterances = [
         window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, hop_length)
     ]
@@ -110,7 +103,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}. See --help.")
 
 
@@ -167,7 +160,7 @@ def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utter
         InputError: the store was made by another front end, or there are no recordings, or one cannot be read.
     """
     if folder is None:
-        return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
+        return [*_random_utterances(front_end_of(front_end))], "random noise in bursts (--features DIR takes real ones)"
     if (folder / META_FILE).is_file():
         store = EvalStore.open(folder)
         check_front_end(front_end, store.front_end, str(folder))
@@ -175,30 +168,29 @@ def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utter
     paths = [folder / name for name in walk_audio(folder).names]
     if not paths:
         raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
-    fbank = Fbank(FbankConfig.from_dict(front_end))
-    return [_read_recording(path, folder, fbank) for path in paths], f"recordings in {folder}"
+    computed = front_end_of(front_end)
+    return [_read_recording(path, folder, computed) for path in paths], f"recordings in {folder}"
 
 
-def _read_recording(path: Path, folder: Path, fbank: Fbank) -> Utterance:
+def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> Utterance:
     try:
         waveform = read_usable(path).waveform
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
-    return Utterance(str(path.relative_to(folder)), fbank(waveform), waveform)
+    return Utterance(str(path.relative_to(folder)), front_end(waveform), waveform)
 
 
-def _random_utterances(front_end: dict) -> Iterator[Utterance]:
+def _random_utterances(front_end: FrontEnd) -> Iterator[Utterance]:
     """Yield coloured noise that swells and fades, 2 to 6 s: features as far apart as those of speech, no silence."""
-    fbank = Fbank(FbankConfig.from_dict(front_end))
     rng = np.random.default_rng(0)
-    rate = fbank.config.sample_rate
+    rate = front_end.sample_rate
     for index in range(NUM_RANDOM):
         num_samples = int(rng.uniform(2, 6) * rate)
         noise = rng.standard_normal(num_samples)
         noise[1:] += 0.9 * noise[:-1]
         loudness = np.repeat(10 ** rng.uniform(-2, 0, num_samples // 1600 + 1), 1600)[:num_samples]
         waveform = (0.1 * noise * loudness).astype(np.float32)
-        yield Utterance(f"random-{index}", fbank(waveform), waveform)
+        yield Utterance(f"random-{index}", front_end(waveform), waveform)
 
 
 def windows_of(utterance: Utterance, max_frames: int, hop_length: int) -> Iterator[Utterance]:
@@ -246,18 +238,22 @@ def model_input(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
     if exported.input_kind == "waveform":
         return _cut_waveform(exported, utterance)
     feats = utterance.feats
-    return subtract_mean(cut_frames(feats, exported.num_frames) if exported.num_frames else feats)
+    return front_end_of(exported.front_end).finish(
+        cut_frames(feats, exported.num_frames) if exported.num_frames else feats
+    )
 
 
 def reference_feats(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
     """Return the mean-subtracted features (T, F) that a model's input stands for."""
     if exported.input_kind == "waveform":
-        return subtract_mean(Fbank(FbankConfig.from_dict(exported.front_end))(_cut_waveform(exported, utterance)))
+        front_end = front_end_of(exported.front_end)
+        return front_end.finish(front_end(_cut_waveform(exported, utterance)))
     return model_input(exported, utterance)
 
 
 def _cut_waveform(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
     waveform = utterance.waveform
+    assert waveform is not None, "a waveform model is tried on recordings"
     return repeat_to(waveform, exported.num_samples) if exported.num_samples else waveform
 
 

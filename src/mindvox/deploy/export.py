@@ -22,8 +22,7 @@ from mindvox.deploy.old_mindir import lower_mindir
 from mindvox.device import set_device
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
-from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
-from mindvox.frontend.fbank_cell import FbankCell, WaveformModel
+from mindvox.frontend import front_end_of
 from mindvox.models import (
     create_model,
     evaluation_weights,
@@ -34,6 +33,7 @@ from mindvox.models import (
     take_settings,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from mindvox.models.waveform_model import WaveformModel
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
 
@@ -106,7 +106,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
     missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
     if missing:
         raise InputError(f"{checkpoint}: a {model['name']} has no output {', '.join(sorted(missing))}.")
-    if config.input_kind == "waveform" and FbankConfig.from_dict(meta["front_end"], str(checkpoint)).n_mels != num_mels:
+    if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != num_mels:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
     return ExportedModel(
         file_format=config.file_format,
@@ -162,8 +162,7 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
         network = create_model(exported.model, device_target)
         assign(network, dict(arrays), "model.", "checkpoint")
     if exported.input_kind == "waveform":
-        front_end = FbankCell(FbankConfig.from_dict(exported.front_end), "native" if is_native else "product")
-        network = WaveformModel(front_end, network)
+        network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)
 
 
@@ -263,7 +262,7 @@ def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: 
     if exported.input_kind == "fbank":
         feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.num_mels), np.float32)
         return feats, feats
-    front_end = Fbank(FbankConfig.from_dict(exported.front_end))
-    num_samples = (num_frames - 1) * front_end.config.hop_length
+    front_end = front_end_of(exported.front_end)
+    num_samples = front_end.num_samples(num_frames)
     waveforms = 0.1 * rng.standard_normal((num_utterances, num_samples), np.float32)
-    return waveforms, subtract_mean(np.stack([front_end(waveform) for waveform in waveforms]))
+    return waveforms, front_end.finish(np.stack([front_end(waveform) for waveform in waveforms]))

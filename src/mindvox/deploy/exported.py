@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, write_json
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend import front_end_of
 
 FORMAT_VERSION = 2
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
@@ -80,7 +80,7 @@ class ExportedModel:
         return self.min_frames if self.input_kind == "fbank" else self._samples_of(self.min_frames)
 
     def _samples_of(self, num_frames: int) -> int:
-        return (num_frames - 1) * FbankConfig.from_dict(self.front_end).hop_length
+        return front_end_of(self.front_end).num_samples(num_frames)
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
@@ -163,7 +163,7 @@ class ExportedModel:
         if self.input_kind not in INPUT_KINDS:
             wrong.append("input_kind")
         elif self.input_kind == "waveform" and "front_end" not in wrong:
-            FbankConfig.from_dict(self.front_end, str(path))
+            front_end_of(self.front_end, str(path))
         if self.conversion is not None and not _is_conversion(self.conversion):
             wrong.append("conversion")
         if (self.file_format == "IR") != isinstance(self.weights_sha256, str):

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mindvox.data.eval_store import EvalStore
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
-from mindvox.frontend import fbank
+from mindvox.frontend import frames
 from mindvox.progress import quantity
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def extract(
         )
     windows = _Windows.of(lengths, max_frames)
     sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
-    embeddings = None
+    embeddings: Optional[np.ndarray] = None
     with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
@@ -251,6 +251,7 @@ def extract(
                     sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
                     store.release()
             bar.update(len(rows))
+    assert embeddings is not None, "a store holds an utterance"
     for piece, total in sums.items():
         embeddings[piece] = total / lengths[piece]
     if progress:
@@ -279,7 +280,7 @@ class _Windows(NamedTuple):
     @classmethod
     def of(cls, lengths: np.ndarray, max_frames: int) -> "_Windows":
         """Cut pieces of so many frames into windows of at most `max_frames`; 0: one window each."""
-        edges = [fbank.window_edges(int(length), max_frames) for length in lengths]
+        edges = [frames.window_edges(int(length), max_frames) for length in lengths]
         return cls(
             np.repeat(np.arange(len(lengths)), [len(of_piece) - 1 for of_piece in edges]),
             np.concatenate([of_piece[:-1] for of_piece in edges]),
@@ -316,15 +317,16 @@ def _window_feats(
     """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
     piece = int(windows.piece[row])
     if num_crops:
+        assert cut_frames, "crops have a length"
         utt, crop = divmod(piece, num_crops)
-        feats = fbank.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
+        feats = frames.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
         first = crop_starts(len(feats), cut_frames, num_crops)[crop]
-        return fbank.subtract_mean(feats[first : first + cut_frames])
+        return frames.subtract_mean(feats[first : first + cut_frames])
     feats = store.feats(piece)
     if cut_frames:
-        return fbank.subtract_mean(fbank.cut_frames(feats, cut_frames))
+        return frames.subtract_mean(frames.cut_frames(feats, cut_frames))
     first = windows.first_frame[row]
-    return fbank.subtract_mean(feats[first : first + windows.num_frames[row]])
+    return frames.subtract_mean(feats[first : first + windows.num_frames[row]])
 
 
 def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
@@ -334,7 +336,7 @@ def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray
 
 def fill_batches(encode: Encode, batch_size: int) -> Encode:
     """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
-    return lambda feats: encode(fbank.repeat_to(feats, batch_size))[: len(feats)]
+    return lambda feats: encode(frames.repeat_to(feats, batch_size))[: len(feats)]
 
 
 def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = None) -> Encode:

@@ -13,20 +13,21 @@ from mindvox.corpus.trials import find_trial_list, read_trials
 from mindvox.data.eval_store import EvalStore
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import check_front_end, repeat_to
+from mindvox.frontend import check_front_end
+from mindvox.frontend.frames import repeat_to
 from mindvox.models import create_model
 from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
-from mindvox.scoring.evaluate import warn_if_swapped
+from mindvox.scoring.error_rates import warn_if_swapped
 from mindvox.scoring.metrics import eer
 from mindvox.scoring.normalisation import cosine_scores, unit_length
 from mindvox.scoring.trial_list import TrialList
 
 
 @dataclass(frozen=True)
-class Trials:
+class ValidationTrials:
     """Utterances and which of them are compared.
 
     Attributes:
@@ -55,7 +56,9 @@ class Validation:
         max_frames: see `extract`.
     """
 
-    def __init__(self, trials: Trials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0) -> None:
+    def __init__(
+        self, trials: ValidationTrials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0
+    ) -> None:
         self.trials = trials
         self.model = model
         self.encode = encode
@@ -105,32 +108,33 @@ def make_validation(
     return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
 
 
-def _listed_trials(config: Config, batches: TrainBatches) -> Trials:
+def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:
     store = EvalStore.open(config.valid_data_path)
     check_front_end(batches.front_end, store.front_end, config.valid_data_path)
     path = find_trial_list(config.valid_trials, config.valid_data_path)
     listed = TrialList.read(path, "voxceleb", store)
-    _refuse_evaluation_trials(config, path, store)
-    return Trials(store, listed.enrol, listed.test, listed.is_target)
+    assert listed.is_target is not None, "lists of this form tell the truth"
+    _refuse_evaluation_trials(config, listed, store)
+    return ValidationTrials(store, listed.enrol, listed.test, listed.is_target)
 
 
-def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> None:
+def _refuse_evaluation_trials(config: Config, listed: TrialList, store: EvalStore) -> None:
     """Refuse to choose a model by the trials that it is reported on."""
     try:
         evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
     except InputError:
         return  # it is not here
-    pairs = {frozenset(trial[1:]) for trial in read_trials(path, known=store.utt_ids)}
+    pairs = {frozenset(trial[1:]) for trial in listed.trials}
     trials = read_trials(evaluation, config.trial_format, known=store.utt_ids)
     shared = sum(frozenset(trial[1:]) in pairs for trial in trials)
     if shared:
         raise InputError(
-            f"valid_trials: {path} shares {shared} trials with {evaluation}, the list of the evaluation "
+            f"valid_trials: {listed.path} shares {shared} trials with {evaluation}, the list of the evaluation "
             "(veri_file_path), which must not choose the model: take others, or valid_utterances."
         )
 
 
-def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
+def _trials_of_halves(batches: TrainBatches, min_frames: int) -> ValidationTrials:
     """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
 
     A half that is too short for an embedding is repeated from its start, as crops are in training.
@@ -154,4 +158,4 @@ def _trials_of_halves(batches: TrainBatches, min_frames: int) -> Trials:
     )
     first, second = (index.ravel() for index in np.indices((len(names), len(names))))
     speaker = np.array(labels)
-    return Trials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])
+    return ValidationTrials(store, 2 * first, 2 * second + 1, speaker[first] == speaker[second])
