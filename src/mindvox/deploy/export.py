@@ -14,7 +14,9 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.config import Config
-from mindvox.deploy.old_mindir import OLD_VERSION, lower_mindir
+from mindvox.deploy.mindir import OLD_VERSION
+from mindvox.deploy.mindir_to_onnx import mindir_to_onnx
+from mindvox.deploy.old_mindir import lower_mindir
 from mindvox.device import set_device
 from mindvox.engines.engine import load_engine, require_library
 from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
@@ -28,11 +30,9 @@ from mindvox.models import (
     further_outputs,
     is_foldable,
     load_model,
-    section_of,
     take_settings,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
-from mindvox.models.fold import fold_ecapa
 from mindvox.models.waveform_model import WaveformModel
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
@@ -103,8 +103,6 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
     min_frames = MODELS.get(model["name"]).min_frames
     if 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
-    if config.file_format in ("ONNX", "IR") and not is_foldable(model):
-        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR.")
     if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
     return ExportedModel(
@@ -143,42 +141,47 @@ def _further_outputs(config: Config, model: Mapping[str, Any], checkpoint: Path)
 
 def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
+    network = build_network(exported, arrays)
     if exported.file_format in ("MINDIR", "AIR"):
-        _write_mindspore(path, exported, build_network(exported, arrays))
+        _write_mindspore(path, exported.file_format, exported, network)
         if exported.mindir_version == OLD_VERSION:
             lower_mindir(path)
         return
-    from mindvox.deploy.onnx_graph import build_onnx  # here: its package is an extra
-
-    folded = fold_ecapa(arrays, section_of(exported.model, path).options)
-    model = build_onnx(folded, exported).SerializeToString(deterministic=True)
+    with tempfile.TemporaryDirectory() as folder:
+        mindir = Path(folder, "model.mindir")
+        _write_mindspore(mindir, "MINDIR", exported, network)
+        converted = mindir_to_onnx(
+            mindir, exported.inputs, exported.outputs, exported.metadata(), exported.min_length
+        ).SerializeToString(deterministic=True)
     if exported.file_format == "ONNX":
-        path.write_bytes(model)
+        path.write_bytes(converted)
     else:
-        _write_ir(path, exported, model)
+        _write_ir(path, exported, converted)
 
 
 def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
     """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
     is_old = exported.mindir_version == OLD_VERSION
-    # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
-    device_target = "Ascend" if is_old else exported.device_target or "CPU"
+    # Convolutions as such, not as products, are what other runtimes compute fast. Old Lite is fast in either form, and
+    # knows the operators of free sizes in this one alone.
+    is_native = is_old or exported.file_format in ("ONNX", "IR")
+    device_target = "Ascend" if is_native else exported.device_target or "CPU"
     if is_foldable(exported.model):
         network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:
         network = create_model(exported.model, device_target)
-        assign(network, arrays, "model.", "checkpoint")
+        assign(network, dict(arrays), "model.", "checkpoint")
     if exported.input_kind == "waveform":
-        network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_old else "product")
+        network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)
 
 
-def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> None:
+def _write_mindspore(path: Path, file_format: str, exported: ExportedModel, network: nn.Cell) -> None:
     shape = exported.inputs[0]["shape"]
     example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
     with tempfile.TemporaryDirectory(dir=_plain_temporary_folder()) as folder:
         plain = Path(folder, "model").with_suffix(path.suffix)
-        ms.export(network, example, file_name=str(plain), file_format=exported.file_format)
+        ms.export(network, example, file_name=str(plain), file_format=file_format)
         plain.chmod(0o600)  # MindSpore makes its files read-only
         shutil.move(plain, path)
 
@@ -212,8 +215,8 @@ def _check_format(config: Config) -> str:
             "file_format AIR: MindSpore writes it on Ascend alone. MINDIR for Ascend can be written here: "
             "--file_format=MINDIR --device_target=Ascend"
         )
-    for library in {"ONNX": ("onnx",), "IR": ("onnx", "openvino")}.get(config.file_format, ()):
-        require_library(library, f"file_format={config.file_format}")
+    if config.file_format == "IR":
+        require_library("openvino", "file_format=IR")
     set_device(target if target == found else "CPU", config.device_id)
     return target
 
