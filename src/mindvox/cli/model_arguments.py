@@ -4,12 +4,14 @@ import argparse
 
 from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.engines.engine import AUTO, ENGINES
+from mindvox.files import user_text
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --model, --engine and --channel."""
     parser.add_argument(
         "--model",
+        type=user_text,
         default=DEFAULT_MODEL,
         help=f"public model, exported model, or folder that holds one (default: {DEFAULT_MODEL})",
     )
