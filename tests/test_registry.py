@@ -16,8 +16,8 @@ from mindspore import Tensor
 
 from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
-from mindvox.deploy.engine import load_engine
 from mindvox.deploy.export import export
+from mindvox.engines.engine import load_engine
 from mindvox.errors import InputError, Stopped
 from mindvox.models import create_model
 from mindvox.models.checkpoint import find_checkpoint, read_checkpoint

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.conftest import PACKAGES, need

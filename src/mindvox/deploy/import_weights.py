@@ -182,14 +182,19 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mindvox import-weights", description=main.__doc__)
-    parser.add_argument("source", metavar="FILE", help="the model's state: torch.save or safetensors")
+    parser.add_argument("source", type=user_path, metavar="FILE", help="the model's state: torch.save or safetensors")
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
     )
-    parser.add_argument("--classifier", metavar="FILE", help="SpeechBrain's classifier, to train on with")
     parser.add_argument(
-        "--speakers", metavar="FILE", help="SpeechBrain's label_encoder.txt: who the model was trained on"
+        "--classifier", type=user_path, metavar="FILE", help="SpeechBrain's classifier, to train on with"
+    )
+    parser.add_argument(
+        "--speakers",
+        type=user_path,
+        metavar="FILE",
+        help="SpeechBrain's label_encoder.txt: who it was trained on",
     )
     return parser
 
