@@ -74,7 +74,7 @@ def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name):
     same_parameters(layer, fresh)
     fresh.set_train()
     once = input_and_weight_gradients(fresh, inputs[2:])
-    assert sum(np.abs(value).max() > 0 for value in once) > 1
+    assert sum(np.abs(value).max() > 0 for value in once) >= min(2, len(once))
     for a, b in zip(repeated, once, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(value).max() for value in once))
 
