@@ -83,7 +83,7 @@ def make_models(folder: Path, channels: int) -> None:
     """Export a model of this size as IR and ONNX."""
     import mindspore as ms
 
-    from mindvox.frontend.fbank import FbankConfig
+    from mindvox.frontend.fbank import Fbank
     from mindvox.models import create_model
     from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 
@@ -92,7 +92,7 @@ def make_models(folder: Path, channels: int) -> None:
     sizes = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
     settings = {"name": "ecapa_tdnn", **sizes}
     state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
-    meta = {"model": settings, "front_end": FbankConfig().to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 1}
+    meta = {"model": settings, "front_end": Fbank().to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 1}
     checkpoint = checkpoint_path(folder, 1, 1)
     write_checkpoint(checkpoint, state, meta)
     for file_format in ("IR", "ONNX"):
@@ -104,11 +104,11 @@ def make_models(folder: Path, channels: int) -> None:
 def make_data(folder: Path, num_utterances: int) -> None:
     """Write a store of 3 s utterances, and recordings of as many."""
     from mindvox.data.eval_store import EvalStoreWriter
-    from mindvox.frontend.fbank import Fbank, FbankConfig
+    from mindvox.frontend.fbank import Fbank
 
     fbank, rng = Fbank(), np.random.default_rng(0)
     (folder / "wav").mkdir()
-    with EvalStoreWriter(folder / "store", FbankConfig().to_dict()) as writer:
+    with EvalStoreWriter(folder / "store", Fbank().to_dict()) as writer:
         for row_no in range(num_utterances):
             waveform = rng.uniform(-0.3, 0.3, (NUM_FRAMES - 1) * SAMPLE_RATE // 100).astype(np.float32)
             soundfile.write(folder / "wav" / f"{row_no}.flac", waveform, SAMPLE_RATE)

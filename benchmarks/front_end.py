@@ -24,7 +24,7 @@ from workers import Worker, alternate
 from mindvox.corpus.audio import SAMPLE_RATE, read_audio
 from mindvox.corpus.noises import NoiseFolder, RoomFolder
 from mindvox.data.train_store import TrainStoreWriter, to_int16
-from mindvox.frontend.fbank import Fbank, FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 FOLDER = Path(__file__).resolve().parent
 STAGES = ("clean", "drop_freq", "drop_chunk", "speed", "add_rev", "add_noise", "add_rev_noise")
@@ -71,7 +71,7 @@ def write_data(corpus: Path, data: Path, num_utterances: int) -> None:
     names = sorted(map(str, (data / "wav").glob("*.wav")))
     (data / "wav.txt").write_text("\n".join(names))
     fbank = Fbank()
-    for kind, front_end, encode in (("waves", None, to_int16), ("feats", FbankConfig().to_dict(), fbank)):
+    for kind, front_end, encode in (("waves", None, to_int16), ("feats", Fbank().to_dict(), fbank)):
         with TrainStoreWriter(data / kind, front_end, {"speaker": 0}) as writer:
             for index, waveform in enumerate(recordings["wav"]):
                 writer.add(f"{index}.wav", 0, encode(waveform))

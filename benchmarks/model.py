@@ -1,9 +1,11 @@
 """Time and memory of model and training step, beside SpeechBrain on PyTorch and the machine's matrix products.
 
 `python benchmarks/model.py --peer_python PYTHON [--rounds 7] [--channels 512 1024] [--parts products cases lengths]`
+`python benchmarks/model.py --old_checkout FOLDER --rounds 15`
 
 PYTHON belongs to an environment with torch and SpeechBrain. Both frameworks run in turn in one run, each in a process
-of its own with two threads; medians are printed as Markdown tables.
+of its own with two threads; medians are printed as Markdown tables. With --old_checkout, this checkout is compared
+with another commit of the project instead of the peer.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from workers import Worker, alternate
 SCRIPT = Path(__file__).resolve().parent / "model_worker.py"
 NUM_FRAMES = 301
 CASES = (("forward", 1), ("forward", 8), ("step", 8), ("step", 32))
+VERSION_CASES = tuple((what, batch) for what in ("forward", "step") for batch in (1, 8, 32))
 PRODUCT_OPERATIONS = 2 * 1024 * 1024 * 2408
 
 
@@ -35,12 +38,17 @@ def operations(channels: int, num_frames: int) -> float:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer_python", required=True)
+    other = parser.add_mutually_exclusive_group(required=True)
+    other.add_argument("--peer_python")
+    other.add_argument("--old_checkout", type=Path, help="a git worktree of the commit to compare with")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--channels", type=int, nargs="+", default=[512, 1024])
     parser.add_argument("--parts", nargs="+", choices=("products", "cases", "lengths"), default=["products", "cases"])
     parser.add_argument("--num_utterances", type=int, default=5000, help="of the part `lengths`")
     arguments = parser.parse_args()
+    if arguments.old_checkout:
+        measure_versions(arguments.old_checkout, arguments.channels, arguments.rounds)
+        return 0
 
     def start() -> tuple[Worker, Worker]:
         return Worker(sys.executable, SCRIPT, "mindspore"), Worker(arguments.peer_python, SCRIPT, "speechbrain")
@@ -89,6 +97,28 @@ def measure_cases(start, all_channels: list[int], rounds: int, peak: float | Non
             print(
                 f"| {channels} | {what}, batch {batch} | {our_s:.3f} | {peer_s:.3f} | {peer_s / our_s:.2f} | {share} "
                 f"| {memory[0]:.2f} | {memory[1]:.2f} |",
+                flush=True,
+            )
+
+
+def measure_versions(old_checkout: Path, all_channels: list[int], rounds: int) -> None:
+    """Print the times of this checkout and another, and the median of the ratios of their turns."""
+    print("| C | case | old, s | new, s | old / new, median of the turns | least | greatest |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for channels in all_channels:
+        for what, batch in VERSION_CASES:
+            scripts = (old_checkout / "benchmarks" / SCRIPT.name, SCRIPT)
+            old, new = (Worker(sys.executable, script, "mindspore") for script in scripts)
+            with old, new:
+                for worker in (old, new):
+                    worker.ask("prepare", what=what, channels=channels, batch=batch, num_frames=NUM_FRAMES)
+                calls = 8 // batch or 1
+                turns = [[worker.ask("time", calls=calls)["seconds"] for worker in (old, new)] for _ in range(rounds)]
+            times = np.array(turns)  # (rounds, 2)
+            ratios, (old_s, new_s) = times[:, 0] / times[:, 1], np.median(times, axis=0)
+            print(
+                f"| {channels} | {what}, batch {batch} | {old_s:.3f} | {new_s:.3f} | {np.median(ratios):.2f} "
+                f"| {ratios.min():.2f} | {ratios.max():.2f} |",
                 flush=True,
             )
 

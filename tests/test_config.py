@@ -365,3 +365,12 @@ def test_sections_are_not_imported_unless_they_are_asked_for():
     code = "import sys; from mindvox.config import *; load_config(Config, []); print('mindspore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("cls", [Config, TrainPrepConfig, EvalPrepConfig])
+def test_frontend_is_the_earlier_name_of_feature_backend(cls, tmp_path):
+    path = written(tmp_path, "frontend: speechbrain")
+    argv = [f"--config_path={path}"] if cls is Config else [path]
+    assert load_config(cls, argv).feature_backend == "speechbrain"
+    assert load_config(cls, [*argv, "--frontend=builtin"]).feature_backend == "builtin"
+    assert "are two names of one key" in problems(cls, [*argv, "--frontend=builtin", "--feature_backend=builtin"])

@@ -16,8 +16,8 @@ from mindspore import Tensor
 
 from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
-from mindvox.deploy.engine import load_engine
 from mindvox.deploy.export import export
+from mindvox.engines.engine import load_engine
 from mindvox.errors import InputError, Stopped
 from mindvox.models import create_model
 from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
@@ -33,6 +33,8 @@ from tests.training.test_resume import FakeValidation
 from tests.training.test_training import NUM_MELS, write_store
 
 SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
+SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
+SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
 TOYS = {"mean_model", "squared_loss"}
 
 

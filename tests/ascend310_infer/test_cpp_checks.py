@@ -12,7 +12,7 @@ import pytest
 
 from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def test_program_with_mindspore_lite_runs_a_mindir(program, tmp_path):
     must(["cmake", "-S", ROOT / "ascend310_infer", "-B", tmp_path / "build", *options])
     must(["cmake", "--build", tmp_path / "build", "--parallel", "2"])
 
-    front_end = FbankConfig(n_mels=16)
+    front_end = Fbank(n_mels=16)
     with EvalStoreWriter(tmp_path / "eval", front_end.to_dict()) as writer:
         for row, num_frames in enumerate((20, 30, 20)):
             writer.add(f"s/{row}", "s", np.random.default_rng(row).standard_normal((num_frames, 16), np.float32))

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.conftest import PACKAGES, need
 from tests.ascend310_infer.test_cpp_program import LENGTHS, call, in_python, must, score_lines, write_store
@@ -208,7 +208,7 @@ def test_every_test_utterance_of_mini_librispeech(project, lite_home, tmp_path):
     (tmp_path / "config.yaml").write_text(
         "channels: 256\nemb_size: 192\ncut_frames: 301\neval_data_path: eval\ntrain_norm_path: norm\n"
     )
-    make_checkpoint(tmp_path / "ckpt", FbankConfig(), in_channels=80, channels=256, emb_size=192)
+    make_checkpoint(tmp_path / "ckpt", Fbank(), in_channels=80, channels=256, emb_size=192)
     options = ("--mindir_version=1", "--length=301", "--batch_size=1", "--device_target=CPU")
     must(tmp_path, sys.executable, ROOT / "export.py", "--config_path=config.yaml", "--exp_ckpt_file=ckpt", *options)
     assert infer(project, lite_home, tmp_path, "ecapatdnn.mindir", "--cut_wav=true") == evaluate(

@@ -11,7 +11,7 @@ from mindvox.data.held_out import choose_held_out, utterance_of
 from mindvox.data.pipeline import TrainBatches
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from tests.stores import read_records
 
 NUM_RECORDS, NUM_SPEAKERS, NUM_MELS = 23, 3, 4
@@ -22,7 +22,7 @@ def store(tmp_path_factory) -> Path:
     """Five files, the last of them not full; frames of record i are i."""
     folder = tmp_path_factory.mktemp("order") / "feat_train"
     speakers = {f"id{label}": label for label in range(NUM_SPEAKERS)}
-    with TrainStoreWriter(folder, FbankConfig(n_mels=NUM_MELS).to_dict(), speakers, shard_utterances=5) as writer:
+    with TrainStoreWriter(folder, Fbank(n_mels=NUM_MELS).to_dict(), speakers, shard_utterances=5) as writer:
         for record in range(NUM_RECORDS):
             label = record % NUM_SPEAKERS
             writer.add(f"id{label}/{record}.wav", label, np.full((20 + record, NUM_MELS), record, np.float32))

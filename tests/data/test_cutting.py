@@ -6,7 +6,7 @@ import pytest
 from mindvox.config import EvalPrepConfig, TrainPrepConfig, load_config
 from mindvox.corpus.tree import Utterance
 from mindvox.data.cutting import Cutting
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 
 def utterance_of(num_samples: int, start: int = 0, utt_id: str = "id1/a/1.wav") -> tuple[Utterance, np.ndarray]:
@@ -79,7 +79,7 @@ def test_random_positions_are_the_same_on_every_machine():
 
 @pytest.mark.parametrize("is_random", [True, False])
 def test_number_of_frames_is_known_before_reading(is_random):
-    front_end = FbankConfig()
+    front_end = Fbank()
     utterances = [utterance_of(length) for length in (100, 48000, 99999)]
     for cutting in (Cutting(0), Cutting(16000, is_random, copies=2), Cutting(16000, is_random, only_first=True)):
         lengths = [len(piece.waveform) for pair in utterances for piece in cutting.pieces(*pair)]

@@ -12,9 +12,9 @@ import pytest
 from mindvox.corpus.tree import Skipped
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 
-FRONT_END = FbankConfig().to_dict()
+FRONT_END = Fbank().to_dict()
 LENGTHS = (5, 1, 9)
 
 

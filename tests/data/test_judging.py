@@ -19,7 +19,7 @@ from mindvox.data.prepare_eval import prepare_eval
 from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError, UsageError
 from mindvox.files import read_json
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.models.ecapa_tdnn import EcapaTdnn
 from tests.stores import read_records
 from tests.verdicts import CASES
@@ -78,7 +78,7 @@ def test_a_trial_list_stops_with_the_reason_and_a_way_out(train_config, eval_con
 @pytest.mark.parametrize("cls", [TrainPrepConfig, EvalPrepConfig])
 def test_shortest_allowed_recording_has_the_frames_that_a_model_needs(cls):
     shortest = load_config(cls, ["/dev/null", "--min_duration=0.08"]).min_duration
-    assert FbankConfig().num_frames(round(16000 * shortest)) == EcapaTdnn.min_frames
+    assert Fbank().num_frames(round(16000 * shortest)) == EcapaTdnn.min_frames
     with pytest.raises(UsageError, match="min_duration"):
         load_config(cls, ["/dev/null", "--min_duration=0.079"])
 

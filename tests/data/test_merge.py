@@ -12,7 +12,7 @@ from mindvox.data.merge import merge_stores
 from mindvox.data.prepare import prepare_train
 from mindvox.data.train_store import TrainStoreWriter, read_manifest
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from tests.stores import read_records
 
 SPEAKERS = {"id1": 0, "id2": 1}
@@ -23,7 +23,7 @@ def feats_of(number: int) -> np.ndarray:
 
 
 def write_part(folder: Path, numbers, n_mels=80, speakers=SPEAKERS, settings=None) -> None:
-    front_end = FbankConfig(n_mels=n_mels).to_dict()
+    front_end = Fbank(n_mels=n_mels).to_dict()
     with TrainStoreWriter(folder, front_end, speakers, 3, settings or {"seed": 1}) as writer:
         for number in numbers:
             writer.add(f"utt{number}", number % 2, feats_of(number)[:, :n_mels])
@@ -42,7 +42,7 @@ def test_parts_become_one_store_with_new_files(train_config, tmp_path):
         np.testing.assert_array_equal(record.feats, feats_of(number))
     manifest = read_manifest(config.feat_folder_merge)
     assert [shard.num_utterances for shard in manifest.shards] == [4, 4, 2]
-    assert manifest.front_end == FbankConfig().to_dict()
+    assert manifest.front_end == Fbank().to_dict()
     assert [entry.utt_id for entry in manifest.skipped] == ["bad in part-0", "bad in part-1"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mindvox.data.train_store import TrainStoreWriter
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.training.tensorboard import EventFile
 from tests.stores import read_records
 
@@ -17,7 +17,7 @@ NAMES = ("my exp+aug", "模型 50%", "a:b'c\"[d]")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_training_store_is_written_and_read(tmp_path, name):
-    front_end = FbankConfig(n_mels=4).to_dict()
+    front_end = Fbank(n_mels=4).to_dict()
     with TrainStoreWriter(tmp_path / name, front_end, {"s": 0}) as writer:
         writer.add("s/u", 0, np.ones((20, 4), np.float32))
     (record,) = read_records(tmp_path / name)

@@ -17,13 +17,14 @@ from mindvox.data.online import DISTORT, Crops, OnlineFeatures, crop_samples, ge
 from mindvox.data.pipeline import open_batches
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.training.loop import train
 
 NUM_MELS, NUM_SPEAKERS, UTTERANCES, FRAMES = 8, 4, 3, 31
 CROP = (FRAMES - 1) * 160
-FRONT_END = FbankConfig(n_mels=NUM_MELS)
+FRONT_END = Fbank(n_mels=NUM_MELS)
 ALL = "clean,speed+noise,reverb,babble,drop_freq+drop_chunk"
 
 
@@ -43,7 +44,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
             for spk_id, label in speakers.items():
                 for index in range(UTTERANCES):
                     wave = wave_of(label, index)
-                    content = wave if front_end is None else Fbank(FRONT_END)(wave.astype(np.float32) / 32768)
+                    content = wave if front_end is None else FRONT_END(wave.astype(np.float32) / 32768)
                     writer.add(f"{spk_id}/{index}.wav", label, content)
     for name, length in (("noise", 9000), ("rooms", 2000)):
         (root / name).mkdir()
@@ -116,7 +117,7 @@ def test_held_out_samples_become_clean_features(folders):
     assert len(held_out) == 4 and len(batches.records) == NUM_SPEAKERS * UTTERANCES - 4
     for name, label, feats in held_out:
         wave = wave_of(label, int(name[4])).astype(np.float32) / 32768
-        np.testing.assert_allclose(feats, Fbank(FRONT_END)(wave), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(feats, FRONT_END(wave), rtol=0, atol=1e-3)
 
 
 def test_clean_features_are_those_of_the_crop(folders):
@@ -124,7 +125,7 @@ def test_clean_features_are_those_of_the_crop(folders):
     for name, feats in zip(batch.utt_ids, batch.feats, strict=True):
         wave = wave_of(int(name[2]), int(name[4]))
         crop = crop_samples(wave, CROP, generator(3, 0, name)).astype(np.float32) / 32768
-        np.testing.assert_allclose(feats, subtract_mean(Fbank(FRONT_END)(crop)), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(feats, subtract_mean(FRONT_END(crop)), rtol=0, atol=1e-3)
 
 
 def test_features_follow_from_name_seed_and_epoch_alone(folders):

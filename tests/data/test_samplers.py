@@ -8,7 +8,7 @@ import pytest
 from mindvox.data.pipeline import TrainBatches
 from mindvox.data.samplers import Sampler, Shuffle, drawn_before
 from mindvox.data.train_store import TrainStoreWriter
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 
 class Twice(Sampler):
@@ -27,7 +27,7 @@ def store(tmp_path_factory) -> Path:
     """Eleven records of three speakers; every frame differs from every other."""
     folder = tmp_path_factory.mktemp("samplers") / "feat_train"
     rng = np.random.default_rng(0)
-    with TrainStoreWriter(folder, FbankConfig(n_mels=4).to_dict(), {f"id{i}": i for i in range(3)}) as writer:
+    with TrainStoreWriter(folder, Fbank(n_mels=4).to_dict(), {f"id{i}": i for i in range(3)}) as writer:
         for record in range(11):
             feats = rng.standard_normal((40, 4)).astype(np.float32)
             writer.add(f"id{record % 3}/{record}.wav", record % 3, feats)

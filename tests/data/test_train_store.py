@@ -23,10 +23,10 @@ from mindvox.data.train_store import (
 )
 from mindvox.errors import InputError
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from tests.stores import read_records
 
-FRONT_END = FbankConfig().to_dict()
+FRONT_END = Fbank().to_dict()
 SPEAKERS = {"id1": 0, "id2": 1}
 Usage = namedtuple("Usage", "total used free")
 
@@ -98,7 +98,7 @@ def test_long_utterances_get_larger_pages_in_a_file_of_their_own(tmp_path):
 def test_utterances_as_large_as_a_page_are_kept(tmp_path, monkeypatch, spare):
     monkeypatch.setattr(train_store, "PAGE_BYTES", 1 << 15)
     num_frames = ((1 << 15) - train_store.PAGE_OVERHEAD_BYTES) // 256 + spare  # of 64 mel bins, 256 bytes
-    with TrainStoreWriter(tmp_path, FbankConfig(n_mels=64).to_dict(), SPEAKERS) as writer:
+    with TrainStoreWriter(tmp_path, Fbank(n_mels=64).to_dict(), SPEAKERS) as writer:
         for number in range(3):
             writer.add(f"utt{number}", 0, feats_of(number, num_frames)[:, :64])
     assert [record.feats.shape for record in read_records(tmp_path)] == [(num_frames, 64)] * 3

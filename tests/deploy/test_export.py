@@ -10,11 +10,11 @@ import pytest
 
 import mindvox.deploy.export as export_module
 from mindvox.config import Config, load_config
-from mindvox.deploy.engine import Engine, load_engine
 from mindvox.deploy.export import describe, export
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import Engine, load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, save_description
 
@@ -57,7 +57,7 @@ def test_ascends_form_of_a_waveform_model_with_attention_is_made_and_tried_on_a_
     engine = load_engine(path)
     assert engine.exported.device_target == "Ascend"
     waveforms = 0.1 * np.random.default_rng(0).standard_normal((3, 3040), np.float32)
-    feats = subtract_mean(np.stack([Fbank(FRONT_END)(waveform) for waveform in waveforms]))
+    feats = subtract_mean(np.stack([FRONT_END(waveform) for waveform in waveforms]))
     assert relative(engine.encode(waveforms), trained(feats)) <= WAVEFORM_BOUND
     embedding, attention = engine.run(waveforms)
     assert attention.shape == (3, 20, 48)
@@ -82,6 +82,7 @@ def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_pat
         (["--length=5"], "length: expected 0 or at least 9 frames, got 5"),
         (["--exp_ckpt_file=nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
         (["--file_format=AIR"], "MindSpore writes it on Ascend alone"),
+        (["--outputs=embedding,frames"], "a ecapa_tdnn has no frames; it has embedding, attention"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(checkpoint, tmp_path, options, said):
@@ -93,10 +94,11 @@ def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(checkpoint,
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--file_format=AIR", "--length=0"], "AIR takes input fbank, and a batch_size and a length above 0"),
+        (["--file_format=AIR", "--length=0"], "AIR takes input features, and a batch_size and a length above 0"),
         (["--file_format=OM"], "expected one of MINDIR, ONNX, IR, AIR"),
-        (["--input=mfcc"], "expected one of fbank, waveform"),
-        (["--outputs=attention"], "expected one of embedding, embedding,attention"),
+        (["--input=mfcc"], r"expected features \(or fbank\) or waveform"),
+        (["--outputs=attention"], "expected embedding, then different further outputs"),
+        (["--outputs=embedding,attention,attention"], "expected embedding, then different further outputs"),
     ],
 )
 def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):
@@ -116,7 +118,7 @@ def test_export_without_a_checkpoint_says_which_key_to_set():
 
 @pytest.mark.parametrize(("option", "missing"), [("ONNX", "onnx"), ("IR", "openvino")])
 def test_missing_package_is_named_before_any_work(checkpoint, tmp_path, monkeypatch, option, missing):
-    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda name: name != missing)
+    monkeypatch.setattr("mindvox.engines.engine.is_installed", lambda name: name != missing)
     pytest.importorskip("onnx", reason="needs the extra onnx")
     with pytest.raises(InputError, match=re.escape(f"needs {missing}: pip install -e '.[onnx]'")):
         export(config_of(checkpoint, tmp_path / "m", f"--file_format={option}", "--exp_ckpt_file=nowhere.ckpt"))
@@ -127,7 +129,7 @@ def test_model_with_other_embeddings_never_gets_its_name(checkpoint, tmp_path, m
     path.write_bytes(b"an earlier model")
     monkeypatch.setattr(export_module, "write_model", lambda path, *_: path.write_bytes(b"model"))
     monkeypatch.setattr(
-        export_module, "load_engine", lambda path, _: Engine("a wrong one", ExportedModel.read(path), _ones)
+        export_module, "load_engine", lambda path, **_: Engine("a wrong one", ExportedModel.read(path), _ones)
     )
     with pytest.raises(InputError, match="not written: its embeddings differ"):
         export(config_of(checkpoint, path, "--length=0", "--batch_size=0"))
@@ -174,7 +176,7 @@ def test_missing_libraries_are_named(dynamic, tmp_path, monkeypatch):
     path = tmp_path / "a.onnx"
     path.write_bytes(b"onnx")
     save_description(path, ExportedModel.read(dynamic), file_format="ONNX")
-    monkeypatch.setattr("mindvox.deploy.engine.is_installed", lambda _: False)
+    monkeypatch.setattr("mindvox.engines.engine.is_installed", lambda _: False)
     with pytest.raises(InputError, match=re.escape("needs onnxruntime or openvino: pip install -e '.[onnx]'")):
         load_engine(path)
 
@@ -208,4 +210,4 @@ def test_command_refuses_air_in_one_line(tmp_path):
 def test_the_shipped_yaml_does_not_contradict_a_small_checkpoint(checkpoint):
     """A variant of issue 12, B15: it says 80 mel bins and 1024 channels."""
     exported = describe(load_config(Config, ["--length=0"]), read_checkpoint(checkpoint)[1], checkpoint, "CPU")
-    assert (exported.num_mels, exported.emb_size, exported.model["channels"]) == (16, 6, 16)
+    assert (exported.feature_size, exported.emb_size, exported.model["channels"]) == (16, 6, 16)

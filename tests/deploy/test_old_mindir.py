@@ -5,13 +5,13 @@ import pytest
 from mindspore import Parameter, Tensor
 
 import mindvox.deploy.export as export_module
-from mindvox.deploy.engine import load_engine
 from mindvox.deploy.export import export
-from mindvox.deploy.exported import ExportedModel
 from mindvox.deploy.old_mindir import OPTIONS, SHARED, lower
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import Fbank, subtract_mean
+from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from tests.deploy.toy import FRONT_END, config_of, make_checkpoint, random_feats, relative, write_toy
 
@@ -60,7 +60,7 @@ def test_old_mindir_of_a_waveform_model_with_attention(checkpoint, trained, tmp_
     options = ("--input=waveform", "--outputs=embedding,attention", "--length=20", "--batch_size=2")
     path = export(config_of(checkpoint, tmp_path / "m", "--mindir_version=1", *options))
     waveforms = 0.1 * np.random.default_rng(0).standard_normal((2, 3040), np.float32)
-    feats = subtract_mean(np.stack([Fbank(FRONT_END)(waveform) for waveform in waveforms]))
+    feats = subtract_mean(np.stack([FRONT_END(waveform) for waveform in waveforms]))
     embedding, attention = load_engine(path).run(waveforms)
     assert relative(embedding, trained(feats)) <= WAVEFORM_BOUND
     np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)

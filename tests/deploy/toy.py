@@ -11,19 +11,19 @@ from mindspore import Tensor
 
 from mindvox.config import Config, load_config
 from mindvox.deploy.export import describe, write_model
-from mindvox.deploy.exported import ExportedModel, weights_path
+from mindvox.engines.exported import ExportedModel, weights_path
 from mindvox.files import sha256_file
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model, load_model
 from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 
 NUM_MELS = 16
-FRONT_END = FbankConfig(n_mels=NUM_MELS)
+FRONT_END = Fbank(n_mels=NUM_MELS)
 SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_size": 6, "global_context": True}
 META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
 
 
-def make_checkpoint(folder: Path, front_end: FbankConfig = FRONT_END, **settings: Any) -> Path:
+def make_checkpoint(folder: Path, front_end: Fbank = FRONT_END, **settings: Any) -> Path:
     """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
     rng = np.random.default_rng(0)
     np.random.seed(0)

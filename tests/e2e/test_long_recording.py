@@ -14,7 +14,7 @@ import soundfile
 
 from mindvox.config import ROOT
 from mindvox.data.eval_store import EvalStore
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model
 from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 
@@ -41,7 +41,7 @@ def write_random_checkpoint(folder: Path, channels: int) -> Path:
     }
     np.random.seed(0)
     state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
-    meta = {"model": settings, "front_end": FbankConfig().to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
+    meta = {"model": settings, "front_end": Fbank().to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
     folder.mkdir()
     path = checkpoint_path(folder, "ecapa_tdnn", 1, 1)
     write_checkpoint(path, state, meta)

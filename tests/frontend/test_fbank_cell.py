@@ -6,8 +6,10 @@ import pytest
 import soundfile
 from mindspore import Tensor
 
-from mindvox.frontend.fbank import Fbank, FbankConfig, subtract_mean
-from mindvox.frontend.fbank_cell import FbankCell, WaveformModel, windowed_dft
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.fbank_cell import FbankCell
+from mindvox.frontend.frames import subtract_mean
+from mindvox.models.waveform_model import WaveformModel
 from tests.frontend.reference.signals import CORPUS, synthetic_waveforms
 
 BOUND_DB = 4e-3  # single precision, in bins far below a frame's strongest; measured on speech: 2.4e-3
@@ -17,7 +19,7 @@ MEAN_BOUND_DB = 1e-4
 @pytest.fixture(scope="module")
 def cell():
     """One graph for every size."""
-    cell = FbankCell(FbankConfig())
+    cell = FbankCell(Fbank())
     cell.set_inputs(Tensor(shape=[None, None], dtype=ms.float32))
     return cell
 
@@ -59,21 +61,21 @@ def test_silence_is_the_least_power_everywhere(cell):
 
 
 def test_pynative_mode_other_sizes_and_the_mean():
-    config = FbankConfig(n_mels=20, n_fft=512, win_length_ms=20, hop_length_ms=5, f_min=20, f_max=7600)
+    config = Fbank(n_mels=20, n_fft=512, win_length_ms=20, hop_length_ms=5, f_min=20, f_max=7600)
     waveform = synthetic_waveforms()["noise_16000"].astype(np.float32)
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
-        centred = WaveformModel(FbankCell(config), ms.nn.Identity())(Tensor(waveform[None])).asnumpy()[0]
+        centred = WaveformModel(config, ms.nn.Identity())(Tensor(waveform[None])).asnumpy()[0]
     finally:
         ms.set_context(mode=ms.GRAPH_MODE)
-    np.testing.assert_allclose(centred, subtract_mean(Fbank(config)(waveform)), atol=BOUND_DB)
+    np.testing.assert_allclose(centred, subtract_mean(config(waveform)), atol=BOUND_DB)
 
 
 def test_transform_is_that_of_numpy():
-    config = FbankConfig(win_length_ms=20)
+    config = Fbank(win_length_ms=20)
     frame = np.random.default_rng(0).standard_normal(400)
     window = np.pad(0.54 - 0.46 * np.cos(2 * np.pi * np.arange(320) / 320), 40)
     expected = np.fft.rfft(frame * window)
-    real, imaginary = np.split(windowed_dft(config) @ frame, 2)
+    real, imaginary = np.split(config.analysis() @ frame, 2)
     np.testing.assert_allclose(real, expected.real, atol=1e-12)
     np.testing.assert_allclose(imaginary, -expected.imag, atol=1e-12)

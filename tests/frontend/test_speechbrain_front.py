@@ -1,4 +1,4 @@
-"""`frontend: speechbrain`: a line when it is missing; when it is there, its features and distortions are ours."""
+"""`feature_backend: speechbrain`: a line when it is missing; else its features and distortions are ours."""
 
 import importlib.util
 import sys
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from mindvox.config import AugmentationOptions
-from mindvox.data.augmentation import make_augmenter, make_fbank
-from mindvox.errors import InputError
+from mindvox.data.augmentation import by_backend, make_augmenter
+from mindvox.errors import InputError, UsageError
 from mindvox.frontend import distortions
 from mindvox.frontend.augment import Augmenter, parse_stages
-from mindvox.frontend.fbank import Fbank, FbankConfig
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 from tests.frontend.reference.distortion_cases import CASES, speech
 
 HAS_SPEECHBRAIN = all(importlib.util.find_spec(name) for name in ("speechbrain", "torch", "torchaudio"))
@@ -23,16 +24,16 @@ def test_missing_package_is_one_line_that_says_what_to_install(missing, monkeypa
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.delitem(sys.modules, "mindvox.frontend.speechbrain_front", raising=False)
     for make in (
-        lambda: make_fbank("speechbrain", FbankConfig()),
-        lambda: make_augmenter(AugmentationOptions(augmentations=("speed",), frontend="speechbrain")),
+        lambda: by_backend(Fbank(), "speechbrain"),
+        lambda: make_augmenter(AugmentationOptions(augmentations=("speed",), feature_backend="speechbrain")),
     ):
-        with pytest.raises(InputError, match=r"frontend: speechbrain needs .*\.\[speechbrain\]") as caught:
+        with pytest.raises(InputError, match=r"feature_backend: speechbrain needs .*\.\[speechbrain\]") as caught:
             make()
         assert "\n" not in str(caught.value)
 
 
 def test_builtin_is_ours():
-    assert isinstance(make_fbank("builtin", FbankConfig()), Fbank)
+    assert type(by_backend(Fbank(), "builtin")) is Fbank
     made = make_augmenter(AugmentationOptions(augmentations=("volume",)))
     result = made.apply("volume", speech(), np.random.default_rng(0))
     np.testing.assert_array_equal(result, distortions.set_peak(speech(), np.random.default_rng(0).uniform(0.5, 1.5)))
@@ -40,8 +41,14 @@ def test_builtin_is_ours():
 
 @needs_speechbrain
 def test_its_features_are_ours_to_its_rounding():
-    config = FbankConfig()
-    np.testing.assert_allclose(make_fbank("speechbrain", config)(speech()), Fbank(config)(speech()), atol=1e-3)
+    its = by_backend(Fbank(), "speechbrain")
+    np.testing.assert_allclose(its(speech()), Fbank()(speech()), atol=1e-3)
+    assert its.to_dict() == Fbank().to_dict()
+
+
+def test_it_has_no_other_front_end():
+    with pytest.raises(UsageError, match="speechbrain has no front end kaldi_fbank"):
+        by_backend(KaldiFbank(), "speechbrain")
 
 
 @needs_speechbrain

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for, building_form
 from mindvox.layers.conv import Conv1d, Conv2d
-from mindvox.layers.pooling import AttentiveStatisticsPooling, tanh
+from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.se import SEBlock
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for
-from mindvox.layers.pooling import tanh
 from mindvox.models import load_model, section_of
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.models.fold import fold_ecapa

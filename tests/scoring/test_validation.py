@@ -12,12 +12,12 @@ from mindvox.config import Config, load_config
 from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.data.pipeline import open_batches
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.validation import Validation, ValidationTrials, _trials_of_halves, make_validation
 from mindvox.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
 
-FRONT_END = FbankConfig(n_mels=NUM_MELS).to_dict()
+FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
 NAMES = [f"id{speaker}/s/{number}.wav" for speaker in range(3) for number in range(3)]
 
 

@@ -223,6 +223,15 @@ def test_runs_of_the_first_version_are_known_again():
         check_same_run({**now, "settings": {**first, "channels": 16, "seed": 7}}, now, "x")
 
 
+def test_a_key_that_was_renamed_is_the_same_run():
+    settings = fixed_keys(load_config(Config, ["--feature_backend=speechbrain"]))
+    now = {"settings": settings, "store_sha256": "a", "global_batch": 4}
+    earlier = {("frontend" if key == "feature_backend" else key): value for key, value in settings.items()}
+    check_same_run({**now, "settings": earlier}, now, "x")
+    with pytest.raises(InputError, match="feature_backend: was builtin, is speechbrain"):
+        check_same_run({**now, "settings": {**earlier, "frontend": "builtin"}}, now, "x")
+
+
 def test_every_key_of_training_is_either_fixed_or_free():
     training = {spellings(field)[0]: field for owner in TRAINING for field in fields(owner)}
     fixed = {name for name, field in training.items() if field.metadata["fixed"]}

@@ -13,7 +13,7 @@ from mindvox.config import Choice, Config, Given, load_config
 from mindvox.data.pipeline import TrainBatches, random_crop
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend.fbank import Fbank
 from mindvox.models import load_model
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from mindvox.registry import MODELS
@@ -36,7 +36,7 @@ def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS) -> Path:
     """Each speaker has a spectral shape of its own; utterances have 15 to 45 frames."""
     rng = np.random.default_rng(0)
     speakers = {f"id{label:02d}": label for label in range(num_speakers)}
-    with TrainStoreWriter(folder, FbankConfig(n_mels=NUM_MELS).to_dict(), speakers) as writer:
+    with TrainStoreWriter(folder, Fbank(n_mels=NUM_MELS).to_dict(), speakers) as writer:
         for spk_id, label in speakers.items():
             shape = rng.standard_normal((2, NUM_MELS))
             for index in range(UTTERANCES):
@@ -136,7 +136,7 @@ def test_an_epoch_that_lasts_over_a_minute_has_its_checkpoint(store, tmp_path, m
 @pytest.mark.parametrize("kind", ["fbank", "waveform"])
 def test_records_of_one_speaker_are_refused(tmp_path, num_listed, kind):
     rng = np.random.default_rng(0)
-    front_end = FbankConfig(n_mels=NUM_MELS).to_dict() if kind == "fbank" else None
+    front_end = Fbank(n_mels=NUM_MELS).to_dict() if kind == "fbank" else None
     with TrainStoreWriter(tmp_path / "one", front_end, {f"id{label}": label for label in range(num_listed)}) as writer:
         for index in range(10):
             feats = rng.standard_normal((20, NUM_MELS)).astype(np.float32)

@@ -28,8 +28,8 @@ MIN_DURATION_S = 0.08  # 9 frames, the least that a model takes
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
 
 
-FRONTENDS = ("builtin", "speechbrain")
-FRONTEND_HELP = "whose features and distortions; speechbrain: its own code (extra speechbrain)"
+FEATURE_BACKENDS = ("builtin", "speechbrain")
+FEATURE_BACKEND_HELP = "whose code computes features and distortions; speechbrain: its own (extra speechbrain)"
 
 
 def _same(*keys: str) -> dict[str, str]:
@@ -81,7 +81,9 @@ class AugmentationOptions:
     clip_share: tuple[float, float] = option(
         (0.3, 0.9), "share of the peak that clip leaves", parse=parsers.span(0.01, 1), fixed=True
     )
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS, fixed=True)
+    feature_backend: str = option(
+        "builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS, fixed=True
+    )
 
     @property
     def speed_percents(self) -> tuple[int, ...]:
@@ -362,12 +364,17 @@ class ExportOptions:
         3, "version of the MINDIR format; 1: for MindSpore Lite 2.0 and later, in Lite's own form", choices=(1, 3)
     )
     input_kind: str = option(
-        "fbank",
+        "features",
         "what the exported model takes; waveform: the front end is inside",
         name="input",
-        choices=("fbank", "waveform"),
+        choices=("features", "waveform"),
+        parse=parsers.input_kind,
     )
-    outputs: str = option("embedding", "what the exported model gives", choices=("embedding", "embedding,attention"))
+    outputs: tuple[str, ...] = option(
+        ("embedding",),
+        "what the exported model gives: embedding, then further outputs of the model, such as embedding,attention",
+        parse=parsers.output_names,
+    )
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
@@ -376,7 +383,7 @@ class ExportOptions:
         """Return what is wrong between keys, one line each."""
         found = []
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
-            found.append("file_format: AIR takes input fbank, and a batch_size and a length above 0.")
+            found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):
@@ -485,7 +492,7 @@ class EvalPrepConfig(CorpusOptions):
     sentence_len: float = option(3.0, "length taken of a cohort utterance, s", above=0)
     random_chunk: bool = option(True, "take it at a random position; false: from the start")
     whole_utterance: bool = option(False, "take cohort utterances whole")
-    frontend: str = option("builtin", FRONTEND_HELP, choices=FRONTENDS)
+    feature_backend: str = option("builtin", FEATURE_BACKEND_HELP, aliases=("frontend",), choices=FEATURE_BACKENDS)
     max_bad_fraction: float = option(0.05, "unusable share of the cohort at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the cohort's choice and of the chunks' positions", minimum=0)
     verify: bool = option(False, "check every byte of the finished stores, and make nothing")

@@ -27,7 +27,7 @@ from mindvox.corpus.table_io import describe_table, write_skipped
 from mindvox.corpus.tree import Utterance, read_headers
 from mindvox.corpus.trials import count_targets, write_trials
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import atomic_path, escape_path, lock_folder, user_path, write_csv
+from mindvox.files import atomic_path, escape_path, lock_folder, user_path, user_text, write_csv
 
 LIST_HEADER = ("id", "path", "speaker", "start", "stop")  # a Recording's attributes
 TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED = "train_list.csv", "test_list.csv", "trials.txt", "skipped.csv"
@@ -203,7 +203,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         metavar="N_OR_SHARE",
         help="speakers of the test: their number, or their share of all (%(default)s)",
     )
-    parser.add_argument("--data_folder", default="", metavar="FOLDER", help="what a list's paths are relative to")
+    parser.add_argument(
+        "--data_folder", type=user_text, default="", metavar="FOLDER", help="what a list's paths are relative to"
+    )
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)

@@ -40,7 +40,7 @@ from mindvox.corpus.tree import (
 from mindvox.corpus.trials import speaker_of
 from mindvox.corpus.walk import walk_audio
 from mindvox.errors import InputError, UsageError
-from mindvox.files import PathLike, text_lines
+from mindvox.files import PathLike, text_lines, user_text
 
 PATTERN, LIST = "speaker_pattern", "data_list"
 
@@ -325,4 +325,4 @@ def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a corpus is arranged."""
     parser.add_argument("--layout", default="auto", choices=sections.LAYOUTS, help=sections.LAYOUT_HELP)
     parser.add_argument("--speaker_pattern", default="", metavar="TEXT", help=sections.SPEAKER_PATTERN_HELP)
-    parser.add_argument("--data_list", default="", metavar="FILE", help=sections.DATA_LIST_HELP)
+    parser.add_argument("--data_list", type=user_text, default="", metavar="FILE", help=sections.DATA_LIST_HELP)

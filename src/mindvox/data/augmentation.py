@@ -1,15 +1,14 @@
-"""The augmenter and the features that a configuration asks for."""
+"""The augmenter and the front end that a configuration asks for."""
 
-from collections.abc import Callable
 from typing import NamedTuple, Optional
-
-import numpy as np
 
 from mindvox.config import AugmentationOptions
 from mindvox.corpus.audio import Skipped
 from mindvox.corpus.noises import NoiseFolder, RoomFolder, warn_about_skipped
+from mindvox.errors import UsageError
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, parse_stages
-from mindvox.frontend.fbank import Fbank, FbankConfig
+from mindvox.frontend.fbank import Fbank
 
 
 class Folders(NamedTuple):
@@ -45,7 +44,7 @@ def open_folders(config: AugmentationOptions) -> Folders:
 def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = None) -> Augmenter:
     """Return what draws and applies the configured stages.
 
-    With `frontend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
+    With `feature_backend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
 
     Args:
         folders: noises and rooms; None: open_folders.
@@ -56,24 +55,24 @@ def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = Non
     """
     stages = parse_stages(config)
     noises, rooms = open_folders(config) if folders is None else folders
-    if config.frontend == "speechbrain":
+    if config.feature_backend == "speechbrain":
         from mindvox.frontend import speechbrain_front
 
         return Augmenter(stages, config, noises, rooms, speechbrain_front)
     return Augmenter(stages, config, noises, rooms)
 
 
-def make_fbank(frontend: str, config: FbankConfig, dtype: type = np.float64) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what turns a waveform (N,) into features (T, F): ours, or SpeechBrain's own, with the same numbers.
-
-    Args:
-        dtype: of our transform; SpeechBrain's is single.
+def by_backend(front_end: FrontEnd, backend: str) -> FrontEnd:
+    """Return the front end as a backend computes it, with the same numbers: ours, or SpeechBrain's own code.
 
     Raises:
+        UsageError: SpeechBrain has no such front end.
         InputError: SpeechBrain is missing.
     """
-    if frontend == "speechbrain":
-        from mindvox.frontend.speechbrain_front import SpeechBrainFbank
+    if backend != "speechbrain":
+        return front_end
+    if not isinstance(front_end, Fbank):
+        raise UsageError(f"feature_backend: speechbrain has no front end {front_end.name}: set builtin.")
+    from mindvox.frontend.speechbrain_front import SpeechBrainFbank
 
-        return SpeechBrainFbank(config)
-    return Fbank(config, dtype)
+    return SpeechBrainFbank(**vars(front_end.options))

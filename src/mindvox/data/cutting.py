@@ -10,7 +10,8 @@ import numpy as np
 from mindvox.config import EvalPrepConfig, TrainPrepConfig
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.corpus.tree import Utterance
-from mindvox.frontend.fbank import FbankConfig, repeat_to
+from mindvox.frontend import FrontEnd
+from mindvox.frontend.frames import repeat_to
 
 
 class Piece(NamedTuple):
@@ -99,7 +100,7 @@ class Cutting:
         """Return how many samples each piece of an utterance of so many has."""
         return self.length or num_samples
 
-    def num_frames(self, utterances: Iterable[Utterance], front_end: FbankConfig) -> int:
+    def num_frames(self, utterances: Iterable[Utterance], front_end: FrontEnd) -> int:
         """Return how many frames the pieces of all utterances have."""
         lengths = (utterance.stop - utterance.start for utterance in utterances)
         return sum(self.num_pieces(length) * front_end.num_frames(self.num_samples(length)) for length in lengths)

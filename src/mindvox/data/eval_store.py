@@ -40,7 +40,7 @@ class EvalStore:
         folder: where the store is.
         utt_ids, spk_ids: names of the utterances and their speakers.
         first_frame, num_frames: where each utterance's frames are, (U,).
-        front_end: how features were made, FbankConfig.to_dict().
+        front_end: how features were made, FrontEnd.to_dict().
         sha256: of features and index: the same content has the same wherever it lies.
         frames: all frames (sum of num_frames, F), float32, memory-mapped.
     """
@@ -151,7 +151,7 @@ class EvalStoreWriter(WholeOrAbsent):
 
     Args:
         folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FbankConfig.to_dict().
+        front_end: how features are made, FrontEnd.to_dict().
         trial_list: copied into the store under its own name.
         settings: what else the content follows from, JSON values.
     """

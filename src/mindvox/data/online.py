@@ -15,11 +15,13 @@ import numpy as np
 
 from mindvox.config import Config
 from mindvox.corpus.audio import from_int16
-from mindvox.data.augmentation import make_augmenter, make_fbank
-from mindvox.data.parallel import in_order, one_thread_each, start_process
+from mindvox.data.augmentation import by_backend, make_augmenter
 from mindvox.errors import InputError
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, FeatureMasks
-from mindvox.frontend.fbank import FbankConfig, repeat_to, subtract_mean
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import repeat_to
+from mindvox.parallel import in_order, one_thread_each, start_process
 
 BATCHES_AHEAD = 2  # for each worker: one in work, one waiting
 START_TIMEOUT_S = 300
@@ -61,7 +63,7 @@ class Crops(NamedTuple):
     drawn_before: np.ndarray
 
 
-class Features(NamedTuple):
+class FeatureBatch(NamedTuple):
     """What a worker makes of them: mean-subtracted feats (B, T, F) float32, labels (B,) of speakers at their speed."""
 
     utt_ids: list[str]
@@ -74,32 +76,29 @@ class OnlineFeatures:
 
     Args:
         augmenter: chooses a stage for each crop.
-        front_end: of the features.
+        front_end: of the features, in single precision.
         num_frames: of each crop.
         seed: of everything that is drawn.
         num_speakers: added to a label for each changed speed; None: a speed keeps its speaker.
         masks: of features, SpecAugment; None: none.
-        frontend: "builtin" or "speechbrain".
     """
 
     def __init__(
         self,
         augmenter: Augmenter,
-        front_end: FbankConfig,
+        front_end: FrontEnd,
         num_frames: int,
         seed: int,
         num_speakers: Optional[int] = None,
         masks: Optional[FeatureMasks] = None,
-        frontend: str = "builtin",
     ) -> None:
         self.augmenter = augmenter
         self.front_end = front_end
         self.num_frames = num_frames
-        self.num_samples = (num_frames - 1) * front_end.hop_length
+        self.num_samples = front_end.num_samples(num_frames)
         self.seed = seed
         self.num_speakers = num_speakers
         self.masks = masks
-        self._fbank = make_fbank(frontend, front_end, np.float32)
 
     @classmethod
     def from_config(cls, config: Config, num_speakers: int) -> "OnlineFeatures":
@@ -110,12 +109,11 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            FbankConfig(n_mels=config.model.options.in_channels),
+            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.feature_backend),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,
             FeatureMasks.from_config(config),
-            config.frontend,
         )
 
     @property
@@ -130,11 +128,11 @@ class OnlineFeatures:
 
     def clean(self, samples: np.ndarray) -> np.ndarray:
         """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
-        return self._fbank(from_int16(samples))
+        return self.front_end(from_int16(samples))
 
-    def __call__(self, crops: Crops) -> Features:
+    def __call__(self, crops: Crops) -> FeatureBatch:
         waves = from_int16(crops.samples)
-        feats = np.empty((len(waves), self.num_frames, self.front_end.n_mels), np.float32)
+        feats = np.empty((len(waves), self.num_frames, self.front_end.size), np.float32)
         label = np.array(crops.label, np.int32)
         for index, utt_id in enumerate(crops.utt_ids):
             rng = generator(self.seed, crops.epoch, utt_id, DISTORT, crops.drawn_before[index])
@@ -142,11 +140,11 @@ class OnlineFeatures:
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]
             waveform = plan.apply(source, self._others(waves, crops.label, index))
-            feats[index] = subtract_mean(self._fbank(waveform))
+            feats[index] = self.front_end.finish(self.front_end(waveform))
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
             label[index] += self._label_shift(plan.speed_index)
-        return Features(crops.utt_ids, label, feats)
+        return FeatureBatch(crops.utt_ids, label, feats)
 
     def _label_shift(self, speed_index: Optional[int]) -> int:
         """Return what a speed adds to a label: nothing for 1.0, then the number of speakers once, twice, ..."""
@@ -196,7 +194,7 @@ class FeatureWorkers:
         except BrokenProcessPool:
             raise _killed() from None
 
-    def map(self, batches: Iterable[Crops]) -> Iterator[Features]:
+    def map(self, batches: Iterable[Crops]) -> Iterator[FeatureBatch]:
         """Yield the features of each batch; what fails in a worker is raised here.
 
         Raises:
@@ -233,6 +231,6 @@ def _ready() -> None:
     """Do nothing: that it was done shows that workers run."""
 
 
-def _work(crops: Crops) -> Features:
+def _work(crops: Crops) -> FeatureBatch:
     assert _features is not None, "every worker begins with _start_worker"
     return _features(crops)

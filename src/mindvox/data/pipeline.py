@@ -22,7 +22,7 @@ from mindvox.data.train_store import WAVEFORM, decode_wave, read_manifest, shard
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 from mindvox.frontend.augment import FeatureMasks, parse_stages
-from mindvox.frontend.fbank import repeat_to, subtract_mean
+from mindvox.frontend.frames import repeat_to, subtract_mean
 from mindvox.progress import quantity
 
 NAMES_AT_ONCE = 1000

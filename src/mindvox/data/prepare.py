@@ -14,17 +14,15 @@ import numpy as np
 
 from mindvox.config import TrainPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped
 from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tables import TrainTables, make_train_tables
 from mindvox.corpus.tree import Utterance
-from mindvox.data.parallel import call_all, num_cores
 from mindvox.data.recipe import Recipe, Voices
 from mindvox.data.shards import (
     ShardJob,
     ShardRange,
     ShardResult,
-    check_skipped,
     finish_store,
     make_shard,
     plan_identity,
@@ -38,6 +36,7 @@ from mindvox.data.store import check_free_space, describe_work, free_bytes, hold
 from mindvox.data.train_store import MANIFEST_FILE, PLAN_FILE, Manifest, read_manifest, shard_file, shard_name
 from mindvox.data.verify import verify_train_store
 from mindvox.files import lock_folder, sha256_file
+from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress, duration
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its records
@@ -49,7 +48,7 @@ VOICES = 5000  # utterances that babble is drawn from: each job carries them
 
 
 @dataclass(frozen=True)
-class Preparation:
+class TrainPreparation:
     """A training store that is to be made.
 
     Args:
@@ -67,7 +66,7 @@ class Preparation:
     ranges: list[ShardRange]
 
     @classmethod
-    def from_config(cls, config: TrainPrepConfig) -> "Preparation":
+    def from_config(cls, config: TrainPrepConfig) -> "TrainPreparation":
         """Make the tables, or take those that are there, and share the records out to shards."""
         recipe = Recipe.from_config(config)
         _list_skipped_files(config, recipe)
@@ -157,7 +156,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
         return
     with lock_folder(config.feat_folder, f"part-{config.part.replace('/', '-of-')}"):
         with lock_folder(config.save_folder):
-            work = Preparation.from_config(config)
+            work = TrainPreparation.from_config(config)
         with lock_folder(config.feat_folder):
             if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
                 _check_sources(work)
@@ -171,7 +170,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
             _finish(work, made, progress)
 
 
-def _start(work: Preparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
+def _start(work: TrainPreparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
     """Write the plan unless it is there; return the finished shards, and those that this part lacks."""
     config = work.config
     is_started = holds_store(config.feat_folder, PLAN_FILE, work.plan, "feat_folder")
@@ -188,7 +187,7 @@ def _start(work: Preparation) -> tuple[dict[int, ShardResult], list[ShardRange]]
     return results, lacking
 
 
-def _check_sources(work: Preparation) -> None:
+def _check_sources(work: TrainPreparation) -> None:
     """Raise InputError when recordings, noises or room responses are not those that the store was made from."""
     config, folder = work.config, Path(work.config.feat_folder)
     advice = "Remove that folder or choose another feat_folder."
@@ -201,7 +200,7 @@ def _check_sources(work: Preparation) -> None:
     check_sources(folder, tables, paths, "recordings", advice)
 
 
-def _finish(work: Preparation, made: Sequence[ShardResult], progress: Progress) -> None:
+def _finish(work: TrainPreparation, made: Sequence[ShardResult], progress: Progress) -> None:
     """Complete the store when all shards are there."""
     config = work.config
     results = work.finished()
@@ -219,7 +218,7 @@ def _finish(work: Preparation, made: Sequence[ShardResult], progress: Progress) 
     _summarise(work, manifest, in_order, made, progress.elapsed_s)
 
 
-def _announce(work: Preparation, lacking: Sequence[ShardRange]) -> None:
+def _announce(work: TrainPreparation, lacking: Sequence[ShardRange]) -> None:
     """Say what is to be done, how much room and how long it will take; raise InputError when there is no room."""
     folder = work.config.feat_folder
     num_bytes = sum(
@@ -239,7 +238,7 @@ def _announce(work: Preparation, lacking: Sequence[ShardRange]) -> None:
         print(f"about {duration(num_records * record_s / num_cores)} on {num_cores} core{'s' if num_cores > 1 else ''}")
 
 
-def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Optional[float]:
+def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -> Optional[float]:
     """Return the seconds that a record takes, by trying a few; None when none of these can be read."""
     step = -(-len(candidates) // UTTERANCES_TIMED)
     times = []
@@ -258,7 +257,7 @@ def _time_of_a_record(work: Preparation, candidates: Sequence[Utterance]) -> Opt
 
 
 def _make_shards(
-    work: Preparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
+    work: TrainPreparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
 ) -> list[ShardResult]:
     """Make the shards that are lacking, and stop when too many recordings cannot be used."""
     identity = plan_identity(work.plan)
@@ -278,7 +277,11 @@ def _make_shards(
 
 
 def _summarise(
-    work: Preparation, manifest: Manifest, results: Sequence[ShardResult], made: Sequence[ShardResult], elapsed_s: float
+    work: TrainPreparation,
+    manifest: Manifest,
+    results: Sequence[ShardResult],
+    made: Sequence[ShardResult],
+    elapsed_s: float,
 ) -> None:
     folder = Path(work.config.feat_folder)
     print(

@@ -12,21 +12,21 @@ import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
+from mindvox.data.augmentation import by_backend
 from mindvox.data.cutting import Cutting
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.data.parallel import call_all, num_cores
-from mindvox.data.recipe import fbank_of
-from mindvox.data.shards import check_skipped, list_skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from mindvox.data.store import check_free_space, describe_work, holds_store
 from mindvox.data.verify import verify_eval_store
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, lock_folder, sha256_file
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend import FrontEnd
+from mindvox.frontend.fbank import Fbank
+from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress
 
 STORE_OVERHEAD = 1.1  # a store's size over that of its features
@@ -36,7 +36,7 @@ SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
-class Features(NamedTuple):
+class Content(NamedTuple):
     """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
 
     feats: np.ndarray
@@ -48,7 +48,7 @@ class Read(NamedTuple):
     """A recording's stamp when the file is there, and what became of it."""
 
     stamp: Optional[Stamp]
-    result: Union[Features, Skipped]
+    result: Union[Content, Skipped]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class FeatureJob:
     data_folder: Path
     utterances: Sequence[Utterance]
     cutting: Cutting
-    front_end: FbankConfig
-    frontend: str
+    front_end: FrontEnd
     reading: Reading
 
     @property
@@ -76,11 +75,11 @@ def compute_features(job: FeatureJob) -> list[Read]:
     ]
 
 
-def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipped]:
+def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
         (piece,) = job.cutting.pieces(utterance, clip.waveform)
-        feats = fbank_of(job.frontend, job.front_end)(piece.waveform)
+        feats = job.front_end(piece.waveform)
     except BadAudio as error:
         return Skipped(utterance.utt_id, error.reason)
     except MemoryError:
@@ -89,7 +88,7 @@ def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Features, Skipp
             f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
             "or cut the recording."
         ) from None
-    return Features(feats, len(clip.waveform), clip.was_converted)
+    return Content(feats, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:
@@ -110,7 +109,7 @@ class Recordings:
         utterances: Sequence[Utterance],
         data_folder: PathLike,
         cutting: Cutting,
-        front_end: FbankConfig,
+        front_end: FrontEnd,
         config: EvalPrepConfig,
         skipped: Sequence[Skipped] = (),
         max_skipped: Optional[float] = None,
@@ -120,8 +119,7 @@ class Recordings:
         self._utterances = utterances
         reading = Reading.from_config(config)
         self._jobs = [
-            FeatureJob(Path(data_folder), group, cutting, front_end, config.frontend, reading)
-            for group in _groups(utterances, cutting)
+            FeatureJob(Path(data_folder), group, cutting, front_end, reading) for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
         self._num_processes = config.num_processes or num_cores()
@@ -212,7 +210,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
     require(config, "save_folder")
     with lock_folder(config.save_folder):  # whose tables the stores follow from
         tables = make_eval_tables(config)
-        front_end = FbankConfig(n_mels=config.n_mels)
+        front_end = by_backend(Fbank(n_mels=config.n_mels), config.feature_backend)
         with lock_folder(config.feat_eval_folder):
             _prepare_trial_store(config, tables, front_end)
         if tables.norm:
@@ -220,7 +218,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
                 _prepare_cohort(config, tables, front_end)
 
 
-def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
+def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FrontEnd) -> None:
     trial_list = find_trial_list(config.verification_file, config.data_folder)
     settings = {
         "trial_list_sha256": sha256_file(trial_list),
@@ -239,7 +237,7 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
 def _write_trial_store(
     config: EvalPrepConfig,
     utterances: Sequence[Utterance],
-    front_end: FbankConfig,
+    front_end: FrontEnd,
     trial_list: Path,
     settings: dict[str, Any],
 ) -> None:
@@ -270,7 +268,7 @@ def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
         print(f"{path}: is another list than {trial_list}, and stays as it is")
 
 
-def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FbankConfig) -> None:
+def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FrontEnd) -> None:
     cutting = Cutting.from_config(config)
     settings = {
         "norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")),
@@ -301,6 +299,6 @@ def _is_prepared(
     return True
 
 
-def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: FbankConfig) -> None:
-    num_bytes = 4 * front_end.n_mels * cutting.num_frames(utterances, front_end)
+def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: FrontEnd) -> None:
+    num_bytes = 4 * front_end.size * cutting.num_frames(utterances, front_end)
     check_free_space(folder, round(STORE_OVERHEAD * num_bytes) + FILE_OVERHEAD_BYTES)

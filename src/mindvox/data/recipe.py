@@ -1,7 +1,7 @@
 """What a training store holds of an utterance."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
@@ -14,13 +14,15 @@ from mindvox.config import AugmentationOptions, TrainPrepConfig
 from mindvox.corpus.audio import BadAudio, to_int16
 from mindvox.corpus.quality import NOISE_LIMITS, read_usable
 from mindvox.corpus.tree import Utterance
-from mindvox.data.augmentation import Folders, make_augmenter, make_fbank, open_folders
+from mindvox.data.augmentation import Folders, by_backend, make_augmenter, open_folders
 from mindvox.data.cutting import Cutting, Piece
 from mindvox.data.train_store import FBANK, WAVEFORM
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, BabbleSource
-from mindvox.frontend.fbank import FbankConfig, repeat_to
+from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import repeat_to
 
 CLEAN = "clean"
 TRIES_FOR_A_VOICE = 100
@@ -40,7 +42,7 @@ class Recipe:
     """
 
     kind: str
-    front_end: FbankConfig
+    front_end: FrontEnd
     cutting: Cutting
     options: AugmentationOptions = field(default_factory=AugmentationOptions)
     seed: int = 0
@@ -57,10 +59,12 @@ class Recipe:
         values = _options_of(config)
         for name in ("noise_folder", "rir_folder"):
             values[name] = values[name] and str(Path(values[name]).resolve())
-        options, front_end = AugmentationOptions(**values), FbankConfig(n_mels=config.n_mels)
+        options, front_end = (
+            AugmentationOptions(**values),
+            by_backend(Fbank(n_mels=config.n_mels), config.feature_backend),
+        )
         folders = open_folders(options)
         make_augmenter(options, folders)  # fails here, not in the first shard
-        fbank_of(options.frontend, front_end)
         return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed, folders)
 
     @property
@@ -83,6 +87,7 @@ class Recipe:
         if self.stages == (CLEAN,):
             return settings
         values = _options_of(self.options)
+        values["frontend"] = values.pop("feature_backend")  # as stores of the first version call it
         for name, paths in self._files().items():  # where they lie does not matter, what is used of them does
             del values[name]
             values[f"{name}_sha256"] = _listing_sha256(paths) if paths else ""
@@ -113,7 +118,7 @@ class Recipe:
         num_samples = self.cutting.num_samples(utterance.stop - utterance.start)
         if self.kind == WAVEFORM:
             return 2 * num_samples
-        return 4 * self.front_end.n_mels * self.front_end.num_frames(num_samples)
+        return 4 * self.front_end.size * self.front_end.num_frames(num_samples)
 
     def records(
         self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
@@ -146,7 +151,7 @@ class Recipe:
     def _encode(self, waveform: np.ndarray) -> np.ndarray:
         if self.kind == WAVEFORM:
             return to_int16(waveform)
-        return fbank_of(self.options.frontend, self.front_end)(waveform)
+        return self.front_end(waveform)
 
 
 class Voices:
@@ -182,12 +187,6 @@ class Voices:
             except BadAudio:
                 continue
         raise InputError(f"{self._data_folder}: none of {TRIES_FOR_A_VOICE} recordings drawn for babble can be read.")
-
-
-@lru_cache
-def fbank_of(frontend: str, front_end: FbankConfig) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what turns waveforms into features, the same one in a process."""
-    return make_fbank(frontend, front_end)
 
 
 def _options_of(config: AugmentationOptions) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from mindvox.corpus.audio import BadAudio
-from mindvox.corpus.quality import Reading
+from mindvox.corpus.quality import Reading, check_skipped
 from mindvox.corpus.table_io import read_speakers, write_speakers
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.data import train_store
@@ -43,7 +43,6 @@ from mindvox.data.train_store import (
 from mindvox.errors import InputError
 from mindvox.files import PathLike, lock_folder, read_json, sha256_file, write_json
 
-NAMES_SHOWN = 20
 # Of processes that were killed.
 TEMPORARY_FILES = (".shard-*", ".plan.*", ".speakers.*", ".manifest.*", ".noise_folder.*", ".rir_folder.*")
 
@@ -317,21 +316,6 @@ class _ShardMaker:
     def _skip(self, entry: Skipped) -> None:
         self.skipped.append(entry)
         check_skipped(self.job.data_folder, self.skipped, self.job.max_skipped)
-
-
-def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped: float) -> None:
-    """Raise InputError when more recordings than `max_skipped` cannot be used."""
-    if len(skipped) > max_skipped:
-        raise InputError(
-            f"{data_folder}: {len(skipped)} recordings cannot be used so far, more than max_bad_fraction allows: "
-            f"{list_skipped(skipped)}. Repair or remove them."
-        )
-
-
-def list_skipped(skipped: Sequence[Skipped]) -> str:
-    """Return the first names with reasons, and how many there are besides."""
-    shown = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:NAMES_SHOWN])
-    return shown if len(skipped) <= NAMES_SHOWN else f"{shown} and {len(skipped) - NAMES_SHOWN} more"
 
 
 def read_plan(folder: PathLike) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Manifest:
 
     Args:
         kind: what a record holds: "fbank", features before mean subtraction, or "waveform", samples at 16 kHz.
-        front_end: how features were made, FbankConfig.to_dict(); None for waveforms.
+        front_end: how features were made, FrontEnd.to_dict(); None for waveforms.
         settings: what else the content follows from: chunks, augmentation, seed, utterance table.
         num_utterances: records: utterances, or chunks of them.
         num_frames: frames of all records together; samples where they are waveforms.
@@ -212,7 +212,7 @@ class TrainStoreWriter(WholeOrAbsent):
 
     Args:
         folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FbankConfig.to_dict(); None to store waveforms.
+        front_end: how features are made, FrontEnd.to_dict(); None to store waveforms.
         speakers: label of each speaker: 0, 1, ... in the order of their ids.
         shard_utterances: most records in a file.
         settings: what else the content follows from, JSON values.
@@ -317,7 +317,7 @@ class ShardWriter:
 
     Args:
         path: it must not exist.
-        front_end: FbankConfig.to_dict() of the features that it takes; None: it takes waveforms.
+        front_end: FrontEnd.to_dict() of the features that it takes; None: it takes waveforms.
         page_bytes: from page_bytes_for() the largest record.
     """
 

@@ -1,1 +1,5 @@
-"""From waveforms to features: filterbank energies and their mean normalisation. Gets arrays, reads no files."""
+"""Front ends (`FRONT_ENDS` in the registry), augmentation, and how features are cut; all of it works on arrays."""
+
+from mindvox.frontend.front_end import FrontEnd, check_front_end, front_end_of
+
+__all__ = ["FrontEnd", "check_front_end", "front_end_of"]

@@ -15,7 +15,7 @@ import numpy as np
 from mindvox.config import AugmentationOptions, Config
 from mindvox.errors import UsageError
 from mindvox.frontend import distortions
-from mindvox.frontend.fbank import repeat_to
+from mindvox.frontend.frames import repeat_to
 from mindvox.lru import ArrayCache
 
 STAGES = {

@@ -1,15 +1,16 @@
 """SpeechBrain's own features and distortions, behind the interfaces of `fbank` and `distortions`.
 
-For `frontend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours: drawn
-parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
+For `feature_backend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours:
+drawn parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
 """
 
 from collections.abc import Sequence
+from typing import Any, Optional
 
 import numpy as np
 
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import FbankConfig
+from mindvox.frontend import fbank
 
 try:
     import torch
@@ -19,34 +20,34 @@ try:
     from speechbrain.processing.signal_processing import reverberate as sb_reverberate
 except (ImportError, OSError) as error:  # a torchaudio made for another torch is an OSError
     raise InputError(
-        f"frontend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
-        "pip install -e '.[speechbrain]', or set frontend: builtin."
+        f"feature_backend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
+        "pip install -e '.[speechbrain]', or set feature_backend: builtin."
     ) from None
 
 
-class SpeechBrainFbank:
-    """SpeechBrain's `Fbank`, called like ours: samples (N,) in, features (T, F) float32 before mean subtraction out.
+class SpeechBrainFbank(fbank.Fbank):
+    """The same front end, computed by SpeechBrain's own `Fbank` in single precision.
 
     Args:
-        config: must be what SpeechBrain can be told: its floor and least power are fixed.
+        settings: must be what SpeechBrain can be told: its floor and least power are fixed.
     """
 
-    def __init__(self, config: FbankConfig) -> None:
-        fixed = FbankConfig()
-        if (config.amin, config.top_db) != (fixed.amin, fixed.top_db):
-            raise ValueError(f"SpeechBrain has amin {fixed.amin} and top_db {fixed.top_db}, got {config}.")
-        self.config = config
+    def __init__(self, dtype: type = np.float32, **settings: Any) -> None:
+        super().__init__(dtype, **settings)
+        options, fixed = self.options, fbank.Fbank.Options()
+        if (options.amin, options.top_db) != (fixed.amin, fixed.top_db):
+            raise ValueError(f"SpeechBrain has amin {fixed.amin} and top_db {fixed.top_db}, got {options}.")
         self._fbank = Fbank(
-            sample_rate=config.sample_rate,
-            f_min=config.f_min,
-            f_max=config.f_max,
-            n_fft=config.n_fft,
-            n_mels=config.n_mels,
-            win_length=config.win_length_ms,
-            hop_length=config.hop_length_ms,
+            sample_rate=options.sample_rate,
+            f_min=options.f_min,
+            f_max=options.f_max,
+            n_fft=options.n_fft,
+            n_mels=options.n_mels,
+            win_length=options.win_length_ms,
+            hop_length=options.hop_length_ms,
         )
 
-    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+    def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
         with torch.no_grad():
             return self._fbank(_tensor(waveform))[0].numpy()
 

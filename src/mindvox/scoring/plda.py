@@ -18,7 +18,7 @@ import numpy as np
 
 from mindvox.config import TRIAL_FORMATS
 from mindvox.errors import InputError, run
-from mindvox.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, write_json
+from mindvox.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, user_text, write_json
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
 from mindvox.scoring.measures import format_measures
 from mindvox.scoring.trial_list import TrialList, some
@@ -245,7 +245,11 @@ def _parser() -> argparse.ArgumentParser:
         "--trial_format", choices=(*TRIAL_FORMATS, "cnceleb"), default="voxceleb", help="of TRIALS (%(default)s)"
     )
     score.add_argument(
-        "--enrol_map", default="", metavar="FILE", help="of which utterances each enrolled model is made: enroll.map"
+        "--enrol_map",
+        type=user_text,
+        default="",
+        metavar="FILE",
+        help="of which utterances each enrolled model is made: enroll.map",
     )
     score.add_argument("--to", type=user_path, required=True, metavar="SCORES.tsv", help="score file to write")
     return parser

@@ -8,7 +8,7 @@ from mindvox.config import Config
 from mindvox.data.eval_store import EvalStore
 from mindvox.errors import InputError
 from mindvox.files import PathLike
-from mindvox.frontend.fbank import check_front_end
+from mindvox.frontend import check_front_end
 from mindvox.scoring.embeddings import EmbeddingStore, Encode, Identity, load_or_extract
 from mindvox.scoring.options import ScoreOptions, check_score_options, why_no_cohort
 from mindvox.scoring.trial_scores import check_disjoint

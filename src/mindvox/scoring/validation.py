@@ -13,7 +13,8 @@ from mindvox.corpus.trials import find_trial_list, read_trials
 from mindvox.data.eval_store import EvalStore
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
-from mindvox.frontend.fbank import check_front_end, repeat_to
+from mindvox.frontend import check_front_end
+from mindvox.frontend.frames import repeat_to
 from mindvox.models import create_model
 from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity

@@ -24,8 +24,9 @@ from typing import Optional
 import psutil  # comes with MindSpore
 
 from mindvox.config import ROOT, Config, load_config
-from mindvox.data.parallel import THREAD_VARIABLES, num_cores
 from mindvox.errors import InputError, Stopped, UsageError, run
+from mindvox.files import expand_path
+from mindvox.parallel import THREAD_VARIABLES, num_cores
 from mindvox.training.rank_table import RankTable, Server, local_addresses, read_rank_table, table_of_devices
 
 DEFAULT_PORT = 8118
@@ -358,6 +359,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     path = words.pop(0) if is_named else os.environ.get(TABLE_VARIABLE, "")
     arguments, others = parser.parse_known_args(words)
     config = load_config(Config, others)
+    try:
+        path = expand_path(path)
+    except ValueError as error:
+        raise UsageError(f"{TABLE_VARIABLE}: {error}, got {path!r}.") from None
     table = choose_table(path)
     server = table.own_server(arguments.server_id, local_addresses())
     from mindvox.device import find_target  # after the arguments are right: MindSpore takes seconds to import

@@ -17,7 +17,7 @@ from mindvox.config import Config, require, save_config
 from mindvox.data.pipeline import Batch, TrainBatches, open_batches
 from mindvox.errors import InputError, Stopped
 from mindvox.files import lock_folder
-from mindvox.frontend.fbank import check_front_end
+from mindvox.frontend import check_front_end
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
 from mindvox.models import create_model, describe_settings, take_settings
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint

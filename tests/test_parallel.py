@@ -10,9 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from mindvox.data import parallel
-from mindvox.data.parallel import call_all
+from mindvox import parallel
 from mindvox.errors import InputError
+from mindvox.parallel import call_all
 
 
 def square(number: int) -> int:

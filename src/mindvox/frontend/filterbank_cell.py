@@ -1,0 +1,59 @@
+"""What the Cells of filterbanks share: frames of a batch of waveforms to energies in mel filters."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindvox.frontend.filterbank import Filterbank
+from mindvox.layers.conv import project
+
+
+class EnergiesCell(nn.Cell):
+    """Take the energy of each frame in mel filters, in single precision.
+
+    All that is done to a frame before the power is linear, and is one product with a matrix that holds the window and
+    the sines and cosines of the transform, so that every device can run it.
+
+    Args:
+        front_end: the front end whose `analysis` and `filters` are taken.
+        pad: zeros before and after each waveform.
+        form: see `FrontEnd.cell`.
+
+    Inputs:
+        - **waveform** - (B, N), full scale 1, long enough for one frame.
+
+    Outputs:
+        Energies, (B, F, T).
+    """
+
+    def __init__(self, front_end: Filterbank, pad: int = 0, form: str = "product") -> None:
+        super().__init__()
+        self.form = form
+        self.pad = pad
+        self.hop = front_end.hop_length
+        analysis = front_end.analysis()  # (2 * K, W)
+        num_rows, self.window_size = analysis.shape
+        filters = np.ascontiguousarray(front_end.filters()[: num_rows // 2].T)  # (F, K)
+        if form == "native":  # the weights of convolutions
+            analysis, filters = analysis[:, None, None], filters[..., None, None]
+        self.analysis = Tensor(analysis, ms.float32)
+        self.filters = Tensor(filters, ms.float32)
+        padding = (0, 0, pad, pad)
+        self.transform = ops.Conv2D(num_rows, (1, self.window_size), pad_mode="pad", pad=padding, stride=(1, self.hop))
+
+    def construct(self, waveform: Tensor) -> Tensor:
+        real, imaginary = ops.chunk(ops.square(self.spectrum(waveform)), 2, axis=1)
+        power = real + imaginary
+        if self.form == "native":
+            return project(power, self.filters)
+        return ops.matmul(self.filters, power)
+
+    def spectrum(self, waveform: Tensor) -> Tensor:
+        """Return the real, then the imaginary parts of the frames' spectra, (B, 2 * K, T)."""
+        if self.form == "native":
+            return self.transform(waveform.expand_dims(1).expand_dims(1), self.analysis).squeeze(2)
+        if self.pad:
+            zeros = ops.zeros((waveform.shape[0], self.pad), ms.float32)
+            waveform = ops.cat((zeros, waveform, zeros), axis=1)
+        frames = ops.unfold(waveform.expand_dims(1).expand_dims(1), (1, self.window_size), stride=(1, self.hop))
+        return ops.matmul(self.analysis, frames)

@@ -1,0 +1,189 @@
+"""What a front end is: from a waveform to the frames that a model sees."""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
+
+import numpy as np
+
+from mindvox.config.option import checked, typed, types_of
+from mindvox.errors import InputError
+from mindvox.frontend.frames import subtract_mean
+from mindvox.registry import FRONT_ENDS
+
+if TYPE_CHECKING:  # a Cell is made where a model takes waveforms, and nowhere else
+    from mindspore import nn
+
+
+class FrontEnd:
+    """Turn waveforms into features (T, F).
+
+    A subclass is one file: its name, its `Options`, and what is not implemented here. Two front ends with equal options
+    and equal precision are equal; they can be sent to other processes.
+
+    Args:
+        dtype: of the transform: float64, or float32, which is as exact as other toolkits and faster.
+        settings: keys of `Options`.
+
+    Attributes:
+        name: in the registry, and "type" in the stored form.
+        Options: the keys of the section `front_end`, with `sample_rate`.
+        size_option: the key of Options that is the size of a frame.
+        training_options: keys that change training features alone; front ends that differ in these fit each other.
+        later_options: keys that older stored forms lack; they had the defaults.
+        subtracts_mean: `finish` makes the mean of each bin zero, over the frames that the model sees.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type]
+    size_option: ClassVar[str]
+    training_options: ClassVar[frozenset[str]] = frozenset()
+    later_options: ClassVar[frozenset[str]] = frozenset()
+
+    subtracts_mean: bool
+
+    def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
+        self.options: Any = checked(self.Options(**settings))
+        self.dtype: np.dtype = np.dtype(dtype)
+
+    @property
+    def size(self) -> int:
+        """Size of a frame, F."""
+        return getattr(self.options, self.size_option)
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the waveforms, Hz."""
+        return self.options.sample_rate
+
+    @property
+    def frame_shift_s(self) -> float:
+        """Distance between two frames, s."""
+        raise NotImplementedError
+
+    def num_frames(self, num_samples: int) -> int:
+        """Return the number of frames of a waveform; 0 where it is too short for one."""
+        raise NotImplementedError
+
+    def num_samples(self, num_frames: int) -> int:
+        """Return the fewest samples that give `num_frames` frames, at least 1."""
+        raise NotImplementedError
+
+    def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
+        """Return the features (T, F), float32, before `finish`.
+
+        Args:
+            waveform: (N,), floating, full scale 1, at `sample_rate`, long enough for one frame.
+            rng: for what is drawn in training, such as dither; None: nothing is drawn, as in evaluation.
+
+        Raises:
+            ValueError: the waveform is too short, not one-dimensional or not of a floating type.
+        """
+        raise NotImplementedError
+
+    def cell(self, form: str = "product") -> "nn.Cell":
+        """Return a Cell from waveforms (B, N) to features (B, T, F) before `finish`, in single precision.
+
+        Args:
+            form: "product" gathers the frames and multiplies, which MindSpore computes fast on every device; "native"
+                is a convolution, which MindSpore Lite knows.
+        """
+        raise NotImplementedError
+
+    def finish(self, feats: np.ndarray) -> np.ndarray:
+        """Return features (..., T, F) as the model sees them, after they were cut."""
+        return subtract_mean(feats) if self.subtracts_mean else feats
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the form that is stored beside features and in models."""
+        return {"type": self.name, **vars(self.options)}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FrontEnd) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self.options).items())})"
+
+    def __reduce__(self) -> tuple:
+        return _rebuilt, self._key()
+
+    def _key(self) -> tuple:
+        return type(self), self.dtype, tuple(vars(self.options).items())
+
+
+@lru_cache
+def _rebuilt(cls: type[FrontEnd], dtype: type, settings: tuple[tuple[str, Any], ...]) -> FrontEnd:
+    """Return a front end that was sent from another process, the same for each job that it comes with."""
+    return cls(dtype, **dict(settings))
+
+
+def front_end_of(stored: Mapping[str, Any], where: object = "front end", dtype: type = np.float64) -> FrontEnd:
+    """Build a front end from its stored form.
+
+    Args:
+        stored: what `FrontEnd.to_dict` returned.
+        where: the file that it came from, for the error.
+        dtype: see `FrontEnd`.
+
+    Raises:
+        InputError: the type is unknown, a key is missing or unknown, or a value is impossible.
+    """
+    name = stored.get("type")
+    if name not in FRONT_ENDS:
+        raise InputError(f"{where}: expected a front end of type {' or '.join(FRONT_ENDS)}, got {dict(stored)}.")
+    cls = FRONT_ENDS.get(str(name))
+    known = {field.name: field for field in dataclasses.fields(cls.Options)}
+    given = {key: value for key, value in stored.items() if key != "type"}
+    if given.keys() - known or known.keys() - cls.later_options - given.keys():
+        raise InputError(f"{where}: expected a front end of type {name} with {sorted(known)}, got {dict(stored)}.")
+    types = types_of(cls.Options)
+    settings: dict[str, Any] = {}
+    for key, value in given.items():
+        try:
+            settings[key] = typed(value, types[key], known[key].metadata)
+        except ValueError as error:
+            raise InputError(f"{where}: impossible front end: {key}: {error}, got {value!r}.") from None
+    try:
+        return cls(dtype, **settings)
+    except ValueError as error:
+        raise InputError(f"{where}: impossible front end: {error}") from None
+
+
+def check_front_end(expected: Mapping[str, Any], got: Mapping[str, Any], where: object) -> None:
+    """Compare two stored front ends.
+
+    Args:
+        expected: what the reader was made with, from `FrontEnd.to_dict`.
+        got: what `where` was made with.
+        where: file or folder of `got`.
+
+    Raises:
+        InputError: they differ in more than training options; the message says what to prepare.
+    """
+    wanted, found = front_end_of(expected), front_end_of(got, where)
+    if wanted.name != found.name:
+        raise InputError(
+            f"{where}: holds features of the front end {found.name}, the model takes {wanted.name}. "
+            f"{_what_to_prepare(wanted)}"
+        )
+    differing = [
+        f"{key} {value} (expected {getattr(wanted.options, key)})"
+        for key, value in vars(found.options).items()
+        if value != getattr(wanted.options, key) and key not in wanted.training_options
+    ]
+    if differing:
+        raise InputError(f"{where}: made with another front end: {', '.join(differing)}. {_what_to_prepare(wanted)}")
+
+
+def _what_to_prepare(front_end: FrontEnd) -> str:
+    """Say how a store for a front end is prepared."""
+    default = type(front_end)()
+    keys = [f"--front_end={front_end.name}"]
+    for key, value in vars(front_end.options).items():
+        if value != getattr(default.options, key):
+            keys.append(f"--front_end.{key}={value}")
+    return f"Prepare it in another folder with {' '.join(keys)}, or with --store_kind=waveform."
