@@ -136,7 +136,7 @@ def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
 
 # The kind: a restriction of MindSpore's on names. Second variants: a folder with Chinese letters, and the folder for
 # temporary files; checkpoints, stores and MINDIR are read and written under the same names.
-@pytest.mark.parametrize("name", ["my exp+aug/m", "模型/50% [a]'b"])
+@pytest.mark.parametrize("name", [pytest.param("my exp+aug/m", marks=pytest.mark.slow), "模型/50% [a]'b+c"])
 def test_any_name_can_be_exported_to(checkpoint, tmp_path, name):
     path = export(config_of(checkpoint, tmp_path / name, "--length=40", "--batch_size=1"))
     assert path == tmp_path / f"{name}.mindir" and path.is_file()
