@@ -22,7 +22,7 @@ SHIMS = {
     "export.py": "export",
 }
 # Arguments that are text, not paths.
-TEXTS = {"parts", "openslr_url", "lists_url", "speaker_pattern", "title", "server_id"}
+TEXTS = {"name", "parts", "openslr_url", "lists_url", "speaker_pattern", "title", "server_id"}
 KEYED = {"prepare train", "prepare eval", "prepare merge", "train", "eval", "export"}  # test_config.py: their keys
 
 

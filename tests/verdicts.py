@@ -5,7 +5,8 @@ the defaults: min_duration 0.1 s, max_clipped_fraction 0.2.
 
 Second variants, which the issue's text does not name: a data size of 0 with a RIFF size of 0, or behind a LIST chunk;
 36 bytes too great and a block too great; ADPCM and ALAC beside GSM; an MP3 of changing rate without its table; silence
-with an offset and dither; the same kinds as FLAC, AIFF, OGG.
+with an offset and dither; the same kinds as FLAC, AIFF, OGG. Of several streams in one file: tags, damage and another
+codec between them, an MP3 without its table before or behind.
 """
 
 import io
@@ -160,6 +161,13 @@ LIST = chunk(b"LIST", b"INFOISFT\x04\x00\x00\x00abc\x00")
 MP3_SAMPLES = 280 * 576  # of all frames: without its table the encoder's delay is not known
 STEREO = np.stack([NOISE, NOISE], axis=1)
 
+VORBIS = encoded(LONG, format="OGG", subtype="VORBIS")
+OPUS = encoded(LONG, format="OGG", subtype="OPUS")
+MP3 = encoded(LONG, format="MP3")
+ID3V1 = b"TAG" + bytes(125)
+APE = b"APETAGEX" + bytes(24 + 500)
+CHANGES = "rate or channels change within it"
+
 CASES: dict[str, Case] = {
     # not audio
     "empty.wav": Case(content(b""), "empty file"),
@@ -195,6 +203,20 @@ CASES: dict[str, Case] = {
     "cut_too_mp3.mp3": Case(cut(0.5, LONG), "truncated"),
     "cut_too_ogg.ogg": Case(content(without_last_page(LONG, subtype="VORBIS")), "truncated"),
     "cut_too_opus.opus": Case(content(without_last_page(LONG, subtype="OPUS")), "truncated"),
+    "cut_chain.ogg": Case(content(VORBIS + VORBIS[: len(VORBIS) // 2]), "truncated"),
+    "cut_joined.mp3": Case(content(MP3 + MP3[: len(MP3) // 2]), "truncated"),
+    # several streams of different kinds
+    "chain_of_two_rates.ogg": Case(content(VORBIS + encoded(LONG, 8000, format="OGG", subtype="VORBIS")), CHANGES),
+    "chain_of_mono_and_stereo.opus": Case(content(OPUS + encoded(STEREO, format="OGG", subtype="OPUS")), CHANGES),
+    "chain_with_other_content.ogg": Case(content(VORBIS + OPUS.replace(b"Opus", b"Text")), "not a readable audio file"),
+    "joined_of_two_rates.mp3": Case(content(MP3 + encoded(LONG, 24000, format="MP3")), CHANGES),
+    "joined_of_mono_and_stereo.mp3": Case(content(MP3 + encoded(STEREO, format="MP3")), CHANGES),
+    "joined_of_two_rates_without_table.mp3": Case(
+        content(without_mp3_table(LONG) + without_mp3_table(LONG, rate=24000)), CHANGES
+    ),
+    "joined_of_mono_and_stereo_without_table.mp3": Case(
+        content(without_mp3_table(LONG) + without_mp3_table(np.stack([LONG, LONG], axis=1))), CHANGES
+    ),
     "damaged.flac": Case(damaged_flac, "truncated or damaged"),
     # values
     "nan.wav": Case(with_sample(np.nan, subtype="FLOAT"), "NaN or infinite"),
@@ -249,6 +271,17 @@ CASES: dict[str, Case] = {
     "gsm_aiff.aiff": Case(audio(LONG, subtype="GSM610")),
     "dwvw.aiff": Case(audio(NOISE, subtype="DWVW_16"), num_samples=RATE),
     "alac.caf": Case(audio(LONG, subtype="ALAC_16"), num_samples=10 * RATE),
+    # usable, although libsndfile would read the first stream alone
+    "chain.ogg": Case(content(VORBIS + VORBIS), num_samples=20 * RATE),
+    "chain_opus.opus": Case(content(3 * OPUS), num_samples=30 * RATE),
+    "chain_of_two_codecs.ogg": Case(content(VORBIS + OPUS), num_samples=20 * RATE),
+    "chain_with_damage.ogg": Case(content(VORBIS + b"damage" + VORBIS), num_samples=20 * RATE),
+    "joined.mp3": Case(content(MP3 + MP3), num_samples=20 * RATE),
+    "joined_with_tags.mp3": Case(content(ID3 + MP3 + APE + ID3V1 + ID3 + MP3 + ID3V1), num_samples=20 * RATE),
+    "joined_with_one_without_table.mp3": Case(
+        content(MP3 + without_mp3_table(LONG)), num_samples=10 * RATE + MP3_SAMPLES
+    ),
+    "joined_without_table.mp3": Case(content(2 * without_mp3_table(LONG)), num_samples=2 * MP3_SAMPLES),
     # usable, although the header gives another length, or none
     "mp3_of_one_rate_without_table.mp3": Case(
         content(without_mp3_table(LONG, bitrate_mode="CONSTANT", compression_level=0.5)), num_samples=MP3_SAMPLES

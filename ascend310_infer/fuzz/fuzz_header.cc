@@ -28,6 +28,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Text file(text);
     ecapa::HasMp3Table(file);
     ecapa::EndsWithLastOggPage(file);
+    for (const int format : {SF_FORMAT_OGG, SF_FORMAT_MPEG, SF_FORMAT_WAV}) {
+      const auto starts = ecapa::PartStarts(file, format);
+      ecapa::Require(!starts.empty() && starts.front() == 0);
+      for (size_t i = 1; i < starts.size(); ++i) ecapa::Require(starts[i - 1] < starts[i] && starts[i] < file.size());
+    }
     const auto unclosed = ecapa::FindUnclosedData(file);
     ecapa::Require(!unclosed ||
                    (unclosed->num_bytes > 0 && unclosed->size_at + 4 + unclosed->num_bytes <= file.size()));

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   return ecapa::Fuzz(data, size, [&](std::string_view text) {
     const std::string path = folder + (text[0] % 2 == 0 ? "/f.npy" : "/f.bin");
     ecapa::ExportedModel model;
-    model.num_mels = 4;
+    model.feature_size = 4;
     FILE* file = std::fopen(path.c_str(), "wb");
     ecapa::Require(file != nullptr && std::fwrite(text.data() + 1, 1, text.size() - 1, file) == text.size() - 1);
     std::fclose(file);

@@ -44,7 +44,7 @@ std::string LogOf(SNDFILE* file) {
 
 }  // namespace
 
-// The file as libsndfile sees it: with other bytes at a place, or longer than it is.
+// The file as libsndfile sees it: a part of it, with other bytes at a place, or longer than it is.
 class AudioFile::Bytes : public ByteReader {
  public:
   explicit Bytes(const std::filesystem::path& path) : descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
@@ -59,7 +59,7 @@ class AudioFile::Bytes : public ByteReader {
     } else if (status.st_size == 0) {
       reason = "empty file";
     } else {
-      size_ = status.st_size;
+      file_size_ = size_ = status.st_size;
       return;
     }
     if (descriptor_ >= 0) close(descriptor_);
@@ -77,13 +77,24 @@ class AudioFile::Bytes : public ByteReader {
     return bytes;
   }
 
-  // Lets a little-endian number stand at a place of the file.
+  // Lets a part of the file, as it is, stand for the whole.
+  //
+  // Args:
+  //   end: the byte behind it; none: the end of the file.
+  void SetPart(int64_t begin, std::optional<int64_t> end) {
+    begin_ = begin;
+    size_ = end.value_or(file_size_) - begin;
+    claimed_ = 0;
+    number_at_ = -1;
+  }
+
+  // Lets a little-endian number stand at a place of the part.
   void SetNumber(int64_t at, uint32_t number) {
     number_at_ = at;
     for (char& byte : number_) byte = static_cast<char>(number & 0xFF), number >>= 8;
   }
 
-  // Claims that there are more bytes. Its end stays where it is.
+  // Claims that there are more bytes. The end stays where it is.
   void SetClaim(int64_t num_bytes) { claimed_ = num_bytes; }
 
   // Why bytes could not be read; 0: they could.
@@ -128,9 +139,10 @@ class AudioFile::Bytes : public ByteReader {
 
   size_t ReadAt(int64_t offset, char* buffer, size_t count) const {
     size_t filled = 0;
+    count = std::min(count, static_cast<size_t>(std::max<int64_t>(0, size_ - offset)));
     while (filled < count) {
       const ssize_t got = pread(descriptor_, buffer + filled, count - filled,
-                                static_cast<off_t>(offset + static_cast<int64_t>(filled)));
+                                static_cast<off_t>(begin_ + offset + static_cast<int64_t>(filled)));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) error_number_ = errno;
       if (got <= 0) break;
@@ -144,7 +156,9 @@ class AudioFile::Bytes : public ByteReader {
   }
 
   int descriptor_;
-  int64_t size_ = 0;
+  int64_t file_size_ = 0;
+  int64_t begin_ = 0;  // of the part
+  int64_t size_ = 0;   // of the part
   sf_count_t position_ = 0;
   bool is_near_end_ = false;
   int64_t claimed_ = 0;
@@ -155,22 +169,53 @@ class AudioFile::Bytes : public ByteReader {
 
 AudioFile::AudioFile(const std::filesystem::path& path)
     : bytes_(std::make_unique<Bytes>(path)), file_(nullptr, &sf_close) {
-  file_.reset(bytes_->Open(&info_));
-  if (file_ == nullptr) {
+  if (!Open()) {
     const std::string suffix = SuffixOf(path.string());
     if (IsAudioName(path.string()) && !IsSndfileName(path.string())) {
       throw InputError(Concat(suffix.substr(1), ": libsndfile does not read it: convert it, to .flac for example"));
     }
     throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
   }
-  const int type = info_.format & SF_FORMAT_TYPEMASK;
-  if (type == SF_FORMAT_MPEG && !HasMp3Table(*bytes_)) {
+  if ((info_.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG && !EndsWithLastOggPage(*bytes_)) {
+    throw InputError("truncated: the last page of the stream is missing");
+  }
+  Examine();
+  starts_ = PartStarts(*bytes_, info_.format);
+  if (starts_.size() == 1) return;
+  const SF_INFO first = info_;
+  for (size_t part = 0; part < starts_.size(); ++part) {
+    OpenPart(part);
+    if (info_.samplerate != first.samplerate || info_.channels != first.channels) {
+      throw InputError("rate or channels change within it");
+    }
+  }
+}
+
+AudioFile::~AudioFile() = default;
+
+bool AudioFile::Open() {
+  file_.reset();
+  file_.reset(bytes_->Open(&info_));
+  return file_ != nullptr;
+}
+
+void AudioFile::OpenPart(size_t part) {
+  part_ = part;
+  bytes_->SetPart(starts_[part], part + 1 < starts_.size() ? std::optional(starts_[part + 1]) : std::nullopt);
+  if (!Open()) {
+    const char* where = part > 0 ? " behind its first stream" : "";
+    throw InputError(Concat("not a readable audio file", where, " (", LastError(nullptr), ")"));
+  }
+  Examine();
+}
+
+void AudioFile::Examine() {
+  is_counted_ = true;
+  if ((info_.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG && !HasMp3Table(*bytes_)) {
     // Without a table libsndfile guesses the length from the file's size, and stops there.
     bytes_->SetClaim(kMp3Claim * bytes_->size());
     Reopen();
     is_counted_ = false;
-  } else if (type == SF_FORMAT_OGG && !EndsWithLastOggPage(*bytes_)) {
-    throw InputError("truncated: the last page of the stream is missing");
   } else if (info_.frames == 0) {
     if (const auto unclosed = FindUnclosedData(*bytes_)) {
       bytes_->SetNumber(unclosed->size_at, static_cast<uint32_t>(unclosed->num_bytes));
@@ -194,25 +239,28 @@ AudioFile::AudioFile(const std::filesystem::path& path)
   }
 }
 
-AudioFile::~AudioFile() = default;
-
 void AudioFile::Reopen() {
-  file_.reset();
-  file_.reset(bytes_->Open(&info_));
-  if (file_ == nullptr) throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
+  if (!Open()) throw InputError(Concat("not a readable audio file (", LastError(nullptr), ")"));
 }
 
 int64_t AudioFile::NumSamples(int64_t sample_rate) {
-  if (!is_counted_) {
-    int64_t num_frames = 0;
-    Decode([&](const float*, size_t count) { num_frames += static_cast<int64_t>(count); });
-    Reopen();
-    info_.frames = num_frames;
-    is_counted_ = true;
-    if (num_frames == 0) throw InputError("no samples");
+  if (num_frames_ < 0) {
+    num_frames_ = 0;
+    bool is_at_start = true;
+    for (size_t part = 0; part < starts_.size(); ++part) {
+      if (part != part_) OpenPart(part);
+      is_at_start = is_at_start && part == 0 && is_counted_;
+      if (is_counted_) {
+        num_frames_ += info_.frames;
+      } else {
+        DecodePart([&](const float*, size_t count) { num_frames_ += static_cast<int64_t>(count); });
+      }
+    }
+    if (!is_at_start) OpenPart(0);
+    if (num_frames_ == 0) throw InputError("no samples");
   }
-  return info_.frames / info_.samplerate * sample_rate +
-         CeilDivide(info_.frames % info_.samplerate * sample_rate, info_.samplerate);
+  return num_frames_ / info_.samplerate * sample_rate +
+         CeilDivide(num_frames_ % info_.samplerate * sample_rate, info_.samplerate);
 }
 
 void AudioFile::Read(int64_t sample_rate, const QualityLimits& limits, const SampleSink& sink) {
@@ -235,6 +283,13 @@ void AudioFile::Read(int64_t sample_rate, const QualityLimits& limits, const Sam
 }
 
 void AudioFile::Decode(const SampleSink& sink) {
+  for (size_t part = 0; part < starts_.size(); ++part) {
+    if (part != part_) OpenPart(part);
+    DecodePart(sink);
+  }
+}
+
+void AudioFile::DecodePart(const SampleSink& sink) {
   std::vector<float> frames(static_cast<size_t>(kBlockFrames * info_.channels));
   int64_t num_read = 0;
   while (!is_counted_ || num_read < info_.frames) {

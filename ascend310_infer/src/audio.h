@@ -1,4 +1,4 @@
-// Reading recordings, by the rules of src/corpus/audio.py.
+// Reading recordings, by the rules of src/mindvox/corpus/audio.py and decoders.py.
 #ifndef ECAPA_AUDIO_H_
 #define ECAPA_AUDIO_H_
 
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "src/quality.h"
 #include "src/resample.h"
@@ -17,7 +18,8 @@ namespace ecapa {
 class AudioFile {
  public:
   // Throws InputError, the reason without the file's name: it is missing, is no audio, has no samples, or fewer than
-  // its header says.
+  // its header says. Several recordings in one file, a chained Ogg or joined MP3s, are one; they must have one rate and
+  // one number of channels.
   explicit AudioFile(const std::filesystem::path& path);
   ~AudioFile();
 
@@ -40,15 +42,31 @@ class AudioFile {
  private:
   class Bytes;
 
+  // Opens the bytes as they stand from their beginning; returns whether libsndfile reads them.
+  bool Open();
+
+  // Open() of what was open before.
   void Reopen();
 
-  // Passes all frames to `sink`, which gets the number of frames.
+  // Opens a part of the file.
+  void OpenPart(size_t part);
+
+  // Finds out how long the open part is, and how it must be read.
+  void Examine();
+
+  // Passes all frames to `sink`, which gets the number of frames. The file must be at its beginning.
   void Decode(const SampleSink& sink);
 
-  std::unique_ptr<Bytes> bytes_;  // outlives file_
-  SF_INFO info_{};
+  // Decode of the open part.
+  void DecodePart(const SampleSink& sink);
+
+  std::unique_ptr<Bytes> bytes_;       // outlives file_
+  std::vector<int64_t> starts_ = {0};  // of the file's parts, bytes: see PartStarts
+  size_t part_ = 0;                    // that is open
+  SF_INFO info_{};                     // of the open part; rate and channels are those of all
   std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> file_;
-  bool is_counted_ = true;  // info_.frames is the truth, or what the header promises
+  bool is_counted_ = true;   // info_.frames is the truth, or what the header promises
+  int64_t num_frames_ = -1;  // of all parts; -1: not known
 };
 
 }  // namespace ecapa

@@ -1,5 +1,5 @@
 // What the headers of audio files say about their length, where libsndfile does not tell or guesses: the rules of
-// src/corpus/decoders.py.
+// src/mindvox/corpus/audio_headers.py.
 #ifndef ECAPA_AUDIO_HEADER_H_
 #define ECAPA_AUDIO_HEADER_H_
 
@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ecapa {
 
@@ -25,6 +26,14 @@ class ByteReader {
 
 // Tells whether an MP3 says in its first frame how long it is.
 bool HasMp3Table(const ByteReader& file);
+
+// Returns the bytes at which the parts of a file begin, 0 first: the streams of a chained Ogg, or MP3 files that were
+// joined. libsndfile reads the first alone. Behind an MP3 without a table of its length, only frames of another rate or
+// number of channels begin a part. Other formats have one part.
+//
+// Args:
+//   format: of SF_INFO.
+std::vector<int64_t> PartStarts(const ByteReader& file, int format);
 
 // Tells whether a file ends with a whole Ogg page that is marked as the last of its stream.
 bool EndsWithLastOggPage(const ByteReader& file);

@@ -86,7 +86,7 @@ void Build(const ExportedModel& model, const EngineOptions& options, const Plan&
 class LiteEncoder : public Encoder {
  public:
   LiteEncoder(const ExportedModel& model, const EngineOptions& options, const Plan& plan)
-      : num_mels_(model.num_mels), emb_size_(model.emb_size) {
+      : feature_size_(model.feature_size), emb_size_(model.emb_size), num_outputs_(1 + model.further_outputs.size()) {
     if (!options.lite_config.empty()) {
       Check(model_.LoadConfig(options.lite_config.string()), "LoadConfig of " + options.lite_config.string());
     }
@@ -97,15 +97,17 @@ class LiteEncoder : public Encoder {
   }
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
-    mindspore::MSTensor input = InputOf({batch, frames, num_mels_});
+    mindspore::MSTensor input = InputOf({batch, frames, feature_size_});
     if (input.DataSize() != feats.size() * sizeof(float)) throw std::logic_error("feats do not have the shape given");
     void* const buffer = input.MutableData();
     if (buffer == nullptr) throw InputError("MindSpore Lite: the input has no memory");
     std::memcpy(buffer, feats.data(), input.DataSize());
     std::vector<mindspore::MSTensor> outputs;
     Check(model_.Predict({input}, &outputs), "Predict");
-    if (outputs.empty()) throw InputError("MindSpore Lite: Predict gave no output");
-    const mindspore::MSTensor& output = outputs.front();  // a second one may give the attention's weights
+    if (outputs.size() != num_outputs_) {
+      throw InputError(Concat("MindSpore Lite: the model gave ", outputs.size(), " outputs, expected ", num_outputs_));
+    }
+    const mindspore::MSTensor& output = outputs.front();  // the others are the model's further outputs
     CheckTensor(output, {batch, emb_size_}, "output");
     const std::shared_ptr<const void> data = output.Data();  // a copy on the host, which lives as long as this
     if (data == nullptr) throw InputError("MindSpore Lite: the output has no memory");
@@ -124,7 +126,7 @@ class LiteEncoder : public Encoder {
       device->SetDeviceID(options.device_id);
       if (plan.sets_precision) device->SetPrecisionMode(plan.precision);
       if (plan.sets_input_shape) {
-        device->SetInputShape("feats:" + ShapeText({options.batch_hint, options.frames_hint, model.num_mels}));
+        device->SetInputShape("feats:" + ShapeText({options.batch_hint, options.frames_hint, model.feature_size}));
       }
       context->MutableDeviceInfo().push_back(device);
     } else {
@@ -147,8 +149,9 @@ class LiteEncoder : public Encoder {
   }
 
   mindspore::Model model_;
-  int64_t num_mels_;
+  int64_t feature_size_;
   int64_t emb_size_;
+  size_t num_outputs_;
 };
 
 // Returns whether to run on Ascend.

@@ -26,12 +26,13 @@ class OpenVinoEncoder : public Encoder {
   OpenVinoEncoder(ov::CompiledModel* model, const ExportedModel& sizes)
       : request_(model->create_infer_request()),
         output_(model->outputs().front()),
-        num_mels_(sizes.num_mels),
+        feature_size_(sizes.feature_size),
         emb_size_(sizes.emb_size) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
     try {
-      const ov::Shape shape = {static_cast<size_t>(batch), static_cast<size_t>(frames), static_cast<size_t>(num_mels_)};
+      const ov::Shape shape = {static_cast<size_t>(batch), static_cast<size_t>(frames),
+                               static_cast<size_t>(feature_size_)};
       if (ov::shape_size(shape) != feats.size()) throw std::logic_error("feats do not have the shape given");
       // The tensor refers to feats, which OpenVINO does not write to.
       request_.set_input_tensor(ov::Tensor(ov::element::f32, shape, const_cast<float*>(feats.data())));
@@ -55,8 +56,8 @@ class OpenVinoEncoder : public Encoder {
 
  private:
   ov::InferRequest request_;
-  ov::Output<const ov::Node> output_;  // the first: a second one may give the attention's weights
-  int64_t num_mels_;
+  ov::Output<const ov::Node> output_;  // the first: the others are the model's further outputs
+  int64_t feature_size_;
   int64_t emb_size_;
 };
 
@@ -65,15 +66,17 @@ ov::Dimension DimensionOf(const std::optional<int64_t>& size) {
 }
 
 void CheckSignature(const ov::Model& network, const ExportedModel& model) {
-  const ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.num_mels};
+  const ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.feature_size};
   const ov::PartialShape embedding = {DimensionOf(model.batch_size), model.emb_size};
   const bool fits = network.inputs().size() == 1 && network.input().get_element_type() == ov::element::f32 &&
-                    network.input().get_partial_shape() == feats && !network.outputs().empty() &&
+                    network.input().get_partial_shape() == feats &&
+                    network.outputs().size() == 1 + model.further_outputs.size() &&
                     network.output(0).get_element_type() == ov::element::f32 &&
                     network.output(0).get_partial_shape().compatible(embedding);
   if (!fits) {
     throw InputError(Concat(model.path.string(), ": its description says that it takes one input, float32 ", feats,
-                            ", and gives ", embedding, "; it does not. Export it anew."));
+                            ", and gives ", embedding, " and ", model.further_outputs.size(),
+                            " further outputs; it does not. Export it again."));
   }
 }
 

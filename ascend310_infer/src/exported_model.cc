@@ -1,7 +1,5 @@
 #include "src/exported_model.h"
 
-#include <set>
-
 #include "src/errors.h"
 #include "src/files.h"
 
@@ -10,7 +8,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormatVersion = 2;
+constexpr int kFormatVersion = 3;
+constexpr int kOldFormatVersion = 2;            // read by its own keys
 constexpr int64_t kMaxSize = int64_t{1} << 31;  // of a dimension: beyond it a description is damaged
 constexpr int64_t kMaxTextBytes = int64_t{1} << 20;
 
@@ -21,7 +20,7 @@ class Description {
 
   int64_t Count(const char* key) {
     const json& value = Find(key);
-    if (!value.is_number_integer() || value < 1 || value > kMaxSize) return Wrong(key, value), 0;
+    if (!IsCount(value)) return Wrong(key, value), 0;
     return value.get<int64_t>();
   }
 
@@ -53,6 +52,18 @@ class Description {
     return conversion;
   }
 
+  // Counts by name.
+  std::map<std::string, int64_t> Counts(const char* key) {
+    const json& value = Find(key);
+    std::map<std::string, int64_t> counts;
+    if (!value.is_object()) return Wrong(key, value), counts;
+    for (const auto& [name, count] : value.items()) {
+      if (!IsCount(count)) return Wrong(key, value), counts;
+      counts[name] = count.get<int64_t>();
+    }
+    return counts;
+  }
+
   std::string Text(const char* key) {
     const json& value = Find(key);
     if (!value.is_string()) return Wrong(key, value), "";
@@ -67,11 +78,13 @@ class Description {
 
   void Finish() const {
     if (!wrong_.empty()) {
-      throw InputError(Concat(name_, ": missing or impossible values: ", wrong_, ". Export the model anew."));
+      throw InputError(Concat(name_, ": missing or impossible values: ", wrong_, ". Export the model again."));
     }
   }
 
  private:
+  static bool IsCount(const json& value) { return value.is_number_integer() && value >= 1 && value <= kMaxSize; }
+
   bool IsGiven(const char* key) const { return !Find(key).is_discarded() && !Find(key).is_null(); }
 
   const json& Find(const char* key) const {
@@ -90,14 +103,10 @@ class Description {
   std::string wrong_;
 };
 
-std::string ValueText(const json& object, const std::string& key) {
-  return object.contains(key) ? object[key].dump(-1, ' ', false, json::error_handler_t::replace) : "nothing";
-}
-
 void CheckSha256(const std::filesystem::path& path, const std::string& expected, const std::string& name) {
   if (Sha256OfFile(path) != expected) {
     throw InputError(
-        Concat(path.string(), ": not the file that ", name, " describes (sha256 differs). Export it anew."));
+        Concat(path.string(), ": not the file that ", name, " describes (sha256 differs). Export it again."));
   }
 }
 
@@ -119,19 +128,26 @@ ExportedModel ExportedModel::Read(const std::filesystem::path& path) {
 
 ExportedModel ExportedModel::Parse(std::string_view text, const std::string& name) {
   const json content = ParseJson(text, name);
-  if (!content.is_object() || content.value("format_version", json()) != kFormatVersion) {
-    throw InputError(
-        Concat(name, ": expected the description of an exported model, format ", kFormatVersion, ". Export it anew."));
+  const json version = content.is_object() ? content.value("format_version", json()) : json();
+  if (version != kFormatVersion && version != kOldFormatVersion) {
+    throw InputError(Concat(name, ": expected the description of an exported model, format ", kOldFormatVersion, " or ",
+                            kFormatVersion, ". Export it again."));
   }
+  const bool is_old = version == kOldFormatVersion;
   Description description(content, name);
   ExportedModel model;
   model.file_format = description.Text("file_format");
   model.batch_size = description.FreeOrCount("batch_size");
   model.num_frames = description.FreeOrCount("num_frames");
   model.min_frames = description.Count("min_frames");
-  model.num_mels = description.Count("num_mels");
+  model.feature_size = description.Count(is_old ? "num_mels" : "feature_size");
   model.emb_size = description.Count("emb_size");
-  model.front_end = description.Object("front_end");
+  if (!is_old) {
+    model.further_outputs = description.Counts("further_outputs");
+  } else if (const int64_t channels = description.OptionalCount("attention_size"); channels > 0) {
+    model.further_outputs = {{"attention", channels}};
+  }
+  model.stored_front_end = description.Object("front_end");
   model.file_sha256 = description.Text("file_sha256");
   if (model.file_format == "IR") model.weights_sha256 = description.Text("weights_sha256");
   model.device_target = description.OptionalText("device_target");
@@ -140,41 +156,13 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
   model.conversion = description.OptionalConversion("conversion");
   const std::string input_kind = description.Text("input_kind");
   description.Finish();
-  if (input_kind != "fbank") {
+  if (input_kind != (is_old ? "fbank" : "features")) {
     throw InputError(Concat(name, ": the model takes input of kind '", input_kind,
-                            "'; this program makes features by itself and runs models that take 'fbank'. Export with "
-                            "--input=fbank."));
+                            "'; this program makes features by itself and runs models that take 'features'. Export "
+                            "with --input=features."));
   }
-  if (model.front_end.value("n_mels", json(model.num_mels)) != model.num_mels) {
-    throw InputError(Concat(name, ": n_mels of the front end and num_mels differ. Export the model anew."));
-  }
+  model.front_end = ReadFrontEnd(model.stored_front_end, model.feature_size, name);
   return model;
-}
-
-void CheckFrontEnd(const json& expected, const json& got, const std::string& where) {
-  if (expected.value("type", json()) != got.value("type", json())) {
-    throw InputError(Concat(where, ": made with front end ", ValueText(got, "type"), ", expected ",
-                            ValueText(expected, "type"), ": other features altogether."));
-  }
-  std::set<std::string> keys;
-  for (const json* front_end : {&expected, &got}) {
-    for (const auto& [key, value] : front_end->items()) keys.insert(key);
-  }
-  std::string differing;
-  for (const auto& key : keys) {
-    if (expected.value(key, json()) == got.value(key, json())) continue;
-    differing += Concat(differing.empty() ? "" : ", ", key, " ", ValueText(got, key), " (expected ",
-                        ValueText(expected, key), ")");
-  }
-  if (!differing.empty()) {
-    throw InputError(
-        Concat(where, ": made with another front end: ", differing, ". Prepare the data anew for this model."));
-  }
-}
-
-double ExportedModel::FrameShift() const {
-  const json shift_ms = front_end.value("hop_length_ms", json(10));
-  return shift_ms.is_number() ? shift_ms.get<double>() / 1000 : 0;
 }
 
 json ParseJson(std::string_view text, const std::string& name) {

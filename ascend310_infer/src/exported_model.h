@@ -1,14 +1,18 @@
-// What an exported model takes and gives: FILE.json beside FILE, which export.py writes (src/deploy/exported.py).
+// What an exported model takes and gives: FILE.json beside FILE, which export.py writes (ExportedModel in src/mindvox).
 #ifndef ECAPA_EXPORTED_MODEL_H_
 #define ECAPA_EXPORTED_MODEL_H_
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "src/front_end.h"
 
 namespace ecapa {
 
@@ -25,18 +29,17 @@ struct ExportedModel {
   std::optional<int64_t> batch_size;  // utterances taken at once
   std::optional<int64_t> num_frames;  // frames of an utterance
   int64_t min_frames = 0;             // the fewest frames of an utterance
-  int64_t num_mels = 0;
+  int64_t feature_size = 0;           // numbers of a frame
   int64_t emb_size = 0;
-  nlohmann::json front_end;  // how the features are made
+  std::map<std::string, int64_t> further_outputs;  // beside the embedding, (B, T, channels): channels by name
+  nlohmann::json stored_front_end;                 // how the features are made, as it is stored
+  std::shared_ptr<const FrontEnd> front_end;       // the same, to be used
   std::string file_sha256;
   std::string weights_sha256;  // of the .bin beside an IR's .xml, else empty
   std::string device_target;   // the device that a .mindir is built for; empty: any
   int64_t mindir_version = 0;  // of its format; 0: not known
   std::string least_lite;      // the earliest MindSpore Lite that is known to read it; empty: not known
   std::optional<Conversion> conversion;
-
-  // Distance between frames, seconds.
-  double FrameShift() const;
 
   // Reads FILE.json and checks that it belongs to FILE.
   //
@@ -47,9 +50,6 @@ struct ExportedModel {
   // Reads the content of FILE.json, without FILE; `name` is its path, for messages.
   static ExportedModel Parse(std::string_view text, const std::string& name);
 };
-
-// Compares two front ends; throws InputError that names the differing keys, `where` the second comes from.
-void CheckFrontEnd(const nlohmann::json& expected, const nlohmann::json& got, const std::string& where);
 
 // Parses JSON; throws InputError when `text`, the content of `name`, is none.
 nlohmann::json ParseJson(std::string_view text, const std::string& name);

@@ -18,24 +18,24 @@ bool AllFinite(const float* values, size_t count) {
   return greatest < 0x7F800000U;
 }
 
-void CutFrames(int64_t num_frames, int64_t num_mels, std::vector<float>* feats) {
-  const auto wanted = static_cast<size_t>(num_frames * num_mels);
+void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats) {
+  const auto wanted = static_cast<size_t>(num_frames * size);
   const size_t given = feats->size();
   feats->resize(wanted);
   for (size_t i = given; i < wanted; ++i) (*feats)[i] = (*feats)[i - given];
 }
 
-void SubtractMean(int64_t num_mels, std::vector<float>* feats) {
-  const auto width = static_cast<size_t>(num_mels);
+void SubtractMean(int64_t size, std::vector<float>* feats) {
+  const auto width = static_cast<size_t>(size);
   std::vector<double> mean(width);  // a sum of many frames in float32 drifts
   for (size_t i = 0; i < feats->size(); i += width) {
-    for (size_t mel = 0; mel < width; ++mel) mean[mel] += static_cast<double>((*feats)[i + mel]);
+    for (size_t bin = 0; bin < width; ++bin) mean[bin] += static_cast<double>((*feats)[i + bin]);
   }
   const auto num_frames = static_cast<double>(feats->size() / width);
   std::vector<float> rounded(width);
-  for (size_t mel = 0; mel < width; ++mel) rounded[mel] = static_cast<float>(mean[mel] / num_frames);
+  for (size_t bin = 0; bin < width; ++bin) rounded[bin] = static_cast<float>(mean[bin] / num_frames);
   for (size_t i = 0; i < feats->size(); i += width) {
-    for (size_t mel = 0; mel < width; ++mel) (*feats)[i + mel] -= rounded[mel];
+    for (size_t bin = 0; bin < width; ++bin) (*feats)[i + bin] -= rounded[bin];
   }
 }
 

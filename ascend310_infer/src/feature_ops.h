@@ -11,11 +11,11 @@ namespace ecapa {
 // Tells whether all values are finite.
 bool AllFinite(const float* values, size_t count);
 
-// Keeps the first `num_frames` frames of feats (T, num_mels); what is shorter is repeated from its start.
-void CutFrames(int64_t num_frames, int64_t num_mels, std::vector<float>* feats);
+// Keeps the first `num_frames` frames of feats (T, size); what is shorter is repeated from its start.
+void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats);
 
-// Subtracts from each mel bin of feats (T, num_mels) its mean over the frames.
-void SubtractMean(int64_t num_mels, std::vector<float>* feats);
+// Subtracts from each bin of feats (T, size) its mean over the frames.
+void SubtractMean(int64_t size, std::vector<float>* feats);
 
 // Returns the cosine of two vectors of one length; throws InputError when one has no length.
 double Cosine(const std::vector<float>& a, const std::vector<float>& b);

@@ -155,14 +155,15 @@ int Main(int argc, const char* const* argv) {
                              engine.name,
                              run.cut_frames,
                              result.has_windows ? std::optional(run.max_frames) : std::nullopt,
-                             model.front_end};
-  WriteFile(options.output / "report.json", {JsonText(Report(result, identity, load_s, model.FrameShift()))});
+                             source->front_end()};
+  WriteFile(options.output / "report.json",
+            {JsonText(Report(result, identity, load_s, model.front_end->frame_shift_s()))});
   PrintFailures(result.failures);
   // A store is embedded whole or not at all: its reader asks for every utterance. Of a list, the others are kept.
   const bool is_whole = result.failures.empty();
   if (is_whole || (options.input != Input::kEvalStore && !result.rows.empty())) {
     WriteEmbeddingStore(options.output, *source, result, identity);
-    PrintSpeed(result, model.FrameShift());
+    PrintSpeed(result, model.front_end->frame_shift_s());
   }
   if (is_whole) return 0;
   std::cerr << "error: " << result.failures.size() << " of " << result.rows.size() + result.failures.size()

@@ -29,7 +29,7 @@ cxxopts::Options Describe() {
         "FILE");
   input("data", "evaluation store: feat_eval_folder or feat_norm_folder", text(), "DIR");
   input("features",
-        "features of single utterances, .npy (T, mels) or raw float32: a list of files, 'path' or "
+        "features of single utterances, .npy (T, bins) or raw float32: a list of files, 'path' or "
         "'utt_id<TAB>path' a line, or a folder of .npy and .bin",
         text(), "PATH");
   input("wav_list", "recordings: such a list, or a folder of .wav, .flac, .mp3, .ogg, ...", text(), "PATH");

@@ -21,7 +21,7 @@ struct Identity {
   std::string engine;
   std::optional<int64_t> cut_frames;
   std::optional<int64_t> max_frames;  // of a window; none: no utterance was cut into windows
-  nlohmann::json front_end;
+  nlohmann::json front_end;           // of the features
 };
 
 // Writes embeddings.npy, index.csv and, last, meta.json into a folder, as src/scoring/embeddings.py reads them: a

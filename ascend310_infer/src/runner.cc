@@ -119,7 +119,7 @@ class Run {
       for (const size_t row : batch.rows) {
         try {
           std::vector<float> utterance = Prepare(row, batch.num_frames);
-          SubtractMean(model_.num_mels, &utterance);
+          model_.front_end->Finish(&utterance);
           if (rows.empty()) {
             feats = std::move(utterance);  // no second copy of a long one
             feats.reserve(batch.rows.size() * Size(batch.num_frames));
@@ -149,7 +149,7 @@ class Run {
         const int64_t length = edges[i + 1] - edges[i];
         const auto first = feats.begin() + static_cast<std::ptrdiff_t>(Size(edges[i]));
         std::vector<float> window(first, first + static_cast<std::ptrdiff_t>(Size(length)));
-        SubtractMean(model_.num_mels, &window);
+        model_.front_end->Finish(&window);
         const std::vector<float> embedding = Encode(encoder, &window, 1, length);
         for (size_t d = 0; d < sum.size(); ++d)
           sum[d] += static_cast<double>(embedding[d]) * static_cast<double>(length);
@@ -164,7 +164,7 @@ class Run {
     }
   }
 
-  size_t Size(int64_t num_frames) const { return static_cast<size_t>(num_frames * model_.num_mels); }
+  size_t Size(int64_t num_frames) const { return static_cast<size_t>(num_frames * model_.feature_size); }
 
   // Returns the first `num_frames` frames of an utterance, as they are.
   std::vector<float> Prepare(size_t row, int64_t num_frames) const {
@@ -174,11 +174,11 @@ class Run {
                               ". Leave the utterance out, or cut all to one length, which repeats what is short."));
     }
     if (!AllFinite(feats.data(), feats.size())) throw InputError("NaN or infinite features");
-    CutFrames(num_frames, model_.num_mels, &feats);
+    CutFrames(num_frames, model_.feature_size, &feats);
     return feats;
   }
 
-  // Returns the embeddings of `num_rows` utterances of equal length, mean subtracted.
+  // Returns the embeddings of `num_rows` utterances of equal length, finished.
   std::vector<float> Encode(Encoder* encoder, std::vector<float>* feats, size_t num_rows, int64_t num_frames) const {
     const size_t filled = feats->size();
     const auto batch_size = static_cast<size_t>(model_.batch_size.value_or(static_cast<int64_t>(num_rows)));

@@ -1,4 +1,4 @@
-// From features to embeddings: cutting, mean subtraction, batches of equal length, workers.
+// From features to embeddings: cutting, finishing by the front end, batches of equal length, workers.
 #ifndef ECAPA_RUNNER_H_
 #define ECAPA_RUNNER_H_
 
@@ -40,7 +40,7 @@ struct RunResult {
 // they are.
 //
 // The embedding of an utterance of more than `max_frames` frames is the mean of its windows' embeddings, weighted by
-// their frames; each window has its own mean subtracted.
+// their frames; each window is finished on its own.
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options);
 
 // Returns the frames of an utterance of `num_frames` that the model gets: `cut_frames` when it has a value, else the

@@ -7,8 +7,8 @@
 
 #include "src/audio.h"
 #include "src/errors.h"
-#include "src/fbank.h"
 #include "src/files.h"
+#include "src/front_end.h"
 #include "src/names.h"
 #include "src/npy.h"
 #include "src/walk.h"
@@ -20,11 +20,11 @@ using nlohmann::json;
 
 constexpr int kStoreFormatVersion = 1;
 
-size_t ByteCount(int64_t num_frames, int64_t num_mels) { return static_cast<size_t>(num_frames * num_mels) * 4; }
+size_t ByteCount(int64_t num_frames, int64_t size) { return static_cast<size_t>(num_frames * size) * 4; }
 
-std::vector<float> ReadFloats(const InputFile& file, int64_t offset, int64_t num_frames, int64_t num_mels) {
-  std::vector<float> values(static_cast<size_t>(num_frames * num_mels));
-  file.ReadAt(offset, values.data(), ByteCount(num_frames, num_mels));
+std::vector<float> ReadFloats(const InputFile& file, int64_t offset, int64_t num_frames, int64_t size) {
+  std::vector<float> values(static_cast<size_t>(num_frames * size));
+  file.ReadAt(offset, values.data(), ByteCount(num_frames, size));
   return values;
 }
 
@@ -41,7 +41,7 @@ std::string Sha256OfFiles(const std::vector<ListEntry>& entries) {
 class EvalStore : public FeatureSource {
  public:
   EvalStore(const std::filesystem::path& folder, const ExportedModel& model)
-      : num_mels_(model.num_mels), file_(OpenFeats(folder)) {
+      : FeatureSource(nullptr), feature_size_(model.feature_size), file_(OpenFeats(folder)) {
     const std::string meta_name = (folder / "meta.json").string();
     const json meta = ParseJson(ReadText(meta_name), meta_name);
     const bool is_meta =
@@ -50,7 +50,8 @@ class EvalStore : public FeatureSource {
       throw InputError(Concat(meta_name, ": expected the description of a store, format_version ", kStoreFormatVersion,
                               ". Prepare it from scratch."));
     }
-    CheckFrontEnd(model.front_end, meta["front_end"], folder.string());
+    front_end_ = meta["front_end"];
+    CheckFrontEnd(*model.front_end, front_end_, folder.string());
     sha256_ = meta["sha256"].get<std::string>();
     const std::string index_name = (folder / "index.csv").string();
     utterances_ = ParseIndex(ReadText(index_name), index_name);
@@ -60,17 +61,17 @@ class EvalStore : public FeatureSource {
       num_frames += utterance.num_frames;
     }
     const NpyLayout layout = ReadNpyHeader(file_);
-    if (layout.rows != num_frames || layout.columns != num_mels_) {
+    if (layout.rows != num_frames || layout.columns != feature_size_) {
       throw InputError(Concat(file_.path().string(), ": index.csv and meta.json expect float32 (", num_frames, ", ",
-                              num_mels_, "), got (", layout.rows, ", ", layout.columns,
+                              feature_size_, "), got (", layout.rows, ", ", layout.columns,
                               "). Copy the whole folder again or prepare it from scratch."));
     }
     data_offset_ = layout.data_offset;
   }
 
   std::vector<float> Read(size_t row) const override {
-    const int64_t offset = data_offset_ + 4 * num_mels_ * first_frame_[row];
-    return ReadFloats(file_, offset, utterances_[row].num_frames, num_mels_);
+    const int64_t offset = data_offset_ + 4 * feature_size_ * first_frame_[row];
+    return ReadFloats(file_, offset, utterances_[row].num_frames, feature_size_);
   }
 
   // Compares the content with meta.json: features that were replaced in place must not pass for those it names.
@@ -81,7 +82,7 @@ class EvalStore : public FeatureSource {
     if (digest.Hex() != sha256_) {
       throw InputError(Concat(file_.path().parent_path().string(),
                               ": feats.npy and index.csv are not the content that meta.json names: they are damaged or "
-                              "were replaced. Copy the whole folder again or prepare it anew."));
+                              "were replaced. Copy the whole folder again or prepare it again."));
     }
     return sha256_;
   }
@@ -95,7 +96,7 @@ class EvalStore : public FeatureSource {
     return folder / "feats.npy";
   }
 
-  int64_t num_mels_;
+  int64_t feature_size_;
   InputFile file_;
   std::string sha256_;
   std::vector<int64_t> first_frame_;
@@ -108,6 +109,8 @@ class FileSource : public FeatureSource {
   std::string ContentSha256() const override { return Sha256OfFiles(entries_); }
 
  protected:
+  using FeatureSource::FeatureSource;
+
   // `num_frames(path)` returns the length of a file, or throws InputError.
   template <typename NumFrames>
   void Open(FileList files, const NumFrames& num_frames) {
@@ -130,7 +133,8 @@ class FileSource : public FeatureSource {
 
 class FeatureFiles : public FileSource {
  public:
-  FeatureFiles(FileList files, const ExportedModel& model) : num_mels_(model.num_mels) {
+  FeatureFiles(FileList files, const ExportedModel& model)
+      : FileSource(model.stored_front_end), feature_size_(model.feature_size) {
     Open(std::move(files), [this](const std::string& path) { return Layout(InputFile(path)).rows; });
   }
 
@@ -140,55 +144,64 @@ class FeatureFiles : public FileSource {
     if (layout.rows != utterances_[row].num_frames) {
       throw InputError(Concat(path(row), ": has changed while the program ran."));
     }
-    return ReadFloats(file, layout.data_offset, layout.rows, num_mels_);
+    return ReadFloats(file, layout.data_offset, layout.rows, feature_size_);
   }
 
  private:
   NpyLayout Layout(const InputFile& file) const {
     const NpyLayout layout = SuffixOf(file.path().string()) == ".npy" ? ReadNpyHeader(file) : RawLayout(file);
-    if (layout.columns != num_mels_ || layout.rows < 1) {
-      throw InputError(Concat(file.path().string(), ": expected (T, ", num_mels_, "), T >= 1, got (", layout.rows, ", ",
-                              layout.columns, ")."));
+    if (layout.columns != feature_size_ || layout.rows < 1) {
+      throw InputError(Concat(file.path().string(), ": expected (T, ", feature_size_, "), T >= 1, got (", layout.rows,
+                              ", ", layout.columns, ")."));
     }
     return layout;
   }
 
   NpyLayout RawLayout(const InputFile& file) const {
-    const int64_t frame_bytes = 4 * num_mels_;
+    const int64_t frame_bytes = 4 * feature_size_;
     if (file.size() == 0 || file.size() % frame_bytes != 0) {
       throw InputError(Concat(file.path().string(), ": expected a multiple of ", frame_bytes, " bytes, frames of ",
-                              num_mels_, " float32, got ", file.size(), "."));
+                              feature_size_, " float32, got ", file.size(), "."));
     }
-    return {file.size() / frame_bytes, num_mels_, 0};
+    return {file.size() / frame_bytes, feature_size_, 0};
   }
 
-  int64_t num_mels_;
+  int64_t feature_size_;
 };
 
 class Recordings : public FileSource {
  public:
   Recordings(FileList files, const ExportedModel& model, const QualityLimits& limits)
-      : fbank_(FbankConfig::FromJson(model.front_end, model.path.string() + ".json")), limits_(limits) {
-    Open(std::move(files), [this](const std::string& path) {
-      return fbank_.config().NumFrames(AudioFile(path).NumSamples(fbank_.config().sample_rate));
-    });
+      : FileSource(model.stored_front_end),
+        maker_(model.front_end),
+        sample_rate_(maker_->sample_rate()),
+        limits_(limits) {
+    Open(std::move(files),
+         [this](const std::string& path) { return NumFrames(AudioFile(path).NumSamples(sample_rate_)); });
   }
 
   std::vector<float> Read(size_t row) const override {
-    const int64_t sample_rate = fbank_.config().sample_rate;
     const int64_t num_frames = utterances_[row].num_frames;
-    Fbank::Stream stream(fbank_, num_frames);
-    const auto sink = [&](const float* samples, size_t count) { stream.Push(samples, count); };
-    AudioFile(path(row)).Read(sample_rate, limits_, sink);
-    std::vector<float> feats = stream.Finish();
-    if (static_cast<int64_t>(feats.size()) != num_frames * fbank_.config().n_mels) {
+    const auto stream = maker_->Start(num_frames);
+    AudioFile(path(row)).Read(sample_rate_, limits_,
+                              [&](const float* samples, size_t count) { stream->Push(samples, count); });
+    std::vector<float> feats = stream->Finish();
+    if (static_cast<int64_t>(feats.size()) != num_frames * maker_->size()) {
       throw InputError("has changed while the program ran");
     }
     return feats;
   }
 
  private:
-  Fbank fbank_;
+  int64_t NumFrames(int64_t num_samples) const {
+    const int64_t num_frames = maker_->NumFrames(num_samples);
+    if (num_frames > 0) return num_frames;
+    throw InputError(
+        Concat("too short: ", num_samples, " samples at ", sample_rate_, " Hz, a frame has ", maker_->NumSamples(1)));
+  }
+
+  std::shared_ptr<const FrontEnd> maker_;
+  int64_t sample_rate_;
   QualityLimits limits_;
 };
 

@@ -7,7 +7,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/exported_model.h"
@@ -28,7 +30,7 @@ struct Failure {
   std::string reason;
 };
 
-// Features of named utterances, before mean subtraction.
+// Features of named utterances, before the front end finishes them.
 class FeatureSource {
  public:
   virtual ~FeatureSource() = default;
@@ -39,13 +41,20 @@ class FeatureSource {
   // Those of the input that cannot.
   const std::vector<Failure>& failures() const { return failures_; }
 
-  // Returns features (num_frames, num_mels) of utterance `row`. May be called from several threads; throws InputError.
+  // Returns features (num_frames, feature_size) of utterance `row`. May be called from several threads; throws
+  // InputError.
   virtual std::vector<float> Read(size_t row) const = 0;
+
+  // The stored form of the front end that made the features.
+  const nlohmann::json& front_end() const { return front_end_; }
 
   // Returns what the features depend on, as a SHA-256: the same content has the same wherever it lies.
   virtual std::string ContentSha256() const = 0;
 
  protected:
+  explicit FeatureSource(nlohmann::json front_end) : front_end_(std::move(front_end)) {}
+
+  nlohmann::json front_end_;
   std::vector<Utterance> utterances_;
   std::vector<Failure> failures_;
 };
@@ -62,11 +71,13 @@ struct FileList {
   std::vector<Failure> failures;
 };
 
-// Opens files of features: `.npy`, float32 (T, num_mels), or any other suffix for the bare numbers.
+// Opens files of features: `.npy`, float32 (T, feature_size), or any other suffix for the bare numbers.
 std::unique_ptr<FeatureSource> OpenFeatureFiles(FileList files, const ExportedModel& model);
 
 // Opens recordings, of which features are made as the model expects them. Reading one that does not keep to the limits
 // throws InputError.
+//
+// Throws InputError: this program does not know the model's front end.
 std::unique_ptr<FeatureSource> OpenRecordings(FileList files, const ExportedModel& model, const QualityLimits& limits);
 
 // A kind of file, known by its name.

@@ -2,12 +2,15 @@
 #ifndef ECAPA_TESTS_SUPPORT_H_
 #define ECAPA_TESTS_SUPPORT_H_
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -17,6 +20,7 @@
 #include "src/errors.h"
 #include "src/exported_model.h"
 #include "src/files.h"
+#include "src/front_end.h"
 #include "src/npy.h"
 #include "src/sources.h"
 
@@ -58,10 +62,23 @@ inline nlohmann::json FrontEndJson(int64_t n_mels) {
           {"hop_length_ms", 10.0}, {"f_min", 0.0},         {"f_max", 8000.0},  {"amin", 1e-10}, {"top_db", 80.0}};
 }
 
+inline nlohmann::json KaldiJson(int64_t n_mels) {
+  return {{"type", "kaldi_fbank"}, {"sample_rate", 16000}, {"n_mels", n_mels}, {"win_length_ms", 25.0},
+          {"hop_length_ms", 10.0}, {"f_min", 20.0},        {"f_max", 8000.0},  {"window", "povey"},
+          {"waveform_scale", 1.0}, {"preemphasis", 0.97},  {"dither", 0.0},    {"subtract_mean", true}};
+}
+
 inline nlohmann::json ModelJson(int64_t n_mels, int64_t emb_size, const std::string& file_sha256 = "") {
-  return {{"format_version", 2},       {"file_format", "ONNX"}, {"input_kind", "fbank"},
-          {"batch_size", nullptr},     {"num_frames", nullptr}, {"min_frames", 3},
-          {"num_mels", n_mels},        {"emb_size", emb_size},  {"front_end", FrontEndJson(n_mels)},
+  return {{"format_version", 3},
+          {"file_format", "ONNX"},
+          {"input_kind", "features"},
+          {"batch_size", nullptr},
+          {"num_frames", nullptr},
+          {"min_frames", 3},
+          {"feature_size", n_mels},
+          {"emb_size", emb_size},
+          {"further_outputs", nlohmann::json::object()},
+          {"front_end", FrontEndJson(n_mels)},
           {"file_sha256", file_sha256}};
 }
 
@@ -93,10 +110,10 @@ inline void WriteStore(const TemporaryFolder& folder, const std::vector<int64_t>
 // Gives each utterance a number of squares of its features; does not depend on the others of its batch.
 class FakeEncoder : public Encoder {
  public:
-  explicit FakeEncoder(const ExportedModel& model) : num_mels_(model.num_mels), emb_size_(model.emb_size) {}
+  explicit FakeEncoder(const ExportedModel& model) : feature_size_(model.feature_size), emb_size_(model.emb_size) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
-    if (feats.size() != static_cast<size_t>(batch * frames * num_mels_)) throw std::logic_error("wrong feats");
+    if (feats.size() != static_cast<size_t>(batch * frames * feature_size_)) throw std::logic_error("wrong feats");
     calls.push_back(batch);
     if (!failure.empty()) throw InputError(failure);
     std::vector<float> embeddings;
@@ -104,7 +121,7 @@ class FakeEncoder : public Encoder {
       for (int64_t d = 0; d < emb_size_; ++d) {
         float sum = value_added;
         for (int64_t t = 0; t < frames; ++t) {
-          const float value = feats[static_cast<size_t>((row * frames + t) * num_mels_ + d % num_mels_)];
+          const float value = feats[static_cast<size_t>((row * frames + t) * feature_size_ + d % feature_size_)];
           sum += value * value * static_cast<float>(t + d + 1);
         }
         embeddings.push_back(sum);
@@ -118,7 +135,7 @@ class FakeEncoder : public Encoder {
   float value_added = 0;
 
  private:
-  int64_t num_mels_;
+  int64_t feature_size_;
   int64_t emb_size_;
 };
 
@@ -127,6 +144,31 @@ inline Engine FakeEngine(const ExportedModel& model, int num_workers = 1) {
   engine.name = "fake";
   for (int i = 0; i < num_workers; ++i) engine.encoders.push_back(std::make_unique<FakeEncoder>(model));
   return engine;
+}
+
+inline std::vector<float> Sine(double frequency, size_t count) {
+  std::vector<float> waveform(count);
+  for (size_t i = 0; i < count; ++i) {
+    waveform[i] = static_cast<float>(0.5 * std::sin(2 * 3.14159265358979 * frequency * static_cast<double>(i) / 16000));
+  }
+  return waveform;
+}
+
+// A sine and noise, which keeps every feature above the floor.
+inline std::vector<float> NoisySine(double frequency, size_t count) {
+  std::vector<float> waveform = Sine(frequency, count);
+  std::mt19937 generator(0);
+  for (float& sample : waveform) sample += static_cast<float>(generator() % 201) / 1000 - 0.1F;
+  return waveform;
+}
+
+// Returns the features of a waveform that comes in pieces of `piece` samples.
+inline std::vector<float> InPieces(const FrontEnd& front_end, const std::vector<float>& waveform, size_t piece) {
+  const auto stream = front_end.Start(0);
+  for (size_t i = 0; i < waveform.size(); i += piece) {
+    stream->Push(&waveform[i], std::min(piece, waveform.size() - i));
+  }
+  return stream->Finish();
 }
 
 // Returns the message of the InputError that `call` throws, or "nothing was thrown".

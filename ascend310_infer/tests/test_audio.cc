@@ -163,6 +163,83 @@ TEST_CASE("the table of an MP3 is found in its first frame, behind a tag too") {
   CHECK_FALSE(HasMp3Table(Text("")));
 }
 
+// A page of an Ogg file, of 3 + 4 bytes of content.
+std::string OggPage(char flags) {
+  return "OggS" + std::string(1, '\0') + flags + std::string(20, '\0') + "\2\3\4" + "1234567";
+}
+
+TEST_CASE("the streams of a chained Ogg begin with a first page behind other pages") {
+  const std::string link = OggPage(2) + OggPage(2) + OggPage(0) + OggPage(4);  // two streams that are mixed
+  const auto size = static_cast<int64_t>(link.size());
+  const auto starts = [](const std::string& text) { return PartStarts(Text(text), SF_FORMAT_OGG | SF_FORMAT_VORBIS); };
+  CHECK(starts(link) == std::vector<int64_t>{0});
+  CHECK(starts(link + link + link) == std::vector<int64_t>{0, size, 2 * size});
+  CHECK(starts(link + "damage" + link) == std::vector<int64_t>{0, size + 6});
+  CHECK(starts(link + std::string(9999, 'x') + link.substr(0, 30)) == std::vector<int64_t>{0, size + 9999});
+  CHECK(starts("") == std::vector<int64_t>{0});
+  CHECK(PartStarts(Text(link + link), SF_FORMAT_WAV) == std::vector<int64_t>{0});
+}
+
+TEST_CASE("joined MP3s begin behind what a table counts, or with frames of another kind") {
+  // Frames of MPEG 2.5 at 8 kbit/s have 72 bytes at 8 kHz and 48 at 12 kHz.
+  const auto frame = [](char rate_bits, char mode, size_t length, const std::string& content = "") {
+    std::string bytes = {'\xFF', '\xE3', static_cast<char>(0x10 | rate_bits << 2), mode};
+    bytes += content;
+    bytes.resize(length);
+    return bytes;
+  };
+  const auto times = [](int count, const std::string& text) {
+    std::string repeated;
+    for (int i = 0; i < count; ++i) repeated += text;
+    return repeated;
+  };
+  const auto starts = [](const std::string& text) {
+    return PartStarts(Text(text), SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III);
+  };
+  const std::string mono = frame(2, '\xC0', 72);
+  const std::string stereo = frame(2, '\0', 72);
+  const std::string faster = frame(1, '\xC0', 48);
+  const std::string plain = times(5, mono);
+  CHECK(starts(plain + plain) == std::vector<int64_t>{0});
+  CHECK(starts(plain + "TAG" + std::string(5000, '\xFF') + plain) == std::vector<int64_t>{0});
+  CHECK(starts(plain + times(5, faster)) == std::vector<int64_t>{0, 360});
+  CHECK(starts(plain + "tag" + times(5, stereo) + plain) == std::vector<int64_t>{0, 363, 723});
+  CHECK(starts(plain + times(2, stereo) + plain) == std::vector<int64_t>{0});   // two may be chance
+  const std::string table = std::string("Xing\0\0\0\3\0\0\0\5\0\0\1\xB0", 16);  // 5 frames behind it, 432 bytes
+  const std::string counted = frame(2, '\xC0', 72, table) + plain;
+  REQUIRE(counted.size() == 432);
+  CHECK(starts(counted) == std::vector<int64_t>{0});
+  CHECK(starts(counted + "TAG" + std::string(125, '\0')) == std::vector<int64_t>{0});
+  CHECK(starts(counted + counted + "TAG" + plain) == std::vector<int64_t>{0, 432, 867});
+  CHECK(starts(counted + mono + mono) == std::vector<int64_t>{0});  // too little to be a recording
+  const std::string vbri =
+      frame(2, '\xC0', 72, std::string(32, '\0') + std::string("VBRI\0\0\0\0\0\0\0\0\1\xB0", 14)) + plain;
+  CHECK(starts(vbri + counted) == std::vector<int64_t>{0, 432});
+  CHECK(starts("") == std::vector<int64_t>{0});
+}
+
+TEST_CASE("a recording of several streams is read whole, at any rate, again and again") {
+  const TemporaryFolder folder;
+  constexpr int kVorbis = SF_FORMAT_OGG | SF_FORMAT_VORBIS;
+  const std::string one = ReadText(WriteAudio(folder, "one.ogg", Ramp(20000), kVorbis));
+  const std::string path = folder.Write("two.ogg", one + one);
+  AudioFile whole((folder / "one.ogg").string());
+  const std::vector<float> expected = ReadAll(&whole, 16000);
+  REQUIRE(expected.size() == 20000);
+  AudioFile file(path);
+  CHECK(file.NumSamples(16000) == 40000);
+  CHECK(file.NumSamples(8000) == 20000);
+  const std::vector<float> samples = ReadAll(&file, 16000);
+  REQUIRE(samples.size() == 40000);
+  CHECK(std::equal(expected.begin(), expected.end(), samples.begin()));
+  CHECK(std::equal(expected.begin(), expected.end(), samples.begin() + 20000));
+  AudioFile unasked(path);
+  CHECK(ReadAll(&unasked, 16000) == samples);
+  const std::string other = ReadText(WriteAudio(folder, "other.ogg", Ramp(20000), kVorbis, 2));
+  CHECK(ReadMessage(folder.Write("mixed.ogg", one + other)) == "rate or channels change within it");
+  CHECK(Contains(ReadMessage(folder.Write("cut.ogg", one + one.substr(0, one.size() / 2))), "truncated"));
+}
+
 TEST_CASE("the last page of an Ogg file is whole and marked") {
   std::string page = "OggS" + std::string(22, '\0') + "\2\3\4" + "1234567";
   CHECK_FALSE(EndsWithLastOggPage(Text("x" + page)));

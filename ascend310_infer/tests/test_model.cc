@@ -13,21 +13,22 @@ TEST_CASE("a description gives sizes, null being free") {
   const ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
   CHECK_FALSE(model.batch_size);
   CHECK(model.num_frames == 301);
-  CHECK(model.FrameShift() == doctest::Approx(0.01));
-  CHECK((model.min_frames == 3 && model.num_mels == 80 && model.emb_size == 192));
+  CHECK(model.front_end->frame_shift_s() == doctest::Approx(0.01));
+  CHECK((model.min_frames == 3 && model.feature_size == 80 && model.emb_size == 192));
 }
 
 TEST_CASE("a damaged description is refused, with all that is wrong") {
   const auto message = [](const json& content) {
     return MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); });
   };
-  for (const auto& entry : std::vector<std::pair<std::string, json>>{{"num_mels", 0},
+  for (const auto& entry : std::vector<std::pair<std::string, json>>{{"feature_size", 0},
                                                                      {"emb_size", -1},
                                                                      {"min_frames", 1.5},
                                                                      {"batch_size", "any"},
                                                                      {"num_frames", true},
-                                                                     {"num_mels", 1e30},
+                                                                     {"feature_size", 1e30},
                                                                      {"front_end", json::array()},
+                                                                     {"further_outputs", {{"attention", 0}}},
                                                                      {"file_sha256", nullptr}}) {
     const auto& key = entry.first;
     const auto& value = entry.second;
@@ -37,15 +38,38 @@ TEST_CASE("a damaged description is refused, with all that is wrong") {
     content.erase(key);
     CHECK_MESSAGE(Contains(message(content), "missing or impossible values: " + key + "."), key);
   }
-  CHECK(Contains(message(json::array()), "expected the description of an exported model, format 2."));
-  CHECK(Contains(message({{"format_version", 1}}), "format 2."));
+  CHECK(Contains(message(json::array()), "expected the description of an exported model, format 2 or 3."));
+  CHECK(Contains(message({{"format_version", 1}}), "format 2 or 3."));
   json waveform = ModelJson(80, 192);
   waveform["input_kind"] = "waveform";
-  CHECK(Contains(message(waveform), "runs models that take 'fbank'. Export with --input=fbank."));
-  json mels = ModelJson(80, 192);
-  mels["num_mels"] = 40;
-  CHECK(Contains(message(mels), "n_mels of the front end and num_mels differ."));
+  CHECK(Contains(message(waveform), "runs models that take 'features'. Export with --input=features."));
+  json size = ModelJson(80, 192);
+  size["feature_size"] = 40;
+  CHECK(Contains(message(size), "m.json: its front end gives frames of 80 numbers, the model takes 40."));
   CHECK(Contains(MessageOf([] { ExportedModel::Parse("{", "m.json"); }), "m.json: expected JSON, got something else"));
+}
+
+TEST_CASE("a description of version 2 is read by its own names") {
+  json content = ModelJson(80, 192);
+  for (const char* key : {"feature_size", "further_outputs"}) content.erase(key);
+  content["format_version"] = 2;
+  content["num_mels"] = 80;
+  content["input_kind"] = "fbank";
+  content["attention_size"] = nullptr;
+  ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK((model.feature_size == 80 && model.further_outputs.empty()));
+  content["attention_size"] = 1536;
+  model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK(model.further_outputs == std::map<std::string, int64_t>{{"attention", 1536}});
+  content["attention_size"] = -1;
+  CHECK(Contains(MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); }),
+                 "impossible values: attention_size -1."));
+  content = ModelJson(80, 192);
+  content["further_outputs"] = {{"attention", 1536}, {"frames", 3}};
+  model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK(model.further_outputs == std::map<std::string, int64_t>{{"attention", 1536}, {"frames", 3}});
+  content["input_kind"] = "fbank";
+  CHECK(Contains(MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); }), "input of kind 'fbank'"));
 }
 
 TEST_CASE("what was added to the format later may be absent") {
@@ -74,7 +98,7 @@ TEST_CASE("model and description must belong together") {
   folder.Write("m.onnx", "abc");
   CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "m.onnx.json: No such file"));
   folder.Write("m.onnx.json", ModelJson(80, 192, "00").dump());
-  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "(sha256 differs). Export it anew."));
+  CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.onnx"); }), "(sha256 differs). Export it again."));
   json content = ModelJson(80, 192, Sha256OfFile(folder / "m.onnx"));
   folder.Write("m.onnx.json", content.dump());
   CHECK(ExportedModel::Read(folder / "m.onnx").path == folder / "m.onnx");
@@ -90,24 +114,9 @@ TEST_CASE("the weights of an IR are part of it") {
   folder.Write("m.bin", "weights");
   content["weights_sha256"] = Sha256OfFile(folder / "m.bin");
   folder.Write("m.xml.json", content.dump());
-  CHECK(ExportedModel::Read(folder / "m.xml").num_mels == 80);
+  CHECK(ExportedModel::Read(folder / "m.xml").feature_size == 80);
   folder.Write("m.bin", "weight");
   CHECK(Contains(MessageOf([&] { ExportedModel::Read(folder / "m.xml"); }), "m.bin: not the file that"));
-}
-
-TEST_CASE("front ends are compared by value, and differing keys are named") {
-  json got = FrontEndJson(80);
-  got["win_length_ms"] = 25;  // a whole number is the same
-  CheckFrontEnd(FrontEndJson(80), got, "store");
-  json other = got;
-  other["type"] = "mfcc";
-  CHECK(MessageOf([&] { CheckFrontEnd(FrontEndJson(80), other, "store"); }) ==
-        "store: made with front end \"mfcc\", expected \"fbank\": other features altogether.");
-  got["n_mels"] = 40;
-  got.erase("top_db");
-  CHECK(MessageOf([&] { CheckFrontEnd(FrontEndJson(80), got, "store"); }) ==
-        "store: made with another front end: n_mels 40 (expected 80), top_db nothing (expected 80.0). Prepare the data "
-        "anew for this model.");
 }
 
 }  // namespace ecapa

@@ -51,8 +51,8 @@ ExportedModel Converted(const std::vector<int64_t>& gears) {
   return model;
 }
 
-std::string EncodeMessage() {
-  Engine engine = LoadMindSporeLite(LiteModel(), {});
+std::string EncodeMessage(const ExportedModel& model = LiteModel()) {
+  Engine engine = LoadMindSporeLite(model, {});
   return MessageOf([&] { engine.encoders[0]->Encode(Feats(2, 5), 2, 5); });
 }
 
@@ -108,16 +108,19 @@ TEST_CASE("tensors of another number, type, shape or size than described are err
   Reset().surplus_values = -1;
   CHECK(Contains(EncodeMessage(), "the model's output is (2,2)"));
   Reset().num_outputs = 0;
-  CHECK(EncodeMessage() == "MindSpore Lite: Predict gave no output");
+  CHECK(EncodeMessage() == "MindSpore Lite: the model gave 0 outputs, expected 1");
   Reset().has_input_memory = false;
   CHECK(EncodeMessage() == "MindSpore Lite: the input has no memory");
   Reset().has_output_memory = false;
   CHECK(EncodeMessage() == "MindSpore Lite: the output has no memory");
 }
 
-TEST_CASE("a second output is left alone") {
+TEST_CASE("further outputs are left alone when the description names them") {
   Reset().num_outputs = 2;
-  CHECK(EncodeMessage() == "nothing was thrown");
+  ExportedModel model = LiteModel();
+  model.further_outputs = {{"frames", 4}};
+  CHECK(EncodeMessage(model) == "nothing was thrown");
+  CHECK(EncodeMessage() == "MindSpore Lite: the model gave 2 outputs, expected 1");
 }
 
 TEST_CASE("the library's version is in the name, or what its file shows") {

@@ -22,7 +22,7 @@ std::shared_ptr<op::Constant> Weights(const ov::Shape& shape, unsigned seed) {
 }
 
 // A network with the operators of ECAPA-TDNN's frame level: reflection, convolution, ReLU, mean, product.
-std::shared_ptr<ov::Model> Network(const ov::PartialShape& shape, int64_t emb_size = kEmb) {
+std::shared_ptr<ov::Model> Network(const ov::PartialShape& shape, int64_t emb_size = kEmb, bool gives_feats = false) {
   const auto feats = std::make_shared<op::Parameter>(ov::element::f32, shape);
   const auto order = op::Constant::create(ov::element::i64, {3}, std::vector<int64_t>{0, 2, 1});
   const auto transposed = std::make_shared<op::Transpose>(feats, order);
@@ -36,14 +36,18 @@ std::shared_ptr<ov::Model> Network(const ov::PartialShape& shape, int64_t emb_si
   const auto mean = std::make_shared<op::ReduceMean>(relu, axis, false);
   const auto embedding =
       std::make_shared<op::MatMul>(mean, Weights({kChannels, static_cast<size_t>(emb_size)}, 2), false, false);
-  return std::make_shared<ov::Model>(ov::OutputVector{embedding}, ov::ParameterVector{feats});
+  ov::OutputVector outputs = {embedding};
+  if (gives_feats) outputs.push_back(feats);
+  return std::make_shared<ov::Model>(outputs, ov::ParameterVector{feats});
 }
 
 // A saved network and the description that belongs to it.
-ExportedModel Save(const TemporaryFolder& folder, const std::shared_ptr<ov::Model>& network) {
+ExportedModel Save(const TemporaryFolder& folder, const std::shared_ptr<ov::Model>& network,
+                   const nlohmann::json& further_outputs = nlohmann::json::object()) {
   ov::save_model(network, (folder / "m.xml").string(), false);
   auto content = ModelJson(kMels, kEmb, Sha256OfFile(folder / "m.xml"));
   content["file_format"] = "IR";
+  content["further_outputs"] = further_outputs;
   content["weights_sha256"] = Sha256OfFile(folder / "m.bin");
   folder.Write("m.xml.json", content.dump());
   return ExportedModel::Read(folder / "m.xml");
@@ -103,6 +107,15 @@ TEST_CASE("a network gives the numbers that its definition does") {
   const std::vector<float> embedding = engine.encoders[0]->Encode(feats, 1, frames);
   for (size_t d = 0; d < kEmb; ++d)
     CHECK(static_cast<double>(embedding[d]) == doctest::Approx(expected[d]).epsilon(1e-4));
+}
+
+TEST_CASE("further outputs are left alone when the description names them") {
+  const TemporaryFolder folder;
+  const auto network = Network(kFree, kEmb, true);
+  Engine engine = LoadOpenVino(Save(folder, network, {{"feats", kMels}}), Threads(1));
+  Engine alone = LoadOpenVino(Save(folder, Network(kFree)), Threads(1));
+  CHECK(engine.encoders[0]->Encode(Feats(2, 9), 2, 9) == alone.encoders[0]->Encode(Feats(2, 9), 2, 9));
+  CHECK(Contains(LoadMessage(Save(folder, network)), "and gives [?,6] and 0 further outputs; it does not."));
 }
 
 TEST_CASE("embeddings are bit-identical for any number of threads, workers and batch size") {

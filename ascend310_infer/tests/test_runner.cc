@@ -13,11 +13,11 @@ namespace {
 // Features in memory; `bad` rows cannot be read.
 class MemorySource : public FeatureSource {
  public:
-  explicit MemorySource(const std::vector<int64_t>& lengths, int64_t num_mels = 4) {
+  explicit MemorySource(const std::vector<int64_t>& lengths, int64_t size = 4) : FeatureSource(FrontEndJson(size)) {
     for (size_t row = 0; row < lengths.size(); ++row) {
       utterances_.push_back({"u" + std::to_string(row), "s", lengths[row]});
       feats.emplace_back();
-      for (int64_t i = 0; i < lengths[row] * num_mels; ++i) {
+      for (int64_t i = 0; i < lengths[row] * size; ++i) {
         feats.back().push_back(std::sin(static_cast<float>(i * i) + static_cast<float>(row)));
       }
     }

@@ -22,7 +22,8 @@ import soundfile
 from mindvox.corpus.audio import read_audio
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
 from mindvox.frontend.fbank import Fbank
-from mindvox.frontend.frames import cut_frames, subtract_mean
+from mindvox.frontend.frames import cut_frames, subtract_mean, window_edges
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
 from tests.deploy import toy
@@ -30,10 +31,12 @@ from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
+VECTORS = ROOT.parent / "shared" / "reference" / "vectors"
 SAMPLE_RATE = 16000
 LENGTHS = (50, 37, 50, 61, 37, 50, 90, 10)
 BOUND = 2e-5  # of the greatest value: float32 sums in another order, through fifteen layers
 FEATURE_BOUND = 1e-3  # dB
+KALDI_BOUND = 3e-4  # natural logarithms: Python takes the filters' sums in float32
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,8 @@ def worked(tmp_path_factory) -> Path:
         path = folder / "wav" / f"id{speaker}" / "a.wav"
         path.parent.mkdir(parents=True)
         soundfile.write(path, noise(speaker, 8000 + 3000 * speaker), SAMPLE_RATE)
+    (folder / "feats").mkdir()
+    np.save(folder / "feats" / "0.npy", EvalStore.open(folder / "eval").feats(0))
     (folder / "config.yaml").write_text(
         f"inChannels: {NUM_MELS}\nchannels: 16\nemb_size: 6\ndevice_target: CPU\ncut_frames: 40\n"
         "eval_data_path: eval\ntrain_norm_path: norm\n"
@@ -88,7 +93,7 @@ def must(folder: Path, *command: object, **environment: str) -> str:
 
 
 def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
 
@@ -155,7 +160,7 @@ def test_compiled_models_are_kept_in_a_folder_of_any_name(program, worked, tmp_p
 
 
 def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp_path):
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
     made = EmbeddingStore.open(tmp_path)
@@ -164,6 +169,75 @@ def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp
     for utt_id, embedding in zip(made.utt_ids, made.embeddings, strict=True):
         feats = subtract_mean(fbank(read_audio(worked / "wav" / utt_id).waveform))
         assert close(embedding, encode(feats[None])[0])
+
+
+def test_a_model_with_kaldis_front_end_gives_the_embeddings_of_python(program, worked, tmp_path):
+    """Windows too: each is finished on its own. A recording of fewer samples than a frame has is named."""
+    from mindvox.deploy.engine import load_engine
+
+    for name, settings in (("povey", {}), ("plain", {"window": "hamming", "subtract_mean": False, "dither": 1.0})):
+        front_end = KaldiFbank(n_mels=NUM_MELS, **settings)
+        checkpoint = make_checkpoint(tmp_path / name, front_end)
+        model = write_toy(checkpoint, tmp_path / f"{name}.xml", "--length=0", "--batch_size=0")
+        encode = load_engine(model).encode
+        feats = {f"id{speaker}/a.wav": front_end(noise(speaker, 8000 + 3000 * speaker)) for speaker in range(3)}
+        for max_frames in (0, 40):
+            infer = (program, "--model", model, "--wav_list", "wav", "--output", tmp_path / "out")
+            must(worked, *infer, f"--max_frames={max_frames}")
+            made = EmbeddingStore.open(tmp_path / "out")
+            assert made.utt_ids == list(feats) and made.identity.front_end == front_end.to_dict()
+            for embedding, values in zip(made.embeddings, feats.values(), strict=True):
+                edges = window_edges(len(values), max_frames)
+                windows = [values[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+                expected = sum(len(window) * encode(front_end.finish(window)[None])[0] for window in windows)
+                assert close(embedding, expected / len(values))
+    soundfile.write(tmp_path / "short.wav", noise(0, 399), SAMPLE_RATE)
+    compare = (program, "--model", model, "--min_duration=0", "--verify")
+    done = call(worked, *compare, tmp_path / "short.wav", "wav/id0/a.wav")
+    assert done.returncode == 1
+    assert "short.wav: too short: 399 samples at 16000 Hz, a frame has 400" in done.stderr
+
+
+def rewrite(model: Path, folder: Path, changes: dict) -> Path:
+    """Copy an IR with other values in its description, and without what only the formats' other versions have."""
+    for path in (model, model.with_suffix(".bin")):
+        shutil.copy(path, folder)
+    content = json.loads(Path(f"{model}.json").read_text())
+    if "format_version" in changes:
+        content = {key: value for key, value in content.items() if all(key not in keys for keys in VERSIONS.values())}
+    (folder / f"{model.name}.json").write_text(json.dumps({**content, **changes}))
+    return folder / model.name
+
+
+VERSIONS = {  # each format of FILE.json as it names what changed
+    2: {"num_mels": NUM_MELS, "attention_size": None, "input_kind": "fbank"},
+    3: {"feature_size": NUM_MELS, "further_outputs": {}, "input_kind": "features"},
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_both_formats_of_the_description_are_read(program, worked, tmp_path, version):
+    model = rewrite(worked / "free.xml", tmp_path, {"format_version": version, **VERSIONS[version]})
+    must(worked, program, "--model", model, "--data=eval", "--output", tmp_path / "out")
+    assert close(EmbeddingStore.open(tmp_path / "out").embeddings, in_python(worked, "free.xml", None))
+
+
+def test_a_front_end_that_is_not_known_takes_features_and_no_recordings(program, worked, tmp_path):
+    model = rewrite(worked / "free.xml", tmp_path, {"front_end": {"type": "mfcc", "hop_length_ms": 20.0}})
+    must(tmp_path, program, "--model", model, "--features", worked / "feats", "--output", tmp_path / "out")
+    made = EmbeddingStore.open(tmp_path / "out")
+    assert close(made.embeddings, in_python(worked, "free.xml", None)[:1])
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["audio_s"] == pytest.approx(LENGTHS[0] / 50)
+    for recordings in (
+        ("--wav_list", "wav", "--output", tmp_path / "o"),
+        ("--verify", "wav/id0/a.wav", "wav/id1/a.wav"),
+    ):
+        done = call(worked, program, "--model", model, *recordings)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Give it features '
+            "(--data or --features) instead of recordings.\n"
+        )
 
 
 def test_two_recordings_are_compared(program, worked):
@@ -274,7 +348,7 @@ def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked
     ("arguments", "code", "said"),
     [
         (["--model=nowhere.onnx", "--data=eval", "--output=o"], 1, "nowhere.onnx: no such model"),
-        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=fbank"),
+        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=features"),
         (["--model=free.xml", "--data=wav", "--output=o"], 1, "wav: not a complete store"),
         (["--model=free.xml", "--data=eval", "--output=config.yaml"], 1, "config.yaml: "),
         (["--model=free.xml", "--data=eval", "--output=o", "--cut_frames=5"], 2, "expected at least 9"),
@@ -320,13 +394,58 @@ def test_features_are_those_of_python(checks, worked, tmp_path):
     for name, (samples, rate) in signals.items():
         files.append(tmp_path / f"{name}.wav")
         soundfile.write(files[-1], samples, rate, subtype="FLOAT")
-    fbank = Fbank()
     for path in files:
-        must(tmp_path, checks / "tests" / "dump_feats", path, "feats.npy")
-        expected = fbank(read_audio(path).waveform)
-        feats = np.load(tmp_path / "feats.npy")
+        expected = Fbank()(read_audio(path).waveform)
+        feats = features_of(checks, path, Fbank().to_dict(), tmp_path)
         assert feats.shape == expected.shape
         assert np.abs(feats - expected).max() <= FEATURE_BOUND, path
+
+
+def features_of(checks: Path, path: Path, front_end: dict, folder: Path) -> np.ndarray:
+    """Return the features of a recording that the C++ code makes with a stored front end."""
+    (folder / "front_end.json").write_text(json.dumps(front_end))
+    must(folder, checks / "tests" / "dump_feats", "front_end.json", path, "feats.npy")
+    return np.load(folder / "feats.npy")
+
+
+@pytest.mark.parametrize("name", ["front_ws_fbank80", "front_3d_fbank80", "front_mv_fbank80_meannorm"])
+def test_kaldi_features_are_those_of_the_reference(checks, tmp_path, name):
+    """Ten times what float32 deviates there; 3e-4 for a double-precision transform on values near the floor."""
+    if not VECTORS.is_dir():
+        pytest.skip("needs ../shared/reference/vectors")
+    case = np.load(VECTORS / f"{name}.npz")
+    meta = json.loads(str(case["meta"]))
+    settings = {"window": "hamming", "waveform_scale": 32768.0} if "_ws_" in name else {}
+    front_end = KaldiFbank(**settings)
+    bound = max(10 * meta["float32_max_abs_dev"], 3e-4)
+    for index, utterance in enumerate(meta["utterances"]):
+        feats = features_of(checks, CORPUS.parents[1] / utterance, front_end.to_dict(), tmp_path)
+        if "meannorm" in name:
+            feats = front_end.finish(feats)
+        assert feats.shape == case[f"y{index}"].shape
+        assert np.abs(feats - case[f"y{index}"]).max() <= bound
+
+
+KALDI_SETTINGS = [
+    {},
+    {"window": "hamming", "waveform_scale": 32768.0, "n_mels": 40, "preemphasis": 0.0},
+    {"win_length_ms": 32.0, "hop_length_ms": 8.0, "f_min": 0.0, "f_max": 3700.0},
+    {"sample_rate": 22050, "f_max": 11025.0},  # 25 ms are 551.25 samples
+]
+
+
+@pytest.mark.parametrize("settings", KALDI_SETTINGS)
+def test_kaldi_features_are_those_of_python(checks, tmp_path, settings):
+    front_end = KaldiFbank(**settings)
+    rate = front_end.sample_rate
+    for seed, num_samples in enumerate((front_end.num_samples(1), front_end.num_samples(2) - 1, 9001, 70001)):
+        samples = noise(seed, num_samples)
+        samples[num_samples // 3 : num_samples // 2] = 0
+        soundfile.write(tmp_path / "a.wav", samples, rate, subtype="FLOAT")
+        expected = front_end(samples)
+        feats = features_of(checks, tmp_path / "a.wav", front_end.to_dict(), tmp_path)
+        assert feats.shape == expected.shape
+        assert np.abs(feats - expected).max() <= KALDI_BOUND, num_samples
 
 
 def score_lines(text: str) -> list[str]:
@@ -370,7 +489,7 @@ def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(progra
 
 def test_cut_frames_of_python_is_what_the_program_does(program, worked, tmp_path):
     """Cutting repeats what is short, before the mean is subtracted."""
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--data", "eval", "--output", tmp_path, "--cut_frames", 80)
     made = EmbeddingStore.open(tmp_path).embeddings
@@ -407,8 +526,8 @@ def test_length_of_usable_recordings_is_that_of_the_table(checks, tmp_path):
     for name, case in verdicts.CASES.items():
         if case.verdict or not case.num_samples:
             continue
-        must(tmp_path, checks / "tests" / "dump_feats", tmp_path / "wav" / name, "feats.npy")
-        assert np.load(tmp_path / "feats.npy").shape == (1 + case.num_samples // hop, 80), name
+        feats = features_of(checks, tmp_path / "wav" / name, Fbank().to_dict(), tmp_path)
+        assert feats.shape == (1 + case.num_samples // hop, 80), name
 
 
 @pytest.mark.parametrize(
@@ -593,7 +712,7 @@ def test_file_system_that_cannot_sync_is_said_once(program, worked, tmp_path, ki
 
 
 def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, tmp_path):
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     store = EvalStore.open(worked / "eval")
     for model in ("free.xml", "free.onnx"):

@@ -32,6 +32,18 @@ def test_each_recording_gets_its_verdict(tmp_path, name):
     check(tmp_path / name, CASES[name])
 
 
+@pytest.mark.parametrize("name", ["chain.ogg", "chain_opus.opus", "joined.mp3"])
+def test_parts_of_a_file_of_several_streams_are_those_of_the_streams(tmp_path, name):
+    """Across the seam, up to it, from it, and in a later stream alone; beyond the end is an error."""
+    CASES[name].make(tmp_path / name)
+    whole = read_audio(tmp_path / name).waveform
+    np.testing.assert_array_equal(whole[:160000], whole[160000:320000])
+    for start, stop in ((159000, 161000), (100, 160000), (160000, 160001), (250000, len(whole))):
+        np.testing.assert_array_equal(read_audio(tmp_path / name, start, stop).waveform, whole[start:stop])
+    with pytest.raises(BadAudio, match="truncated: header says"):
+        read_audio(tmp_path / name, 100, len(whole) + 1)
+
+
 @pytest.mark.parametrize("name", MEDIA_CASES)
 def test_pyav_reads_what_libsndfile_does_not(tmp_path, name):
     pytest.importorskip("av", reason="needs PyAV (extra media)")

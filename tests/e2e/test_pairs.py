@@ -173,6 +173,7 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "eval": (script("eval.py", *EVALUATION, "--npy_file_path=out"), content),
     "score": (module("mindvox.scoring.score", "out", "features/eval", CONFIG), content),
     "infer": (module("mindvox.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
+    "embed": (module("mindvox", "embed", "corpus/voxceleb1/wav", "--model=ecapatdnn.onnx", "--out=out"), content),
     "export": (script("export.py", CONFIG, "--emb_size=6", "--file_name=out/model"), whole_export),
     "average_checkpoints": (module("mindvox.training.average_checkpoints", *AVERAGE), same_weights),
     "import_weights": (module("mindvox.deploy.import_weights", *IMPORT), same_weights),
@@ -188,16 +189,18 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "bench": (module("mindvox.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
 }
 REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what the second one says
-OTHERWISE = {"get-data", "train", "train-distributed"}  # tests of their own below
-READ_ONLY = {"check-parity", "summary"}
+OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
+READ_ONLY = {"check-parity", "summary", "verify", "models"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
+    "embed": ["mindvox.cli.embed", "onnxruntime"],
     "import_weights": ["mindspore"],
     "infer": ["openvino"],
     "prepare_train": ["mindspore.mindrecord"],
     "prepare_merge": ["mindspore.mindrecord"],
 }
 NEEDS = {
+    "embed": "onnxruntime",
     "infer": "openvino",
     "convert_scores": "kaldiio",
     "convert_scores_import": "kaldiio",

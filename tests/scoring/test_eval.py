@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import json
 import os
@@ -119,7 +118,7 @@ def test_eval_says_which_key_is_not_set(arguments, tmp_path):
 
 @pytest.mark.parametrize(("store", "prefix"), [("eval_store", "id"), ("norm_store", "co")])
 def test_eval_refuses_features_of_another_front_end(arguments, tmp_path, store, prefix):
-    front_end = dataclasses.replace(Fbank(n_mels=8), top_db=60.0).to_dict()
+    front_end = Fbank(n_mels=8, top_db=60.0).to_dict()
     write_store(tmp_path / store, prefix, 4, 2, 40, front_end)
     assert f"{tmp_path / store}: made with another front end: top_db 60.0" in run_eval(tmp_path, arguments, 1)
 

@@ -16,6 +16,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
+    "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
+    "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
+    "models": Command("mindvox.cli.models:main", "list the public models"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),

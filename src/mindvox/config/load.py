@@ -11,6 +11,7 @@ from typing import Any, Optional, TypeVar
 
 import yaml
 
+from mindvox.arguments import Parser
 from mindvox.config.choice import COMMAND_LINE, Choice, Given
 from mindvox.config.option import Reference, problems_of, problems_text, spellings, typed, types_of
 from mindvox.config.sections import Config
@@ -85,7 +86,7 @@ def load_paths_and_config(
         UsageError: a path is missing, or the configuration is wrong.
     """
     words = sys.argv[1:] if argv is None else argv
-    parser = _Parser(
+    parser = Parser(
         prog=prog,
         description=description,
         epilog="Every key of ecapa-tdnn_config.yaml is accepted after these; `python eval.py --help` lists them.",
@@ -168,15 +169,10 @@ def _shipped_path(cls: type) -> Path:
     return ROOT / names.get(cls.__name__, "ecapa-tdnn_config.yaml")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(f"{message}. See --help.")
-
-
 def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequence[type]) -> argparse.ArgumentParser:
     """Return a parser of the keys of a configuration, and of those keys of sections that `words` give."""
     usage = f"%(prog)s [{'--config_path ' if cls is Config else ''}FILE] [--key=value ...]"
-    parser = _Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
+    parser = Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
     _add_config_path(parser, cls, default_path)
     groups = {owner: parser.add_argument_group(_title(owner)) for owner in shown or _owners(cls)}
     is_help = any(word in ("-h", "--help") for word in words)
@@ -235,7 +231,7 @@ def _add_section(group: Any, field: dataclasses.Field, choice: Optional[Choice])
 
 def _chosen(cls: type, words: Sequence[str], default_path: PathLike) -> dict[str, Choice]:
     """Return the class that each section chooses, as far as file and command line can be read."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     _add_config_path(parser, cls, default_path)
     for name in _sections(cls):
         parser.add_argument(f"--{name}.name", f"--{name}", dest=f"{name}.name", default=argparse.SUPPRESS)

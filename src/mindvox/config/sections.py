@@ -364,12 +364,17 @@ class ExportOptions:
         3, "version of the MINDIR format; 1: for MindSpore Lite 2.0 and later, in Lite's own form", choices=(1, 3)
     )
     input_kind: str = option(
-        "fbank",
+        "features",
         "what the exported model takes; waveform: the front end is inside",
         name="input",
-        choices=("fbank", "waveform"),
+        choices=("features", "waveform"),
+        parse=parsers.input_kind,
     )
-    outputs: str = option("embedding", "what the exported model gives", choices=("embedding", "embedding,attention"))
+    outputs: tuple[str, ...] = option(
+        ("embedding",),
+        "what the exported model gives: embedding, then further outputs of the model, such as embedding,attention",
+        parse=parsers.output_names,
+    )
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
@@ -378,7 +383,7 @@ class ExportOptions:
         """Return what is wrong between keys, one line each."""
         found = []
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
-            found.append("file_format: AIR takes input fbank, and a batch_size and a length above 0.")
+            found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Optional, Protocol
 import numpy as np
 import soundfile
 
+from mindvox.corpus.audio_headers import ends_with_last_ogg_page, has_mp3_table, part_starts, unclosed_data
 from mindvox.files import PathLike
 
 SNDFILE_SUFFIXES = frozenset(
@@ -39,7 +40,6 @@ _PROMISES = {  # where libsndfile's log says what the header promises and what i
     "W64": "riff",
     "RF64": "  Riff size",
 }
-_MP3_TABLES = (b"Xing", b"Info", b"VBRI")  # the first frame of an MP3 that knows its length has one of these
 _MP3_CLAIM = 1000  # times its size, so that libsndfile's guess of an MP3's length is never too small
 _SURE_CONTAINERS = frozenset(("mov", "matroska", "asf", "amr", "wav", "caf", "aiff", "ogg"))  # have a clear first word
 _TIMED_CONTAINERS = frozenset(("mov", "matroska", "asf"))  # whose headers say how long they are
@@ -101,12 +101,26 @@ def open_recording(path: PathLike) -> Iterator[Decoder]:
     """
     path = Path(path)
     try:
-        decoder: Decoder = SndfileDecoder(path)
+        decoder: Decoder = _open_sndfile(path)
     except soundfile.LibsndfileError as error:
         _check_not_empty(path)
         decoder = _open_media(path, f"not a readable audio file ({error.error_string.rstrip('.')})")
     with closing(decoder):
         yield decoder
+
+
+def _open_sndfile(path: Path) -> Decoder:
+    """Open by libsndfile, which itself would read only the first of several streams."""
+    first = SndfileDecoder(path)
+    try:
+        starts = part_starts(path, first.container)
+    except BaseException:
+        first.close()
+        raise
+    if len(starts) == 1:
+        return first
+    first.close()
+    return ChainDecoder(path, starts)
 
 
 def _check_not_empty(path: Path) -> None:
@@ -144,18 +158,30 @@ class _Sequential(soundfile.SoundFile):
 
 
 class _Altered:
-    """A file that looks different: other bytes at a place, or longer than it is. What soundfile needs of it.
+    """A file that looks different: a part of it, with other bytes at a place, or longer. What soundfile needs of it.
 
     Args:
         stream: the file.
-        patch: bytes that stand at `patch_at`.
+        begin: byte at which the part begins.
+        end: byte after its last; None: the end of the file.
+        patch: bytes that stand at `patch_at`, counted from `begin`.
         claim: bytes by which it claims to be longer; its end stays where it is.
     """
 
-    def __init__(self, stream: BinaryIO, patch: bytes = b"", patch_at: int = 0, claim: int = 0) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        begin: int = 0,
+        end: Optional[int] = None,
+        patch: bytes = b"",
+        patch_at: int = 0,
+        claim: int = 0,
+    ) -> None:
         self.stream = stream
+        self.begin = begin
         self.patch, self.patch_at = patch, patch_at
-        self.size = os.fstat(stream.fileno()).st_size + claim
+        self.real_size = (os.fstat(stream.fileno()).st_size if end is None else end) - begin
+        self.size = self.real_size + claim
         self.position = 0
         self.is_near_end = False
 
@@ -169,11 +195,11 @@ class _Altered:
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
-        if self.is_near_end and self.position + len(view) <= self.size:
+        if self.size > self.real_size and self.is_near_end and self.position + len(view) <= self.size:
             content = bytes(len(view))  # libmpg123 looks for a tag in the last 128 bytes, and gives up without any
         else:
-            self.stream.seek(self.position)
-            content = self.stream.read(len(view))
+            self.stream.seek(self.begin + self.position)
+            content = self.stream.read(max(0, min(len(view), self.real_size - self.position)))
         view[: len(content)] = content
         for index, byte in enumerate(self.patch, self.patch_at - self.position):
             if 0 <= index < len(content):
@@ -183,12 +209,27 @@ class _Altered:
 
 
 class SndfileDecoder:
-    """A recording that libsndfile reads; see Decoder."""
+    """A recording that libsndfile reads; see Decoder.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        begin: byte at which the recording begins: in a file with several streams, see ChainDecoder.
+        end: byte after its last; None: the end of the file.
+
+    Attributes:
+        container: libsndfile's name of the file's format.
+    """
+
+    def __init__(self, path: Path, begin: int = 0, end: Optional[int] = None) -> None:
         self._stream: Optional[BinaryIO] = None
-        self._file = soundfile.SoundFile(str(path))
+        self._file: Any = None
+        self._begin, self._end = begin, end
         try:
+            if begin or end is not None:
+                self._reopen(path)
+            else:
+                self._file = soundfile.SoundFile(str(path))
+            self.container: str = self._file.format
             self._examine(path)
         except BaseException:
             self.close()
@@ -199,16 +240,17 @@ class SndfileDecoder:
         file = self._file
         self.wrong_length = False
         self._promised = 0  # frames that decoding must give at least
-        is_mp3, is_ogg = file.format == "MP3", file.format == "OGG"
-        if is_mp3 and not _has_mp3_table(path):
+        is_mp3, is_ogg = self.container == "MP3", self.container == "OGG"
+        if is_mp3 and not has_mp3_table(path, self._begin):
             # Without a table libsndfile guesses the length from the file's size, and stops there.
             self._reopen(path, claim=_MP3_CLAIM * path.stat().st_size)
         elif is_mp3:
             self._promised = file.frames
         elif is_ogg:
-            _check_last_ogg_page(path)
+            if self._end is None and not ends_with_last_ogg_page(path):
+                raise BadAudio("truncated: the last page of the stream is missing")
             self._promised = file.frames
-        elif file.frames == 0 and (unclosed := _unclosed_data(path)):
+        elif file.frames == 0 and (unclosed := unclosed_data(path)):
             patch_at, num_bytes = unclosed
             self._reopen(path, patch=struct.pack("<I", num_bytes), patch_at=patch_at)
             self.wrong_length = True
@@ -232,9 +274,9 @@ class SndfileDecoder:
         """Open the file again, to be read from its start on."""
         self.close()
         source: Any = str(path)
-        if alteration:
+        if alteration or self._begin or self._end is not None:
             self._stream = open(path, "rb")  # noqa: SIM115 - closed by close()
-            source = _Altered(self._stream, **alteration)
+            source = _Altered(self._stream, self._begin, self._end, **alteration)
         self._file = _Sequential(source)
 
     def _check_promise(self, path: Path) -> None:
@@ -271,9 +313,63 @@ class SndfileDecoder:
 
     def close(self) -> None:
         """See Decoder."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._stream is not None:
             self._stream.close()
+
+
+class ChainDecoder:
+    """A file of several streams, one after the other: a chained Ogg, or MP3 files that were joined; see Decoder.
+
+    Args:
+        path: the file.
+        starts: byte at which each stream begins, rising.
+
+    Raises:
+        BadAudio: a stream cannot be read, or has another rate or number of channels than the first.
+    """
+
+    can_seek = wrong_length = False
+    num_frames: Optional[int] = None
+
+    def __init__(self, path: Path, starts: list[int]) -> None:
+        self._path = path
+        self._spans = list(zip(starts, [*starts[1:], None], strict=True))
+        formats = set()
+        for part in self._parts():
+            formats.add((part.sample_rate, part.num_channels))
+            if len(formats) > 1:
+                raise BadAudio("rate or channels change within it")
+        self.sample_rate, self.num_channels = formats.pop()
+
+    def _parts(self) -> Iterator[SndfileDecoder]:
+        """Yield each stream, open."""
+        for begin, end in self._spans:
+            try:
+                part = SndfileDecoder(self._path, begin, end)
+            except soundfile.LibsndfileError as error:
+                reason = error.error_string.rstrip(".")
+                raise BadAudio(f"not a readable audio file behind its first stream ({reason})") from None
+            with closing(part):
+                yield part
+
+    def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
+        """See Decoder."""
+        position = 0
+        for part in self._parts():
+            for frames in part.blocks():
+                last = len(frames) if stop is None else min(len(frames), stop - position)
+                if position + last > start:
+                    yield frames[max(0, start - position) : last]
+                position += len(frames)
+                if stop is not None and position >= stop:
+                    return
+        if stop is not None:
+            raise _truncated(stop, position)
+
+    def close(self) -> None:
+        """See Decoder."""
 
 
 def _truncated(promised: int, num_read: int) -> BadAudio:
@@ -297,71 +393,6 @@ def _promised_bytes(file: soundfile.SoundFile, path: Path) -> tuple[int, int]:
         if match:
             return int(match[1]), path.stat().st_size
     return 0, 0
-
-
-def _has_mp3_table(path: Path) -> bool:
-    """Tell whether an MP3 says in its first frame how long it is."""
-    with open(path, "rb") as stream:
-        start = stream.read(10)
-        if start[:3] == b"ID3":
-            size = 0
-            for byte in start[6:10]:
-                size = size << 7 | byte & 0x7F
-            stream.seek(10 + size)
-        else:
-            stream.seek(0)
-        frame = stream.read(256)
-    return any(table in frame for table in _MP3_TABLES)
-
-
-def _check_last_ogg_page(path: Path) -> None:
-    """Raise BadAudio unless the file ends with the page that is marked as a stream's last."""
-    with open(path, "rb") as stream:
-        stream.seek(max(0, os.fstat(stream.fileno()).st_size - (1 << 17)))  # a page has at most 65307 bytes
-        tail = stream.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    num_segments = page[26] if len(page) > 26 else 0
-    is_whole = len(page) > 27 and 27 + num_segments + sum(page[27 : 27 + num_segments]) <= len(page)
-    if not (is_whole and page[5] & 4):
-        raise BadAudio("truncated: the last page of the stream is missing")
-
-
-def _unclosed_data(path: Path) -> Optional[tuple[int, int]]:
-    """Return where a WAV's header says that it has no samples, and how many bytes of samples follow all the same.
-
-    A recorder that is switched off leaves 0 there. When what follows is a chain of chunks that ends with the file, it
-    is none.
-    """
-    with open(path, "rb") as stream:
-        length = os.fstat(stream.fileno()).st_size
-        start = stream.read(12)
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
-            return None
-        position = 12
-        while (head := _chunk_at(stream, position)) is not None:
-            name, size = head
-            if name == b"data":
-                begin = position + 8
-                rest = length - begin
-                return (position + 4, rest) if size == 0 and rest and not _is_chain(stream, begin, length) else None
-            position += 8 + size + size % 2
-    return None
-
-
-def _is_chain(stream: BinaryIO, position: int, length: int) -> bool:
-    while position < length:
-        head = _chunk_at(stream, position)
-        if head is None or not head[0].isascii() or not head[0].decode().isprintable():
-            return False
-        position += 8 + head[1] + head[1] % 2
-    return position <= length + 1
-
-
-def _chunk_at(stream: BinaryIO, position: int) -> Optional[tuple[bytes, int]]:
-    """Return name and size of the RIFF chunk at a place, if there is one."""
-    stream.seek(position)
-    head = stream.read(8)
-    return (head[:4], struct.unpack("<I", head[4:])[0]) if len(head) == 8 else None
 
 
 class MediaDecoder:

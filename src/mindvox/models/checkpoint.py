@@ -13,6 +13,7 @@ from mindspore import Parameter, Tensor, nn
 
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path
+from mindvox.home import CHECKPOINT, find_model
 from mindvox.registry import MODELS
 
 CHECKPOINT_NAME = re.compile(r"train_\w+-(\d+)_(\d+)\.ckpt")
@@ -35,8 +36,8 @@ def list_checkpoints(folder: PathLike) -> dict[int, Path]:
 
 
 def find_checkpoint(path: PathLike) -> Path:
-    """Return `path` when it is a file; for a folder, its checkpoint of the most steps."""
-    path = Path(path)
+    """Return `path` when it is a file; for a folder, its checkpoint of the most steps; for a public model, its own."""
+    path = find_model(path, CHECKPOINT)
     if not path.is_dir():
         return path
     found = list_checkpoints(path)

@@ -1,4 +1,4 @@
-// The part of MindSpore Lite's interface (2.7) that the engine uses, written anew for tests: names, signatures and the
+// The part of MindSpore Lite's interface (2.7) that the engine uses, written for tests: names, signatures and the
 // passing of text as std::vector<char>, which lets programs of either std::string ABI link the library.
 #ifndef FAKE_MSLITE_TYPES_H_
 #define FAKE_MSLITE_TYPES_H_
