@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
-from mindvox.scoring.evaluate import ScoreOptions, measure, score_trials
+from mindvox.scoring.error_rates import measure
 from mindvox.scoring.normalisation import (
     cohort_statistics,
     map_blocks,
@@ -32,7 +32,9 @@ from mindvox.scoring.normalisation import (
     speaker_means,
     unit_length,
 )
+from mindvox.scoring.options import ScoreOptions
 from mindvox.scoring.trial_list import TrialList
+from mindvox.scoring.trial_scores import score_trials
 
 SIZE = 192
 

@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 text="usage: bash scripts/run_bench_310p.sh DATASET OUTPUT MODEL [MODEL ...]
   DATASET  corpus: <speaker>/<session>/<file>.wav or .flac, such as VoxCeleb1's test set
   OUTPUT   folder for features (input), labels (speaker), embeddings (result) and bench.log
-  MODEL    exported models that take fbank of 200 frames or of any number: one of any batch size
+  MODEL    exported models that take features of 200 frames or of any number: one of any batch size
            (export.py --batch_size=0), or one of each of 1, 4, 8, 16, 32, 64"
 [[ $# -ge 3 ]] || usage "$text"
 dataset="$1" output="$2"
@@ -17,7 +17,7 @@ for model in "$@"; do
 done
 
 bench() {
-  "$PYTHON" -m mindvox.deploy.bench preprocess "$dataset" "$output/input" "$output/speaker" || return
+  "$PYTHON" -m mindvox.deploy.bench preprocess "$dataset" "$output/input" "$output/speaker" --model "$1" || return
   "$PYTHON" -m mindvox.deploy.bench infer --model "$@" --data_path "$output/input" --result "$output/result" || return
   "$PYTHON" -m mindvox.deploy.bench postprocess "$output/result/output_bs1" "$output/speaker"
 }

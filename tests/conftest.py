@@ -1,6 +1,8 @@
 """Every test runs as the product does: graph mode, on the CPU."""
 
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 # For the processes that tests start: this checkout, whatever is installed.
@@ -9,6 +11,30 @@ os.environ.setdefault("GLOG_v", "3")
 
 import mindspore as ms  # its log level is read at import
 import pytest
+
+from tests.small_model import in_place_of_ecapa
+
+# Where the modules are that take a minute or more. Begun last, one of them would leave all but one worker idle.
+LONG = ("e2e/", "ascend310_infer/", "test_registry", "models/", "layers/", "deploy/", "training/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long modules come first; scripts/run_tests.sh hands whole modules to its workers in this order."""
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if name in item.nodeid), len(LONG)))
+
+
+@pytest.fixture(scope="module")
+def small_model() -> Iterator[None]:
+    """The small model in ECAPA-TDNN's place, in one module."""
+    with in_place_of_ecapa():
+        yield
+
+
+@pytest.fixture(params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
+def either_model(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What `model: ecapa_tdnn` is: by default the small model, with --all ECAPA-TDNN too."""
+    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+        yield request.param
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """The command `mindvox`: its list, its subcommands, and the scripts at the root that do the same."""
 
+import argparse
 import importlib
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from mindvox.cli import COMMANDS, main, usage
 from mindvox.errors import UsageError
+from mindvox.files import named_path, user_path, user_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIMS = {
@@ -19,6 +21,9 @@ SHIMS = {
     "eval.py": "eval",
     "export.py": "export",
 }
+# Arguments that are text, not paths.
+TEXTS = {"name", "parts", "openslr_url", "lists_url", "speaker_pattern", "title", "server_id"}
+KEYED = {"prepare train", "prepare eval", "prepare merge", "train", "eval", "export"}  # test_config.py: their keys
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +69,45 @@ def test_wrong_arguments_of_a_command_are_wrong_usage():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "unknown key 'chanels'; did you mean 'channels'?" in done.stderr
+
+
+class Found(Exception):  # noqa: N818 - not an error
+    """Carries the parser of a command."""
+
+
+def parser_of(command: str, monkeypatch) -> argparse.ArgumentParser:
+    def stop(self, *_):
+        raise Found(self)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", stop)
+    with pytest.raises(Found) as caught:
+        main([*command.split(), "a", "b"])
+    return caught.value.args[0]
+
+
+def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return the arguments of a parser and its subcommands that take text."""
+    found = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [argument for part in action.choices.values() for argument in arguments_of(part)]
+        elif action.nargs != 0 and action.choices is None:
+            found.append(action)
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - KEYED))
+def test_every_path_on_a_command_line_expands(command, monkeypatch):
+    arguments = arguments_of(parser_of(command, monkeypatch))
+    plain = {action.dest for action in arguments if action.type in (None, str)}
+    assert arguments and plain <= TEXTS, "give paths the type user_path, user_text or named_path"
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/big")
+    for action in arguments:
+        if action.type in (user_path, user_text):
+            assert [str(action.type(text)) for text in ("~/a", "$DATA/a")] == ["/home/me/a", "/big/a"]
+        elif action.type is named_path:
+            assert action.type("a=~/b:c") == ("a", "/home/me/b:c") and action.type("$DATA/b=c") == ("", "/big/b=c")
 
 
 @pytest.mark.parametrize("script", SHIMS)

@@ -340,7 +340,7 @@ def test_keys_of_sections_may_be_nested_dotted_or_flat(tmp_path):
     [
         ("margin: 0.2\nloss: {margin: 0.3}\n", [], "'margin' and 'loss.margin' are two names of one key"),
         ("", ["--margin=0.2", "--loss.margin=0.3"], "are two names of one key"),
-        ("model: ecapa\n", [], "got 'ecapa'; did you mean ecapa_tdnn?"),
+        ("model: ecapa\n", [], "got 'ecapa'; did you mean 'ecapa_tdnn'?"),
         ("model: [ecapa_tdnn]\n", [], "model: expected a name, or keys such as"),
         ("model: {mfa_channels: 24}\n", [], "model ecapa_tdnn has no such key; wespeaker_ecapa have it"),
         ("", ["--loss.marg=1"], "command line: loss.marg: no loss has such a key"),

@@ -1,9 +1,12 @@
 """Every registered model and objective, and toys of one file each, on the whole way from building to export.
 
-The toys are registered by one line each. Nothing else of the project knows them.
+The toys are registered by one line each. Nothing else of the project knows them. They go the whole way by default; real
+models, whose graphs take a minute to compile, with --all. What is theirs by default: their own parity tests, and
+tests/e2e.
 """
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import mindspore as ms
@@ -11,24 +14,30 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+import mindvox.deploy.export as export_module
 from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.export import export
+from mindvox.deploy.export import export, random_input
+from mindvox.engines.engine import libraries_of, load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
+from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model
-from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
+from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 from mindvox.registry import LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
 from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import Job
 from mindvox.training.launch import main as launch
 from mindvox.training.loop import train
+from tests.deploy.toy import without_compiling
 from tests.scoring.test_eval import write_store as write_eval_store
 from tests.training.test_resume import FakeValidation
 from tests.training.test_training import NUM_MELS, write_store
 
 SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
+SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
+SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
 TOYS = {"mean_model", "squared_loss"}
 
 
@@ -64,9 +73,8 @@ def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> C
     return load_config(Config, [f"--config_path={path}", *words], check=("model", "loss", "sampler"))
 
 
-PAIRS = [("mean_model", "squared_loss")]
-PAIRS += [(name, "aam_softmax") for name in MODELS if name not in TOYS]
-PAIRS += [("mean_model", name) for name in LOSSES if name not in TOYS and ("mean_model", name) not in PAIRS]
+PAIRS = [("mean_model", "squared_loss"), *(("mean_model", name) for name in LOSSES if name not in TOYS)]
+PAIRS += [pytest.param(name, "aam_softmax", marks=pytest.mark.slow) for name in MODELS if name not in TOYS]
 
 
 @pytest.mark.parametrize("registry", [MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
@@ -82,7 +90,7 @@ def test_every_entry_names_a_class_whose_options_have_help_and_defaults_in_bound
 def test_names_are_imported_when_they_are_asked_for_and_unknown_ones_are_errors():
     registry = Registry("thing", near="no.such.module:Thing")
     assert "near" in registry and list(registry) == ["near"]
-    with pytest.raises(InputError, match="thing: expected one of near, got 'neer'; did you mean near?"):
+    with pytest.raises(InputError, match="thing: expected one of near, got 'neer'; did you mean 'near'"):
         registry.get("neer")
     with pytest.raises(ValueError, match="registered already"):
         registry.add("near", "other:Thing")
@@ -140,6 +148,36 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_
         engine.encode(np.ones((1, least - 1, NUM_MELS), np.float32))
 
 
+@pytest.mark.parametrize(("file_format", "kind"), [("ONNX", "features"), ("IR", "waveform")])
+@pytest.mark.parametrize("name", ["mean_model", *MODELS])
+def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_format, kind, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs the extra onnx")
+    settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
+    np.random.seed(0)
+    model, front_end = create_model(settings).set_train(False), Fbank(n_mels=NUM_MELS)
+    checkpoint = checkpoint_path(tmp_path, name, 1, 1)
+    meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
+    write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}, meta)
+
+    def encode(feats):
+        with without_compiling():
+            return model(Tensor(feats)).asnumpy()
+
+    monkeypatch.setattr(export_module, "cell_encoder", lambda *_: encode)
+    words = ["--config_path=/dev/null", f"--exp_ckpt_file={checkpoint}", f"--file_name={tmp_path / 'm'}"]
+    words += [f"--file_format={file_format}", f"--input={kind}", "--length=0", "--batch_size=0", "--device_target=CPU"]
+    exported = export(load_config(Config, words))
+    rng = np.random.default_rng(0)
+    description = ExportedModel.read(exported)
+    for library in libraries_of(description):
+        engine = load_engine(exported, library)
+        for num_frames in (MODELS.get(name).min_frames, 47):
+            batch, feats = random_input(rng, description, num_frames)
+            expected = encode(feats)
+            bound = (1e-5 if kind == "features" else 1e-3) * np.abs(expected).max()
+            np.testing.assert_allclose(engine.encode(batch), expected, rtol=0, atol=bound, err_msg=engine.name)
+
+
 def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatch):
     command, program = Job.command, Path(__file__).parent / "toys" / "train_toys.py"
     monkeypatch.setattr(Job, "command", lambda job, *arguments: command(job, *arguments, program=program))
@@ -155,8 +193,9 @@ def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatc
     assert "aver loss" in (tmp_path / "train_parallel0" / "log").read_text()
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", list(MODELS))
-def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name):
+def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name, compiled):
     settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
     rng = np.random.default_rng(0)
     feats = Tensor(rng.standard_normal((2, 30, NUM_MELS)).astype(np.float32))
@@ -164,6 +203,7 @@ def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name):
     for device in ("CPU", "Ascend"):
         ms.set_seed(0)
         model = create_model(settings, device).set_train(False)
-        found.append(([(p.name, p.shape) for p in model.get_parameters()], model(feats).asnumpy()))
+        with nullcontext() if compiled else without_compiling():
+            found.append(([(p.name, p.shape) for p in model.get_parameters()], model(feats).asnumpy()))
     assert found[0][0] == found[1][0]
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-5 * np.abs(found[1][1]).max())

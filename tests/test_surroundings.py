@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
+from tests.stores import read_records
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEAKERS = ("张三", "Łukasz")
@@ -133,6 +134,26 @@ def test_work_whose_output_is_closed_ends_without_a_word(corpus, tmp_path, monke
     assert run_closed(script, os.devnull, *options) == (141, b"")
     assert run_closed(script, os.devnull, *options, error_too=True) == (141, b"")
     assert run_closed(script, os.devnull, "--data_folder=nowhere", error_too=True)[0] == 141
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_each_line_is_written_at_once_and_whole(monkeypatch, unbuffered):
+    """Else lines of standard output and error run into each other in a log that both go to by pipes of their own."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    code = (
+        "import sys\nfrom mindvox.errors import run\n"
+        "def main(_):\n  print('one', 1)\n  print('two', file=sys.stderr)\n  print('three')\n  return 0\nrun(main)"
+    )
+    read_end, write_end = os.pipe2(os.O_DIRECT)  # a read returns what one write wrote
+    with open(read_end, "rb", buffering=0) as lines:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", code], stdout=write_end, stderr=write_end, cwd=ROOT, check=False, timeout=300
+            )
+        finally:
+            os.close(write_end)
+        assert [lines.read(4096) for _ in range(4)] == [b"one 1\n", b"two\n", b"three\n", b""]
+    assert done.returncode == 0
 
 
 def test_another_broken_pipe_is_an_error():

@@ -1,10 +1,12 @@
 """User-facing errors and exit codes, and the surroundings of an entry point: text encoding and closed pipes."""
 
+import difflib
 import errno
+import io
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Optional, TextIO
 
 PIPE_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `yes | head`
@@ -31,6 +33,20 @@ class Stopped(Exception):  # noqa: N818 - not an error
         self.exit_code = 128 + signal_number
 
 
+def did_you_mean(given: str, known: Iterable[str], otherwise: str = ".", prefix: str = "") -> str:
+    """Return the end of a message about an unknown name: `; did you mean 'nearest'?`.
+
+    Args:
+        given: what the user wrote; its case does not matter.
+        known: the names that there are.
+        otherwise: returned when none of them is near.
+        prefix: stands before the name that is proposed.
+    """
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), by_lower, n=1)
+    return f"; did you mean '{prefix}{by_lower[near[0]]}'?" if near else otherwise
+
+
 def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     """Call an entry point and turn what a user can cause into one line on stderr and an exit code.
 
@@ -54,8 +70,12 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
         for stream in closed:
             _drop(stream)
         return PIPE_CLOSED if closed else _fail(str(error), 1)  # another pipe than standard output and error
-    except OSError as error:  # what was printed goes to a disk that is full, or fails
-        _drop(sys.stdout)
+    except OSError as error:  # of a file, or of what is printed, to a disk that is full
+        for stream in _streams():
+            try:
+                stream.flush()
+            except OSError:
+                _drop(stream)
         return _fail(_reason(error), 1)
 
 
@@ -69,10 +89,6 @@ def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        return _fail(_reason(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
 
@@ -103,8 +119,10 @@ def _use_utf8() -> None:
         os.environ["PYTHONIOENCODING"] = f"{getattr(sys.stdout, 'encoding', 'ascii')}:backslashreplace"
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     for stream in _streams():
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            # Each line in one write, at once: where standard output and error go into one log by two pipes, lines
+            # otherwise come late, or (PYTHONUNBUFFERED) another line gets between a line and its end.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True, write_through=False)
 
 
 def _streams() -> list[TextIO]:

@@ -25,6 +25,7 @@ LONGEST_HOLDER = 300  # bytes of a lock file that a message shows
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EBADF)
 NO_LOCKS = (*UNSUPPORTED, errno.ENOLCK, errno.EROFS)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+NAMED = re.compile(r"([^/=]+)=(.*)", re.DOTALL)
 VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$)")
 _held: set[Path] = set()  # locks of this process
 _warned: set[str] = set()  # kinds of warnings that it printed
@@ -231,12 +232,26 @@ def escape_path(path: str) -> str:
     return path.replace("$", "$$")
 
 
-def user_path(text: str) -> Path:
-    """Return a path from the command line, see expand_path(); a `type` for argparse."""
+def user_text(text: str) -> str:
+    """Return a path from the command line, see expand_path(); empty text stays empty. A `type` for argparse."""
     try:
-        return Path(expand_path(text))
+        return expand_path(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
+
+
+def user_path(text: str) -> Path:
+    """Return a path from the command line, see expand_path(). A `type` for argparse."""
+    return Path(user_text(text))
+
+
+def named_path(text: str) -> tuple[str, str]:
+    """Return name and path of `NAME=PATH`, the path expanded; the name is empty where there is none.
+
+    A name has no slash, so that the path `a/b=c` is one. A `type` for argparse: shells do not expand `~` behind `=`.
+    """
+    match = NAMED.fullmatch(text)
+    return (match[1], user_text(match[2])) if match else ("", user_text(text))
 
 
 def read_text(path: PathLike, what: str = "file") -> str:

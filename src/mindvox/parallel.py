@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -30,7 +30,7 @@ def num_cores() -> int:
 
 def call_all(
     function: Callable[[Job], Result], jobs: Sequence[Job], num_processes: int = 1, dask: str = ""
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield the results in the order of the jobs.
 
     Args:
@@ -101,7 +101,9 @@ def start_process() -> None:
 
 def _end_with_parent() -> None:
     """End this process when its parent was killed: it would wait for jobs for ever."""
-    connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process of a pool calls this"
+    connection.wait([parent.sentinel])
     os._exit(1)
 
 

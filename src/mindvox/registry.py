@@ -1,28 +1,30 @@
-"""Models, objectives, samplers and front ends by name. A new one is one file and one line here.
+"""Everything that is chosen by a name. A new one is one file and one line here.
 
-Each class has a dataclass `Options` of `option()` fields, whose values are its keyword arguments.
+A model, an objective, a sampler and a front end each have a dataclass `Options` of `option()` fields, whose values are
+their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
+- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
 - A front end: see `FrontEnd`.
+- A toolkit is an object: see `Toolkit`.
 """
 
-import difflib
 import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from mindvox.errors import InputError
+from mindvox.errors import InputError, did_you_mean
 
 
 class Registry:
-    """Classes of one kind by name; a class is imported when it is asked for.
+    """Classes or objects of one kind by name; each is imported when it is asked for.
 
     Args:
-        kind: what they are, the name of the section of the configuration that chooses one.
+        kind: what they are; for classes that the configuration chooses, the name of the section.
         entries: "module:Class" by name.
     """
 
@@ -37,7 +39,7 @@ class Registry:
         return iter(self._entries)
 
     def add(self, name: str, entry: str) -> None:
-        """Add a class, "module:Class", under a new name.
+        """Add an entry, "module:Class", under a new name.
 
         Raises:
             ValueError: the name is taken.
@@ -47,14 +49,13 @@ class Registry:
         self._entries[name] = entry
 
     def get(self, name: str) -> Any:
-        """Return the class of a name.
+        """Return the class or object of a name.
 
         Raises:
             InputError: there is no such name.
         """
         if name not in self._entries:
-            near = difflib.get_close_matches(str(name), self._entries, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            hint = did_you_mean(str(name), self._entries)
             raise InputError(f"{self.kind}: expected one of {', '.join(self)}, got {name!r}{hint}")
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
@@ -62,11 +63,25 @@ class Registry:
 
 MODELS = Registry(
     "model",
+    campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
+POOLINGS = Registry(
+    "pooling",
+    asp="mindvox.layers.pooling.asp:AttentiveStatisticsPooling",
+    astp="mindvox.layers.pooling.astp:Astp",
+    statistics="mindvox.layers.pooling.statistics:StatisticsPooling",
+)
 LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
 SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
+TOOLKITS = Registry(
+    "toolkit",
+    **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
+    mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
+    wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
+)
 FRONT_ENDS = Registry(
     "front_end",
     fbank="mindvox.frontend.fbank:Fbank",

@@ -93,7 +93,7 @@ def must(folder: Path, *command: object, **environment: str) -> str:
 
 
 def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
 
@@ -160,7 +160,7 @@ def test_compiled_models_are_kept_in_a_folder_of_any_name(program, worked, tmp_p
 
 
 def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp_path):
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
     made = EmbeddingStore.open(tmp_path)
@@ -489,7 +489,7 @@ def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(progra
 
 def test_cut_frames_of_python_is_what_the_program_does(program, worked, tmp_path):
     """Cutting repeats what is short, before the mean is subtracted."""
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     must(worked, program, "--model", "free.xml", "--data", "eval", "--output", tmp_path, "--cut_frames", 80)
     made = EmbeddingStore.open(tmp_path).embeddings
@@ -712,7 +712,7 @@ def test_file_system_that_cannot_sync_is_said_once(program, worked, tmp_path, ki
 
 
 def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, tmp_path):
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     store = EvalStore.open(worked / "eval")
     for model in ("free.xml", "free.onnx"):

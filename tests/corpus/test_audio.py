@@ -1,10 +1,12 @@
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from mindvox.corpus.audio import AudioInfo, BadAudio, audio_info, read_audio
+from mindvox.corpus.audio import AudioInfo, BadAudio, audio_info, audio_of_array, read_audio
 
 
 def reason_of(path, reader=read_audio, **arguments):
@@ -135,3 +137,81 @@ def test_wav_from_a_pipe_ends_where_the_file_ends(tmp_path, write_noise):
 def test_a_range_outside_the_recording(tmp_path, write_noise, arguments):
     path = write_noise(tmp_path / "a.wav", 1600)
     assert reason_of(path, **arguments).endswith("were asked for, it has 1600")
+
+
+def stereo(num_samples=5000):
+    return (np.random.default_rng(1).uniform(-0.5, 0.5, (num_samples, 2)) * 32767).astype(np.int16)
+
+
+@pytest.mark.parametrize("rate", [16000, 8000, 44100])
+@pytest.mark.parametrize("dtype", ["int16", "float32", "float64"])
+def test_an_array_is_read_as_the_file_that_holds_it(tmp_path, rate, dtype):
+    samples = stereo(150_000)  # more than two blocks
+    soundfile.write(tmp_path / "a.wav", samples, rate)
+    array = samples if dtype == "int16" else (samples / 32768).astype(dtype)
+    clip = audio_of_array(array, rate)
+    np.testing.assert_array_equal(clip.waveform, read_audio(tmp_path / "a.wav").waveform)
+    assert clip.waveform.dtype == np.float32 and clip.was_converted
+
+
+@pytest.mark.parametrize(("dtype", "zero", "scale"), [("uint8", 128, 128), ("int32", 0, 2**31), ("float16", 0, 1)])
+def test_whole_numbers_have_their_own_full_scale(dtype, zero, scale):
+    values = np.array([-1, -0.5, 0, 0.5], np.float64)
+    samples = (values * scale + zero).astype(dtype)
+    np.testing.assert_array_equal(audio_of_array(samples, 16000).waveform, values.astype(np.float32))
+
+
+def test_one_channel_can_be_chosen(tmp_path):
+    samples = stereo()
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    for channel in (0, 1):
+        expected = samples[:, channel] / np.float32(32768)
+        np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", channel=channel).waveform, expected)
+        np.testing.assert_array_equal(audio_of_array(samples, 16000, channel=channel).waveform, expected)
+    with pytest.raises(BadAudio, match="no channel 2: it has 2, counted from 0"):
+        read_audio(tmp_path / "a.wav", channel=2)
+    with pytest.raises(BadAudio, match="no channel -1"):
+        audio_of_array(samples, 16000, channel=-1)
+
+
+def test_of_channels_that_cancel_one_can_be_chosen():
+    samples = stereo().astype(np.float32) / 32768
+    samples[:, 1] = -samples[:, 0]
+    with pytest.raises(BadAudio, match="channels cancel each other"):
+        audio_of_array(samples, 16000)
+    np.testing.assert_array_equal(audio_of_array(samples, 16000, channel=1).waveform, samples[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "said"),
+    [
+        (np.zeros((2, 5, 3)), 16000, r"expected samples \(N,\) or \(N, channels\)"),
+        (np.zeros((2, 5000)), 16000, "with at most 64 channels, got"),
+        (np.zeros(50, np.int64), 16000, "expected floats of full scale 1, or int16, int32, uint8 samples, got int64"),
+        (np.zeros(50, bool), 16000, "got bool"),
+        (np.zeros(50), 0, "expected a rate of 1 to 768000 Hz, got 0"),
+    ],
+)
+def test_arrays_that_are_no_recordings(samples, rate, said):
+    with pytest.raises(ValueError, match=said):
+        audio_of_array(samples, rate)
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.zeros(0), "no samples"),
+        (np.array([0, np.nan]), "NaN or infinite"),
+        (np.array([0, 1e300]), "NaN or infinite"),  # more than float32 holds
+        (np.array([0.0, 20000.0]), "full scale is 1"),
+    ],
+)
+def test_arrays_of_bad_samples(samples, said):
+    with pytest.raises(BadAudio, match=said):
+        audio_of_array(samples, 16000)
+
+
+def test_importing_the_readers_does_not_import_scipys_filters():
+    """It takes half a second, which commands for people have to wait for."""
+    program = "import sys, mindvox.corpus.quality; sys.exit('scipy.signal' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -16,7 +16,8 @@ import soundfile
 
 from mindvox.config import TrainPrepConfig, load_config
 from mindvox.data.merge import merge_stores
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
+from tests.stores import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_SPEAKERS, NUM_UTTERANCES = 6, 8

@@ -413,12 +413,31 @@ def test_speakers_of_a_list_are_left_out_however_it_spells_them(tmp_path, make_c
         make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
 
 
-def test_a_list_of_which_no_speaker_is_in_the_corpus_is_told(tmp_path, make_corpus, train_config, capsys):
-    make_corpus(tmp_path / "train", {"a": 2})
-    (tmp_path / "trials.txt").write_text("1 A/s1/00.wav A/s1/01.wav\n")
+@pytest.mark.parametrize(
+    ("listed", "speaker"), [("A", "a"), ("id10270", "A.J._Buckley"), ("id10270", "id270"), ("s 1", "s_1")]
+)
+def test_a_list_that_spells_speakers_unlike_the_corpus_is_warned_of(
+    tmp_path, make_corpus, train_config, capsys, listed, speaker
+):
+    make_corpus(tmp_path / "train", {speaker: 2})
+    (tmp_path / "trials.txt").write_text(f"1\t{listed}/s1/00.wav\t{listed}/s1/01.wav\n")
     make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
     assert "none of the 1 speakers of" in (warning := capsys.readouterr().err)
-    assert "the list has A; the corpus a" in warning
+    assert f"the list has {listed}; the corpus {speaker}" in warning
+
+
+@pytest.mark.parametrize(
+    ("listed", "speaker"), [("id10270", "id00012"), ("1988", "3000"), ("Zed_Ab", "A.J._Buckley Bo_Li")]
+)
+def test_a_list_of_other_speakers_than_the_corpus_needs_no_warning(
+    tmp_path, make_corpus, train_config, capsys, listed, speaker
+):
+    make_corpus(tmp_path / "train", dict.fromkeys(speaker.split(), 2))
+    (tmp_path / "trials.txt").write_text(f"1 {listed}/s1/00.wav {listed}/s1/01.wav\n")
+    make_train_tables(train_config(verification_file=str(tmp_path / "trials.txt")))
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "none of the 1 speakers of" in printed.out and "nobody needs to be left out" in printed.out
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -9,8 +9,9 @@ import pytest
 from mindvox.corpus.quality import QualityLimits
 from mindvox.corpus.table_io import read_skipped
 from mindvox.data.prepare import prepare_train
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError
+from tests.stores import read_records
 from tests.verdicts import CASES, MEDIA_CASES, write_all
 
 BAD = {name: case.verdict for name, case in CASES.items() if case.verdict} | {

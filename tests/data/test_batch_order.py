@@ -9,9 +9,10 @@ import pytest
 
 from mindvox.data.held_out import choose_held_out, utterance_of
 from mindvox.data.pipeline import TrainBatches
-from mindvox.data.train_store import TrainStoreWriter, read_records
+from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError
 from mindvox.frontend.fbank import Fbank
+from tests.stores import read_records
 
 NUM_RECORDS, NUM_SPEAKERS, NUM_MELS = 23, 3, 4
 

@@ -16,11 +16,12 @@ from mindvox.corpus.quality import FULL_SCALE, QualityLimits, Reading, set_level
 from mindvox.data.eval_store import META_FILE
 from mindvox.data.prepare import prepare_train
 from mindvox.data.prepare_eval import prepare_eval
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError, UsageError
 from mindvox.files import read_json
 from mindvox.frontend.fbank import Fbank
 from mindvox.models.ecapa_tdnn import EcapaTdnn
+from tests.stores import read_records
 from tests.verdicts import CASES
 
 BAD = ("too_short.wav", "dither.wav", "dither_and_offset.wav", "clipped.wav", "direct_current.wav", "nan.wav")

@@ -10,9 +10,10 @@ import pytest
 from mindvox.corpus.tree import Skipped
 from mindvox.data.merge import merge_stores
 from mindvox.data.prepare import prepare_train
-from mindvox.data.train_store import TrainStoreWriter, read_manifest, read_records
+from mindvox.data.train_store import TrainStoreWriter, read_manifest
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
+from tests.stores import read_records
 
 SPEAKERS = {"id1": 0, "id2": 1}
 

@@ -7,9 +7,10 @@ in MindRecord, whose writer refuses names of files, and event files.
 import numpy as np
 import pytest
 
-from mindvox.data.train_store import TrainStoreWriter, read_records
+from mindvox.data.train_store import TrainStoreWriter
 from mindvox.frontend.fbank import Fbank
 from mindvox.training.tensorboard import EventFile
+from tests.stores import read_records
 
 NAMES = ("my exp+aug", "模型 50%", "a:b'c\"[d]")
 

@@ -227,7 +227,7 @@ def test_workers_do_not_import_mindspore():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_training_takes_a_store_of_samples(folders, tmp_path):
+def test_training_takes_a_store_of_samples(small_model, folders, tmp_path):
     options = ("--channels=8", "--emb_size=6", "--num_epochs=1", "--device_target=CPU", "--speed_classes")
     config = settings(folders, "--augmentations=speed,add_rev_noise", f"--ckpt_save_dir={tmp_path / 'ckpt'}", *options)
     arrays, meta = read_checkpoint(train(config))

@@ -12,9 +12,10 @@ import soundfile
 from mindvox.corpus.audio import read_audio
 from mindvox.data import prepare
 from mindvox.data.prepare import prepare_train
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
+from tests.stores import read_records
 
 Usage = namedtuple("Usage", "total used free")
 MINI_LIBRISPEECH = Path(__file__).resolve().parents[3] / "shared" / "data" / "mini_librispeech"

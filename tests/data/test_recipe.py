@@ -11,10 +11,11 @@ from mindvox.corpus.tables import make_train_tables
 from mindvox.data.prepare import prepare_train
 from mindvox.data.recipe import Recipe, Voices
 from mindvox.data.shards import plan_shards
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.distortions import change_speed, speed_source_length
 from mindvox.frontend.fbank import Fbank
+from tests.stores import read_records
 
 SEED_STAGES = "clean,augment_wavedrop,augment_speed,add_rev,add_noise,add_rev_noise"
 

@@ -10,8 +10,9 @@ from mindvox.corpus.tables import make_train_tables
 from mindvox.data import shards
 from mindvox.data.prepare import prepare_train
 from mindvox.data.prepare_eval import prepare_eval
-from mindvox.data.train_store import read_manifest, read_records
+from mindvox.data.train_store import read_manifest
 from mindvox.errors import InputError
+from tests.stores import read_records
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from mindvox.data.train_store import (
     Shard,
     TrainStoreWriter,
     read_manifest,
-    read_records,
     shard_paths,
     verify_shards,
 )
 from mindvox.errors import InputError
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank
+from tests.stores import read_records
 
 FRONT_END = Fbank().to_dict()
 SPEAKERS = {"id1": 0, "id2": 1}

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from mindvox.deploy import bench
-from mindvox.deploy.engine import Engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import Engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import write_json
 from mindvox.frontend.fbank import Fbank
@@ -43,8 +43,8 @@ def prepared(corpus, tmp_path):
 def engine(batch_size=None, num_frames=None, **changes):
     """An engine whose embedding is the mean of each bin's absolute values."""
     values = {
-        "file_format": "ONNX", "input_kind": "fbank", "batch_size": batch_size, "num_frames": num_frames,
-        "min_frames": 9, "num_mels": 80, "emb_size": 80, "attention_size": None, "precision": "float32",
+        "file_format": "ONNX", "input_kind": "features", "batch_size": batch_size, "num_frames": num_frames,
+        "min_frames": 9, "feature_size": 80, "emb_size": 80, "further_outputs": {}, "precision": "float32",
         "device_target": None, "front_end": FRONT_END, "model": {}, "checkpoint_sha256": "", "file_sha256": "",
         "weights_sha256": None,
     }  # fmt: skip
@@ -67,7 +67,7 @@ def test_features_are_mels_by_frames_as_the_model_zoo_has_them(prepared, corpus)
 
 def test_every_batch_size_has_the_same_embeddings_and_a_line(prepared, monkeypatch, capsys):
     engines = iter([engine(), engine(batch_size=3)])
-    monkeypatch.setattr(bench, "load_engine", lambda *_: next(engines))
+    monkeypatch.setattr(bench, "load_engine", lambda *_, **__: next(engines))
     rates = bench.infer([Path("a.onnx"), Path("b.onnx")], prepared / "input", prepared / "result", (1, 3), loops=2)
     lines = capsys.readouterr().out.splitlines()
     assert list(rates) == [1, 3] and all(rate > 0 for rate in rates.values())
@@ -130,14 +130,14 @@ def test_damaged_results_are_refused(tmp_path, change, said):
     ],
 )
 def test_model_that_does_not_fit_the_features_is_refused(prepared, monkeypatch, model, said):
-    monkeypatch.setattr(bench, "load_engine", lambda *_: model)
+    monkeypatch.setattr(bench, "load_engine", lambda *_, **__: model)
     with pytest.raises(InputError, match=said):
         bench.infer([Path("a.onnx")], prepared / "input", prepared / "result", (1,), loops=1)
     assert not (prepared / "result").exists()
 
 
 def test_features_of_another_size_are_refused(prepared, monkeypatch):
-    monkeypatch.setattr(bench, "load_engine", lambda *_: engine())
+    monkeypatch.setattr(bench, "load_engine", lambda *_, **__: engine())
     with open(prepared / "input" / "mels3.bin", "ab") as stream:
         stream.write(bytes(4))
     with pytest.raises(InputError, match=r"mels3\.bin: expected 80 x 30 values, got 2401"):

@@ -8,13 +8,11 @@ import soundfile
 
 import mindvox.deploy.check_parity as parity
 from mindvox.data.eval_store import EvalStoreWriter
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("openvino", reason="needs the extra onnx")
 
 FREE = ("--batch_size=0", "--length=0")
@@ -80,10 +78,10 @@ def test_long_recordings_are_compared_in_windows_of_features_or_samples(
     checkpoint, exported, recordings, store, tmp_path
 ):
     waveform = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=1", "--length=0", "--input=waveform")
-    utterances, _ = parity.read_utterances(recordings, FRONT_END.to_dict())
-    windows = [window for utterance in utterances for window in parity.windows_of(utterance, 20, 160)]
+    utterances, _ = parity.read_utterances(recordings, FRONT_END)
+    windows = [window for utterance in utterances for window in parity.windows_of(utterance, 20, FRONT_END)]
     assert [len(window.feats) for window in windows] == [13, 13, 16, 16]  # of 26 and 32 frames
-    assert [len(window.waveform) for window in windows] == [13 * 160, 1920, 16 * 160, 2439]
+    assert [len(window.waveform) for window in windows] == [12 * 160, 1920, 15 * 160, 2439]
     for path, folder in ((exported, store), (waveform, recordings)):  # second variant: a model of waveforms
         assert check(checkpoint, "--exported", path, "--features", folder, "--max_frames=20") == 0
 
@@ -94,7 +92,7 @@ def test_an_engine_that_runs_out_of_memory_is_told_with_the_recording(exported):
 
     utterance = parity.Utterance("a/long.wav", np.zeros((50, 16), np.float32))
     with pytest.raises(InputError, match=r"a/long.wav: 50 frames at once .* smaller max_frames"):
-        parity._one_by_one(ExportedModel.read(exported), run_out)([utterance])
+        parity._one_by_one(ExportedModel.read(exported), FRONT_END, run_out)([utterance])
 
 
 def test_a_folder_of_checkpoints_stands_for_its_last_one(checkpoint, exported, capsys):

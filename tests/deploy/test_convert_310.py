@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mindvox.deploy.convert import converter_name
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.files import sha256_file
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
@@ -37,9 +37,9 @@ def model_of(folder: Path, **changes) -> Path:
     """Write a description for Ascend beside bytes that stand for a model."""
     path = folder / "m o+d.mindir"
     path.write_bytes(b"a model")
-    sizes = {"batch_size": None, "num_frames": None, "min_frames": 9, "num_mels": 16, "emb_size": 6}
+    sizes = {"batch_size": None, "num_frames": None, "min_frames": 9, "feature_size": 16, "emb_size": 6}
     exported = ExportedModel(
-        file_format="MINDIR", input_kind="fbank", **sizes, attention_size=None, precision="float32",
+        file_format="MINDIR", input_kind="features", **sizes, further_outputs={}, precision="float32",
         device_target="Ascend", front_end=FRONT_END.to_dict(), model=SETTINGS, checkpoint_sha256="0", file_sha256="",
         weights_sha256=None, mindir_version=3, least_lite="2.10.0",
     )  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_fixed_model_needs_no_sizes(tmp_path):
         ({"num_frames": 301}, ["--frames=200"], 2, "takes 301 alone. Export with --length=0"),
         ({"batch_size": 2}, ["--frames=200", "--batch_size=3"], 2, "3 was given"),
         ({"device_target": "CPU"}, ["--frames=200"], 1, "was exported for CPU: export with --device_target=Ascend"),
-        ({"input_kind": "waveform"}, ["--frames=200"], 1, "expected a MINDIR that takes fbank"),
+        ({"input_kind": "waveform"}, ["--frames=200"], 1, "expected a MINDIR that takes features"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes, words, code, said):

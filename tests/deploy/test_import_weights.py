@@ -10,8 +10,8 @@ import eval as evaluate_command
 from mindvox.config import Config, load_config
 from mindvox.corpus.table_io import read_speakers
 from mindvox.data.eval_store import EvalStoreWriter
-from mindvox.deploy import import_weights as module
-from mindvox.deploy.import_weights import build, import_weights, main, read_label_encoder, wespeaker_name
+from mindvox.deploy.import_weights import build, import_weights, main, read_label_encoder
+from mindvox.deploy.toolkits.wespeaker import ecapa_name as wespeaker_name
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
@@ -21,6 +21,7 @@ from mindvox.losses import saved_parameters
 from mindvox.losses.aam_softmax import AamSoftmax
 from mindvox.models import load_model, take_settings
 from mindvox.models.checkpoint import META_KEYS, read_checkpoint
+from mindvox.registry import TOOLKITS
 from tests.models.reference.seeded import features
 
 FOLDER = Path(__file__).with_name("reference")
@@ -67,7 +68,7 @@ def test_imported_wespeaker_model_has_its_weights_but_not_the_projection(tmp_pat
     }
     assert meta["front_end"]["window"] == "hamming" and meta["front_end"]["waveform_scale"] == 32768
     said = capsys.readouterr().out
-    assert "does not compute these" in said and "left out: projection.weight" in said
+    assert "features: kaldi_fbank (" in said and "left out: projection.weight" in said
 
 
 def test_3dspeakers_names_are_speechbrains_and_its_features_are_kaldis(tmp_path):
@@ -77,8 +78,8 @@ def test_3dspeakers_names_are_speechbrains_and_its_features_are_kaldis(tmp_path)
 
 
 def test_features_of_another_kind_are_refused_with_what_they_are():
-    kaldi = module.TOOLKITS["wespeaker"].front_end(80)
-    with pytest.raises(InputError, match="store: made with front end fbank, expected kaldi_fbank"):
+    kaldi = TOOLKITS.get("wespeaker").front_end(80)
+    with pytest.raises(InputError, match="store: holds features of the front end fbank, the model takes kaldi_fbank"):
         check_front_end(kaldi, Fbank().to_dict(), "store")
 
 
@@ -135,12 +136,12 @@ def test_imported_speechbrain_model_is_evaluated_and_its_unknown_speakers_are_to
 
 def test_imported_model_for_other_features_is_not_evaluated_on_ours(tmp_path):
     import_weights("wespeaker", FOLDER / "wespeaker.pt", tmp_path / "x.ckpt")
-    with pytest.raises(InputError, match="made with front end fbank, expected kaldi_fbank.*docs/weights.md"):
+    with pytest.raises(InputError, match="holds features of the front end fbank, the model takes kaldi_fbank"):
         evaluate_imported(tmp_path, Fbank(n_mels=20).to_dict())
 
 
 def test_all_that_does_not_fit_is_listed_at_once():
-    state = read_state(MODEL)
+    state, _ = TOOLKITS.get("speechbrain").split(read_state(MODEL))
     state["surplus.weight"] = np.zeros(3, np.float32)
     del state["fc.conv.bias"], state["blocks.2.tdnn1.norm.norm.running_var"]
     state["asp.conv.conv.bias"] = np.zeros(5, np.float32)
@@ -157,10 +158,17 @@ def test_all_that_does_not_fit_is_listed_at_once():
     ]
 
 
-@pytest.mark.parametrize("toolkit", ["speechbrain", "wespeaker"])
+@pytest.mark.parametrize("toolkit", ["speechbrain", "wespeaker", "3dspeaker", "mvector"])
 def test_state_of_another_model_is_refused(toolkit):
-    with pytest.raises(InputError, match=f"x: not {toolkit}'s ECAPA-TDNN: .* is missing"):
+    with pytest.raises(InputError, match=r"x: none of the models .*: ECAPA-TDNN \(it has "):
         build(toolkit, {"weight": np.zeros((2, 3), np.float32)}, "x")
+
+
+def test_state_without_a_layer_that_tells_a_size_is_refused():
+    state = read_state(MODEL)
+    del state["fc.conv.weight"]
+    with pytest.raises(InputError, match="x: not speechbrain's ECAPA-TDNN: fc.conv.weight is missing"):
+        build("speechbrain", state, "x")
 
 
 def test_sizes_that_would_need_more_memory_than_the_file_has_are_refused_before_building(monkeypatch):

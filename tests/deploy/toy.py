@@ -11,7 +11,7 @@ from mindspore import Tensor
 
 from mindvox.config import Config, load_config
 from mindvox.deploy.export import describe, write_model
-from mindvox.deploy.exported import ExportedModel, weights_path
+from mindvox.engines.exported import ExportedModel, weights_path
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model, load_model

@@ -1,13 +1,18 @@
 """Layers: shapes, values by hand, both forms of convolution, gradients on repeated execution."""
 
+from collections.abc import Iterable
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
 
+from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for, building_form
 from mindvox.layers.conv import Conv1d, Conv2d
-from mindvox.layers.pooling import AttentiveStatisticsPooling, tanh
+from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
+from mindvox.layers.pooling.astp import Astp
+from mindvox.layers.pooling.statistics import StatisticsPooling
 from mindvox.layers.se import SEBlock
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
@@ -28,6 +33,8 @@ LAYERS = {
     "conv 7x7, stride 3, pad 1": (lambda: Conv2d(8, 6, 7, stride=3, pad=1), (2, 8, 14, 17)),
     "conv 5x7, stride 1x2, pad 2": (lambda: Conv2d(8, 6, (5, 7), stride=(1, 2), pad=2), (2, 8, 9, 13)),
     "conv 4x1 without padding": (lambda: Conv2d(8, 6, (4, 1), padding="valid"), (2, 8, 4, 11)),
+    "conv 3x3 of one channel": (lambda: Conv2d(1, 12, 3, bias=False), (2, 1, 6, 11)),
+    "conv 3x3 of one channel with stride": (lambda: Conv2d(1, 12, 3, stride=(2, 1)), (2, 1, 8, 11)),
     "grouped conv 3x3": (lambda: Conv2d(8, 4, 3, stride=2, dilation=2, groups=2), (2, 8, 9, 13)),
     "mirrored conv 3x3": (lambda: Conv2d(8, 6, 3, dilation=2, padding="reflect"), (2, 8, 6, 11)),
     "tdnn": (lambda: TDNNBlock(8, 6, 3, 2), (2, 8, 11)),
@@ -36,9 +43,17 @@ LAYERS = {
     "se-res2net": (lambda: SERes2NetBlock(16, 3, 3), (2, 16, 11)),
     "pooling": (lambda: AttentiveStatisticsPooling(8, 4), (3, 8, 11)),
     "pooling without context": (lambda: AttentiveStatisticsPooling(8, 4, False), (3, 8, 11)),
+    "statistics pooling": (lambda: StatisticsPooling(8), (3, 8, 11)),
+    "pooling of a map": (lambda: Astp(8, 4), (3, 2, 4, 11)),
     "ecapa": (lambda: EcapaTdnn(in_channels=8, channels=8, emb_size=4), (3, 11, 8)),
 }
 CONVOLUTIONS = [name for name in LAYERS if "conv" in name]
+# Of convolutions that are tested alone. tests/models/test_ecapa_parity.py has the gradients of the model's third step.
+BLOCKS = ("res2net", "se-res2net", "ecapa")
+
+
+def blocks_slow(names: Iterable[str]) -> list:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in BLOCKS else name for name in names]
 
 
 def build(name: str, device_target: str = "CPU"):
@@ -48,7 +63,7 @@ def build(name: str, device_target: str = "CPU"):
         return make(), shape
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", blocks_slow(LAYERS))
 def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name):
     """MindSpore 2.10 has an operator whose gradient goes wrong from the second execution on."""
     layer, shape = build(name)
@@ -64,7 +79,7 @@ def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(value).max() for value in once))
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if "ecapa" not in name])
+@pytest.mark.parametrize("name", blocks_slow(name for name in LAYERS if name != "ecapa"))
 def test_gradient_equals_difference_quotient(name):
     layer, shape = build(name)
     layer.set_train(False)
@@ -87,7 +102,7 @@ def test_gradients_in_training_are_those_of_the_framework(name):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", blocks_slow(LAYERS))
 def test_native_and_product_forms_agree(name):
     product, shape = build(name, "CPU")
     native, _ = build(name, "Ascend")

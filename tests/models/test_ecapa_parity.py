@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindvox.deploy.import_weights import speechbrain_name
+from mindvox.deploy.toolkits.speechbrain import ecapa_name as speechbrain_name
 from mindvox.layers.building import building_for
 from mindvox.losses.aam_softmax import AamSoftmax
 from mindvox.models.ecapa_tdnn import EcapaTdnn

@@ -3,12 +3,13 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
+from mindvox.errors import InputError
+from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for
-from mindvox.layers.pooling import tanh
 from mindvox.models import load_model, section_of
-from mindvox.models.checkpoint import read_checkpoint
+from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.models.fold import fold_ecapa
 from mindvox.models.folded_cell import FoldedEcapaCell
 from tests.deploy.toy import SETTINGS, encoder, make_checkpoint, random_feats, relative, without_compiling
@@ -93,3 +94,23 @@ def test_folding_is_done_in_double_precision_and_stored_in_single(folded):
     arrays = [folded.mfa.weight, folded.blocks[0].shift, folded.fc.bias, folded.context]
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
     assert ms.float32 == FoldedEcapaCell(folded).fc.weight.dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("model.mfa.conv.weight", None, "model.mfa.conv.weight is missing"),
+        ("model.asp.more", np.zeros(3), "model.asp.more is not in the model"),
+        ("model.fc.bias", np.zeros(3), r"model.fc.bias is \(3,\), the model's"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_as_those_of_the_plain_model(checkpoint, tmp_path, name, array, said):
+    arrays, meta = read_checkpoint(checkpoint)
+    arrays = {key: value for key, value in arrays.items() if key != name}
+    if array is not None:
+        arrays[name] = array.astype(np.float32)
+    parameters = {key: Parameter(Tensor(value), name=key) for key, value in arrays.items()}
+    write_checkpoint(tmp_path / "a.ckpt", parameters, meta)
+    for fold in (False, True):
+        with pytest.raises(InputError, match=f"a.ckpt: the weights do not fit the model: {said}"):
+            load_model(tmp_path / "a.ckpt", fold=fold)

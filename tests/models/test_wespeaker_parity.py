@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindvox.deploy.import_weights import wespeaker_name
+from mindvox.deploy.toolkits.wespeaker import ecapa_name as wespeaker_name
 from mindvox.layers.building import building_for
 from mindvox.losses.aam_softmax import AamSoftmax
-from mindvox.models.wespeaker_ecapa import SERes2Block, WespeakerEcapa
+from mindvox.models.wespeaker_ecapa import WespeakerBlock, WespeakerEcapa
 from tests.gradients import AamGradients
 from tests.models.reference import seeded
 
@@ -88,4 +88,4 @@ def test_full_sizes_have_wespeakers_numbers_of_parameters():
 
 def test_channels_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="multiple of 8, got 12"):
-        SERes2Block(12, 2)
+        WespeakerBlock(12, 2)

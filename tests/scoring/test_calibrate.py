@@ -150,6 +150,16 @@ def test_wrong_usage_of_fit_says_what_is_expected(files, tmp_path, words, messag
         fit(tmp_path, *(word.format(**files) for word in words))
 
 
+def test_paths_of_systems_expand_with_and_without_a_name(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(files["dev_a"].parent))
+    monkeypatch.setenv("DEV", str(files["dev_a"].parent))
+    named = fit(tmp_path, f"x=~/{files['dev_a'].name}:baseline").read_text()
+    assert fit(tmp_path, f"x={files['dev_a']}:baseline").read_text() == named
+    calibration = fit(tmp_path, f"$DEV/{files['dev_a'].name}:baseline")
+    apply(calibration, f"baseline=~/{files['test_a'].name}")
+    apply(calibration, f"~/{files['test_a'].name}")
+
+
 @pytest.mark.parametrize(
     "words", [["{test_a}"], ["x={test_a}", "z={test_b}"], ["x={test_a}", "x={test_b}"], ["x={test_a}"] * 3]
 )

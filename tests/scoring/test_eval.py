@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.scoring.embeddings import EmbeddingStore
 
+pytestmark = pytest.mark.usefixtures("small_model")  # with ECAPA-TDNN: tests/e2e/test_pipeline.py
 FRONT_END = Fbank(n_mels=8).to_dict()
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
 
@@ -118,7 +118,7 @@ def test_eval_says_which_key_is_not_set(arguments, tmp_path):
 
 @pytest.mark.parametrize(("store", "prefix"), [("eval_store", "id"), ("norm_store", "co")])
 def test_eval_refuses_features_of_another_front_end(arguments, tmp_path, store, prefix):
-    front_end = dataclasses.replace(Fbank(n_mels=8), top_db=60.0).to_dict()
+    front_end = Fbank(n_mels=8, top_db=60.0).to_dict()
     write_store(tmp_path / store, prefix, 4, 2, 40, front_end)
     assert f"{tmp_path / store}: made with another front end: top_db 60.0" in run_eval(tmp_path, arguments, 1)
 

@@ -10,18 +10,14 @@ from mindvox.corpus.tables import write_speakers
 from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
-from mindvox.scoring.evaluate import (
-    Result,
-    ScoreOptions,
-    evaluate,
-    format_result,
-    looks_swapped,
-    score_trials,
-    why_no_cohort,
-)
+from mindvox.scoring.error_rates import Result, looks_swapped
+from mindvox.scoring.evaluate import evaluate
 from mindvox.scoring.metrics import eer
+from mindvox.scoring.options import ScoreOptions, why_no_cohort
+from mindvox.scoring.results import format_result
 from mindvox.scoring.score import main as score
 from mindvox.scoring.trial_list import TrialList, check_unseen_speakers
+from mindvox.scoring.trial_scores import score_trials
 
 IDENTITY = Identity("model", "store", "engine", None, {"n_mels": 80})
 OPTIONS = ScoreOptions(cohort_size=10)

@@ -70,7 +70,7 @@ def test_length_norm_makes_scores_depend_on_the_direction_alone(train, evaluatio
     plda = Plda.fit(train, length_norm=True)
     enrol, test, _ = all_pairs(evaluation)
     expected = plda.score(evaluation, one_each(evaluation), enrol, test)
-    stretched = plda.preparation.mean + 2.5 * (evaluation.embeddings - plda.preparation.mean)
+    stretched = plda.transform.mean + 2.5 * (evaluation.embeddings - plda.transform.mean)
     found = plda.score(replace(evaluation, embeddings=stretched), one_each(evaluation), enrol, test)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
@@ -120,7 +120,7 @@ def test_crops_are_refused(train):
 def test_embedding_without_direction_is_named(train, evaluation):
     plda = Plda.fit(train)
     with pytest.raises(InputError, match="e0/s/1.wav: an embedding equal to the mean"):
-        plda.preparation(np.stack([evaluation.embeddings[0], plda.preparation.mean]), ["e0/s/0.wav", "e0/s/1.wav"])
+        plda.transform(np.stack([evaluation.embeddings[0], plda.transform.mean]), ["e0/s/0.wav", "e0/s/1.wav"])
 
 
 def test_one_utterance_a_speaker_cannot_train():

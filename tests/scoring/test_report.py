@@ -142,6 +142,13 @@ def test_several_systems_are_named_and_matched(result_folder, scored, tmp_path):
         main([str(result_folder), str(tmp_path / "other.tsv"), "--to", str(tmp_path / "report.html")])
 
 
+def test_paths_of_results_expand_with_and_without_a_name(result_folder, scored, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(result_folder.parent))
+    page = make_page(f"a=~/{result_folder.name}", f"b=~/{result_folder.name}/scores.tsv", to=tmp_path / "report.html")
+    assert {"a baseline", "b baseline"} <= set(page.cells)
+    assert main([f"~/{result_folder.name}", "--to", str(tmp_path / "one.html")]) == 0
+
+
 def test_same_scores_make_the_same_file(result_folder, tmp_path):
     make_page(result_folder, to=tmp_path / "first.html")
     make_page(result_folder, to=tmp_path / "second.html")

@@ -37,6 +37,16 @@ def test_other_json_is_refused(tmp_path):
         main([f"a={tmp_path / 'a.json'}"])
 
 
-def test_missing_names_are_wrong_usage():
-    with pytest.raises(UsageError, match="usage"):
-        main(["a.json"])
+@pytest.mark.parametrize("words", [["a.json"], ["a=a.json", "a=b.json"], ["a=a.json", "b.json"]])
+def test_systems_without_names_of_their_own_are_wrong_usage(words):
+    with pytest.raises(UsageError, match="expected NAME=results.json, each with a name of its own"):
+        main(words)
+
+
+def test_paths_expand_behind_a_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUN", "a=b")  # an equals sign in a folder's name
+    (tmp_path / "a=b").mkdir()
+    (tmp_path / "a=b" / "results.json").write_text(json.dumps({"results": {"baseline": results(0.1)}}))
+    assert main(["one=~/a=b/results.json", "two=~/$RUN/results.json"]) == 0
+    assert "baseline EER                    0.1000      0.1000" in capsys.readouterr().out

@@ -99,7 +99,7 @@ def compare_with_one(store: Path, folder: Path, capsys, *options: str) -> tuple[
     return out, capsys.readouterr().out
 
 
-def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, capsys):
+def test_pair_computes_what_one_process_does_with_both_batches(either_model, store, tmp_path, capsys):
     pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=7")
     assert "trained 21 steps" in pair and len(losses(pair)) == 21
     np.testing.assert_allclose(losses(pair)[:20], losses(one)[:20], rtol=1e-4)
@@ -109,7 +109,7 @@ def test_pair_computes_what_one_process_does_with_both_batches(store, tmp_path, 
 
 
 @pytest.mark.slow
-def test_pair_gathers_scales_and_validates_as_one_process_does(store, tmp_path, capsys):
+def test_pair_gathers_scales_and_validates_as_one_process_does(either_model, store, tmp_path, capsys):
     gathered = ("--accumulate_steps=3", "--loss_scale=dynamic", "--loss_scale_window=2", "--ema_decay=0.5")
     validated = ("--valid_utterances=4", "--valid_steps=6", "--valid_epochs=0")
     pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=12", *gathered, *validated)
@@ -118,7 +118,7 @@ def test_pair_gathers_scales_and_validates_as_one_process_does(store, tmp_path, 
     assert len(eers(pair)) == 4 and eers(pair) == eers(one)
 
 
-def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(store, tmp_path, capsys):
+def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(either_model, store, tmp_path, capsys):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_steps=2", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 5)
     begin = time.monotonic()
@@ -136,7 +136,7 @@ def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(store,
 
 
 @pytest.mark.slow
-def test_sigterm_writes_a_checkpoint_and_leaves_no_process(store, tmp_path):
+def test_sigterm_writes_a_checkpoint_and_leaves_no_process(either_model, store, tmp_path):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 3)
     launcher.send_signal(signal.SIGTERM)
@@ -148,7 +148,7 @@ def test_sigterm_writes_a_checkpoint_and_leaves_no_process(store, tmp_path):
 
 
 @pytest.mark.slow
-def test_second_signal_ends_processes_that_hang(store, tmp_path):
+def test_second_signal_ends_processes_that_hang(either_model, store, tmp_path):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 3)
     processes_of(tmp_path)[-1].suspend()
@@ -163,7 +163,7 @@ def test_second_signal_ends_processes_that_hang(store, tmp_path):
 
 
 @pytest.mark.slow
-def test_error_of_one_process_is_reported_with_its_rank(store, tmp_path):
+def test_error_of_one_process_is_reported_with_its_rank(either_model, store, tmp_path):
     launcher = start(tmp_path, store, "--minibatch_size=100")
     _, err = launcher.communicate(timeout=LIMIT_S)
     assert launcher.returncode == 1

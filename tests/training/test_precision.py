@@ -16,6 +16,7 @@ from mindvox.training.loop import _overflow, train
 from mindvox.training.precision import loss_scaler, mixed_precision
 from mindvox.training.schedule import Schedule
 from mindvox.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
+from tests.deploy.toy import without_compiling
 from tests.training.test_training import settings, write_store
 
 FEATS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
@@ -162,9 +163,9 @@ def test_half_precision_embeds_nearly_what_single_does():
     embeddings = {}
     for amp_level in ("O0", "O2"):
         np.random.seed(0)
-        embedding = mixed_precision(EcapaTdnn(in_channels=8, channels=16, emb_size=6), amp_level).set_train(False)(
-            feats
-        )
+        model = mixed_precision(EcapaTdnn(in_channels=8, channels=16, emb_size=6), amp_level).set_train(False)
+        with without_compiling():
+            embedding = model(feats)
         assert embedding.dtype == ms.float32
         embeddings[amp_level] = embedding.asnumpy()
     difference = np.abs(embeddings["O2"] - embeddings["O0"]).max() / np.abs(embeddings["O0"]).max()

@@ -20,7 +20,7 @@ from mindvox.models import load_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.training.average_checkpoints import main as average
 from mindvox.training.loop import read_first, start_from, train
-from tests.training.small_model import in_place_of_ecapa
+from tests.small_model import in_place_of_ecapa
 from tests.training.test_training import write_store
 
 ROOT = Path(__file__).resolve().parents[2]

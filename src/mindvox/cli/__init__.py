@@ -1,12 +1,11 @@
 """The command `mindvox`: each subcommand is the entry point of one module."""
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from mindvox.errors import UsageError, run
+from mindvox.errors import UsageError, did_you_mean, run
 
 
 class Command(NamedTuple):
@@ -17,6 +16,10 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
+    "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
+    "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
+    "models": Command("mindvox.cli.models:main", "list the public models"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
@@ -54,9 +57,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
     if name not in COMMANDS:
         given = " ".join(words[:2]) if words[0] == "prepare" else words[0]
-        near = difflib.get_close_matches(given, COMMANDS, n=1)
-        hint = f"did you mean 'mindvox {near[0]}'?" if near else "`mindvox --help` lists the commands."
-        raise UsageError(f"mindvox: no command '{given}'; {hint}")
+        hint = did_you_mean(given, COMMANDS, otherwise="; `mindvox --help` lists the commands.", prefix="mindvox ")
+        raise UsageError(f"mindvox: no command '{given}'{hint}")
     module, _, function = COMMANDS[name].entry.partition(":")
     sys.argv[0] = f"mindvox {name}"  # what --help and locks call it
     return getattr(importlib.import_module(module), function)(words[len(name.split()) :])

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -12,10 +11,11 @@ from typing import Any, Optional, TypeVar
 
 import yaml
 
+from mindvox.arguments import Parser
 from mindvox.config.choice import COMMAND_LINE, Choice, Given
 from mindvox.config.option import Reference, problems_of, problems_text, spellings, typed, types_of
 from mindvox.config.sections import Config
-from mindvox.errors import InputError, UsageError
+from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,7 +86,7 @@ def load_paths_and_config(
         UsageError: a path is missing, or the configuration is wrong.
     """
     words = sys.argv[1:] if argv is None else argv
-    parser = _Parser(
+    parser = Parser(
         prog=prog,
         description=description,
         epilog="Every key of ecapa-tdnn_config.yaml is accepted after these; `python eval.py --help` lists them.",
@@ -169,15 +169,10 @@ def _shipped_path(cls: type) -> Path:
     return ROOT / names.get(cls.__name__, "ecapa-tdnn_config.yaml")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(f"{message}. See --help.")
-
-
 def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequence[type]) -> argparse.ArgumentParser:
     """Return a parser of the keys of a configuration, and of those keys of sections that `words` give."""
     usage = f"%(prog)s [{'--config_path ' if cls is Config else ''}FILE] [--key=value ...]"
-    parser = _Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
+    parser = Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
     _add_config_path(parser, cls, default_path)
     groups = {owner: parser.add_argument_group(_title(owner)) for owner in shown or _owners(cls)}
     is_help = any(word in ("-h", "--help") for word in words)
@@ -205,7 +200,8 @@ def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequ
 
 
 def _add_config_path(parser: argparse.ArgumentParser, cls: type, default_path: PathLike) -> None:
-    name, extra = ("--config_path", {}) if cls is Config else ("config_path", {"nargs": "?"})
+    extra: dict[str, Any] = {} if cls is Config else {"nargs": "?"}
+    name = "--config_path" if cls is Config else "config_path"
     parser.add_argument(name, type=user_path, default=default_path, metavar="FILE", help="YAML file to read", **extra)
 
 
@@ -235,7 +231,7 @@ def _add_section(group: Any, field: dataclasses.Field, choice: Optional[Choice])
 
 def _chosen(cls: type, words: Sequence[str], default_path: PathLike) -> dict[str, Choice]:
     """Return the class that each section chooses, as far as file and command line can be read."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     _add_config_path(parser, cls, default_path)
     for name in _sections(cls):
         parser.add_argument(f"--{name}.name", f"--{name}", dest=f"{name}.name", default=argparse.SUPPRESS)
@@ -270,9 +266,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _as_written(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return loader.construct_scalar(node)
+
+
+def _reference(loader: _Loader, node: yaml.ScalarNode) -> Reference:
+    return Reference(loader.construct_scalar(node))
+
+
 for _kind in ("bool", "int", "float", "timestamp", "value"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", lambda loader, node: loader.construct_scalar(node))
-_Loader.add_constructor("!ref", lambda loader, node: Reference(loader.construct_scalar(node)))
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _as_written)
+_Loader.add_constructor("!ref", _reference)
 
 
 def _read_yaml(path: PathLike) -> dict[str, Any]:
@@ -324,11 +328,8 @@ def _paths(cls: type) -> dict[str, str]:
 
 
 def _unknown_key(cls: type, key: str, source: str) -> str:
-    known = {name.lower(): name for name in all_spellings(cls)}
-    near = difflib.get_close_matches(key.lower(), known, n=1)
-    return f"{source}: unknown key '{key}'" + (
-        f"; did you mean '{known[near[0]]}'?" if near else "; --help lists them."
-    )
+    hint = did_you_mean(key, all_spellings(cls), otherwise="; --help lists them.")
+    return f"{source}: unknown key '{key}'{hint}"
 
 
 def _choice(field: dataclasses.Field, name: str, values: dict[str, Given]) -> Choice:

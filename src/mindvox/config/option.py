@@ -22,6 +22,7 @@ def option(
     minimum: Optional[float] = None,
     above: Optional[float] = None,
     below: Optional[float] = None,
+    multiple_of: Optional[int] = None,
     parse: Optional[Callable[[Any], Any]] = None,
     path: bool = False,
     fixed: bool = False,
@@ -35,6 +36,7 @@ def option(
         aliases: further accepted spellings.
         choices: the allowed values, when they are few.
         minimum, above, below: bounds of a number: >= minimum, > above, < below.
+        multiple_of: a whole number must be a multiple of it.
         parse: turns the given value into the attribute's; raises ValueError with what it expected. It gets text as
             it was written, a list or a mapping of such texts, or None.
         path: the value is a path, in which `~`, `$NAME` and `${NAME}` are replaced as in a shell.
@@ -48,6 +50,7 @@ def option(
         "minimum": minimum,
         "above": above,
         "below": below,
+        "multiple_of": multiple_of,
         "parse": parse,
         "path": path,
         "fixed": fixed,
@@ -85,6 +88,8 @@ def check_bounds(value: Any, metadata: Any) -> None:
     ):
         if bound is not None and not holds(value, bound):
             raise ValueError(f"expected {word} {bound:g}")
+    if metadata["multiple_of"] and value % metadata["multiple_of"]:
+        raise ValueError(f"expected a multiple of {metadata['multiple_of']}")
 
 
 def checked(options: T) -> T:

@@ -53,6 +53,22 @@ def _items(value: Any) -> list[str]:
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
+def input_kind(value: Any) -> str:
+    """Return what an exported model takes, `features` or `waveform`; the model zoo's word for features is `fbank`."""
+    kind = {"fbank": "features"}.get(str(value), str(value))
+    if kind not in ("features", "waveform"):
+        raise ValueError("expected features (or fbank) or waveform")
+    return kind
+
+
+def output_names(value: Any) -> tuple[str, ...]:
+    """Return the names of an exported model's outputs, the embedding first."""
+    names = tuple(_items(value))
+    if names[:1] != ("embedding",) or len(set(names)) < len(names):
+        raise ValueError("expected embedding, then different further outputs, such as embedding,attention")
+    return names
+
+
 def stage_names(value: Any) -> tuple[str, ...]:
     """Return names of augmentation stages, each with its weight if it has one: `name:weight`."""
     names = []

@@ -1,7 +1,7 @@
 """The keys of each command. A group of keys that several commands have is one class."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Union
+from typing import Union
 
 from mindvox.config import parsers
 from mindvox.config.choice import Choice, section
@@ -291,8 +291,6 @@ class MaskOptions:
         found = []
         if self.spec_augment > 1:
             found.append(f"spec_augment: expected a share between 0 and 1, got {self.spec_augment:g}.")
-        if self.speed_classes and 1.0 not in self.speeds:
-            found.append("speeds: speed_classes needs 1.0 among them, the speed that keeps its label.")
         return found
 
 
@@ -366,12 +364,17 @@ class ExportOptions:
         3, "version of the MINDIR format; 1: for MindSpore Lite 2.0 and later, in Lite's own form", choices=(1, 3)
     )
     input_kind: str = option(
-        "fbank",
+        "features",
         "what the exported model takes; waveform: the front end is inside",
         name="input",
-        choices=("fbank", "waveform"),
+        choices=("features", "waveform"),
+        parse=parsers.input_kind,
     )
-    outputs: str = option("embedding", "what the exported model gives", choices=("embedding", "embedding,attention"))
+    outputs: tuple[str, ...] = option(
+        ("embedding",),
+        "what the exported model gives: embedding, then further outputs of the model, such as embedding,attention",
+        parse=parsers.output_names,
+    )
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
@@ -380,7 +383,7 @@ class ExportOptions:
         """Return what is wrong between keys, one line each."""
         found = []
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
-            found.append("file_format: AIR takes input fbank, and a batch_size and a length above 0.")
+            found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):
@@ -514,8 +517,14 @@ class Config(
 ):
     """ecapa-tdnn_config.yaml: training, evaluation, export and inference."""
 
-    on_command_line: ClassVar[frozenset[str]] = frozenset()
+    on_command_line = frozenset[str]()  # without a type, and so no field
     """Keys that `load_config` found there, those of sections as `section.key`."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys of several sections, one line each."""
+        if self.speed_classes and 1.0 not in self.speeds:
+            return ["speeds: speed_classes needs 1.0 among them, the speed that keeps its label."]
+        return []
 
 
 TRAINING = (

@@ -10,6 +10,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, Optional
@@ -61,7 +62,7 @@ class JoinedFiles(io.RawIOBase):
         self._place = base + offset
         return self._place
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # typeshed has a union of all buffers
         index = bisect_right(self._ends, self._place)
         if index == len(self._ends):
             return 0
@@ -131,7 +132,7 @@ def _zip_members(archive: zipfile.ZipFile, what: str) -> Iterator[Member]:
             continue
         if kind not in (0, 0o100000):
             raise InputError(f"{what}: {info.filename!r} is a link or a special file: not unpacked.")
-        yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))
+        yield Member(info.filename, info.file_size, partial(archive.open, info))
 
 
 def _tar_members(archive: tarfile.TarFile, what: str) -> Iterator[Member]:
@@ -140,7 +141,13 @@ def _tar_members(archive: tarfile.TarFile, what: str) -> Iterator[Member]:
             continue
         if not info.isreg():
             raise InputError(f"{what}: {info.name!r} is a link or a special file: not unpacked.")
-        yield Member(info.name, info.size, lambda info=info: archive.extractfile(info))
+        yield Member(info.name, info.size, partial(_open_regular, archive, info))
+
+
+def _open_regular(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(info)
+    assert stream is not None, "a regular file has content"
+    return stream
 
 
 def _safe_name(name: str, what: str) -> PurePosixPath:

@@ -5,14 +5,26 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.corpus.decoders import MEDIA_SUFFIXES, SNDFILE_SUFFIXES, BadAudio, open_recording, suffix_of
+from mindvox.corpus.decoders import (
+    BLOCK_FRAMES,
+    MAX_CHANNELS,
+    MAX_SAMPLE_RATE,
+    MEDIA_SUFFIXES,
+    SNDFILE_SUFFIXES,
+    BadAudio,
+    Decoder,
+    open_recording,
+    suffix_of,
+)
 from mindvox.corpus.resample import resample_blocks
 from mindvox.files import PathLike
 
 SAMPLE_RATE = 16000
 INT16_SCALE = 32768  # what a 16-bit sample is divided by; full scale is 1
+ZERO_AND_SCALE = {"int16": (0, INT16_SCALE), "int32": (0, 1 << 31), "uint8": (128, 128)}  # of arrays of whole numbers
 MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
 CANCELLED = 1e-3  # of the channels' peak is left: rounding
+CHANNELS_CANCEL = "its channels cancel each other"
 
 AUDIO_SUFFIXES = SNDFILE_SUFFIXES | MEDIA_SUFFIXES
 SUFFIX_EXAMPLES = ".wav, .flac, .mp3, .m4a, ..."  # for messages
@@ -77,7 +89,13 @@ def audio_info(path: PathLike) -> AudioInfo:
         )
 
 
-def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sample_rate: int = SAMPLE_RATE) -> AudioClip:
+def read_audio(
+    path: PathLike,
+    start: int = 0,
+    stop: Optional[int] = None,
+    sample_rate: int = SAMPLE_RATE,
+    channel: Optional[int] = None,
+) -> AudioClip:
     """Read samples `start` to `stop` of a recording.
 
     A file of the wanted rate is read only there, as far as its format can seek. Any other is read whole, its channels
@@ -87,30 +105,101 @@ def read_audio(path: PathLike, start: int = 0, stop: Optional[int] = None, sampl
         start: first sample, at `sample_rate`.
         stop: sample after the last, at `sample_rate`; None for the end.
         sample_rate: rate of the returned waveform, Hz.
+        channel: the only channel that is used, from 0 on; None: the mean of all.
 
     Raises:
-        BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, or has NaN, infinite or
-            unscaled samples or channels of opposite sign. `corpus.quality` says whether the samples are any use.
+        BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, has no such channel, or has
+            NaN, infinite or unscaled samples or channels of opposite sign. `corpus.quality` says whether the samples
+            are any use.
     """
     with open_recording(path) as recording:
-        is_same_rate = recording.sample_rate == sample_rate
-        is_converted = not is_same_rate or recording.num_channels > 1
-        length = recording.num_frames
-        if length is not None:
-            length = _converted_length(length, recording.sample_rate, sample_rate)
-            _check_range(start, stop, length)
-        if is_same_rate and stop is not None:
-            waveform = _join(_average(recording.blocks(start, stop)), 0, stop - start)
+        return _mono(recording, start, stop, sample_rate, channel)
+
+
+def audio_of_array(
+    samples: np.ndarray, from_rate: int, sample_rate: int = SAMPLE_RATE, channel: Optional[int] = None
+) -> AudioClip:
+    """Return what `read_audio` returns of a file that holds these samples.
+
+    Args:
+        samples: (N,) or (N, channels): floats of full scale 1, or int16, int32 or uint8, whose full scale is known.
+        from_rate: their rate, Hz.
+        sample_rate, channel: see `read_audio`.
+
+    Raises:
+        ValueError: shape, type or rate are none of these.
+        BadAudio: as read_audio.
+    """
+    return _mono(_Samples(samples, from_rate), 0, None, sample_rate, channel)
+
+
+class _Samples:
+    """An array as a recording; see Decoder."""
+
+    can_seek, wrong_length = True, False
+
+    def __init__(self, samples: np.ndarray, sample_rate: int) -> None:
+        samples = np.asarray(samples)
+        if samples.ndim == 1:
+            samples = samples[:, None]
+        if samples.ndim != 2 or not 1 <= samples.shape[1] <= MAX_CHANNELS:
+            raise ValueError(
+                f"expected samples (N,) or (N, channels) with at most {MAX_CHANNELS} channels, got {samples.shape}."
+            )
+        if samples.dtype.kind != "f" and samples.dtype.name not in ZERO_AND_SCALE:
+            raise ValueError(
+                f"expected floats of full scale 1, or {', '.join(ZERO_AND_SCALE)} samples, got {samples.dtype}."
+            )
+        if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
+            raise ValueError(f"expected a rate of 1 to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
+        if not len(samples):
+            raise BadAudio("no samples")
+        self._samples = samples
+        self.sample_rate = int(sample_rate)
+        self.num_frames: Optional[int] = len(samples)
+        self.num_channels = samples.shape[1]
+
+    def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
+        """See Decoder."""
+        zero, scale = ZERO_AND_SCALE.get(self._samples.dtype.name, (0, 1))
+        stop = len(self._samples) if stop is None else stop
+        for first in range(start, stop, BLOCK_FRAMES):
+            block = self._samples[first : min(first + BLOCK_FRAMES, stop)]
+            # What cannot be held becomes infinite, which is found later.
+            with np.errstate(over="ignore"):
+                yield (block if scale == 1 else (block - np.float64(zero)) / scale).astype(np.float32)
+
+    def close(self) -> None:
+        """See Decoder."""
+
+
+def _mono(recording: Decoder, start: int, stop: Optional[int], sample_rate: int, channel: Optional[int]) -> AudioClip:
+    """See read_audio."""
+    if channel is not None and not 0 <= channel < recording.num_channels:
+        raise BadAudio(f"no channel {channel}: it has {recording.num_channels}, counted from 0")
+
+    def blocks(*part: int) -> Iterator[np.ndarray]:
+        for block in recording.blocks(*part):
+            yield block if channel is None else block[:, channel : channel + 1]
+
+    is_same_rate = recording.sample_rate == sample_rate
+    is_converted = not is_same_rate or recording.num_channels > 1
+    length = recording.num_frames
+    if length is not None:
+        length = _converted_length(length, recording.sample_rate, sample_rate)
+        _check_range(start, stop, length)
+    if is_same_rate and stop is not None:
+        waveform = _join(_average(blocks(start, stop)), 0, stop - start)
+    else:
+        averaged: Iterable[np.ndarray] = _average(blocks())
+        if not is_same_rate:
+            averaged = resample_blocks(averaged, recording.sample_rate, sample_rate)
+        if length is None:
+            waveform = np.concatenate([*averaged])
+            _check_range(start, stop, len(waveform))
+            waveform = waveform[start:stop]
         else:
-            blocks = _average(recording.blocks())
-            if not is_same_rate:
-                blocks = resample_blocks(blocks, recording.sample_rate, sample_rate)
-            if length is None:
-                waveform = np.concatenate([*blocks])
-                _check_range(start, stop, len(waveform))
-                waveform = waveform[start:stop]
-            else:
-                waveform = _join(blocks, start, (length if stop is None else stop) - start)
+            waveform = _join(averaged, start, (length if stop is None else stop) - start)
     return AudioClip(np.clip(waveform, -1.0, 1.0, out=waveform), is_converted)
 
 
@@ -154,7 +243,7 @@ def _average(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         mean_peak = max(mean_peak, float(np.abs(waveform).max()))
         yield waveform
     if peak > 0 and mean_peak < CANCELLED * peak:
-        raise BadAudio("its channels cancel each other")
+        raise BadAudio(CHANNELS_CANCEL)
 
 
 def _peak(frames: np.ndarray) -> float:

@@ -385,9 +385,9 @@ def _promised_bytes(file: soundfile.SoundFile, path: Path) -> tuple[int, int]:
             return int(match[1]), int(match[2])
     if file.format == "NIST":
         header = path.read_bytes()[:1024]
-        match = re.search(rb"^sample_count -i (\d+)", header, flags=re.MULTILINE)
-        if match:
-            return int(match[1]), file.frames
+        promised = re.search(rb"^sample_count -i (\d+)", header, flags=re.MULTILINE)
+        if promised:
+            return int(promised[1]), file.frames
     if file.format == "VOC" and "truncated file" in file.extra_info:
         match = re.search(r"Extended II : (\d+)", file.extra_info)
         if match:
@@ -402,7 +402,7 @@ class MediaDecoder:
     """
 
     can_seek = wrong_length = False
-    num_frames = None
+    num_frames: Optional[int] = None
 
     def __init__(self, path: Path) -> None:
         import av
@@ -459,7 +459,7 @@ class MediaDecoder:
         stream = self._container.streams.audio[0]
         if not self._formats & _TIMED_CONTAINERS:
             return 0
-        if stream.duration is not None:
+        if stream.duration is not None and stream.time_base is not None:
             duration_s = float(stream.duration * stream.time_base)
         elif self._container.duration is not None and len(self._container.streams) == 1:
             duration_s = self._container.duration / self._av.time_base

@@ -27,7 +27,7 @@ from mindvox.corpus.espeak import Espeak
 from mindvox.corpus.make_trials import choose_trials
 from mindvox.corpus.trials import write_trials
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import PathLike, lock_output, read_json, write_json
+from mindvox.files import PathLike, lock_output, read_json, user_path, write_json
 
 # Variants of espeak-ng 1.51 and 1.52, taken one after the other as the one whose spectrum and pitch differ most from
 # those before; whispering and robot voices are left out.
@@ -117,7 +117,7 @@ def speak(folder: Path, num_utterances: int, voice: Voice) -> list[str]:
     """
     espeak = Espeak(voice.name)
     rng = np.random.default_rng(voice.text_seed)
-    utt_ids = []
+    utt_ids: list[str] = []
     for text in islice(sentences(rng), 20 * num_utterances):
         rate, pitch = voice.rate + int(rng.integers(-10, 11)), voice.pitch + int(rng.integers(-4, 5))
         waveform = resample_poly(espeak.synthesise(text, rate, pitch), SAMPLE_RATE, espeak.sample_rate)
@@ -196,7 +196,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Make the demo corpus and say what it is good for."""
     defaults = DemoSettings()
     parser = argparse.ArgumentParser(prog="mindvox demo-corpus", description=__doc__.splitlines()[0])
-    parser.add_argument("out_folder", help="folder to make")
+    parser.add_argument("out_folder", type=user_path, help="folder to make")
     parser.add_argument("--num_voices", type=int, default=defaults.num_voices, help="a sixth of them are for testing")
     parser.add_argument("--utterances", type=int, default=defaults.utterances, help="utterances a voice")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of voices, texts and trials")

@@ -3,7 +3,7 @@
 import ctypes
 import ctypes.util
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Espeak:
             raise RuntimeError(f"espeak-ng {self.version} did not speak {text!r}: status {status}.")
         return np.concatenate(self._blocks) / INT16_SCALE
 
-    def _keep(self, samples: ctypes.POINTER, num_samples: int, _events: int) -> int:
+    def _keep(self, samples: Any, num_samples: int, _events: int) -> int:
         if samples and num_samples > 0:
             self._blocks.append(np.ctypeslib.as_array(samples, (num_samples,)).copy())
         return 0
@@ -78,7 +78,7 @@ class Espeak:
         # A language with an unknown variant is accepted, and speaks as the language alone: look for the file.
         data_folder = ctypes.c_char_p()
         self._library.espeak_Info(ctypes.byref(data_folder))
-        variant = Path(data_folder.value.decode(), "voices", "!v", voice.split("+")[1])
+        variant = Path((data_folder.value or b"").decode(), "voices", "!v", voice.split("+")[1])
         if not variant.is_file() or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise InputError(f"espeak-ng {self.version} has no voice '{voice}': pip install -e '.[demo]' brings 1.52.")
 

@@ -228,7 +228,7 @@ def _check_train_list(path: Path) -> None:
         raise InputError(f"{path.name}: the file that came is empty, and was removed.")
 
 
-def _remote(part: Part, file: str, md5: str, openslr_url: str) -> RemoteFile:
+def _remote(part: Part, file: str, md5: Optional[str], openslr_url: str) -> RemoteFile:
     if part.resource:
         return RemoteFile(file, f"{openslr_url.rstrip('/')}/{part.resource}/{file}", md5)
     template = os.environ.get(URL_VARIABLE) or VOXCELEB_URL

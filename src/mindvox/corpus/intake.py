@@ -25,9 +25,9 @@ from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, dr
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.table_io import describe_table, write_skipped
 from mindvox.corpus.tree import Utterance, read_headers
-from mindvox.corpus.trials import write_trials
+from mindvox.corpus.trials import count_targets, write_trials
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import atomic_path, escape_path, lock_folder, user_path, write_csv
+from mindvox.files import atomic_path, escape_path, lock_folder, user_path, user_text, write_csv
 
 LIST_HEADER = ("id", "path", "speaker", "start", "stop")  # a Recording's attributes
 TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED = "train_list.csv", "test_list.csv", "trials.txt", "skipped.csv"
@@ -114,7 +114,7 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
         write_csv(target / name, LIST_HEADER, (by_id[utterance.utt_id] for utterance in rows))
         describe_table(target / name, rows)
     write_trials(target / TRIALS, trials)
-    print(f"{target / TRIALS}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    print(f"{target / TRIALS}: {len(trials)} trials, {count_targets(trials)} of them target")
     if skipped:
         first = f"{skipped[0].utt_id} ({skipped[0].reason})"
         print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")
@@ -203,7 +203,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         metavar="N_OR_SHARE",
         help="speakers of the test: their number, or their share of all (%(default)s)",
     )
-    parser.add_argument("--data_folder", default="", metavar="FOLDER", help="what a list's paths are relative to")
+    parser.add_argument(
+        "--data_folder", type=user_text, default="", metavar="FOLDER", help="what a list's paths are relative to"
+    )
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)

@@ -40,7 +40,7 @@ from mindvox.corpus.tree import (
 from mindvox.corpus.trials import speaker_of
 from mindvox.corpus.walk import walk_audio
 from mindvox.errors import InputError, UsageError
-from mindvox.files import PathLike, text_lines
+from mindvox.files import PathLike, text_lines, user_text
 
 PATTERN, LIST = "speaker_pattern", "data_list"
 
@@ -159,7 +159,7 @@ def open_corpus(
     if name not in ("wav", layout):
         speakers = len({recording.spk_id for recording in recordings})
         print(f"{source.listed}: layout {name}: {len(recordings)} recordings of {speakers} speakers")
-    guess = speaker_of if LAYOUTS[name].speaker_by_name else lambda utt_id: None
+    guess: Callable[[str], Optional[str]] = speaker_of if LAYOUTS[name].speaker_by_name else lambda utt_id: None
     if name == "flat":
         guess = speaker_matcher(speaker_pattern)
     return Corpus(source.folder, name, recordings, listing.skipped, listing.ignored, guess)
@@ -325,4 +325,4 @@ def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a corpus is arranged."""
     parser.add_argument("--layout", default="auto", choices=sections.LAYOUTS, help=sections.LAYOUT_HELP)
     parser.add_argument("--speaker_pattern", default="", metavar="TEXT", help=sections.SPEAKER_PATTERN_HELP)
-    parser.add_argument("--data_list", default="", metavar="FILE", help=sections.DATA_LIST_HELP)
+    parser.add_argument("--data_list", type=user_text, default="", metavar="FILE", help=sections.DATA_LIST_HELP)

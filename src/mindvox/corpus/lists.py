@@ -12,7 +12,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from mindvox.corpus.audio import SAMPLE_RATE, Skipped, is_audio_name
 from mindvox.corpus.names import WAV_FOLDER, utterance_name
@@ -198,7 +198,7 @@ def read_kaldi_folder(folder: PathLike, kaldi_folder: PathLike) -> Listing:
         parts = {
             name: (
                 recording,
-                _seconds(start, f"{segments}:{line_no}"),
+                _seconds(start, f"{segments}:{line_no}") or 0.0,
                 None if _number(stop) == -1 else _seconds(stop, f"{segments}:{line_no}"),  # -1: to the end
             )
             for line_no, name, recording, start, stop in _kaldi_table(segments, 4)
@@ -244,14 +244,15 @@ def _plain_file(place: str, where: str) -> str:
 
 def read_lhotse(folder: PathLike, place: PathLike) -> Listing:
     """Read lhotse's JSON lines (.jsonl or .jsonl.gz): a file of cuts, or a folder with recordings and supervisions."""
-    cuts, recordings, supervisions = _manifests(Path(place))
+    manifests = _manifests(Path(place))
     paths = _Paths(folder, place if Path(place).is_dir() else Path(place).parent)
     listing = Listing([], [], [])
-    if cuts:
-        for where, cut in _json_lines(cuts):
+    if len(manifests) == 1:
+        for where, cut in _json_lines(manifests[0]):
             for supervision in _get_all(cut, "supervisions", where):
                 _add_supervision(listing, supervision, _get(cut, "recording", where, dict), paths, where, cut)
         return listing
+    recordings, supervisions = manifests
     by_id = {_get(entry, "id", where, str): entry for where, entry in _json_lines(recordings)}
     for where, supervision in _json_lines(supervisions):
         recording = by_id.get(_get(supervision, "recording_id", where, str))
@@ -268,15 +269,16 @@ def find_manifests(folder: Path, kind: str) -> list[Path]:
     return sorted(path for path in folder.glob(f"*{kind}*.jsonl*") if path.name.endswith((".jsonl", ".jsonl.gz")))
 
 
-def _manifests(place: Path) -> tuple[Optional[Path], Optional[Path], Optional[Path]]:
+def _manifests(place: Path) -> list[Path]:
+    """Return the file of cuts, or that of recordings and that of supervisions."""
     if place.is_file():
-        return place, None, None
+        return [place]
     found = {kind: find_manifests(place, kind) for kind in ("cuts", "recordings", "supervisions")}
     counts = {kind: len(paths) for kind, paths in found.items()}
     if counts["recordings"] == counts["supervisions"] == 1:
-        return None, found["recordings"][0], found["supervisions"][0]
+        return found["recordings"] + found["supervisions"]
     if counts["cuts"] == 1:
-        return found["cuts"][0], None, None
+        return found["cuts"]
     listed = ", ".join(path.name for paths in found.values() for path in paths) or "none"
     raise InputError(
         f"{place}: expected one *recordings*.jsonl[.gz] and one *supervisions*.jsonl[.gz], or one *cuts*.jsonl[.gz], "
@@ -300,7 +302,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise InputError(f"{path}: expected JSON lines, one object each ({error}).") from None
 
 
-def _get(entry: dict, key: str, where: str, kind: type) -> Any:
+def _get(entry: dict, key: str, where: str, kind: Union[type, tuple[type, ...]]) -> Any:
     value = entry.get(key)
     if not isinstance(value, kind):
         raise InputError(f"{where}: expected {key!r} of lhotse's form, got {value!r}.")

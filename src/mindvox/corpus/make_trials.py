@@ -13,9 +13,9 @@ import numpy as np
 
 from mindvox.corpus.layouts import add_layout_arguments, open_corpus
 from mindvox.corpus.tree import Recording
-from mindvox.corpus.trials import Trial, speaker_of, write_trials
+from mindvox.corpus.trials import Trial, count_targets, speaker_of, write_trials
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import user_path
+from mindvox.files import lock_output, user_path
 
 MAX_TRIALS = 2000
 FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
@@ -87,18 +87,21 @@ def check_max_trials(max_trials: int) -> None:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write the list."""
     parser = argparse.ArgumentParser(prog="mindvox make-trials", description=main.__doc__)
-    parser.add_argument("data_folder", metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>")
+    parser.add_argument(
+        "data_folder", type=user_path, metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>"
+    )
     parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)
     check_max_trials(arguments.max_trials)
-    if arguments.list.exists():
-        raise InputError(f"{arguments.list}: exists already. Remove it, or name another file.")
-    corpus = open_corpus(arguments.data_folder, arguments.layout, arguments.speaker_pattern, arguments.data_list)
-    trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
-    write_trials(arguments.list, trials)
-    print(f"{arguments.list}: {len(trials)} trials, {sum(trial.is_target for trial in trials)} of them target")
+    with lock_output(arguments.list):
+        if arguments.list.exists():
+            raise InputError(f"{arguments.list}: exists already. Remove it, or name another file.")
+        corpus = open_corpus(arguments.data_folder, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+        trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
+        write_trials(arguments.list, trials)
+    print(f"{arguments.list}: {len(trials)} trials, {count_targets(trials)} of them target")
     return 0
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
-from mindvox.config import EvalPrepConfig, TrainPrepConfig
 from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, Skipped, read_audio
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+
+if TYPE_CHECKING:
+    from mindvox.config import EvalPrepConfig, TrainPrepConfig
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
 MAX_GAIN_DB = 300.0  # of a level
@@ -30,9 +32,9 @@ class QualityLimits:
     min_duration_s: float = 0.1
     max_clipped_fraction: float = 0.2
 
-    def check(self, waveform: np.ndarray) -> None:
-        """Raise BadAudio unless the samples (N,), full scale 1, at 16 kHz, can be used."""
-        duration_s = len(waveform) / SAMPLE_RATE
+    def check(self, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+        """Raise BadAudio unless the samples (N,), full scale 1, can be used."""
+        duration_s = len(waveform) / sample_rate
         if duration_s < self.min_duration_s:
             raise BadAudio(f"too short: {duration_s:.3f} s, shorter than min_duration {self.min_duration_s:g} s")
         low, high = waveform.min(), waveform.max()  # no copies: a recording may be hours long
@@ -56,15 +58,20 @@ NOISE_LIMITS = QualityLimits(min_duration_s=0, max_clipped_fraction=1)  # of noi
 
 
 def read_usable(
-    path: PathLike, start: int = 0, stop: Optional[int] = None, limits: QualityLimits = DEFAULT_LIMITS
+    path: PathLike,
+    start: int = 0,
+    stop: Optional[int] = None,
+    limits: QualityLimits = DEFAULT_LIMITS,
+    sample_rate: int = SAMPLE_RATE,
+    channel: Optional[int] = None,
 ) -> AudioClip:
     """Read samples of a recording (see read_audio) and judge them.
 
     Raises:
         BadAudio: they cannot be read, or do not keep to the limits.
     """
-    clip = read_audio(path, start, stop)
-    limits.check(clip.waveform)
+    clip = read_audio(path, start, stop, sample_rate, channel)
+    limits.check(clip.waveform, sample_rate)
     return clip
 
 
@@ -98,7 +105,7 @@ class Reading:
     target_db: Optional[float] = None
 
     @classmethod
-    def from_config(cls, config: Union[TrainPrepConfig, EvalPrepConfig]) -> "Reading":
+    def from_config(cls, config: "Union[TrainPrepConfig, EvalPrepConfig]") -> "Reading":
         """Return what a preparation asks for."""
         limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
         return cls(limits, config.target_db if config.use_db_normalization else None)

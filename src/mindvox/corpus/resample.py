@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from math import gcd
 
 import numpy as np
-from scipy.signal import resample_poly
 
 HALF_TAPS = 10  # of resample_poly's filter on either side, in periods of the lower of both rates
 
@@ -16,6 +15,8 @@ def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) 
         blocks: samples (N,) one after the other; only one block and what its edges need are held.
         from_rate, to_rate: Hz.
     """
+    from scipy.signal import resample_poly  # here: importing it takes half a second, and most recordings do without
+
     divisor = gcd(from_rate, to_rate)
     up, down = to_rate // divisor, from_rate // divisor
     reach = HALF_TAPS * max(up, down) // up + 2  # samples on either side that one of the results depends on

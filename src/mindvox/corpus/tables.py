@@ -1,6 +1,7 @@
 """Which utterances are trained on, held out, enrolled, tested, and used as cohort."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -26,6 +27,7 @@ from mindvox.corpus.tree import REPEATED, Skipped, Utterance, read_headers
 from mindvox.corpus.trials import (
     Trial,
     count_self_trials,
+    count_targets,
     find_model,
     find_trial_list,
     read_enrol_map,
@@ -129,7 +131,7 @@ def _new_train_tables(config: TrainPrepConfig, progress: bool) -> TrainTables:
         num_left_out = len(corpus.spk_ids & test_speakers)
         print(f"left out: {num_left_out} speakers of {config.verification_file} ({num_files} files)")
         if num_files == 0:
-            _warn_of_no_overlap(path, test_speakers, corpus)
+            _tell_of_no_overlap(path, test_speakers, corpus)
     else:
         print("verification_file is not set: no speaker is left out of training")
     utterances, unreadable = read_headers(corpus.folder, kept, progress)
@@ -210,16 +212,27 @@ def _trial_speakers(path: Path, pairs: "Pairs", corpus: Corpus) -> set[str]:
             f"are not in {corpus.folder} (layout {corpus.layout}): {_some(unknown)}",
             file=sys.stderr,
         )
-    return {corpus.speaker(utt_id) for utt_id in utt_ids} - {None}
+    return {speaker for speaker in map(corpus.speaker, utt_ids) if speaker is not None}
 
 
-def _warn_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> None:
+def _tell_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> None:
+    """Say that no speaker of the trial list is in the corpus; warn when the two spell names in different ways."""
+    none = f"none of the {len(test_speakers)} speakers of {path} is in {corpus.folder}"
+    if {_spelling(name) for name in test_speakers} & {_spelling(name) for name in corpus.spk_ids}:
+        print(f"{none}: nobody needs to be left out")
+        return
     names = f"the list has {_some(sorted(test_speakers))}; the corpus {_some(sorted(corpus.spk_ids))}"
     print(
-        f"warning: none of the {len(test_speakers)} speakers of {path} is in {corpus.folder}, so nobody is left out of "
-        f"training. That is right if the corpus never had them; else the list spells names in another way: {names}",
+        f"warning: {none}, so nobody is left out of training. That is right if the corpus never had them, but the list "
+        f"spells names in another way: {names}",
         file=sys.stderr,
     )
+
+
+def _spelling(name: str) -> str:
+    """Return how a speaker's name is spelled: `id10001` as `a00000`, `A.J._Buckley` as `A.A._Aa`."""
+    kinds = "".join("A" if char.isupper() else "a" if char.isalpha() else char for char in name)
+    return re.sub(r"([Aa])\1+", r"\1", re.sub(r"\d", "0", kinds))
 
 
 def _listed_speakers(config: TrainPrepConfig, utterances: Sequence[Utterance]) -> set[str]:
@@ -319,7 +332,7 @@ def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTable
     list_path = find_trial_list(config.verification_file, config.data_folder)
     pairs = _read_pairs(list_path, config, corpus)
     is_blind = pairs.trials[0].is_target is None
-    kinds = "blind" if is_blind else f"{sum(trial.is_target for trial in pairs.trials)} target"
+    kinds = "blind" if is_blind else f"{count_targets(pairs.trials)} target"
     if config.skip_prep:
         tables = _read_eval_tables(config, pairs)
     else:
@@ -355,7 +368,7 @@ class Pairs(NamedTuple):
         lacking = sorted(name for name, model in found.items() if model is None)
         if lacking:
             raise InputError(f"enrol_map_path: no model for {len(lacking)} names of the trial list: {_some(lacking)}.")
-        return {utt_id for model in found.values() for utt_id in self.models[model]}
+        return {utt_id for model in found.values() if model is not None for utt_id in self.models[model]}
 
     def tested(self) -> set[str]:
         """Return the utterances that are compared with them."""

@@ -216,13 +216,18 @@ def read_headers(
 
     Recordings that are used although their header gives another length are counted in a warning.
     """
-    utterances, unreadable, wrong_length = [], [], []
+    utterances: list[Utterance] = []
+    unreadable: list[Skipped] = []
+    wrong_length: list[str] = []
     with ThreadPool(_NUM_THREADS) as pool:
         found = pool.imap(partial(_read_header, data_folder, wrong_length), recordings, chunksize=64)
         for result in tqdm(
             found, "reading headers", len(recordings), unit=" files", disable=None if progress else True, leave=False
         ):
-            (utterances if isinstance(result, Utterance) else unreadable).append(result)
+            if isinstance(result, Utterance):
+                utterances.append(result)
+            else:
+                unreadable.append(result)
     if wrong_length:
         print(
             f"warning: {data_folder}: {len(set(wrong_length))} recordings whose header gives another length, as of a "

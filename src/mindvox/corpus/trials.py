@@ -148,6 +148,11 @@ def count_repeated(trials: Sequence[Trial]) -> int:
     return len(trials) - len(set(trials))
 
 
+def count_targets(trials: Iterable[Trial]) -> int:
+    """Return how many trials are said to be of one speaker."""
+    return sum(trial.is_target is True for trial in trials)
+
+
 def count_self_trials(trials: Sequence[Trial], models: Optional[Mapping[str, Sequence[str]]] = None) -> int:
     """Return how many trials compare an utterance with itself, or with one of `models` that it belongs to."""
     models = models or {}

@@ -40,7 +40,8 @@ def walk_audio(folder: PathLike) -> AudioFiles:
         raise InputError(f"{folder}: no such folder.")
     found = AudioFiles([], [], [], [])
     visited: set[tuple[int, int]] = set()
-    real, links = deque([""]), deque()  # prefixes of folders that wait; real ones go first
+    real: deque[str] = deque([""])  # prefixes of folders that wait; real ones go first
+    links: deque[str] = deque()
     while real or links:
         is_link = not real
         prefix = links.popleft() if is_link else real.popleft()
@@ -61,7 +62,7 @@ def _read_folder(folder: Path, prefix: str, found: AudioFiles, real: deque, link
     try:
         entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder / prefix}: cannot be read ({error.strerror.lower()}).") from None
+        raise InputError(f"{folder / prefix}: cannot be read ({str(error.strerror).lower()}).") from None
     for entry in entries:
         name = prefix + entry.name
         if entry.name.startswith("."):
@@ -69,7 +70,7 @@ def _read_folder(folder: Path, prefix: str, found: AudioFiles, real: deque, link
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError as error:  # a link to itself: too many levels of symbolic links
-            found.skipped.append(Skipped(printable(name), f"a link that leads nowhere ({error.strerror.lower()})"))
+            found.skipped.append(Skipped(printable(name), f"a link that leads nowhere ({str(error.strerror).lower()})"))
             continue
         if is_folder:
             (links if entry.is_symlink() else real).append(f"{name}/")

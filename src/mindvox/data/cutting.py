@@ -52,12 +52,11 @@ class Cutting:
     @classmethod
     def from_config(cls, config: Union[TrainPrepConfig, EvalPrepConfig]) -> "Cutting":
         """Return the cutting of training utterances, or of the cohort, of which each utterance gives one chunk."""
-        is_training = isinstance(config, TrainPrepConfig)
         return cls(
             length=0 if config.whole_utterance else max(1, round(config.sentence_len * SAMPLE_RATE)),
             is_random=config.random_chunk,
-            copies=config.number_of_epochs if is_training else 1,
-            only_first=not is_training,
+            copies=config.number_of_epochs if isinstance(config, TrainPrepConfig) else 1,
+            only_first=not isinstance(config, TrainPrepConfig),
             seed=config.seed,
         )
 

@@ -42,7 +42,7 @@ def choose_held_out(names: Sequence[str], labels: Sequence[int], num_utterances:
     utterances = sorted(records_of)
     label_of = {utterance: labels[records_of[utterance][0]] for utterance in utterances}
     left = Counter(label_of.values())
-    chosen = []
+    chosen: list[str] = []
     for index in generator(seed, 0, "valid_utterances").permutation(len(utterances)):
         utterance = utterances[index]
         if len(chosen) < num_utterances and left[label_of[utterance]] > 1:

@@ -163,7 +163,7 @@ class OnlineFeatures:
             if not len(others):
                 others = np.flatnonzero(np.arange(len(label)) != index)
             chosen = rng.permutation(others)[:num_voices]
-            return waves[chosen, :num_samples]
+            return list(waves[chosen, :num_samples])
 
         return voices
 
@@ -232,4 +232,5 @@ def _ready() -> None:
 
 
 def _work(crops: Crops) -> FeatureBatch:
+    assert _features is not None, "every worker begins with _start_worker"
     return _features(crops)

@@ -6,10 +6,10 @@ The order of an epoch follows from seed and epoch alone. Processes that train to
 batches and take a part of each, so that how many they are, and where a run was interrupted, changes no global batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import chain, count, islice, repeat
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import mindspore.dataset as ds
 import numpy as np
@@ -101,9 +101,12 @@ class TrainBatches:
         self.sampler = make_sampler(self.records, self._labels, self.global_size, seed)
 
     @property
-    def front_end(self) -> dict:
+    def front_end(self) -> dict[str, Any]:
         """How the features are made, as stores and checkpoints hold it."""
-        return self.online.front_end.to_dict() if self.online else self.manifest.front_end
+        if self.online:
+            return self.online.front_end.to_dict()
+        assert self.manifest.front_end is not None, "a store of features says how they are made"
+        return self.manifest.front_end
 
     @property
     def num_classes(self) -> int:
@@ -118,7 +121,7 @@ class TrainBatches:
         """Return which records this process takes in an epoch (from 0), behind `first_record` of all processes."""
         return self.sampler.part(epoch, first_record, self.rank, self.num_ranks)[0].ravel()
 
-    def epochs(self, epoch: int = 0, first_record: int = 0) -> Iterator[Iterator[Batch]]:
+    def epochs(self, epoch: int = 0, first_record: int = 0) -> Generator[Iterator[Batch], None, None]:
         """Yield epoch after epoch without end, each an iterator over its batches.
 
         Args:
@@ -129,8 +132,9 @@ class TrainBatches:
             InputError: of a store of samples: a worker was killed, or a noise or room cannot be read.
         """
         if self.online is None:
-            for start in _starts(epoch, first_record):
+            for start in _starts(epoch, first_record):  # without end
                 yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats, _ in self._records(*start))
+            return
         workers = FeatureWorkers(self.online, self.num_workers)
         try:
             batches = workers.map(self.sample_crops(epoch, first_record))  # across the ends of epochs, without a pause
@@ -225,6 +229,7 @@ class TrainBatches:
     def _cut(
         self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, waves: list, batch: ds.BatchInfo
     ) -> tuple[np.ndarray, ...]:
+        assert self.online is not None, "samples are cut for it"
         names, length = [str(utt_id) for utt_id in utt_ids], self.online.crop_length
         times = drawn_before[batch.get_batch_num()]
         crops = [
@@ -244,7 +249,7 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
     """
     manifest = read_manifest(config.train_data_path)
     common = (config.train_data_path, config.minibatch_size, config.train_frames, config.seed, config.num_workers)
-    shared = {"rank": rank, "num_ranks": num_ranks, "num_held_out": config.valid_utterances}
+    shared: dict[str, Any] = {"rank": rank, "num_ranks": num_ranks, "num_held_out": config.valid_utterances}
     shared["make_sampler"] = config.sampler.build
     if manifest.kind == WAVEFORM:
         batches = TrainBatches(*common, online=OnlineFeatures.from_config(config, manifest.num_speakers), **shared)

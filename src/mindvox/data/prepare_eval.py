@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +136,7 @@ class Recordings:
                 writer.add(utterance.utt_id, utterance.spk_id, feats)
         writer.sources = self._sources
 
-    def _features(self) -> Iterator[tuple[Utterance, np.ndarray]]:
+    def _features(self) -> Generator[tuple[Utterance, np.ndarray], None, None]:
         short_jobs = [job for job in self._jobs if not job.is_long]
         with closing(call_all(compute_features, short_jobs, self._num_processes)) as results:
             for job in self._jobs:

@@ -59,7 +59,7 @@ class ShardRange(NamedTuple):
         page_bytes: of its MindRecord file.
     """
 
-    index: int
+    index: int  # type: ignore[assignment] # tuple's own `index` is of no use here
     first: int
     stop: int
     skip: int

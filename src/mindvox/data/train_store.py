@@ -172,12 +172,6 @@ def verify_shards(folder: PathLike, manifest: Manifest) -> None:
                 raise InputError(f"{part}: damaged: not the content that {MANIFEST_FILE} names. Copy it again.")
 
 
-def read_records(folder: PathLike) -> Iterator[Union[Record, WaveRecord]]:
-    """Yield the records of a store in the order in which they were written."""
-    for path in shard_paths(folder):
-        yield from read_shard(path)
-
-
 def read_shard(path: PathLike) -> Iterator[Union[Record, WaveRecord]]:
     """Yield the records of one file."""
     import mindspore.dataset as ds
@@ -342,13 +336,14 @@ class ShardWriter:
 
     def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
         """Append a record: features (T, F), float32, or samples (N,), int16."""
+        row: dict[str, Any] = {"utt_id": utt_id, "label": int(label)}
         if self._num_mels is None:
             check_wave(utt_id, content)
-            column = {"wave": content.astype("<i2").tobytes()}
+            row["wave"] = content.astype("<i2").tobytes()
         else:
             check_feats(utt_id, content, self._num_mels)
-            column = {"feats": np.ascontiguousarray(content)}
-        self._rows.append({"utt_id": utt_id, "label": int(label), **column})
+            row["feats"] = np.ascontiguousarray(content)
+        self._rows.append(row)
         self.num_utterances += 1
         self._num_bytes += content.nbytes
         if len(self._rows) == ROWS_AT_ONCE:

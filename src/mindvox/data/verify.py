@@ -48,6 +48,7 @@ def _verify_shard(path: Path, num_expected: int, manifest: Manifest) -> int:
     for record in read_shard(path):
         try:
             if isinstance(record, Record):
+                assert manifest.front_end is not None, "a store of features says how they are made"
                 check_feats(record.utt_id, record.feats, manifest.front_end["n_mels"])
             else:
                 check_wave(record.utt_id, record.wave)

@@ -1,1 +1,1 @@
-"""Taking models out: export, engines, other toolkits' weights."""
+"""Taking models out: export, parity, other toolkits' weights."""

@@ -20,12 +20,14 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
+from mindvox.arguments import Parser
 from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.store import check_feats
-from mindvox.deploy.engine import Engine, load_engine
-from mindvox.errors import InputError, UsageError, run
+from mindvox.engines.engine import Engine, load_engine
+from mindvox.engines.exported import ExportedModel, find_exported
+from mindvox.errors import InputError, run
 from mindvox.files import lock_folder, read_json, user_path, write_json
 from mindvox.frontend import check_front_end, front_end_of
 from mindvox.frontend.fbank import Fbank
@@ -40,11 +42,14 @@ EMBEDDING_FILE = re.compile(r"mels([1-9]\d*)_output_0\.bin")
 SPEAKER_FILE = re.compile(r"speakers([1-9]\d*)\.txt")
 
 
-def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NUM_FRAMES) -> int:
+def preprocess(
+    dataset: Path, inputs: Path, speakers: Path, num_frames: int = NUM_FRAMES, model: Optional[Path] = None
+) -> int:
     """Write features and labels of every recording DATASET/<speaker>/<session>/<file>, or below DATASET/wav.
 
     Args:
-        num_frames: the first so many are taken; shorter utterances are repeated.
+        num_frames: frames taken from the start; shorter utterances are repeated.
+        model: exported model whose front end makes the features; None: SpeechBrain's fbank does.
 
     Returns:
         The number of utterances.
@@ -57,19 +62,19 @@ def preprocess(dataset: Path, inputs: Path, speakers: Path, num_frames: int = NU
     if not paths:
         raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
     labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
-    fbank = Fbank()
+    front_end = front_end_of(ExportedModel.read(find_exported(model)).front_end, str(model)) if model else Fbank()
     for folder in (inputs, speakers):
         _make_empty(folder)
     for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
         try:
-            waveform = read_usable(path).waveform
+            waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
         except BadAudio as error:
             raise InputError(f"{path}: {error.reason}.") from None
-        feats = fbank.finish(cut_frames(fbank(waveform), num_frames))
-        check_feats(str(path), feats, fbank.size)
+        feats = front_end.finish(cut_frames(front_end(waveform), num_frames))
+        check_feats(str(path), feats, front_end.size)
         (inputs / f"mels{index}.bin").write_bytes(feats.T.astype("<f4").tobytes())
         (speakers / f"speakers{index}.txt").write_text(f"{labels[path.relative_to(root).parts[0]]}\n")
-    meta = {"format_version": FORMAT_VERSION, "front_end": fbank.to_dict(), "num_frames": num_frames}
+    meta = {"format_version": FORMAT_VERSION, "front_end": front_end.to_dict(), "num_frames": num_frames}
     write_json(inputs / "meta.json", meta)
     print(f"{len(paths)} utterances of {len(labels)} speakers: {inputs}, {speakers}")
     return len(paths)
@@ -81,13 +86,15 @@ def infer(
     result: Path,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     loops: int = 20,
-    device_target: str = "CPU",
+    device_target: str = "auto",
+    device_id: int = 0,
 ) -> dict[int, float]:
     """Write embeddings for every batch size, and print a table of throughputs.
 
     Args:
         models: exported models; for a batch size the first is taken that takes it.
         loops: calls that are timed for each batch size, after one that is not; the median counts.
+        device_target, device_id: see `load_engine`.
 
     Returns:
         Utterances a second by batch size.
@@ -96,11 +103,11 @@ def infer(
         InputError: features and models do not fit together, or no model takes a batch size.
     """
     feats, front_end = _read_features(inputs)
-    engines = [load_engine(model, device_target) for model in models]
+    engines = [load_engine(find_exported(model), device_target=device_target, device_id=device_id) for model in models]
     for model, engine in zip(models, engines, strict=True):
         check_front_end(engine.exported.front_end, front_end, str(inputs))
-        if engine.exported.input_kind != "fbank":
-            raise InputError(f"{model}: takes waveforms; export a model with --input=fbank.")
+        if engine.exported.input_kind != "features":
+            raise InputError(f"{model}: takes waveforms; export a model with --input=features.")
         if engine.exported.num_frames not in (None, feats.shape[1]):
             raise InputError(f"{model}: takes {engine.exported.num_frames} frames, {inputs} has {feats.shape[1]}.")
     chosen = {size: _engine_for(size, engines) for size in batch_sizes}
@@ -143,29 +150,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parse(argv)
     if arguments.step == "preprocess":
         with lock_folder(arguments.input), lock_folder(arguments.speaker):
-            preprocess(arguments.dataset, arguments.input, arguments.speaker, arguments.frames)
+            preprocess(arguments.dataset, arguments.input, arguments.speaker, arguments.frames, arguments.model)
     elif arguments.step == "infer":
-        target = _device(arguments)
+        device = (arguments.device_target, arguments.device_id)
         with lock_folder(arguments.result):
-            infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, target)
+            infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, *device)
     else:
         postprocess(arguments.result, arguments.speaker)
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"{message}. See --help.")
-
-
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         prog="mindvox bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    steps = parser.add_subparsers(dest="step", required=True, parser_class=_Parser)
+    steps = parser.add_subparsers(dest="step", required=True, parser_class=Parser)
     step = steps.add_parser("preprocess", help="features and labels of a corpus", allow_abbrev=False)
     step.add_argument(
         "dataset", type=user_path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set"
@@ -173,8 +175,9 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     step.add_argument("input", type=user_path, help="folder of features to write")
     step.add_argument("speaker", type=user_path, help="folder of labels to write")
     step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
+    step.add_argument("--model", type=user_path, help="exported model whose front end is used (default: fbank)")
     step = steps.add_parser("infer", help="throughput over batch sizes, and embeddings", allow_abbrev=False)
-    step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take fbank")
+    step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take features")
     step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
     step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
     step.add_argument("--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="default: 1 4 8 16 32 64")
@@ -191,14 +194,6 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got '{text}'")
     return int(text)
-
-
-def _device(arguments: argparse.Namespace) -> str:
-    if all(model.suffix != ".mindir" for model in arguments.model):
-        return "CPU"
-    from mindvox.device import set_device  # here: MindSpore takes seconds to import, and other formats do without
-
-    return set_device(arguments.device_target, arguments.device_id)
 
 
 def _make_empty(folder: Path) -> None:

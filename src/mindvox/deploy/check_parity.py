@@ -16,19 +16,21 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.config import ROOT, Config
 from mindvox.corpus.audio import SUFFIX_EXAMPLES, BadAudio
 from mindvox.corpus.quality import read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
-from mindvox.deploy.engine import is_installed, libraries_of, load_with
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import Encode, encode_named, is_installed, libraries_of, load_engine
+from mindvox.engines.exported import ExportedModel, find_exported
+from mindvox.engines.pieces import pieces_of_feats, pieces_of_waveform, samples_of_window
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
 from mindvox.frontend import FrontEnd, check_front_end, front_end_of
-from mindvox.frontend.frames import cut_frames, repeat_to, window_edges
+from mindvox.frontend.frames import window_edges
 from mindvox.progress import quantity
-from mindvox.scoring.embeddings import EmbeddingStore, Encode, check_max_frames, encode_named
+from mindvox.scoring.embeddings import EmbeddingStore, check_max_frames
 
 LEAST_COSINE = 0.99999
 NUM_RANDOM = 8
@@ -43,7 +45,7 @@ ENGINES = {
 
 @dataclass(frozen=True)
 class Utterance:
-    """What a model is tried on: features before mean subtraction (T, F), and their waveform (N,) where there is one."""
+    """What a model is tried on: features before `finish` (T, F), and their waveform (N,) where there is one."""
 
     utt_id: str
     feats: np.ndarray
@@ -63,11 +65,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parse(argv)
     from mindvox.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
 
-    exported = {path: ExportedModel.read(path) for path in arguments.exported}
+    exported = {path: ExportedModel.read(path) for path in map(find_exported, arguments.exported)}
     check_max_frames(arguments.max_frames, max(model.min_frames for model in exported.values()))
     checkpoint = find_checkpoint(arguments.checkpoint)
     _check_same_checkpoint(checkpoint, exported)
-    front_end = next(iter(exported.values())).front_end
+    front_end = front_end_of(next(iter(exported.values())).front_end, str(arguments.exported[0]))
     utterances, source = read_utterances(arguments.features, front_end)
     if arguments.max_utterances:
         utterances = utterances[: arguments.max_utterances]
@@ -75,14 +77,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
 
     print(f"reference: MindSpore Cell of {checkpoint}; {quantity(len(utterances), 'utterance')}: {source}")
-    hop_length = round(front_end_of(front_end).frame_shift_s * front_end_of(front_end).sample_rate)
     utterances = [
-        window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, hop_length)
+        window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, front_end)
     ]
-    reference = Reference(checkpoint)
+    reference = Reference(checkpoint, front_end)
     print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
     checked, all_agree = [], True
-    for engine, path, encode_all in _candidates(exported, arguments.cpp):
+    for engine, path, encode_all in _candidates(exported, front_end, arguments.cpp):
         expected = reference.embed(exported[path], utterances)
         found = agreement(expected, encode_all(utterances))
         agrees = found.least_cosine >= arguments.tolerance
@@ -102,13 +103,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"{message}. See --help.")
-
-
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = _Parser(prog="mindvox check-parity", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox check-parity", description=main.__doc__, allow_abbrev=False)
     parser.add_argument(
         "--checkpoint", type=user_path, required=True, help="the checkpoint that was exported; a folder: its last one"
     )
@@ -149,7 +145,7 @@ def _check_same_checkpoint(checkpoint: Path, exported: dict[Path, ExportedModel]
             raise InputError(f"{path}: exported from another checkpoint than {checkpoint}.")
 
 
-def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utterance], str]:
+def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[Utterance], str]:
     """Return what to compare on, and what it is in words.
 
     Args:
@@ -160,21 +156,20 @@ def read_utterances(folder: Optional[Path], front_end: dict) -> tuple[list[Utter
         InputError: the store was made by another front end, or there are no recordings, or one cannot be read.
     """
     if folder is None:
-        return [*_random_utterances(front_end_of(front_end))], "random noise in bursts (--features DIR takes real ones)"
+        return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
     if (folder / META_FILE).is_file():
         store = EvalStore.open(folder)
-        check_front_end(front_end, store.front_end, str(folder))
+        check_front_end(front_end.to_dict(), store.front_end, str(folder))
         return [Utterance(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
     paths = [folder / name for name in walk_audio(folder).names]
     if not paths:
         raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
-    computed = front_end_of(front_end)
-    return [_read_recording(path, folder, computed) for path in paths], f"recordings in {folder}"
+    return [_read_recording(path, folder, front_end) for path in paths], f"recordings in {folder}"
 
 
 def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> Utterance:
     try:
-        waveform = read_usable(path).waveform
+        waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
     return Utterance(str(path.relative_to(folder)), front_end(waveform), waveform)
@@ -193,24 +188,20 @@ def _random_utterances(front_end: FrontEnd) -> Iterator[Utterance]:
         yield Utterance(f"random-{index}", front_end(waveform), waveform)
 
 
-def windows_of(utterance: Utterance, max_frames: int, hop_length: int) -> Iterator[Utterance]:
-    """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is.
-
-    Args:
-        hop_length: samples between two frames.
-    """
-    edges = window_edges(len(utterance.feats), max_frames)
+def windows_of(utterance: Utterance, max_frames: int, front_end: FrontEnd) -> Iterator[Utterance]:
+    """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is."""
+    edges = window_edges(len(utterance.feats), max_frames).tolist()
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         waveform = utterance.waveform
-        if waveform is not None and len(edges) > 2:
-            waveform = waveform[first * hop_length : last * hop_length]
+        if waveform is not None:
+            waveform = samples_of_window(front_end, waveform, first, last)
         yield Utterance(utterance.utt_id, utterance.feats[first:last], waveform)
 
 
 class Reference:
     """Embeddings of the checkpoint's Cell, each kind of input computed once."""
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, front_end: FrontEnd) -> None:
         from mindvox.device import set_device
         from mindvox.models import load_model
         from mindvox.scoring.embeddings import cell_encoder
@@ -218,6 +209,7 @@ class Reference:
         set_device("CPU")
         model, meta = load_model(checkpoint)
         self._encode = cell_encoder(model, meta["model"]["in_channels"])
+        self._front_end = front_end
         self._known: dict[tuple[str, Optional[int]], np.ndarray] = {}
 
     def embed(self, exported: ExportedModel, utterances: Sequence[Utterance]) -> np.ndarray:
@@ -226,34 +218,28 @@ class Reference:
         if key not in self._known:
             self._known[key] = np.concatenate(
                 [
-                    encode_named(self._encode, reference_feats(exported, utterance)[None], [utterance.utt_id])
+                    encode_named(
+                        self._encode, reference_feats(exported, self._front_end, utterance)[None], [utterance.utt_id]
+                    )
                     for utterance in utterances
                 ]
             )
         return self._known[key]
 
 
-def model_input(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
-    """Return what a model is given of an utterance: features (T, F), or samples (N,)."""
-    if exported.input_kind == "waveform":
-        return _cut_waveform(exported, utterance)
-    feats = utterance.feats
-    return front_end_of(exported.front_end).finish(
-        cut_frames(feats, exported.num_frames) if exported.num_frames else feats
-    )
+def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: Utterance) -> np.ndarray:
+    """Return what a model is given of an utterance: finished features (T, F), or samples (N,)."""
+    if exported.input_kind == "waveform" and utterance.waveform is not None:
+        (piece,) = pieces_of_waveform(exported, front_end, utterance.waveform)
+    else:
+        (piece,) = pieces_of_feats(exported, front_end, utterance.feats)
+    return piece.values
 
 
-def reference_feats(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
-    """Return the mean-subtracted features (T, F) that a model's input stands for."""
-    if exported.input_kind == "waveform":
-        front_end = front_end_of(exported.front_end)
-        return front_end.finish(front_end(_cut_waveform(exported, utterance)))
-    return model_input(exported, utterance)
-
-
-def _cut_waveform(exported: ExportedModel, utterance: Utterance) -> np.ndarray:
-    waveform = utterance.waveform
-    return repeat_to(waveform, exported.num_samples) if exported.num_samples else waveform
+def reference_feats(exported: ExportedModel, front_end: FrontEnd, utterance: Utterance) -> np.ndarray:
+    """Return the finished features (T, F) that a model's input stands for."""
+    values = model_input(exported, front_end, utterance)
+    return front_end.finish(front_end(values)) if exported.input_kind == "waveform" else values
 
 
 def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
@@ -267,21 +253,25 @@ def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
 EncodeAll = Callable[[Sequence[Utterance]], np.ndarray]
 
 
-def _candidates(exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[tuple[str, Path, EncodeAll]]:
+def _candidates(
+    exported: dict[Path, ExportedModel], front_end: FrontEnd, cpp: Path
+) -> Iterator[tuple[str, Path, EncodeAll]]:
     """Yield every engine that is here with every file that it reads: its name, the file, utterances to embeddings."""
     for path, model in exported.items():
         for library in libraries_of(model):
             if is_installed(library):
-                engine = load_with(library, path, model)
-                yield ENGINES[model.file_format, library], path, _one_by_one(model, engine.encode)
+                encode = load_engine(path, library, "CPU").encode
+                yield ENGINES[model.file_format, library], path, _one_by_one(model, front_end, encode)
         if _suits_cpp(model) and cpp.is_file():
             yield "C++ program", path, _in_cpp(cpp, path, model)
 
 
-def _one_by_one(exported: ExportedModel, encode: Encode) -> EncodeAll:
-    return lambda utterances: np.concatenate(
-        [encode_named(encode, model_input(exported, utterance)[None], [utterance.utt_id]) for utterance in utterances]
-    )
+def _one_by_one(exported: ExportedModel, front_end: FrontEnd, encode: Encode) -> EncodeAll:
+    def encode_all(utterances: Sequence[Utterance]) -> np.ndarray:
+        inputs = ((model_input(exported, front_end, utterance), utterance.utt_id) for utterance in utterances)
+        return np.concatenate([encode_named(encode, values[None], [utt_id]) for values, utt_id in inputs])
+
+    return encode_all
 
 
 def _in_cpp(program: Path, path: Path, exported: ExportedModel) -> EncodeAll:
@@ -310,7 +300,7 @@ def _suits_cpp(exported: ExportedModel) -> bool:
     formats = ["ONNX", "IR"]
     if os.environ.get("LITE_HOME") or os.environ.get("MS_LITE_HOME"):
         formats.append("MINDIR")
-    return exported.input_kind == "fbank" and exported.file_format in formats
+    return exported.input_kind == "features" and exported.file_format in formats
 
 
 def _not_checked(checked: Sequence[str], exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[str]:

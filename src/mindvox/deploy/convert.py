@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, lock_output, sha256_file, user_path
 
@@ -79,7 +79,7 @@ def convert(
         command = [str(converter), "--fmk=MINDIR", "--saveType=MINDIR", "--optimize=ascend_oriented"]
         command += [f"--modelFile={source}", f"--outputFile={made.with_suffix('')}", f"--configFile={config}"]
         if len(shapes.frames) == 1:
-            command.append(f"--inputShape=feats:{shapes.batch_size},{shapes.frames[0]},{exported.num_mels}")
+            command.append(f"--inputShape=feats:{shapes.batch_size},{shapes.frames[0]},{exported.feature_size}")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode or not made.is_file():
             sys.stderr.write(done.stdout.decode(errors="replace"))
@@ -112,8 +112,8 @@ def choose_shapes(
     model: Path, exported: ExportedModel, frames: Optional[Sequence[int]], batch_size: Optional[int]
 ) -> Shapes:
     """Return what the converted model takes; see `convert`."""
-    if exported.file_format != "MINDIR" or exported.input_kind != "fbank" or exported.conversion is not None:
-        raise InputError(f"{model}: expected a MINDIR that takes fbank and was not converted before.")
+    if exported.file_format != "MINDIR" or exported.input_kind != "features" or exported.conversion is not None:
+        raise InputError(f"{model}: expected a MINDIR that takes features and was not converted before.")
     if exported.device_target != "Ascend":
         raise InputError(f"{model}: was exported for {exported.device_target}: export with --device_target=Ascend.")
     if exported.batch_size and batch_size not in (None, exported.batch_size):
@@ -138,7 +138,7 @@ def converter_config(exported: ExportedModel, shapes: Shapes, precision_mode: st
         lines = [
             "[acl_build_options]",
             'input_format="ND"',
-            f'input_shape="feats:{shapes.batch_size},-1,{exported.num_mels}"',
+            f'input_shape="feats:{shapes.batch_size},-1,{exported.feature_size}"',
             f'ge.dynamicDims="{";".join(map(str, shapes.frames))}"',
         ]
     return "\n".join([*lines, "[ascend_context]", f"precision_mode={precision_mode}", ""])

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Optional
 
 from mindvox.config import Config, load_paths_and_config
-from mindvox.deploy.exported import ExportedModel
 from mindvox.deploy.infer import frames_to_keep
+from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.errors import InputError, UsageError, run
 from mindvox.scoring.stores import FeatureStores
 
@@ -22,10 +22,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv,
         "python -m mindvox.deploy.cpp_runs",
         "Print the arguments with which ecapa_infer embeds an evaluation store and its cohort.",
-        model="the .mindir, .onnx or .xml that export.py wrote",
+        model="the .mindir, .onnx or .xml that export.py wrote, or a public model",
         data="evaluation store: feat_eval_folder",
     )
-    print("\n".join("\t".join(words) for words in cpp_runs(arguments.model, arguments.data, config)))
+    print("\n".join("\t".join(words) for words in cpp_runs(find_exported(arguments.model), arguments.data, config)))
     return 0
 
 

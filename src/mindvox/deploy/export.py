@@ -14,10 +14,12 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.config import Config
-from mindvox.deploy.engine import RT_INFO, load_engine, openvino_core, require_library
-from mindvox.deploy.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
-from mindvox.deploy.old_mindir import OLD_VERSION, lower_mindir
+from mindvox.deploy.mindir import OLD_VERSION
+from mindvox.deploy.mindir_to_onnx import mindir_to_onnx
+from mindvox.deploy.old_mindir import lower_mindir
 from mindvox.device import set_device
+from mindvox.engines.engine import load_engine, require_library
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
@@ -28,11 +30,9 @@ from mindvox.models import (
     further_outputs,
     is_foldable,
     load_model,
-    section_of,
     take_settings,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
-from mindvox.models.fold import fold_ecapa
 from mindvox.models.waveform_model import WaveformModel
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
@@ -40,7 +40,7 @@ from mindvox.scoring.embeddings import cell_encoder
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
 # float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
 # multiply with 10 bits of mantissa.
-TOLERANCES = {"fbank": 1e-5, "waveform": 1e-3}
+TOLERANCES = {"features": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
 TEST_FRAMES = (301, 157)
 PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
@@ -75,7 +75,7 @@ def export(config: Config) -> Path:
         weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
         exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
         exported.save(staged)
-        found = _test(staged, exported, checkpoint, path)
+        found = _test(staged, exported, checkpoint, path, config.device_id)
         _publish(staged, path)
     (source,) = exported.inputs
     shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
@@ -94,19 +94,16 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         InputError: the checkpoint's model or front end does not suit what the configuration asks for.
     """
     model = meta["model"]
-    num_mels = model["in_channels"]
-    if config.channel != num_mels and "channel" in config.on_command_line:
+    feature_size = model["in_channels"]
+    if config.channel != feature_size and "channel" in config.on_command_line:
         raise InputError(
-            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {num_mels}. Leave it out, "
-            "the checkpoint knows it; or name another checkpoint."
+            f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
+            "out, the checkpoint knows it; or name another checkpoint."
         )
     min_frames = MODELS.get(model["name"]).min_frames
     if 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
-    missing = set(config.outputs.split(",")) - {"embedding", *further_outputs(model)}
-    if missing or (config.file_format in ("ONNX", "IR") and not is_foldable(model)):
-        raise InputError(f"{checkpoint}: a {model['name']} can be exported as MINDIR or AIR with its embedding alone.")
-    if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != num_mels:
+    if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
     return ExportedModel(
         file_format=config.file_format,
@@ -114,9 +111,9 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         batch_size=config.batch_size or None,
         num_frames=config.length or None,
         min_frames=min_frames,
-        num_mels=num_mels,
+        feature_size=feature_size,
         emb_size=model["emb_size"],
-        attention_size=further_outputs(model)["attention"] if "attention" in config.outputs else None,
+        further_outputs=_further_outputs(config, model, checkpoint),
         precision="float32",
         device_target=target if config.file_format in ("MINDIR", "AIR") else None,
         front_end=meta["front_end"],
@@ -129,44 +126,62 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
     )
 
 
+def _further_outputs(config: Config, model: Mapping[str, Any], checkpoint: Path) -> dict[str, int]:
+    """Return the channels of the outputs that `config` wants beside the embedding; InputError names what is missing."""
+    known = further_outputs(model)
+    names = config.outputs[1:]
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise InputError(
+            f"{checkpoint}: outputs: a {model['name']} has no {', '.join(missing)}; it has "
+            f"{', '.join(('embedding', *known))}."
+        )
+    return {name: known[name] for name in names}
+
+
 def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
+    network = build_network(exported, arrays)
     if exported.file_format in ("MINDIR", "AIR"):
-        _write_mindspore(path, exported, build_network(exported, arrays))
+        _write_mindspore(path, exported.file_format, exported, network)
         if exported.mindir_version == OLD_VERSION:
             lower_mindir(path)
         return
-    from mindvox.deploy.onnx_graph import build_onnx  # here: its package is an extra
-
-    folded = fold_ecapa(arrays, section_of(exported.model, path).options)
-    model = build_onnx(folded, exported).SerializeToString(deterministic=True)
+    with tempfile.TemporaryDirectory() as folder:
+        mindir = Path(folder, "model.mindir")
+        _write_mindspore(mindir, "MINDIR", exported, network)
+        converted = mindir_to_onnx(
+            mindir, exported.inputs, exported.outputs, exported.metadata(), exported.min_length
+        ).SerializeToString(deterministic=True)
     if exported.file_format == "ONNX":
-        path.write_bytes(model)
+        path.write_bytes(converted)
     else:
-        _write_ir(path, exported, model)
+        _write_ir(path, exported, converted)
 
 
 def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
     """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
     is_old = exported.mindir_version == OLD_VERSION
-    # Old Lite is fast in either form, and knows the operators of free sizes in the one for accelerators alone.
-    device_target = "Ascend" if is_old else exported.device_target
+    # Convolutions as such, not as products, are what other runtimes compute fast. Old Lite is fast in either form, and
+    # knows the operators of free sizes in this one alone.
+    is_native = is_old or exported.file_format in ("ONNX", "IR")
+    device_target = "Ascend" if is_native else exported.device_target or "CPU"
     if is_foldable(exported.model):
-        network = folded_model(exported.model, arrays, device_target, exported.attention_size is not None)
+        network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:
         network = create_model(exported.model, device_target)
-        assign(network, arrays, "model.", "checkpoint")
+        assign(network, dict(arrays), "model.", "checkpoint")
     if exported.input_kind == "waveform":
-        network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_old else "product")
+        network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)
 
 
-def _write_mindspore(path: Path, exported: ExportedModel, network: nn.Cell) -> None:
+def _write_mindspore(path: Path, file_format: str, exported: ExportedModel, network: nn.Cell) -> None:
     shape = exported.inputs[0]["shape"]
     example = Tensor(np.zeros(shape, np.float32)) if None not in shape else Tensor(shape=shape, dtype=ms.float32)
     with tempfile.TemporaryDirectory(dir=_plain_temporary_folder()) as folder:
         plain = Path(folder, "model").with_suffix(path.suffix)
-        ms.export(network, example, file_name=str(plain), file_format=exported.file_format)
+        ms.export(network, example, file_name=str(plain), file_format=file_format)
         plain.chmod(0o600)  # MindSpore makes its files read-only
         shutil.move(plain, path)
 
@@ -179,7 +194,9 @@ def _plain_temporary_folder() -> str:
 
 def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
     openvino = require_library("openvino", "file_format=IR")
-    model = openvino_core(openvino).read_model(onnx_model)
+    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # here: its library is an extra
+
+    model = openvino_core().read_model(onnx_model)
     for key, value in exported.metadata().items():
         model.set_rt_info(value, [RT_INFO, key])
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -198,8 +215,8 @@ def _check_format(config: Config) -> str:
             "file_format AIR: MindSpore writes it on Ascend alone. MINDIR for Ascend can be written here: "
             "--file_format=MINDIR --device_target=Ascend"
         )
-    for library in {"ONNX": ("onnx",), "IR": ("onnx", "openvino")}.get(config.file_format, ()):
-        require_library(library, f"file_format={config.file_format}")
+    if config.file_format == "IR":
+        require_library("openvino", "file_format=IR")
     set_device(target if target == found else "CPU", config.device_id)
     return target
 
@@ -223,7 +240,7 @@ def _publish(staged: Path, path: Path) -> None:
             os.replace(source, temporary)
 
 
-def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -> str:
+def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path, device_id: int) -> str:
     """Compare the file with the checkpoint, and return what was found.
 
     Raises:
@@ -232,9 +249,9 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -
     if exported.file_format == "AIR":
         return "not tested: no Python library runs an AIR"
     device = ms.get_context("device_target")
-    engine = load_engine(staged, device)
+    engine = load_engine(staged, device_target=device, device_id=device_id)
     model, _ = load_model(checkpoint, device)
-    expect = cell_encoder(model, exported.num_mels)
+    expect = cell_encoder(model, exported.feature_size)
     rng = np.random.default_rng(0)
     difference, largest = 0.0, 0.0
     for num_frames in (exported.num_frames,) if exported.num_frames else TEST_FRAMES:
@@ -252,12 +269,11 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path) -
 
 
 def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random input of a model, and the mean-subtracted features that it stands for."""
+    """Return a random input of a model, and the finished features that it stands for."""
     num_utterances = exported.batch_size or 2
-    if exported.input_kind == "fbank":
-        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.num_mels), np.float32)
+    if exported.input_kind == "features":
+        feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.feature_size), np.float32)
         return feats, feats
     front_end = front_end_of(exported.front_end)
-    num_samples = front_end.num_samples(num_frames)
-    waveforms = 0.1 * rng.standard_normal((num_utterances, num_samples), np.float32)
+    waveforms = 0.1 * rng.standard_normal((num_utterances, front_end.num_samples(num_frames)), np.float32)
     return waveforms, front_end.finish(np.stack([front_end(waveform) for waveform in waveforms]))

@@ -7,121 +7,23 @@ mindvox import-weights --from speechbrain embedding_model.ckpt [--classifier cla
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
 from mindvox.corpus.table_io import read_speakers, write_speakers
+from mindvox.deploy.toolkits.toolkit import State
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_folder, sha256_file, text_lines, user_path
-from mindvox.frontend.fbank import Fbank
+from mindvox.registry import TOOLKITS
 
 if TYPE_CHECKING:
     from mindspore import nn
 
-State = Mapping[str, np.ndarray]
-BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-COUNTER = "num_batches_tracked"  # torch's batch norms count their updates; nothing reads it
-KALDI_FBANK = {"type": "kaldi_fbank", "sample_rate": 16000, "win_length_ms": 25.0, "hop_length_ms": 10.0}
-
-
-@dataclass(frozen=True)
-class Toolkit:
-    """How a toolkit keeps ECAPA-TDNN.
-
-    Attributes:
-        settings: the model's settings, read off the shapes of a state; KeyError or ValueError when that cannot be.
-        name: the toolkit's name of one of our parameters.
-        front_end: the features that its models take, for a number of mel bins.
-        left_out: pattern of entries that belong to training and are not imported.
-    """
-
-    settings: Callable[[State], dict[str, Any]]
-    name: Callable[[str], str]
-    front_end: Callable[[int], dict[str, Any]]
-    left_out: str = r"$^"
-
-
-def speechbrain_name(name: str) -> str:
-    """Return SpeechBrain's name of a parameter of `EcapaTdnn`; 3D-Speaker has the same.
-
-    Both wrap each convolution and batch norm in a module of its own: our `blocks.0.norm.moving_variance` is
-    `blocks.0.norm.norm.running_var` there.
-    """
-    path, leaf = name.rsplit(".", 1)
-    return f"{path}.norm.{BATCH_NORM[leaf]}" if leaf in BATCH_NORM else f"{path}.conv.{leaf}"
-
-
-def wespeaker_name(name: str) -> str:
-    """Return wespeaker's name of a parameter of `WespeakerEcapa`."""
-    path, leaf = name.rsplit(".", 1)
-    path = path.replace(".tdnn1.", ".se_res2block.0.").replace(".tdnn2.", ".se_res2block.2.")
-    path = re.sub(r"\.splits\.(\d)\.conv", r".se_res2block.1.convs.\1", path)
-    path = re.sub(r"\.splits\.(\d)\.norm", r".se_res2block.1.bns.\1", path)
-    path = re.sub(r"\.se_block\.conv(\d)", r".se_res2block.3.linear\1", path)
-    path = re.sub(r"\.norm$", ".bn", path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
-
-
-def _speechbrain_settings(state: State) -> dict[str, Any]:
-    channels, in_channels, _ = state["blocks.0.conv.conv.weight"].shape
-    emb_size, pooled, _ = state["fc.conv.weight"].shape
-    _, seen, _ = state["asp.tdnn.conv.conv.weight"].shape
-    _check_sizes(
-        channels % 8 == 0
-        and state["mfa.conv.conv.weight"].shape == (3 * channels, 3 * channels, 1)
-        and pooled == 6 * channels
-    )
-    return {
-        "name": "ecapa_tdnn",
-        "in_channels": in_channels,
-        "channels": channels,
-        "emb_size": emb_size,
-        "global_context": seen == 9 * channels,
-    }
-
-
-def _wespeaker_settings(state: State) -> dict[str, Any]:
-    channels, in_channels, _ = state["layer1.conv.weight"].shape
-    mfa_channels, joined, _ = state["conv.weight"].shape
-    emb_size, pooled = state["linear.weight"].shape
-    _, seen, _ = state["pool.linear1.weight"].shape
-    inner = state["layer2.se_res2block.0.conv.weight"].shape
-    _check_sizes(inner == (channels, channels, 1) and joined == 3 * channels and pooled == 2 * mfa_channels)
-    return {
-        "name": "wespeaker_ecapa",
-        "in_channels": in_channels,
-        "channels": channels,
-        "emb_size": emb_size,
-        "global_context": seen == 3 * mfa_channels,
-        "mfa_channels": mfa_channels,
-    }
-
-
-def _check_sizes(fit: bool) -> None:
-    """Raise ValueError unless the greatest weights fit together: then no model is built that its file does not hold."""
-    if not fit:
-        raise ValueError("the sizes of its layers do not fit together")
-
-
-TOOLKITS = {
-    "speechbrain": Toolkit(_speechbrain_settings, speechbrain_name, lambda n: Fbank(n_mels=n).to_dict()),
-    "3dspeaker": Toolkit(
-        _speechbrain_settings,
-        speechbrain_name,
-        lambda n: {**KALDI_FBANK, "n_mels": n, "window": "povey", "waveform_scale": 1.0},
-    ),
-    "wespeaker": Toolkit(
-        _wespeaker_settings,
-        wespeaker_name,
-        lambda n: {**KALDI_FBANK, "n_mels": n, "window": "hamming", "waveform_scale": 32768.0},
-        left_out=r"projection\..*",
-    ),
-}
+MOST_LISTED = 20  # entries that one message names
 
 
 def import_weights(
@@ -134,7 +36,7 @@ def import_weights(
     """Write a checkpoint from another toolkit's file, and return its meta.
 
     Args:
-        toolkit: a key of TOOLKITS.
+        toolkit: a name in TOOLKITS.
         source: the model's state, of torch.save or safetensors.
         target: the checkpoint to write.
         classifier: SpeechBrain's classifier, whose rows become the objective's weight.
@@ -142,13 +44,13 @@ def import_weights(
             are put in its order. Without it the training speakers stay unknown.
 
     Raises:
-        InputError: a file is missing, damaged or not of weights alone, its entries are not this toolkit's ECAPA-TDNN,
-            or classifier and speakers do not fit.
+        InputError: a file is missing, damaged or not of weights alone, its entries are not a model of this toolkit, or
+            classifier and speakers do not fit.
     """
     from mindvox.losses import saved_parameters
     from mindvox.models.checkpoint import write_checkpoint
 
-    state = read_state(source)
+    state, left_out = TOOLKITS.get(toolkit).split(read_state(source))
     settings, model = build(toolkit, state, source)
     parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
     labels = read_label_encoder(speakers) if speakers else None
@@ -157,14 +59,13 @@ def import_weights(
         parameters |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
     meta = {
         "model": settings,
-        "front_end": TOOLKITS[toolkit].front_end(settings["in_channels"]),
+        "front_end": TOOLKITS.get(toolkit).front_end(settings["in_channels"]),
         "speakers_sha256": _write_speakers(Path(target).with_name("speakers.csv"), labels) if labels else None,
         "epoch": 0,
         "step": 0,
         "imported": {"from": toolkit, "file": Path(source).name, "sha256": sha256_file(source)},
     }
     write_checkpoint(target, parameters, meta)
-    left_out = [name for name in state if re.fullmatch(TOOLKITS[toolkit].left_out, name)]
     if left_out:
         print(f"left out: {', '.join(left_out)}")
     return meta
@@ -173,48 +74,60 @@ def import_weights(
 def build(toolkit: str, state: State, source: PathLike) -> tuple[dict[str, Any], "nn.Cell"]:
     """Return settings and model of another toolkit's state, the model with its weights.
 
+    Args:
+        toolkit: a name in TOOLKITS.
+        state: the model's entries, as `Toolkit.split` returns them.
+        source: their file, for the messages.
+
     Raises:
-        InputError: entries are missing, surplus, misshapen or not finite; all of them are listed.
+        InputError: it is none of the toolkit's models, or entries are missing, surplus, misshapen or not finite; up to
+            20 of them are listed.
     """
     from mindvox.models import create_model
 
-    kind = TOOLKITS[toolkit]
+    architecture = TOOLKITS.get(toolkit).architecture_of(state, source)
+    wrong = f"{source}: not {toolkit}'s {architecture.title}"
     try:
-        settings = kind.settings(state)
+        settings = architecture.settings(state)
+        model = create_model(settings)
     except KeyError as error:
-        raise InputError(f"{source}: not {toolkit}'s ECAPA-TDNN: {error.args[0]} is missing.") from None
-    except ValueError:
-        raise InputError(
-            f"{source}: not {toolkit}'s ECAPA-TDNN: the sizes of its layers do not fit together."
-        ) from None
-    model = create_model(settings)
-    _fill(model, kind, state, source)
+        raise InputError(f"{wrong}: {error.args[0]} is missing.") from None
+    except ValueError as error:
+        raise InputError(f"{wrong}: {str(error).rstrip('.')}.") from None
+    _fill(model, architecture.name, state, source)
     return settings, model
 
 
-def _fill(model: "nn.Cell", kind: Toolkit, state: State, source: PathLike) -> None:
+def _fill(model: "nn.Cell", name_of: Callable[[str], Optional[str]], state: State, source: PathLike) -> None:
     """Set every parameter of the model from the entry of its name; or raise InputError, and set none."""
     from mindspore import Tensor
 
-    wanted = {kind.name(parameter.name): parameter for parameter in model.get_parameters()}
-    given = {name for name in state if not name.endswith(COUNTER) and not re.fullmatch(kind.left_out, name)}
-    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - given)]
-    wrong += [f"{name} {state[name].shape} is not in the model" for name in sorted(given - wanted.keys())]
-    for name in sorted(given & wanted.keys()):
-        shape = torch_shape(wanted[name].shape)
-        if state[name].shape not in (shape, shape[:2] if shape[2:] == (1,) else shape):  # a Linear has no third axis
-            wrong.append(f"{name} is {state[name].shape}, expected {shape}")
+    named = ((name_of(parameter.name), parameter) for parameter in model.get_parameters())
+    wanted = {name: parameter for name, parameter in named if name is not None}
+    wrong = [f"{name} is missing" for name in sorted(wanted.keys() - state.keys())]
+    wrong += [f"{name} {state[name].shape} is not in the model" for name in sorted(state.keys() - wanted.keys())]
+    for name in sorted(state.keys() & wanted.keys()):
+        shapes = torch_shapes(wanted[name].shape)
+        if state[name].shape not in shapes:
+            wrong.append(f"{name} is {state[name].shape}, expected {shapes[0]}")
         elif not np.isfinite(state[name]).all():
             wrong.append(f"{name} has NaN or infinite values")
     if wrong:
-        raise InputError("\n  ".join([f"{source}: its entries do not fit the model:", *wrong]))
+        more = [f"and {len(wrong) - MOST_LISTED} more"] if len(wrong) > MOST_LISTED else []
+        raise InputError("\n  ".join([f"{source}: its entries do not fit the model:", *wrong[:MOST_LISTED], *more]))
     for name, parameter in wanted.items():
         parameter.set_data(Tensor(state[name].reshape(parameter.shape), parameter.dtype))
 
 
-def torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape that a parameter of ours has in torch: (out, in, k) of a convolution, not (out, in, 1, k)."""
-    return (*shape[:2], shape[3]) if len(shape) == 4 else shape
+def torch_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes that a parameter of ours may have in torch.
+
+    A convolution over time has (out, in, 1, k) here and (out, in, k) there; with k = 1 it may be a Linear, (out, in).
+    """
+    if len(shape) != 4 or shape[2] > 1:
+        return [shape]
+    out, inner, _, kernel = shape
+    return [(out, inner, kernel), shape] + ([(out, inner)] if kernel == 1 else [])
 
 
 def _objective(path: PathLike, emb_size: int, labels: Optional[list[str]]) -> "nn.Cell":
@@ -256,7 +169,7 @@ def read_label_encoder(path: PathLike) -> list[str]:
         indices[match[1]] = int(match[2])
     if not indices or sorted(indices.values()) != list(range(len(indices))):
         raise InputError(f"{path}: expected the indices 0 to {len(indices) - 1}, each once.")
-    return sorted(indices, key=indices.get)
+    return sorted(indices, key=indices.__getitem__)
 
 
 def _write_speakers(path: Path, labels: list[str]) -> str:
@@ -269,20 +182,25 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mindvox import-weights", description=main.__doc__)
-    parser.add_argument("source", metavar="FILE", help="the model's state: torch.save or safetensors")
+    parser.add_argument("source", type=user_path, metavar="FILE", help="the model's state: torch.save or safetensors")
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
     )
-    parser.add_argument("--classifier", metavar="FILE", help="SpeechBrain's classifier, to train on with")
     parser.add_argument(
-        "--speakers", metavar="FILE", help="SpeechBrain's label_encoder.txt: who the model was trained on"
+        "--classifier", type=user_path, metavar="FILE", help="SpeechBrain's classifier, to train on with"
+    )
+    parser.add_argument(
+        "--speakers",
+        type=user_path,
+        metavar="FILE",
+        help="SpeechBrain's label_encoder.txt: who it was trained on",
     )
     return parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Turn another toolkit's ECAPA-TDNN into a checkpoint of this project; nothing in the file is executed."""
+    """Turn another toolkit's ECAPA-TDNN or CAM++ into a checkpoint of this project; nothing in the file is executed."""
     arguments = _parser().parse_args(argv)
     if arguments.target.suffix != ".ckpt":
         raise UsageError(f"--to: expected a name that ends in .ckpt, got {arguments.target}.")
@@ -297,13 +215,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     from mindvox.models import describe_settings
 
     print(f"{arguments.target}: {describe_settings(meta['model'])}, from {arguments.toolkit}")
-    if meta["front_end"]["type"] == "fbank":
-        print("features: SpeechBrain's filterbanks, which this project's stores hold")
-    else:
-        print(
-            f"features: {meta['front_end']}: this project does not compute these. The model takes them from elsewhere "
-            "(mindvox.models.load_model, or an export); eval.py refuses it."
-        )
+    front_end = dict(meta["front_end"])
+    kind = front_end.pop("type")
+    print(f"features: {kind} ({', '.join(f'{key} {value}' for key, value in front_end.items())})")
     known = "speakers.csv beside it" if meta["speakers_sha256"] else "unknown; eval.py cannot keep them out of trials"
     print(f"training speakers: {known}")
     return 0

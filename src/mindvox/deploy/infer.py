@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mindvox.config import Config, load_paths_and_config
-from mindvox.deploy.engine import load_engine
-from mindvox.deploy.exported import ExportedModel
+from mindvox.engines.engine import load_engine
+from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.errors import InputError, run
 from mindvox.files import PathLike, lock_folder
 from mindvox.scoring.stores import FeatureStores
@@ -22,12 +22,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv,
         "mindvox infer",
         "Run an exported model over an evaluation store and its cohort.",
-        model="the .mindir, .onnx or .xml that export.py wrote",
+        model="the .mindir, .onnx or .xml that export.py wrote, or a public model",
         data="evaluation store: feat_eval_folder",
     )
-    exported = ExportedModel.read(arguments.model)
-    cut_frames = frames_to_keep(arguments.model, exported, config)
-    engine = load_engine(arguments.model, _device(exported, config))
+    model = find_exported(arguments.model)
+    exported = ExportedModel.read(model)
+    cut_frames = frames_to_keep(model, exported, config)
+    engine = load_engine(model, device_target=config.device_target, device_id=config.device_id)
     stores = FeatureStores.open(config, arguments.data, exported.front_end)
     with lock_folder("infer_result"):
         stores.embed(
@@ -48,22 +49,14 @@ def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> 
     Raises:
         InputError: the model takes no features, or other lengths than the configuration asks for.
     """
-    if exported.input_kind != "fbank":
+    if exported.input_kind != "features":
         raise InputError(
-            f"{model}: takes waveforms, an evaluation store holds features. Export a model for it with --input=fbank."
+            f"{model}: takes waveforms, an evaluation store holds features. Export one for it with --input=features."
         )
     cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
     if config.cut_wav and cut_frames != config.cut_frames:
         raise InputError(f"cut_frames: the configuration says {config.cut_frames}, {model} takes {cut_frames}.")
     return cut_frames
-
-
-def _device(exported: ExportedModel, config: Config) -> str:
-    if exported.file_format != "MINDIR":
-        return "CPU"
-    from mindvox.device import set_device  # here: MindSpore takes seconds to import, and other formats do without
-
-    return set_device(config.device_target, config.device_id)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindvox.deploy.mindir import OLD_VERSION, OPTIONS, constant_of, operator_names, parse_mindir
 from mindvox.errors import InputError
 
 if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto, NodeProto
-
-OLD_VERSION = 1
 
 SHARED = {
     *("Add", "Conv2D", "Depend", "Div", "ExpandDims", "Load", "Log", "MakeTuple", "Maximum", "Mul", "ReLU", "Reshape"),
@@ -21,48 +20,22 @@ SHARED = {
 }
 """Operators that both versions write alike."""
 
-OPTIONS = {
-    "BatchMatMul": {2: ("transpose_a", bool), 3: ("transpose_b", bool)},
-    "BatchNorm": {5: ("is_training", bool), 6: ("epsilon", float), 7: ("momentum", float), 8: ("format", "NCHW")},
-    "BiasAdd": {2: ("format", "NCHW")},
-    "Concat": {1: ("axis", int)},
-    "ReduceMax": {2: ("keep_dims", bool)},
-    "ReduceMean": {2: ("keep_dims", bool)},
-    "ReduceSum": {2: ("keep_dims", bool), 3: ("skip_mode", bool)},
-    "Softmax": {1: ("axis", list)},
-    "Split": {1: ("axis", int), 2: ("output_num", int)},
-    "Squeeze": {1: ("axis", list)},
-    "StridedSlice": {
-        4: ("begin_mask", int),
-        5: ("end_mask", int),
-        6: ("ellipsis_mask", int),
-        7: ("new_axis_mask", int),
-        8: ("shrink_axis_mask", int),
-    },
-}
-"""The inputs of an operator, by position, that are attributes in version 1: name, and type or the only value allowed.
-
-Each is a constant, and no other input follows it.
-"""
-
 
 def lower_mindir(path: Path) -> None:
     """Rewrite a MINDIR of version 3 as version 1, in place.
 
     Raises:
-        InputError: the file has an operator, or an option of one, whose form in version 1 is not known here.
+        InputError: the file is damaged, or has an operator, or an option of one, whose form in version 1 is not known
+            here.
     """
-    from mindspore.train import mind_ir_pb2  # here: MindSpore takes seconds to import
-
-    model = mind_ir_pb2.ModelProto()
-    model.ParseFromString(path.read_bytes())
+    model = parse_mindir(path)
     lower(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def lower(model: "ModelProto") -> None:
     """Turn a model of version 3 into one of version 1; see `lower_mindir`."""
-    operators = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
+    operators = operator_names(model)
     constants = {node.output[0]: node for node in model.graph.node if node.op_type == "Constant"}
     nodes = [node for node in model.graph.node if node.op_type != "Constant"]
     unknown = {operators.get(node.op_type, node.op_type) for node in nodes} - SHARED - OPTIONS.keys()
@@ -83,16 +56,9 @@ def _lower_node(node: "NodeProto", operator: str, constants: Mapping[str, "NodeP
     options = OPTIONS[operator]
     for position, name in enumerate(node.input):
         if position in options:
-            _set(node, operator, *options[position], _value(constants[name]))
+            _set(node, operator, *options[position], constant_of(constants[name].attribute[0]))
     del node.input[min(options) :]
     node.op_type = operator  # no longer a reference to an operator whose options are inputs
-
-
-def _value(constant: "NodeProto") -> Any:
-    attribute = constant.attribute[0]
-    if attribute.type == attribute.TUPLE:
-        return [value.ints[0] for value in attribute.values]
-    return attribute.f if attribute.type == attribute.FLOAT else attribute.i
 
 
 def _set(node: "NodeProto", operator: str, name: str, kind: Callable[[Any], Any] | str, value: Any) -> None:
@@ -104,7 +70,7 @@ def _set(node: "NodeProto", operator: str, name: str, kind: Callable[[Any], Any]
         attribute.type, attribute.s = attribute.STRING, b"NCHW"
     elif kind is list:
         attribute.type = attribute.TUPLE
-        for number in value if isinstance(value, list) else [value]:
+        for number in value if isinstance(value, tuple) else [value]:
             attribute.values.add(type=attribute.INT64, ints=[number])
     elif kind is float:
         attribute.type, attribute.f = attribute.FLOAT, value

@@ -156,7 +156,7 @@ class Augmenter:
                 speed_index = step.draw(rng, num_samples)
                 percent = step.percents[speed_index]
         source_length = length = distortions.speed_source_length(num_samples, percent)
-        draws = []
+        draws: list[tuple[Step, Any]] = []
         for step in steps:
             if isinstance(step, Speed):
                 draws.append((step, speed_index))
@@ -238,7 +238,7 @@ class Speed:
 class NoiseDraw(NamedTuple):
     """Which recording, from which sample, how loud."""
 
-    index: int
+    index: int  # type: ignore[assignment] # tuple's own `index` is of no use here
     start: int
     snr_db: float
 
@@ -254,7 +254,7 @@ class AddNoise:
     def draw(self, rng: np.random.Generator, num_samples: int) -> NoiseDraw:
         index = int(rng.integers(len(self.noises)))
         start = int(rng.integers(max(0, self.noises.num_samples(index) - num_samples) + 1))
-        return NoiseDraw(index, start, rng.uniform(*self.snr_db))
+        return NoiseDraw(index, start, _number(rng, self.snr_db))
 
     def apply(self, waveform: np.ndarray, drawn: NoiseDraw, babble: Optional[BabbleSource] = None) -> np.ndarray:
         noise = self.noises.segment(drawn.index, drawn.start, len(waveform))
@@ -280,7 +280,7 @@ class AddBabble:
         self._function = function
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> BabbleDraw:
-        return BabbleDraw(_whole(rng, self.num_voices), int(rng.integers(2**32)), rng.uniform(*self.snr_db))
+        return BabbleDraw(_whole(rng, self.num_voices), int(rng.integers(2**32)), _number(rng, self.snr_db))
 
     def apply(self, waveform: np.ndarray, drawn: BabbleDraw, babble: Optional[BabbleSource] = None) -> np.ndarray:
         if babble is None:
@@ -358,7 +358,7 @@ class Scale:
         self._function = function
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> float:
-        return rng.uniform(*self.span)
+        return _number(rng, self.span)
 
     def apply(self, waveform: np.ndarray, drawn: float, babble: Optional[BabbleSource] = None) -> np.ndarray:
         return self._function(waveform, drawn)
@@ -385,7 +385,7 @@ class FeatureMasks:
             return None
         return cls(config.spec_augment, config.spec_augment_frames, config.spec_augment_bins)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, int]) -> tuple[list, list]:
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[list, list]:
         """Return masks (start, length) of frames and of bins for features of this shape; none for those left as is."""
         if rng.random() >= self.share:
             return [], []
@@ -399,6 +399,12 @@ class FeatureMasks:
 def _mask(rng: np.random.Generator, size: int, longest: int) -> tuple[int, int]:
     length = int(rng.integers(min(longest, size) + 1))
     return int(rng.integers(size - length + 1)), length
+
+
+def _number(rng: np.random.Generator, bounds: Sequence[float]) -> float:
+    """Draw a number between two bounds."""
+    low, high = bounds
+    return rng.uniform(low, high)
 
 
 def _whole(rng: np.random.Generator, bounds: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindvox.layers.building import building_form
+from mindvox.layers.over_time import for_each_frame
 
 PADDINGS = ("reflect", "zero", "valid")
 WIDEST_TRANSPOSED = 2048
@@ -21,7 +22,8 @@ class Conv2d(nn.Cell):
     """Convolve over frequency and time.
 
     The product form stacks the inputs that the taps over time see on the channel axis, multiplies once for each tap
-    over frequency, and adds. The weight has the framework's shape (out, in / groups, k, k) in both forms.
+    over frequency, and adds. Where the input has so few channels that this would be mostly adding, it stacks the taps
+    over frequency too and multiplies once. The weight has the framework's shape (out, in / groups, k, k) in all forms.
 
     Args:
         in_channels: channels of the input.
@@ -79,8 +81,11 @@ class Conv2d(nn.Cell):
             mode = {"pad_mode": "pad", "pad": (self.pad[0],) * 2 + (self.pad[1],) * 2} if padding == "zero" else {}
             self.conv = ops.Conv2D(out_channels, kernel, stride=stride, dilation=dilation, group=groups, **mode)
             return
-        num_stacked = kernel[1] * in_channels // groups
-        self.product = Product(num_stacked, out_channels) if groups == 1 else None
+        self.stacks_rows = groups == 1 and kernel[0] > 1 and in_channels * kernel[0] * kernel[1] <= out_channels
+        num_stacked = kernel[1] * in_channels // groups * (kernel[0] if self.stacks_rows else 1)
+        self.product = Product(num_stacked, out_channels)  # where there is one group
+        # A product and nothing else: without the steps of the general form a graph has less to compile.
+        self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
         self.groups = groups
         self.row_shape = (out_channels, num_stacked, 1, 1)
         self.grouped_shape = (groups, out_channels // groups, num_stacked)
@@ -93,6 +98,8 @@ class Conv2d(nn.Cell):
         if self.is_native:
             x = self._extended(x) if self.padding == "reflect" else x
             y = self.conv(x, weight)
+        elif self.is_pointwise:
+            y = self.product(x, weight)
         else:
             y = self._multiply(self._extended(x), weight)
         return y if self.bias is None else ops.BiasAdd()(y, self.bias.astype(y.dtype))
@@ -112,14 +119,17 @@ class Conv2d(nn.Cell):
         num_bins = (x.shape[2] - self.spans[0] - 1) // self.stride[0] + 1
         if self.stride[0] > 1:
             x = self._phases(x)
-        y = None
-        for index in range(len(self.rows)):
-            first, phase = self.rows[index] // self.stride[0], self.rows[index] % self.stride[0]
-            seen = (
-                x[:, :, first : first + num_bins] if self.stride[0] == 1 else x[:, :, first : first + num_bins, phase]
-            )
-            product = self._row(seen, weight[:, :, index : index + 1])
-            y = product if y is None else y + product
+        seen = []
+        for row in self.rows:
+            first, phase = row // self.stride[0], row % self.stride[0]
+            end = first + num_bins
+            seen.append(x[:, :, first:end] if self.stride[0] == 1 else x[:, :, first:end, phase])
+        if self.stacks_rows:
+            weight = weight.transpose(0, 2, 3, 1)  # tap-major, as the stack
+            return self.product(ops.cat(seen, axis=1), weight.reshape(self.row_shape))
+        y = self._row(seen[0], weight[:, :, :1])
+        for index in range(1, len(seen)):
+            y = y + self._row(seen[index], weight[:, :, index : index + 1])
         return y
 
     def _stacked(self, x: Tensor) -> Tensor:
@@ -251,6 +261,22 @@ class _InputGradient(nn.Cell):
 def project(x: Tensor, weight: Tensor) -> Tensor:
     """Multiply the channels of (B, in, T) by a weight (out, in, 1, 1): (B, out, T)."""
     return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2)
+
+
+def project_with_context(x: Tensor, context: Tensor, weight: Tensor, bias: Tensor, form: str) -> Tensor:
+    """Multiply [x; context], each frame of x (B, in, T) joined by the same context (B, C, 1), and add the bias.
+
+    The context's share of the product is computed once and not for every frame, which saves its part of the work and,
+    in float32, most of the rounding of its gradient.
+
+    Args:
+        weight: (out, in + C, 1, 1).
+        bias: (out,).
+        form: see `building_form`.
+    """
+    channels = x.shape[1]
+    context = add_bias(project(context, weight[:, channels:]), bias)
+    return project(x, weight[:, :channels]) + for_each_frame(context, x, form)
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:

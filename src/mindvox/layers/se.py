@@ -8,6 +8,8 @@ from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d
 from mindvox.layers.over_time import for_each_frame, mean_over_time
 
+BOTTLENECK = 128
+
 
 class SEBlock(nn.Cell):
     """Scale each channel by a gate computed from the utterance's mean.
@@ -24,7 +26,7 @@ class SEBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, bottleneck: int = 128) -> None:
+    def __init__(self, channels: int, bottleneck: int = BOTTLENECK) -> None:
         super().__init__()
         self.form = building_form()
         self.conv1 = Conv1d(channels, bottleneck)

@@ -3,8 +3,7 @@
 from mindspore import Tensor, nn, ops
 
 from mindvox.layers.conv import Conv1d
-
-EPS = 1e-5  # of batch norms, torch's default
+from mindvox.layers.norm import batch_norm
 
 
 class TDNNBlock(nn.Cell):
@@ -33,8 +32,3 @@ class TDNNBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return self.norm(ops.relu(self.conv(x)))
-
-
-def batch_norm(channels: int) -> nn.BatchNorm1d:
-    """Return batch normalisation with torch's defaults; MindSpore's momentum is 1 - torch's."""
-    return nn.BatchNorm1d(channels, eps=EPS, momentum=0.9, affine=True)

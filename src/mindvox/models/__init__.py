@@ -45,10 +45,14 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     checkpoint = find_checkpoint(checkpoint)
     arrays, meta = read_checkpoint(checkpoint)
     weights = evaluation_weights(arrays)
-    model = create_model(meta["model"], device_target)
-    assign(model, weights, "model.", checkpoint)
     if fold and is_foldable(meta["model"]):
-        model = folded_model(meta["model"], weights, device_target)
+        try:
+            model = folded_model(meta["model"], weights, device_target)
+        except InputError as error:
+            raise InputError(f"{checkpoint}: {error}") from None
+    else:
+        model = create_model(meta["model"], device_target)
+        assign(model, weights, "model.", checkpoint)
     model.set_train(False)
     return model, meta
 
@@ -71,7 +75,11 @@ def folded_model(
     device_target: str = "CPU",
     with_attention: bool = False,
 ) -> nn.Cell:
-    """Return a foldable model without batch norms, with a checkpoint's weights "model.*"."""
+    """Return a foldable model without batch norms, with a checkpoint's weights "model.*".
+
+    Raises:
+        InputError: the weights do not fit the settings.
+    """
     choice = section_of(settings, "the checkpoint")
     with building_for(device_target):
         return MODELS.get(choice.name).folded(weights, choice.options, with_attention)

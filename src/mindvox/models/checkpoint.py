@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mindspore import Parameter, Tensor, nn
 
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path
+from mindvox.home import CHECKPOINT, find_model
 from mindvox.registry import MODELS
 
 CHECKPOINT_NAME = re.compile(r"train_\w+-(\d+)_(\d+)\.ckpt")
@@ -34,8 +36,8 @@ def list_checkpoints(folder: PathLike) -> dict[int, Path]:
 
 
 def find_checkpoint(path: PathLike) -> Path:
-    """Return `path` when it is a file; for a folder, its checkpoint of the most steps."""
-    path = Path(path)
+    """Return `path` when it is a file; for a folder, its checkpoint of the most steps; for a public model, its own."""
+    path = find_model(path, CHECKPOINT)
     if not path.is_dir():
         return path
     found = list_checkpoints(path)
@@ -87,7 +89,7 @@ def _with_height(array: np.ndarray) -> np.ndarray:
     return array[:, :, None] if array.ndim == 3 else array
 
 
-def assign(cell: nn.Cell, arrays: dict[str, np.ndarray], prefix: str, source: PathLike) -> None:
+def assign(cell: nn.Cell, arrays: Mapping[str, np.ndarray], prefix: str, source: PathLike) -> None:
     """Set every parameter of `cell` from the array of exactly its name after `prefix`; see `assign_parameters`."""
     wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
     assign_parameters(wanted, {name: array for name, array in arrays.items() if name.startswith(prefix)}, source)

@@ -14,12 +14,15 @@ from mindspore import Tensor, nn, ops
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d
 from mindvox.layers.mask import length_mask
-from mindvox.layers.pooling import AttentiveStatisticsPooling
+from mindvox.layers.norm import batch_norm
+from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.se import SEBlock
-from mindvox.layers.tdnn import TDNNBlock, batch_norm
+from mindvox.layers.tdnn import TDNNBlock
 
 SCALE = 8  # splits of a Res2Net block
-DILATIONS = (2, 3, 4)  # of the SE-Res2Net blocks, frames
+STEM_SIZE = 5  # kernel of the first layer, frames
+BLOCK_SIZE = 3  # kernel of the SE-Res2Net blocks, frames
+DILATIONS = (2, 3, 4)  # of these, frames
 
 
 class Res2NetBlock(nn.Cell):
@@ -105,15 +108,11 @@ class EcapaTdnn(nn.Cell):
         """Keys of the section `model`."""
 
         in_channels: int = option(80, "size of a feature frame", minimum=1)
-        channels: int = option(1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=8)
+        channels: int = option(
+            1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=SCALE, multiple_of=SCALE
+        )
         emb_size: int = option(192, "size of an embedding", minimum=1)
         global_context: bool = option(True, "attention sees the utterance's mean and deviation")
-
-        def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
-            if self.channels % SCALE:
-                return [f"channels: expected a multiple of {SCALE}, got {self.channels}."]
-            return []
 
     min_frames = 9  # the widest convolution: kernel 3, dilation 4
     checkpoint_prefix = "train_ecapa_vox12"  # the model zoo's
@@ -131,6 +130,9 @@ class EcapaTdnn(nn.Cell):
             arrays: "model.*".
             options: of the model.
             with_attention: also return the weights of the frames.
+
+        Raises:
+            InputError: the arrays do not fit the options.
         """
         from mindvox.models.fold import fold_ecapa  # which need this module
         from mindvox.models.folded_cell import FoldedEcapaCell
@@ -142,13 +144,13 @@ class EcapaTdnn(nn.Cell):
         options = checked(self.Options(**keys))
         in_channels, channels, emb_size = options.in_channels, options.channels, options.emb_size
         self.blocks = nn.CellList(
-            [TDNNBlock(in_channels, channels, kernel_size=5)]
-            + [SERes2NetBlock(channels, kernel_size=3, dilation=dilation) for dilation in DILATIONS]
+            [TDNNBlock(in_channels, channels, STEM_SIZE)]
+            + [SERes2NetBlock(channels, BLOCK_SIZE, dilation) for dilation in DILATIONS]
         )
         self.mfa = TDNNBlock(3 * channels, 3 * channels)  # multi-layer feature aggregation
         self.asp = AttentiveStatisticsPooling(3 * channels, global_context=options.global_context)
-        self.asp_bn = batch_norm(6 * channels)
-        self.fc = Conv1d(6 * channels, emb_size)
+        self.asp_bn = batch_norm(self.asp.out_channels)
+        self.fc = Conv1d(self.asp.out_channels, emb_size)
 
     def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])

@@ -11,8 +11,11 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.layers.tdnn import EPS
-from mindvox.models.ecapa_tdnn import DILATIONS, SCALE, EcapaTdnn
+from mindvox.errors import InputError
+from mindvox.layers.norm import EPS
+from mindvox.layers.pooling.asp import ATTENTION_CHANNELS
+from mindvox.layers.se import BOTTLENECK
+from mindvox.models.ecapa_tdnn import BLOCK_SIZE, DILATIONS, SCALE, STEM_SIZE, EcapaTdnn
 
 
 class Conv(NamedTuple):
@@ -84,15 +87,19 @@ def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> 
     Args:
         arrays: the checkpoint's arrays, named "model.*".
         options: `EcapaTdnn.Options` of the model.
+
+    Raises:
+        InputError: an array is missing, surplus or of another size than the options say.
     """
     source = _Source(arrays)
-    stem, stem_affine = source.tdnn("blocks.0")
-    blocks = [_fold_block(source, f"blocks.{index}") for index in range(1, 1 + len(DILATIONS))]
-    mfa, mfa_affine = source.tdnn("mfa")
-    channels = len(mfa_affine.sign)
+    width, channels = options.channels, 3 * options.channels
+    stem, stem_affine = source.tdnn("blocks.0", options.in_channels, width, STEM_SIZE)
+    blocks = [_fold_block(source, f"blocks.{index}", width) for index in range(1, 1 + len(DILATIONS))]
+    mfa, mfa_affine = source.tdnn("mfa", channels, channels)
 
-    hidden = source.conv("asp.tdnn.conv")
-    scale, shift = source.norm("asp.tdnn.norm")
+    seen = 3 * channels if options.global_context else channels
+    hidden = source.conv("asp.tdnn.conv", seen, ATTENTION_CHANNELS)
+    scale, shift = source.norm("asp.tdnn.norm", ATTENTION_CHANNELS)
     frames = Conv(hidden.weight[:, :channels], hidden.bias)
     context = None
     if options.global_context:
@@ -101,8 +108,8 @@ def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> 
         context = np.concatenate((mean * mfa_affine.sign[:, None], deviation), axis=1)
         frames = Conv(frames.weight, frames.bias + mean[..., 0] @ mfa_affine.shift)
 
-    fc = source.conv("fc")
-    asp_scale, asp_shift = source.norm("asp_bn")
+    fc = source.conv("fc", 2 * channels, options.emb_size)
+    asp_scale, asp_shift = source.norm("asp_bn", 2 * channels)
     pooled_sign = np.concatenate((mfa_affine.sign, np.ones(channels)))
     pooled_shift = np.concatenate((mfa_affine.shift, np.zeros(channels)))
     folded = FoldedEcapa(
@@ -114,18 +121,20 @@ def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> 
         context=context,
         attention_scale=scale,
         attention_shift=shift,
-        attention_out=source.conv("asp.conv").weight,
+        attention_out=source.conv("asp.conv", ATTENTION_CHANNELS, channels).weight,
         fc=_take_affine(fc, Affine(asp_scale * pooled_sign, asp_scale * pooled_shift + asp_shift)),
     )
+    source.check_all_taken()
     return _to_float32(folded)
 
 
-def _fold_block(source: "_Source", name: str) -> FoldedSERes2:
-    tdnn1, affine = source.tdnn(f"{name}.tdnn1")
+def _fold_block(source: "_Source", name: str, channels: int) -> FoldedSERes2:
+    width = channels // SCALE
+    tdnn1, affine = source.tdnn(f"{name}.tdnn1", channels, channels)
     signs, shifts = np.split(affine.sign, SCALE), np.split(affine.shift, SCALE)
     res2, mix, joined = [], [], [Affine(signs[0], shifts[0])]
     for index in range(1, SCALE):
-        conv, affine = source.tdnn(f"{name}.res2net_block.blocks.{index - 1}")
+        conv, affine = source.tdnn(f"{name}.res2net_block.blocks.{index - 1}", width, width, BLOCK_SIZE)
         shift = shifts[index]
         if index > 1:
             # s r + b + s' q + b' = s (r + s s' q) + (b + b'), with r the split and q the result before it.
@@ -133,15 +142,16 @@ def _fold_block(source: "_Source", name: str) -> FoldedSERes2:
             shift = shift + joined[-1].shift
         res2.append(_take_affine(conv, Affine(signs[index], shift)))
         joined.append(affine)
-    tdnn2, affine = source.tdnn(f"{name}.tdnn2")
+    tdnn2, affine = source.tdnn(f"{name}.tdnn2", channels, channels)
+    squeeze = source.conv(f"{name}.se_block.conv1", channels, BOTTLENECK)
     return FoldedSERes2(
         tdnn1=tdnn1,
         res2=res2,
         mix=mix,
         tdnn2=_take_affine(tdnn2, Affine(*(np.concatenate(parts) for parts in zip(*joined, strict=True)))),
         shift=affine.sign * affine.shift,  # s r + b = s (r + s b)
-        squeeze=_take_affine(source.conv(f"{name}.se_block.conv1"), Affine(affine.sign, np.zeros_like(affine.shift))),
-        excite=source.conv(f"{name}.se_block.conv2"),
+        squeeze=_take_affine(squeeze, Affine(affine.sign, np.zeros_like(affine.shift))),
+        excite=source.conv(f"{name}.se_block.conv2", BOTTLENECK, channels),
         gate_sign=affine.sign,
     )
 
@@ -152,31 +162,48 @@ def _take_affine(conv: Conv, affine: Affine) -> Conv:
 
 
 class _Source:
-    """A checkpoint's arrays by layer, float64."""
+    """A checkpoint's arrays by layer, float64; each must be there, have its size, and be asked for."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
+        self._left = {name for name in arrays if name.startswith("model.")}
 
-    def conv(self, name: str) -> Conv:
-        return Conv(self._get(f"{name}.weight").squeeze(2), self._get(f"{name}.bias"))
+    def conv(self, name: str, in_channels: int, out_channels: int, kernel_size: int = 1) -> Conv:
+        weight = self._get(f"{name}.weight", (out_channels, in_channels, 1, kernel_size))
+        return Conv(weight.squeeze(2), self._get(f"{name}.bias", (out_channels,)))
 
-    def norm(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def norm(self, name: str, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """Return scale and shift of a batch norm in evaluation."""
         gamma, beta, mean, variance = (
-            self._get(f"{name}.{part}") for part in ("gamma", "beta", "moving_mean", "moving_variance")
+            self._get(f"{name}.{part}", (channels,)) for part in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         scale = gamma / np.sqrt(variance + EPS)
         return scale, beta - scale * mean
 
-    def tdnn(self, name: str) -> tuple[Conv, Affine]:
+    def tdnn(self, name: str, in_channels: int, out_channels: int, kernel_size: int = 1) -> tuple[Conv, Affine]:
         """Return a convolution that has taken the size of its batch norm's scale, and what is left of the norm."""
-        conv = self.conv(f"{name}.conv")
-        scale, shift = self.norm(f"{name}.norm")
+        conv = self.conv(f"{name}.conv", in_channels, out_channels, kernel_size)
+        scale, shift = self.norm(f"{name}.norm", out_channels)
         size = np.abs(scale)
         return Conv(conv.weight * size[:, None, None], conv.bias * size), Affine(np.where(scale < 0, -1.0, 1.0), shift)
 
-    def _get(self, name: str) -> np.ndarray:
-        return self._arrays[f"model.{name}"].astype(np.float64)
+    def check_all_taken(self) -> None:
+        """Raise InputError if there is an array that was not asked for."""
+        if self._left:
+            raise _misfit(f"{min(self._left)} is not in the model")
+
+    def _get(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        name = f"model.{name}"
+        if name not in self._arrays:
+            raise _misfit(f"{name} is missing")
+        if self._arrays[name].shape != shape:
+            raise _misfit(f"{name} is {self._arrays[name].shape}, the model's {shape}")
+        self._left.discard(name)
+        return self._arrays[name].astype(np.float64)
+
+
+def _misfit(problem: str) -> InputError:
+    return InputError(f"the weights do not fit the model: {problem}.")
 
 
 def _to_float32(value: Any) -> Any:

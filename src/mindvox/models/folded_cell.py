@@ -6,10 +6,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d, add_bias, project
 from mindvox.layers.over_time import for_each_frame, mean_over_time
-from mindvox.layers.pooling import EPS, floored_root, tanh, weighted_statistics
+from mindvox.layers.pooling.asp import EPS
+from mindvox.layers.pooling.statistics import biased_statistics, weighted_statistics
 from mindvox.models.ecapa_tdnn import DILATIONS, SCALE
 from mindvox.models.fold import Conv, FoldedEcapa, FoldedSERes2
 
@@ -79,7 +81,7 @@ class FoldedEcapaCell(nn.Cell):
         self.mfa = conv_cell(folded.mfa)
         self.attention = conv_cell(folded.attention)
         self.has_context = folded.context is not None
-        if self.has_context:
+        if folded.context is not None:
             self.context = Parameter(Tensor(folded.context[..., None]), name="context")
         scale = Tensor(folded.attention_scale.reshape(1, -1, 1), ms.float32)
         self.attention_scale = Parameter(scale, name="attention_scale")
@@ -99,10 +101,7 @@ class FoldedEcapaCell(nn.Cell):
         x = ops.relu(self.mfa(ops.cat(outputs, axis=1)))
         hidden = self.attention(x)
         if self.has_context:
-            mean = mean_over_time(x, self.form)
-            centred = x - for_each_frame(mean, x, self.form)
-            deviation = floored_root(mean_over_time(centred * centred, self.form), EPS)
-            context = project(ops.cat((mean, deviation), axis=1), self.context)
+            context = project(biased_statistics(x, self.form, EPS), self.context)
             hidden = hidden + for_each_frame(context, hidden, self.form)
         hidden = tanh(add_bias(ops.relu(hidden) * self.attention_scale, self.attention_shift))
         weight = ops.softmax(project(hidden, self.attention_out), axis=2)
@@ -117,6 +116,7 @@ def conv_cell(conv: Conv, dilation: int = 1) -> Conv1d:
     out_channels, in_channels, kernel_size = conv.weight.shape
     cell = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
     cell.weight.set_data(Tensor(conv.weight[:, :, None]))
+    assert cell.bias is not None, "there is one unless it is unwanted"
     cell.bias.set_data(Tensor(conv.bias))
     return cell
 

@@ -6,7 +6,6 @@
 
 import argparse
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from mindvox.corpus.names import Names
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import PathLike, read_csv, read_json, sha256_file, user_path, write_json
+from mindvox.files import PathLike, named_path, read_csv, read_json, sha256_file, user_path, write_json
 from mindvox.scoring.calibration import LinearLlr, fit_llr
 from mindvox.scoring.embeddings import INDEX_HEADER, Identity
 from mindvox.scoring.measures import format_measures
@@ -29,7 +28,6 @@ from mindvox.scoring.trial_list import some
 FORMAT_VERSION = 1
 COLUMN = "llr"
 COHORT_SIZE = 300  # wespeaker's
-NAME = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def _measure_inputs(measures: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Trials:
+class ScoredTrials:
     """Trials that all systems scored.
 
     Attributes:
@@ -137,7 +135,7 @@ class Trials:
     scores: dict[str, np.ndarray]
 
     @classmethod
-    def read(cls, files: Mapping[str, str], columns: Mapping[str, str]) -> "Trials":
+    def read(cls, files: Mapping[str, str], columns: Mapping[str, str]) -> "ScoredTrials":
         """Read each system's file, take its column, and match the trials by name."""
         tables = {system: read_scores(path) for system, path in files.items()}
         rows = align(tables)
@@ -161,7 +159,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.p_target < 1 or not 0 <= arguments.ridge < math.inf:
         raise UsageError("expected --p_target between 0 and 1, and --ridge at least 0.")
     files, columns = _systems_and_columns(arguments.systems)
-    trials = Trials.read(files, columns)
+    trials = ScoredTrials.read(files, columns)
     is_target = trials.table.truth()
     speakers = trials.table.speakers(_speaker_by_name(arguments.speakers))
     source = _quality_source(arguments, arguments.quality)
@@ -190,14 +188,14 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _apply(arguments: argparse.Namespace) -> None:
     """Turn scores of other speakers' trials into log-likelihood ratios, print the error rates before and after."""
     calibration = Calibration.open(arguments.calibration)
-    trials = Trials.read(_files(arguments.systems, calibration.columns), calibration.columns)
+    trials = ScoredTrials.read(_files(arguments.systems, calibration.columns), calibration.columns)
     if not arguments.allow_seen_speakers:
         speakers = trials.table.speakers(_speaker_by_name(arguments.speakers))
         calibration.check_unseen_speakers(trials.table, speakers)
     quality = calibration.quality
     source = _quality_source(arguments, quality.measures if quality else [])
     measured = {}
-    if source:
+    if source and quality:
         source.check_same_model(quality.identity)
         measured = source.measure(trials.table, quality.measures, quality.cohort_size)
     columns = {**trials.scores, COLUMN: calibration.llr(trials.inputs(measured))}
@@ -212,39 +210,37 @@ def _apply(arguments: argparse.Namespace) -> None:
     print(f"written: {arguments.to}")
 
 
-def _systems_and_columns(words: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split `[NAME=]FILE:COLUMN` of each system; without a name a single system is called like its column."""
-    files, columns = {}, {}
-    for word in words:
-        name, rest = _name_and_rest(word)
+def _systems_and_columns(systems: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Split the name and FILE:COLUMN of each system; without a name a single system is called like its column."""
+    files: dict[str, str] = {}
+    columns: dict[str, str] = {}
+    for name, rest in systems:
         path, _, column = rest.rpartition(":")
         if not path or not column:
-            raise UsageError(f"expected [NAME=]SCORES.tsv:COLUMN, got {word!r}.")
-        if name is None and len(words) > 1:
-            raise UsageError(f"several systems need names: expected NAME=SCORES.tsv:COLUMN, got {word!r}.")
+            raise UsageError(f"expected [NAME=]SCORES.tsv:COLUMN, got {_word(name, rest)!r}.")
+        if not name and len(systems) > 1:
+            raise UsageError(f"several systems need names: expected NAME=SCORES.tsv:COLUMN, got {rest!r}.")
         name = name or column
         if name in files or name == COLUMN:
-            raise UsageError(f"{word!r}: give the system a name of its own, other than {COLUMN!r}, by NAME=...")
+            raise UsageError(f"{name}: give the system of {rest} a name of its own, other than {COLUMN!r}, by NAME=...")
         files[name], columns[name] = path, column
     return files, columns
 
 
-def _files(words: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the file of each fitted system, in the order of the fit, from `[NAME=]FILE` words."""
-    if len(words) == len(columns) == 1:
-        name, rest = _name_and_rest(words[0])
-        named = {name or next(iter(columns)): rest}
-    else:
-        named = {name or "": rest for name, rest in map(_name_and_rest, words)}
-    if named.keys() != columns.keys() or len(words) != len(columns):
+def _files(systems: Sequence[tuple[str, str]], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the file of each fitted system, in the order of the fit, from the names and files that are given."""
+    named = dict(systems)
+    if len(systems) == len(columns) == 1 and "" in named:
+        named = {next(iter(columns)): named[""]}
+    if named.keys() != columns.keys() or len(systems) != len(columns):
         expected = " ".join(f"{name}=SCORES.tsv" for name in columns)
-        raise UsageError(f"expected the systems of the fit, {expected}, got {' '.join(words)}.")
+        got = " ".join(_word(name, path) for name, path in systems)
+        raise UsageError(f"expected the systems of the fit, {expected}, got {got}.")
     return {name: named[name] for name in columns}
 
 
-def _name_and_rest(word: str) -> tuple[Optional[str], str]:
-    name, equals, rest = word.partition("=")
-    return (name, rest) if equals and NAME.fullmatch(name) else (None, word)
+def _word(name: str, rest: str) -> str:
+    return f"{name}={rest}" if name else rest
 
 
 def _speaker_by_name(path: Optional[Path]) -> Optional[dict[str, str]]:
@@ -277,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "systems",
         nargs="+",
+        type=named_path,
         metavar="[NAME=]SCORES.tsv:COLUMN",
         help="score file and column of a system; several: fuse",
     )
@@ -300,7 +297,13 @@ def _parser() -> argparse.ArgumentParser:
     apply = commands.add_parser("apply", help="apply to trials of other speakers", description=_apply.__doc__)
     apply.set_defaults(command=_apply)
     apply.add_argument("calibration", type=user_path, metavar="CALIBRATION.json", help="what `fit` wrote")
-    apply.add_argument("systems", nargs="+", metavar="[NAME=]SCORES.tsv", help="score file of each system of the fit")
+    apply.add_argument(
+        "systems",
+        nargs="+",
+        type=named_path,
+        metavar="[NAME=]SCORES.tsv",
+        help="score file of each system of the fit",
+    )
     apply.add_argument(
         "--to", type=user_path, required=True, metavar="OUT.tsv", help="score file to write, with a column llr"
     )

@@ -9,7 +9,8 @@ from mindvox.models import load_model, take_settings
 from mindvox.models.checkpoint import find_checkpoint
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
-from mindvox.scoring.evaluate import Result, evaluate
+from mindvox.scoring.error_rates import Result
+from mindvox.scoring.evaluate import evaluate
 from mindvox.scoring.stores import FeatureStores
 from mindvox.scoring.trial_list import TrialList, check_unseen_speakers
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from mindvox.corpus.names import Names
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines, user_path
+from mindvox.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines, user_path, user_text
 from mindvox.scoring.embeddings import EmbeddingStore, Identity, check_finite
 
 VECTOR_KINDS = (b"\0BFV ", b"\0BDV ")  # binary float32 and float64
@@ -142,9 +142,11 @@ def _text_vector(where: str, line: bytes) -> np.ndarray:
     # Not by kaldiio (2.18): it takes a vector whose first number has no point for whole numbers.
     match = re.fullmatch(rb" *\[([^\[\]]*)\]\s*", line)
     try:
-        return np.array(match[1].split(), dtype=np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: expected a vector '[ 0.1 0.2 ]' in one line, got {line[:50]!r}.") from None
+        if match:
+            return np.array(match[1].split(), dtype=np.float32)
+    except ValueError:
+        pass
+    raise InputError(f"{where}: expected a vector '[ 0.1 0.2 ]' in one line, got {line[:50]!r}.")
 
 
 def write_kaldi(prefix: Path, store: EmbeddingStore) -> None:
@@ -244,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("file", type=user_path, metavar="FILE", help=".ark or .scp with float vectors")
     load.add_argument("store", type=user_path, metavar="STORE", help="folder of the embedding store")
     load.add_argument("--utt2spk", type=user_path, required=True, metavar="FILE", help="lines '<utterance> <speaker>'")
-    load.add_argument("--model", required=True, metavar="FILE_OR_NAME", help="what made the embeddings")
+    load.add_argument("--model", type=user_text, required=True, metavar="FILE_OR_NAME", help="what made the embeddings")
     return parser
 
 

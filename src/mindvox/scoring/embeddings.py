@@ -1,8 +1,7 @@
 """Embeddings of an evaluation store: making them, keeping them on disk, and knowing what made them."""
 
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -11,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mindvox.data.eval_store import EvalStore
+from mindvox.engines.engine import Encode, encode_named, fill_batches
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
 from mindvox.frontend import frames
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 INDEX_HEADER = ("utt_id", "spk_id")
-OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
-
-Encode = Callable[[np.ndarray], np.ndarray]
-"""Mean-subtracted feats (B, T, F), float32, to embeddings (B, D)."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +228,7 @@ def extract(
         )
     windows = _Windows.of(lengths, max_frames)
     sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
-    embeddings = None
+    embeddings: Optional[np.ndarray] = None
     with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
@@ -251,6 +247,7 @@ def extract(
                     sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
                     store.release()
             bar.update(len(rows))
+    assert embeddings is not None, "a store holds an utterance"
     for piece, total in sums.items():
         embeddings[piece] = total / lengths[piece]
     if progress:
@@ -294,28 +291,13 @@ def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int)
         yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
-    """Return the model's answer; an exception says of which utterances, and what to do when memory ran out."""
-    try:
-        return np.asarray(encode(feats))
-    except (MemoryError, RuntimeError) as error:
-        unit = "frames" if feats.ndim == 3 else "samples"
-        what = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: {feats.shape[1]} {unit} at once"
-        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
-            raise InputError(
-                f"{what} need more memory than there is, {len(names)} in a batch. Set a smaller max_frames or "
-                "eval_batch_size."
-            ) from None
-        error.add_note(f"while the model took {what}")
-        raise
-
-
 def _window_feats(
     store: EvalStore, windows: _Windows, row: int, cut_frames: Optional[int], num_crops: int
 ) -> np.ndarray:
     """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
     piece = int(windows.piece[row])
     if num_crops:
+        assert cut_frames, "crops have a length"
         utt, crop = divmod(piece, num_crops)
         feats = frames.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
         first = crop_starts(len(feats), cut_frames, num_crops)[crop]
@@ -330,11 +312,6 @@ def _window_feats(
 def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
     """Return the first frames of crops that are spread evenly from start to end, as voxceleb_trainer's are."""
     return np.linspace(0, num_frames - crop_frames, num_crops).astype(int)
-
-
-def fill_batches(encode: Encode, batch_size: int) -> Encode:
-    """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
-    return lambda feats: encode(frames.repeat_to(feats, batch_size))[: len(feats)]
 
 
 def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = None) -> Encode:

@@ -18,7 +18,7 @@ import numpy as np
 
 from mindvox.config import TRIAL_FORMATS
 from mindvox.errors import InputError, run
-from mindvox.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, write_json
+from mindvox.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, user_text, write_json
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
 from mindvox.scoring.measures import format_measures
 from mindvox.scoring.trial_list import TrialList, some
@@ -36,7 +36,7 @@ ARRAYS = ("mean", "matrix", "speaker_mean", "between", "within")
 
 
 @dataclass(frozen=True)
-class Preparation:
+class EmbeddingTransform:
     """What is done to an embedding before it is compared.
 
     Attributes:
@@ -52,7 +52,7 @@ class Preparation:
     @classmethod
     def fit(
         cls, embeddings: np.ndarray, spk_ids: Sequence[str], lda_dim: Optional[int], length_norm: bool
-    ) -> "Preparation":
+    ) -> "EmbeddingTransform":
         """Fit to training embeddings (U, D); `lda_dim` is d, None for no LDA."""
         statistics = speaker_statistics(embeddings, spk_ids)
         matrix = np.eye(embeddings.shape[1])
@@ -84,14 +84,14 @@ class Plda:
     """A trained back-end.
 
     Attributes:
-        preparation: of embeddings.
-        model: of prepared embeddings.
+        transform: of embeddings, before they are compared.
+        model: of transformed embeddings.
         identity: what the training embeddings were made of; others must be made of the same but for the store.
         speakers: whom it was trained on, sorted.
         training: counts and course of the training, for the reader of plda.json.
     """
 
-    preparation: Preparation
+    transform: EmbeddingTransform
     model: TwoCovariance
     identity: Identity
     speakers: list[str]
@@ -108,8 +108,8 @@ class Plda:
                 several crops of an utterance.
         """
         _check_no_crops(store)
-        preparation = Preparation.fit(store.embeddings, store.spk_ids, lda_dim, length_norm)
-        prepared = preparation(store.embeddings, store.utt_ids)
+        transform = EmbeddingTransform.fit(store.embeddings, store.spk_ids, lda_dim, length_norm)
+        prepared = transform(store.embeddings, store.utt_ids)
         model, log_likelihoods = TwoCovariance.fit(prepared, store.spk_ids, max_iterations)
         training = {
             "num_embeddings": len(store.utt_ids),
@@ -118,10 +118,10 @@ class Plda:
             "log_likelihood_last": log_likelihoods[-1],
             "versions": {name: version(name) for name in ("numpy", "scipy")},
         }
-        return cls(preparation, model, store.identity, sorted(set(store.spk_ids)), training)
+        return cls(transform, model, store.identity, sorted(set(store.spk_ids)), training)
 
     def score(
-        self, store: EmbeddingStore, models: Sequence[Sequence[int]], enrol: np.ndarray, test: np.ndarray
+        self, store: EmbeddingStore, models: Sequence[np.ndarray], enrol: np.ndarray, test: np.ndarray
     ) -> np.ndarray:
         """Score trials of enrolled speakers against test utterances.
 
@@ -140,7 +140,7 @@ class Plda:
         used = np.unique(np.concatenate((*models, test)))
         self._check(store, used)
         scorer = Scorer(self.model)
-        projected = scorer.project(self.preparation(store.embeddings[used], [store.utt_ids[row] for row in used]))
+        projected = scorer.project(self.transform(store.embeddings[used], [store.utt_ids[row] for row in used]))
         sums = np.stack([projected[np.searchsorted(used, rows)].sum(axis=0) for rows in models])
         counts = np.array([len(rows) for rows in models])
         return scorer.score_trials(sums, counts, projected, enrol, np.searchsorted(used, test))
@@ -169,7 +169,7 @@ class Plda:
         meta = {
             "format_version": FORMAT_VERSION,
             "arrays_sha256": sha256_file(arrays_path),
-            "length_norm": self.preparation.length_norm,
+            "length_norm": self.transform.length_norm,
             "identity": self.identity.to_dict(),
             "speakers": self.speakers,
             "training": self.training,
@@ -177,7 +177,7 @@ class Plda:
         write_json(meta_path, meta)
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        parts = (self.preparation.mean, self.preparation.matrix, self.model.mean, self.model.between, self.model.within)
+        parts = (self.transform.mean, self.transform.matrix, self.model.mean, self.model.between, self.model.within)
         return dict(zip(ARRAYS, parts, strict=True))
 
     @classmethod
@@ -196,9 +196,9 @@ class Plda:
                 raise InputError(f"{arrays_path}: not the file that {meta_path.name} describes. Train it again.")
             with np.load(arrays_path, allow_pickle=False) as stored:
                 mean, matrix, *model = (stored[name] for name in ARRAYS)
-            preparation = Preparation(mean, matrix, meta["length_norm"])
+            transform = EmbeddingTransform(mean, matrix, meta["length_norm"])
             identity = Identity(**meta["identity"])
-            return cls(preparation, TwoCovariance(*model), identity, meta["speakers"], meta["training"])
+            return cls(transform, TwoCovariance(*model), identity, meta["speakers"], meta["training"])
         except (KeyError, TypeError, zipfile.BadZipFile) as error:
             raise InputError(f"{folder}: expected a PLDA model ({error}). Train it again.") from None
 
@@ -245,7 +245,11 @@ def _parser() -> argparse.ArgumentParser:
         "--trial_format", choices=(*TRIAL_FORMATS, "cnceleb"), default="voxceleb", help="of TRIALS (%(default)s)"
     )
     score.add_argument(
-        "--enrol_map", default="", metavar="FILE", help="of which utterances each enrolled model is made: enroll.map"
+        "--enrol_map",
+        type=user_text,
+        default="",
+        metavar="FILE",
+        help="of which utterances each enrolled model is made: enroll.map",
     )
     score.add_argument("--to", type=user_path, required=True, metavar="SCORES.tsv", help="score file to write")
     return parser
@@ -279,7 +283,7 @@ def _score(arguments: argparse.Namespace) -> None:
         models, enrol = trials.model_rows, trials.enrol - len(store.utt_ids)
     else:
         utterances, enrol = np.unique(trials.enrol, return_inverse=True)
-        models = utterances[:, None]
+        models = list(utterances[:, None])
     columns = {COLUMN: plda.score(store, models, enrol, trials.test)}
     trials.write_scores(arguments.to, columns)
     print("\n".join(trials.describe()))

@@ -47,13 +47,13 @@ def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Fig
     least_miss, least_false_alarm = 0.5 / num_targets, 0.5 / (len(is_target) - num_targets)
     highest = min(max(0.4, 2 * max(rates.values()), 1.5 * least_miss, 1.5 * least_false_alarm), 0.95)
     for index, (name, found) in enumerate(points.items()):
-        look = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index // len(COLOURS) % len(LINES)]}
+        colour, line = COLOURS[index % len(COLOURS)], LINES[index // len(COLOURS) % len(LINES)]
         miss, false_alarm = found.num_misses / found.num_misses[0], found.num_false_alarms / found.num_false_alarms[-1]
         curve = _deviate(false_alarm, least_false_alarm), _deviate(miss, least_miss)
-        axes.plot(*curve, **look, linewidth=1.8, label=f"EER {rates[name]:.2%}: {_literal(name)}")
+        axes.plot(*curve, color=colour, linestyle=line, linewidth=1.8, label=f"EER {rates[name]:.2%}: {_literal(name)}")
         if max(least_miss, least_false_alarm) < rates[name] < highest:
             dot = ndtri(rates[name])
-            axes.plot(dot, dot, "o", color=look["color"], markersize=7, markeredgecolor="white", zorder=3)
+            axes.plot(dot, dot, "o", color=colour, markersize=7, markeredgecolor="white", zorder=3)
     axes.plot(*[ndtri([1e-9, 1 - 1e-9])] * 2, color="0.75", linewidth=1, zorder=0)
     axes.set(
         xlabel="false-alarm rate, %",
@@ -94,7 +94,7 @@ def distribution_figure(name: str, scores: np.ndarray, is_target: np.ndarray) ->
     ):
         axes.hist(
             scores[chosen],
-            edges,
+            edges.tolist(),
             weights=np.full(np.count_nonzero(chosen), 100 / np.count_nonzero(chosen)),
             histtype="stepfilled",
             facecolor=(colour, 0.35),

@@ -16,7 +16,7 @@ from typing import Optional
 import numpy as np
 
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import PathLike, atomic_path, lock_output, read_json, user_path
+from mindvox.files import PathLike, atomic_path, lock_output, named_path, read_json, user_path
 from mindvox.scoring.bootstrap import LEVEL
 from mindvox.scoring.measures import P_TARGETS, Measures, measure_llr
 from mindvox.scoring.metrics import threshold_at_false_alarm_rate
@@ -189,9 +189,10 @@ def _thresholds_table(
 def _worst_tables(table: ScoreTable, scores: np.ndarray, threshold: float, num_worst: int) -> list[str]:
     """List the errors at a threshold, the farthest from it first."""
     parts = []
+    is_target = table.truth()
     for title, wrong, order in (
-        ("Worst false alarms", ~table.is_target & (scores >= threshold), -scores),
-        ("Worst misses", table.is_target & (scores < threshold), scores),
+        ("Worst false alarms", ~is_target & (scores >= threshold), -scores),
+        ("Worst misses", is_target & (scores < threshold), scores),
     ):
         rows = np.flatnonzero(wrong)
         worst = rows[np.argsort(order[rows], kind="stable")][:num_worst]
@@ -209,9 +210,10 @@ def _image(data: bytes, description: str) -> str:
 
 def write_plots(scored: Scored, folder: PathLike) -> None:
     """Write det.png, and scores-1.png, scores-2.png, ... of the columns in their order."""
-    figures = {"det": det_figure(scored.columns, scored.table.is_target)}
+    is_target = scored.table.truth()
+    figures = {"det": det_figure(scored.columns, is_target)}
     for number, (name, scores) in enumerate(scored.columns.items(), 1):
-        figures[f"scores-{number}"] = distribution_figure(name, scores, scored.table.is_target)
+        figures[f"scores-{number}"] = distribution_figure(name, scores, is_target)
     for name, figure in figures.items():
         with atomic_path(Path(folder) / f"{name}.png") as temporary:
             temporary.write_bytes(png(figure))
@@ -221,7 +223,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write a report about scored trials."""
     parser = argparse.ArgumentParser(prog="mindvox report", description=main.__doc__)
     parser.add_argument(
-        "results", nargs="+", metavar="[NAME=]RESULT", help="folder with scores.tsv and results.json, or a score file"
+        "results",
+        nargs="+",
+        type=named_path,
+        metavar="[NAME=]RESULT",
+        help="folder with scores.tsv and results.json, or a score file",
     )
     parser.add_argument("--to", type=user_path, required=True, metavar="REPORT.html", help="file to write")
     parser.add_argument("--plots", type=user_path, metavar="FOLDER", help="write the pictures there as PNG, too")
@@ -241,14 +247,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _named_paths(words: Sequence[str]) -> dict[str, Path]:
+def _named_paths(results: Sequence[tuple[str, str]]) -> dict[str, Path]:
     named: dict[str, Path] = {}
-    for word in words:
-        name, equals, path = word.partition("=")
-        if not (equals and name):
-            name, path = "", word
-        if name in named or (not name and len(words) > 1):
-            raise UsageError(f"several results need different names: expected NAME=RESULT, got {word!r}.")
+    for name, path in results:
+        if name in named or (not name and len(results) > 1):
+            got = f"{name}={path}" if name else path
+            raise UsageError(f"several results need different names: expected NAME=RESULT, got {got!r}.")
         named[name] = Path(path)
     return named
 

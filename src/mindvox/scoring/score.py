@@ -11,7 +11,8 @@ from mindvox.config import load_paths_and_config
 from mindvox.errors import run
 from mindvox.files import lock_folder
 from mindvox.scoring.embeddings import EmbeddingStore
-from mindvox.scoring.evaluate import evaluate, why_no_cohort
+from mindvox.scoring.evaluate import evaluate
+from mindvox.scoring.options import why_no_cohort
 from mindvox.scoring.trial_list import TrialList
 
 

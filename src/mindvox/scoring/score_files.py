@@ -227,10 +227,9 @@ def write_scores(
     columns: Mapping[str, np.ndarray],
 ) -> None:
     """Write a score file; nine digits, which give the same float32 back. `is_target` None makes it blind."""
-    is_blind = is_target is None
-    labels = [""] * len(enrol) if is_blind else [f"{int(label)}\t" for label in is_target]
+    labels = [""] * len(enrol) if is_target is None else [f"{int(label)}\t" for label in is_target]
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
-        print(*(BLIND_COLUMNS if is_blind else TRIAL_COLUMNS), *columns, sep="\t", file=stream)
+        print(*(BLIND_COLUMNS if is_target is None else TRIAL_COLUMNS), *columns, sep="\t", file=stream)
         for label, a, b, *values in zip(labels, enrol, test, *columns.values(), strict=True):
             numbers = "\t".join(f"{value:.9g}" for value in values)
             stream.write(f"{label}{a}\t{b}\t{numbers}\n")

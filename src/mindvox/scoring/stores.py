@@ -10,7 +10,8 @@ from mindvox.errors import InputError
 from mindvox.files import PathLike
 from mindvox.frontend import check_front_end
 from mindvox.scoring.embeddings import EmbeddingStore, Encode, Identity, load_or_extract
-from mindvox.scoring.evaluate import ScoreOptions, check_disjoint, check_score_options, why_no_cohort
+from mindvox.scoring.options import ScoreOptions, check_score_options, why_no_cohort
+from mindvox.scoring.trial_scores import check_disjoint
 
 
 @dataclass(frozen=True)

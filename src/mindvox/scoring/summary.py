@@ -1,25 +1,24 @@
 """A table of several systems' results: `mindvox summary NAME=results.json [NAME=results.json ...]`."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import read_json
+from mindvox.files import named_path, read_json
 
-USAGE = "usage: mindvox summary NAME=results.json [NAME=results.json ...]"
 ORDER = ("baseline", "sub_mean")  # then the norm
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print EER and minDCF of every kind of score, one column a system."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words in (["-h"], ["--help"]):
-        print(USAGE)
-        raise SystemExit(0)
-    if not words or any("=" not in word for word in words):
-        raise UsageError(USAGE)
-    systems = {name: _results(path) for name, path in (word.split("=", 1) for word in words)}
+    parser = argparse.ArgumentParser(prog="mindvox summary", description=main.__doc__)
+    parser.add_argument("results", nargs="+", type=named_path, metavar="NAME=results.json", help="file of eval.py")
+    named = parser.parse_args(argv).results
+    if len({name for name, _ in named} - {""}) < len(named):
+        raise UsageError("expected NAME=results.json, each with a name of its own.")
+    systems = {name: _results(path) for name, path in named}
     print(f"{'':<26}" + "".join(f"{name:>12}" for name in systems))
     for row in dict.fromkeys(row for results in systems.values() for row in results):
         print(f"{row:<26}" + "".join(f"{results.get(row, '-'):>12}" for results in systems.values()))

@@ -20,7 +20,7 @@ from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
-from mindvox.scoring.evaluate import warn_if_swapped
+from mindvox.scoring.error_rates import warn_if_swapped
 from mindvox.scoring.metrics import eer
 from mindvox.scoring.normalisation import cosine_scores, unit_length
 from mindvox.scoring.trial_list import TrialList
@@ -113,22 +113,23 @@ def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:
     check_front_end(batches.front_end, store.front_end, config.valid_data_path)
     path = find_trial_list(config.valid_trials, config.valid_data_path)
     listed = TrialList.read(path, "voxceleb", store)
-    _refuse_evaluation_trials(config, path, store)
+    assert listed.is_target is not None, "lists of this form tell the truth"
+    _refuse_evaluation_trials(config, listed, store)
     return ValidationTrials(store, listed.enrol, listed.test, listed.is_target)
 
 
-def _refuse_evaluation_trials(config: Config, path: Path, store: EvalStore) -> None:
+def _refuse_evaluation_trials(config: Config, listed: TrialList, store: EvalStore) -> None:
     """Refuse to choose a model by the trials that it is reported on."""
     try:
         evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
     except InputError:
         return  # it is not here
-    pairs = {frozenset(trial[1:]) for trial in read_trials(path, known=store.utt_ids)}
+    pairs = {frozenset(trial[1:]) for trial in listed.trials}
     trials = read_trials(evaluation, config.trial_format, known=store.utt_ids)
     shared = sum(frozenset(trial[1:]) in pairs for trial in trials)
     if shared:
         raise InputError(
-            f"valid_trials: {path} shares {shared} trials with {evaluation}, the list of the evaluation "
+            f"valid_trials: {listed.path} shares {shared} trials with {evaluation}, the list of the evaluation "
             "(veri_file_path), which must not choose the model: take others, or valid_utterances."
         )
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import PathLike, lock_output
+from mindvox.files import PathLike, lock_output, user_path
 from mindvox.progress import quantity
 
 SAME_KEYS = ("model", "loss", "front_end", "speakers_sha256", "sub_centers")  # the last is the first version's
@@ -21,9 +21,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         prog="mindvox average-checkpoints",
         description="Write the mean of the weights and batch norm statistics of a run's last checkpoints.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="folder of the checkpoints: ckpt_save_dir")
+    parser.add_argument("folder", type=user_path, metavar="FOLDER", help="folder of the checkpoints: ckpt_save_dir")
     parser.add_argument("--last", type=int, default=10, metavar="N", help="how many of them (default: 10)")
-    parser.add_argument("--to", required=True, metavar="FILE", help="checkpoint to write, .ckpt")
+    parser.add_argument("--to", type=user_path, required=True, metavar="FILE", help="checkpoint to write, .ckpt")
     arguments = parser.parse_args(argv)
     with lock_output(arguments.to):
         paths = last_checkpoints(arguments.folder, arguments.last)

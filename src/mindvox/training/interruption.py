@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from types import FrameType, TracebackType
-from typing import Optional
+from typing import Any, Optional
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ECHO_S = 1.0
@@ -26,7 +26,7 @@ class Interruption:
     def __init__(self) -> None:
         self.signal: Optional[signal.Signals] = None
         self._asked_at = 0.0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
         self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}

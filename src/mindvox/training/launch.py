@@ -25,6 +25,7 @@ import psutil  # comes with MindSpore
 
 from mindvox.config import ROOT, Config, load_config
 from mindvox.errors import InputError, Stopped, UsageError, run
+from mindvox.files import expand_path
 from mindvox.parallel import THREAD_VARIABLES, num_cores
 from mindvox.training.rank_table import RankTable, Server, local_addresses, read_rank_table, table_of_devices
 
@@ -290,7 +291,7 @@ def _wait_until_left(processes: Processes, follower: Follower, signals: list[int
 
 def _explain(failure: Optional[tuple[Optional[int], int]], logs: Mapping[int, Path], msrun_log: Path) -> None:
     rank, code = failure or (None, 0)
-    log = logs.get(rank, msrun_log)
+    log = msrun_log if rank is None else logs.get(rank, msrun_log)
     who = "msrun" if rank is None else f"rank {rank}"
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code or 1}"
     if code > 128:  # another server was told to stop, and all agreed
@@ -358,6 +359,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     path = words.pop(0) if is_named else os.environ.get(TABLE_VARIABLE, "")
     arguments, others = parser.parse_known_args(words)
     config = load_config(Config, others)
+    try:
+        path = expand_path(path)
+    except ValueError as error:
+        raise UsageError(f"{TABLE_VARIABLE}: {error}, got {path!r}.") from None
     table = choose_table(path)
     server = table.own_server(arguments.server_id, local_addresses())
     from mindvox.device import find_target  # after the arguments are right: MindSpore takes seconds to import

@@ -141,8 +141,8 @@ class TrainingLog:
     def _place(self, position: Position, rate: Optional[float]) -> str:
         num_batches, epoch = self.batches.num_batches(), position.running_epoch
         num_epochs: Union[int, str] = self.num_epochs
-        if self.span_s and rate is None:
-            num_epochs = "?"
+        if rate is None:
+            num_epochs = "?" if self.span_s else self.num_epochs
         elif self.span_s:
             batches_left = self._left_s(position, rate) * rate / self.batches.global_size
             num_epochs = math.ceil(epoch + batches_left / num_batches)

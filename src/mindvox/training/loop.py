@@ -51,6 +51,32 @@ class Run:
     start: Position
     meta: dict[str, Any]
 
+    def take_step(
+        self, batch: Batch, position: Position, log: TrainingLog, interruption: Interruption
+    ) -> tuple[Position, Optional[Signals]]:
+        """Train on a batch and log it; return where the run is then, and the signal when any process was asked to stop.
+
+        Raises:
+            InputError: the loss is not finite, no loss scale fits, or the processes' weights differ.
+        """
+        step_cell = self.step_cell
+        lrate = self.schedule.lrate(position.update, position.elapsed_s)
+        epochs = self.schedule.epochs(position.update, position.elapsed_s)
+        scheduled = step_cell.model_with_loss.loss.schedule(epochs)
+        updates = step_cell.num_updates
+        loss, accuracy = _step(step_cell, batch, lrate, scheduled)
+        updates = step_cell.num_updates - updates
+        if not math.isfinite(loss):
+            raise _not_finite(loss, position.step + 1, lrate, batch, self.config.ckpt_save_dir)
+        if updates == 0 and step_cell.num_gathered == 0 and isinstance(step_cell, ScaledTrainStep):
+            log.note(_overflow(step_cell, position.step + 1))
+        elapsed_s, signal = _agreed(self.world, log.elapsed_s, interruption.signal)
+        position = position.after_batch(self.batches, updates, elapsed_s)
+        log.after_step(position, loss, accuracy, lrate, scheduled, _is_finished(self.config, position))
+        if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
+            self.world.refuse_difference(step_cell.state(), position.step)
+        return position, signal
+
 
 def train(
     config: Config, make_validate: Optional[Callable[[Config, TrainBatches, dict, str], Optional[Validate]]] = None
@@ -118,32 +144,18 @@ def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Va
         checkpoints: None in a process that does not write.
         validate: None: no validation.
     """
-    config, step_cell, position = run.config, run.step_cell, run.start
-    objective = step_cell.model_with_loss.loss
+    config, position = run.config, run.start
     signal, is_finished = None, False
-    run.world.refuse_difference(step_cell.state(), position.step)
+    run.world.refuse_difference(run.step_cell.state(), position.step)
     with Interruption() as interruption, TrainingLog(config, run.batches, position, run.world.is_first) as log:
         for batch in _batches_from(position, run.batches, interruption):
-            lrate = run.schedule.lrate(position.update, position.elapsed_s)
-            scheduled = objective.schedule(run.schedule.epochs(position.update, position.elapsed_s))
-            updates = step_cell.num_updates
-            loss, accuracy = _step(step_cell, batch, lrate, scheduled)
-            updates = step_cell.num_updates - updates
-            if not math.isfinite(loss):
-                raise _not_finite(loss, position.step + 1, lrate, batch, config.ckpt_save_dir)
-            if updates == 0 and step_cell.num_gathered == 0:
-                log.note(_overflow(step_cell, position.step + 1))
-            elapsed_s, signal = _agreed(run.world, log.elapsed_s, interruption.signal)
-            position = position.after_batch(run.batches, updates, elapsed_s)
+            position, signal = run.take_step(batch, position, log, interruption)
             is_finished = _is_finished(config, position)
-            log.after_step(position, loss, accuracy, lrate, scheduled, is_finished)
-            if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
-                run.world.refuse_difference(step_cell.state(), position.step)
-            # Each process gathers a sum of its own, of which a checkpoint has the first one's only.
-            is_whole = run.world.size == 1 or step_cell.num_gathered == 0
+            # Each process accumulates its own gradient sum; a checkpoint stores only the first one's.
+            is_whole = run.world.size == 1 or run.step_cell.num_gathered == 0
             if signal and is_whole:
                 break
-            if validate and (is_finished or _validation_is_due(config, position)):
+            if validate and checkpoints and (is_finished or _validation_is_due(config, position)):
                 position = _validated(run, validate, position, log)
                 checkpoints.after_validation(position)
             if is_finished:

@@ -147,7 +147,7 @@ def _differs(old: dict[str, Any], key: str, value: Any) -> bool:
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of sections as `section.key`, beside the others."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
     return flat

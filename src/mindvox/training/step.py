@@ -1,6 +1,7 @@
 """One optimiser step as one compiled graph."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -202,7 +203,7 @@ class MeanOverRanks(nn.Cell):
 
     def gradients(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the mean gradients."""
-        means = ()
+        means: tuple[Tensor, ...] = ()
         for group in self.groups:
             if len(group) == 1:
                 means = means + (self.sum(gradients[group[0]]) * self.share,)
@@ -218,7 +219,14 @@ class MeanOverRanks(nn.Cell):
 
 def make_step(config: Config, model: nn.Cell, loss: nn.Cell, num_ranks: int = 1) -> TrainStep:
     """Return the step of a configuration, with its optimiser, for one of `num_ranks` processes."""
-    parts = ModelWithLoss(model, loss), make_optimizer(config, model, loss)
+    model_with_loss, optimizer = ModelWithLoss(model, loss), make_optimizer(config, model, loss)
     scaler = loss_scaler(config.loss_scale, config.amp_level, config.loss_scale_start, config.loss_scale_window)
-    options = config.clip_grad_norm, num_ranks, config.accumulate_steps, config.ema_decay
-    return TrainStep(*parts, *options) if scaler is None else ScaledTrainStep(*parts, scaler, *options)
+    options: dict[str, Any] = {
+        "clip_grad_norm": config.clip_grad_norm,
+        "num_ranks": num_ranks,
+        "accumulate_steps": config.accumulate_steps,
+        "ema_decay": config.ema_decay,
+    }
+    if scaler is None:
+        return TrainStep(model_with_loss, optimizer, **options)
+    return ScaledTrainStep(model_with_loss, optimizer, scaler, **options)

@@ -1,7 +1,9 @@
-"""A model that compiles in a second, in ECAPA-TDNN's place where training itself is tested."""
+"""A model that compiles in a second, in ECAPA-TDNN's place where not the model is tested but what is done with it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from mindspore import Tensor, nn, ops
 
 from mindvox.models.ecapa_tdnn import EcapaTdnn
 from mindvox.registry import MODELS
+
+SITE = Path(__file__).with_name("toys") / "in_place_of_ecapa"
 
 
 class SmallModel(nn.Cell):
@@ -31,7 +35,14 @@ class SmallModel(nn.Cell):
 
 @contextmanager
 def in_place_of_ecapa() -> Iterator[None]:
-    """Let `model: ecapa_tdnn` be the small model."""
+    """Let `model: ecapa_tdnn` be the small model, in this process and in those that it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS._entries, "ecapa_tdnn", f"{__name__}:SmallModel")
+        patch.setenv("PYTHONPATH", os.pathsep.join((str(SITE), os.environ["PYTHONPATH"])))
         yield
+
+
+def real_ecapa(environment: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which a process has ECAPA-TDNN in its own place."""
+    paths = environment["PYTHONPATH"].split(os.pathsep)
+    return {**environment, "PYTHONPATH": os.pathsep.join(path for path in paths if path != str(SITE))}

@@ -9,10 +9,13 @@ from typing import Any, Optional
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, write_json
 from mindvox.frontend import front_end_of
+from mindvox.home import ONNX, find_model
+from mindvox.progress import quantity
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+OLD_VERSION = 2  # read as well, see `_upgraded`
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
-INPUT_KINDS = ("fbank", "waveform")
+INPUT_KINDS = ("features", "waveform")
 CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
 """Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
 compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
@@ -30,14 +33,15 @@ class ExportedModel:
 
     Attributes:
         file_format: a key of FILE_FORMATS.
-        input_kind: "fbank": features (B, T, F) whose mean over T is zero; "waveform": samples (B, N), full scale 1, at
-            the front end's sample rate: features and their mean are made inside.
+        input_kind: "features": features (B, T, F) of the front end, finished as it finishes them; "waveform": samples
+            (B, N), full scale 1, at the front end's sample rate: features are made and finished inside.
         batch_size: utterances taken at once; None: any number.
-        num_frames: frames of an utterance; None: any number. A waveform of as many has (num_frames - 1) * hop samples.
+        num_frames: frames of an utterance; None: any number.
         min_frames: the fewest frames of an utterance.
-        num_mels: size of a frame.
+        feature_size: F, size of a frame.
         emb_size: size of an embedding.
-        attention_size: channels of the second output, the weights of each frame; None: there is none.
+        further_outputs: channels of the outputs (B, T, channels) that follow the embedding, by name. Their order is
+            that of the alphabet.
         precision: of the numbers in the file. A waveform model gives wrong features when it is run in a lower one.
         device_target: the device that a MINDIR or AIR is built for; None: any.
         front_end: how the features are made.
@@ -55,9 +59,9 @@ class ExportedModel:
     batch_size: Optional[int]
     num_frames: Optional[int]
     min_frames: int
-    num_mels: int
+    feature_size: int
     emb_size: int
-    attention_size: Optional[int]
+    further_outputs: dict[str, int]
     precision: str
     device_target: Optional[str]
     front_end: dict[str, Any]
@@ -77,7 +81,7 @@ class ExportedModel:
     @property
     def min_length(self) -> int:
         """The fewest frames, or samples of a waveform model, of an utterance."""
-        return self.min_frames if self.input_kind == "fbank" else self._samples_of(self.min_frames)
+        return self.min_frames if self.input_kind == "features" else self._samples_of(self.min_frames)
 
     def _samples_of(self, num_frames: int) -> int:
         return front_end_of(self.front_end).num_samples(num_frames)
@@ -87,15 +91,18 @@ class ExportedModel:
         """Name, shape and dtype of the only input."""
         if self.input_kind == "waveform":
             return [_tensor("waveform", [self.batch_size, self.num_samples])]
-        return [_tensor("feats", [self.batch_size, self.num_frames, self.num_mels])]
+        return [_tensor("feats", [self.batch_size, self.num_frames, self.feature_size])]
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
         """Name, shape and dtype of each output."""
-        outputs = [_tensor("embedding", [self.batch_size, self.emb_size])]
-        if self.attention_size is not None:
-            outputs.append(_tensor("attention", [self.batch_size, self.num_frames, self.attention_size]))
-        return outputs
+        return [
+            _tensor("embedding", [self.batch_size, self.emb_size]),
+            *(
+                _tensor(name, [self.batch_size, self.num_frames, channels])
+                for name, channels in sorted(self.further_outputs.items())
+            ),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of FILE.json."""
@@ -103,19 +110,17 @@ class ExportedModel:
 
     def metadata(self) -> dict[str, str]:
         """Return what FILE.json says about the content, as text for inside FILE: words as they are, the rest JSON."""
-        content = {key: value for key, value in self.to_dict().items() if key not in OF_THE_FILE}
-        return {
-            key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-            for key, value in content.items()
-        }
+        return _as_text({key: value for key, value in self.to_dict().items() if key not in OF_THE_FILE})
 
     def check_metadata(self, found: Mapping[str, str], where: PathLike) -> None:
         """Raise InputError when the metadata inside a file is not what FILE.json says."""
         expected = self.metadata()
+        if found.get("format_version") == str(OLD_VERSION):
+            found = _as_text(_upgraded(found))
         differing = [key for key in expected if found.get(key) != expected[key]]
         if differing:
             raise InputError(
-                f"{where}: its metadata and {where}.json differ in {', '.join(differing)}. Export it anew."
+                f"{where}: its metadata and {where}.json differ in {', '.join(differing)}. Export it again."
             )
 
     def save(self, model_file: PathLike) -> None:
@@ -133,20 +138,23 @@ class ExportedModel:
         if not Path(model_file).is_file():
             raise InputError(f"{model_file}: no such model. export.py makes one.")
         content = read_json(path)
-        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        if not isinstance(content, dict) or content.get("format_version") not in (OLD_VERSION, FORMAT_VERSION):
             raise InputError(
-                f"{path}: expected the description of an exported model, format {FORMAT_VERSION}. Export it anew."
+                f"{path}: expected the description of an exported model, format {OLD_VERSION} or {FORMAT_VERSION}. "
+                "Export it again."
             )
+        if content["format_version"] == OLD_VERSION:
+            content = _upgraded(content)
         fields = cls.__dataclass_fields__
         needed = [name for name, field in fields.items() if field.default is MISSING]
         missing = [name for name in (*needed, "inputs", "outputs") if name not in content]
         if missing:
-            raise InputError(f"{path}: lacks {', '.join(missing)}. Export the model anew.")
+            raise InputError(f"{path}: lacks {', '.join(missing)}. Export the model again.")
         exported = cls(**{name: content[name] for name in fields if name in content})
         exported._check(path)
         for name in ("inputs", "outputs"):
             if content[name] != getattr(exported, name):
-                raise InputError(f"{path}: {name} do not fit the sizes beside them. Export the model anew.")
+                raise InputError(f"{path}: {name} do not fit the sizes beside them. Export the model again.")
         _check_sha256(Path(model_file), exported.file_sha256, path)
         if exported.weights_sha256 is not None:
             _check_sha256(weights_path(model_file), exported.weights_sha256, path)
@@ -154,9 +162,10 @@ class ExportedModel:
 
     def _check(self, path: Path) -> None:
         """Raise InputError for values that no export writes."""
-        free = ("batch_size", "num_frames", "attention_size")
+        free = ("batch_size", "num_frames")
         wrong = [name for name in free if not _is_count(getattr(self, name)) and getattr(self, name) is not None]
-        wrong += [name for name in ("min_frames", "num_mels", "emb_size") if not _is_count(getattr(self, name))]
+        wrong += [name for name in ("min_frames", "feature_size", "emb_size") if not _is_count(getattr(self, name))]
+        wrong += [] if _are_outputs(self.further_outputs) else ["further_outputs"]
         wrong += [name for name in ("front_end", "model") if not isinstance(getattr(self, name), dict)]
         if self.file_format not in FILE_FORMATS:
             wrong.append("file_format")
@@ -170,7 +179,38 @@ class ExportedModel:
             wrong.append("weights_sha256")
         if wrong:
             listed = ", ".join(f"{name} {getattr(self, name)!r}" for name in wrong)
-            raise InputError(f"{path}: impossible values: {listed}. Export the model anew.")
+            raise InputError(f"{path}: impossible values: {listed}. Export the model again.")
+
+
+def find_exported(model: PathLike) -> Path:
+    """Return the exported model that a user means: a file, the only one in a folder, or a public model by its name.
+
+    Raises:
+        InputError: there is none; the message says how it is made.
+    """
+    path = find_model(model, ONNX)
+    if path.is_dir():
+        return _only_model(path)
+    if path.suffix in FILE_FORMATS.values():
+        return path
+    if path.is_file():
+        raise InputError(
+            f"{path}: expected an exported model ({', '.join(FILE_FORMATS.values())}). A checkpoint is exported by "
+            f"mindvox export --exp_ckpt_file={path} --file_format=ONNX --length=0 --batch_size=0"
+        )
+    raise InputError(f"{model}: neither a file, nor a folder, nor a public model; `mindvox models` lists those.")
+
+
+def _only_model(folder: Path) -> Path:
+    found = sorted(
+        path for path in folder.iterdir() if path.suffix in FILE_FORMATS.values() and description_path(path).is_file()
+    )
+    if len(found) != 1:
+        listed = f": {', '.join(path.name for path in found)}" if found else ""
+        raise InputError(
+            f"{folder}: expected one exported model in this folder, found {quantity(len(found), 'model')}{listed}."
+        )
+    return found[0]
 
 
 def description_path(model_file: PathLike) -> Path:
@@ -185,6 +225,30 @@ def weights_path(model_file: PathLike) -> Path:
 
 def _tensor(name: str, shape: list[Optional[int]]) -> dict[str, Any]:
     return {"name": name, "shape": shape, "dtype": "float32"}
+
+
+def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a description of version 2, or the metadata of a file of that time, says in version 3's words."""
+    upgraded = {**content, "format_version": FORMAT_VERSION}
+    if "num_mels" in upgraded:
+        upgraded["feature_size"] = upgraded.pop("num_mels")
+    if "attention_size" in upgraded:
+        size = upgraded.pop("attention_size")
+        is_text = isinstance(size, str) and size.isdecimal()  # inside a file
+        upgraded["further_outputs"] = {} if size in (None, "null") else {"attention": int(size) if is_text else size}
+    if upgraded.get("input_kind") == "fbank":
+        upgraded["input_kind"] = "features"
+    return upgraded
+
+
+def _as_text(content: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in content.items()
+    }
+
+
+def _are_outputs(value: Any) -> bool:
+    return isinstance(value, dict) and "embedding" not in value and all(value) and all(map(_is_count, value.values()))
 
 
 def _is_count(value: Any) -> bool:
@@ -204,4 +268,4 @@ def _check_sha256(file: Path, expected: str, path: Path) -> None:
     if not file.is_file():
         raise InputError(f"{file}: no such file; {path} describes it. Copy it again.")
     if sha256_file(file) != expected:
-        raise InputError(f"{file}: not the file that {path} describes (sha256 differs). Export it anew.")
+        raise InputError(f"{file}: not the file that {path} describes (sha256 differs). Export it again.")

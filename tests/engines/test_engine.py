@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from mindvox.scoring.embeddings import OUT_OF_MEMORY
+from mindvox.engines.engine import OUT_OF_MEMORY
 from tests.deploy.toy import NUM_MELS, make_checkpoint, write_toy
 
 SHORT_THEN_LONG = f"""
 import resource, sys
 import numpy as np
-from mindvox.deploy.engine import load_engine
+from mindvox.engines.engine import load_engine
 
 encode = load_engine(sys.argv[1]).encode
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

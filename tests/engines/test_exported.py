@@ -4,19 +4,19 @@ import json
 
 import pytest
 
-from mindvox.deploy.exported import ExportedModel, description_path
+from mindvox.engines.exported import ExportedModel, description_path
 from mindvox.errors import InputError
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
 
 MODEL = ExportedModel(
     file_format="ONNX",
-    input_kind="fbank",
+    input_kind="features",
     batch_size=None,
     num_frames=301,
     min_frames=9,
-    num_mels=16,
+    feature_size=16,
     emb_size=6,
-    attention_size=None,
+    further_outputs={},
     precision="float32",
     device_target=None,
     front_end=FRONT_END.to_dict(),
@@ -46,35 +46,86 @@ def test_description_survives_the_disk(path):
 
 def test_description_lists_inputs_and_outputs(path):
     content = json.loads(description_path(path).read_text())
-    assert content["format_version"] == 2
+    assert content["format_version"] == 3
     assert content["inputs"] == [{"name": "feats", "shape": [None, 301, 16], "dtype": "float32"}]
     assert content["outputs"] == [{"name": "embedding", "shape": [None, 6], "dtype": "float32"}]
 
 
 def test_waveform_of_301_frames_has_3_seconds(path):
-    save_description(path, MODEL, input_kind="waveform", attention_size=48, batch_size=4)
+    save_description(path, MODEL, input_kind="waveform", further_outputs={"attention": 48}, batch_size=4)
     read = ExportedModel.read(path)
     assert read.inputs == [{"name": "waveform", "shape": [4, 48000], "dtype": "float32"}]
     assert read.outputs[1] == {"name": "attention", "shape": [4, 301, 48], "dtype": "float32"}
     assert read.min_length == 8 * 160
 
 
+def test_further_outputs_follow_in_the_order_of_the_alphabet(path):
+    save_description(path, MODEL, further_outputs={"weights": 3, "frames": 5})
+    read = ExportedModel.read(path)
+    assert [output["name"] for output in read.outputs] == ["embedding", "frames", "weights"]
+
+
+def old_description(attention_size=None, **changes):
+    """What version 2 said of MODEL."""
+    shape = [None, 301, attention_size]
+    attention = [] if attention_size is None else [{"name": "attention", "shape": shape, "dtype": "float32"}]
+    sizes = {"num_mels": 16, "attention_size": attention_size, "input_kind": "fbank", "format_version": 2}
+    outputs = [*MODEL.outputs, *attention]
+    return {"feature_size": "gone", "further_outputs": "gone", "outputs": outputs, **sizes, **changes}
+
+
+@pytest.mark.parametrize(("attention_size", "further"), [(None, {}), (48, {"attention": 48})])
+def test_version_2_is_read_in_the_words_of_version_3(path, attention_size, further):
+    alter(path, **old_description(attention_size))
+    read = ExportedModel.read(path)
+    assert (read.feature_size, read.input_kind, read.further_outputs) == (16, "features", further)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"format_version": 1}, "expected the description of an exported model, format 2"),
+        ({"num_mels": "gone"}, "lacks feature_size"),
+        ({"attention_size": "x"}, "impossible values: further_outputs"),
+        ({"input_kind": "mfcc"}, "impossible values: input_kind 'mfcc'"),
+    ],
+)
+def test_damaged_version_2_is_refused(path, changes, said):
+    alter(path, **old_description(**changes))
+    with pytest.raises(InputError, match=said):
+        ExportedModel.read(path)
+
+
+@pytest.mark.parametrize(("attention_size", "said"), [("null", None), ("48", "further_outputs")])
+def test_metadata_of_version_2_inside_a_file_is_compared_in_the_words_of_version_3(attention_size, said):
+    found = MODEL.metadata()
+    found = {key: value for key, value in found.items() if key not in ("feature_size", "further_outputs")}
+    found |= {"format_version": "2", "num_mels": "16", "attention_size": attention_size, "input_kind": "fbank"}
+    if said is None:
+        MODEL.check_metadata(found, "a.onnx")
+    else:
+        with pytest.raises(InputError, match=f"differ in {said}"):
+            MODEL.check_metadata(found, "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format_version": 1}, "expected the description of an exported model, format 2 or 3"),
         ({"input_kind": "gone"}, "lacks input_kind"),
         ({"inputs": "gone"}, "lacks inputs"),
-        ({"num_mels": 80}, "inputs do not fit the sizes beside them"),
+        ({"feature_size": 80}, "inputs do not fit the sizes beside them"),
         ({"emb_size": 7}, "outputs do not fit"),
         ({"batch_size": -1}, "impossible values: batch_size -1"),
         ({"num_frames": "301"}, "impossible values: num_frames '301'"),
-        ({"num_mels": True}, "impossible values: num_mels True"),
+        ({"feature_size": True}, "impossible values: feature_size True"),
+        ({"further_outputs": {"attention": 0}}, "impossible values: further_outputs"),
+        ({"further_outputs": {"embedding": 6}}, "impossible values: further_outputs"),
+        ({"further_outputs": None}, "impossible values: further_outputs None"),
         ({"file_format": "OM"}, "impossible values: file_format 'OM'"),
         ({"input_kind": "mfcc"}, "impossible values: input_kind 'mfcc'"),
         ({"front_end": []}, "impossible values: front_end"),
         ({"weights_sha256": "0"}, "impossible values: weights_sha256"),
-        ({"input_kind": "waveform", "front_end": {"type": "mfcc"}}, "expected a front end of type fbank"),
+        ({"input_kind": "waveform", "front_end": {"type": "mfcc"}}, "expected a front end of type"),
         ({"file_sha256": "0"}, "sha256 differs"),
     ],
 )

@@ -1,0 +1,1 @@
+"""A graph of tensor operations between MINDIR and ONNX: shapes, folding of constants, simplification, writing."""

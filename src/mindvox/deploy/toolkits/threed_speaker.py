@@ -1,0 +1,11 @@
+"""3D-Speaker's models."""
+
+from mindvox.deploy.toolkits.campplus import campplus
+from mindvox.deploy.toolkits.speechbrain import ECAPA
+from mindvox.deploy.toolkits.toolkit import Toolkit
+from mindvox.frontend.kaldi_fbank import KaldiFbank
+
+TOOLKIT = Toolkit(
+    (ECAPA, campplus(pooling_eps=0.0)),
+    lambda n_mels: KaldiFbank(n_mels=n_mels, window="povey", waveform_scale=1.0).to_dict(),
+)

@@ -1,0 +1,76 @@
+"""What this project knows about another toolkit, and what several of them share."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.files import PathLike
+
+State = Mapping[str, np.ndarray]
+BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+COUNTER = "num_batches_tracked"  # torch's batch norms count their updates; nothing reads it
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model as other toolkits keep it.
+
+    Attributes:
+        title: what people call it.
+        mark: an entry that no other architecture's state has.
+        settings: the section `model`, read off the shapes of a state; KeyError or ValueError when that cannot be.
+        name: the toolkit's name of one of our parameters; None: the toolkit has no such entry, because it is constant.
+    """
+
+    title: str
+    mark: str
+    settings: Callable[[State], dict[str, Any]]
+    name: Callable[[str], Optional[str]]
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """How a toolkit keeps its models.
+
+    Attributes:
+        architectures: those that are read.
+        front_end: the features that its models take, as checkpoints store them, for a number of mel bins.
+        prefix: what stands before each name of the model's entries in files of a training; files without it are read
+            too.
+        left_out: pattern of entries that belong to training and are not imported.
+    """
+
+    architectures: tuple[Architecture, ...]
+    front_end: Callable[[int], dict[str, Any]]
+    prefix: str = ""
+    left_out: str = r"$^"
+
+    def split(self, state: State) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Return the model's entries of a file by their names in the model, and the names of those left out."""
+        left_out = [name for name in state if re.fullmatch(self.left_out, name)]
+        kept = {name: array for name, array in state.items() if name not in left_out and not name.endswith(COUNTER)}
+        if all(name.startswith(self.prefix) for name in kept):
+            kept = {name.removeprefix(self.prefix): array for name, array in kept.items()}
+        return kept, left_out
+
+    def architecture_of(self, state: State, source: PathLike) -> Architecture:
+        """Return the architecture that the entries of a model belong to.
+
+        Raises:
+            InputError: it is none of this toolkit's.
+        """
+        for architecture in self.architectures:
+            if architecture.mark in state:
+                return architecture
+        known = ", ".join(f"{one.title} (it has {one.mark})" for one in self.architectures)
+        raise InputError(f"{source}: none of the models that are read from this toolkit: {known}.")
+
+
+def check_sizes(fit: bool) -> None:
+    """Raise ValueError unless the greatest weights fit together: then no model is built that its file does not hold."""
+    if not fit:
+        raise ValueError("the sizes of its layers do not fit together")

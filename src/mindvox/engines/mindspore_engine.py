@@ -1,0 +1,34 @@
+"""MINDIR in MindSpore."""
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindvox.device import set_device
+from mindvox.engines.engine import Engine, first_line
+from mindvox.engines.exported import ExportedModel
+from mindvox.errors import InputError
+
+
+def load(path: Path, exported: ExportedModel, device_target: str, device_id: int) -> Engine:
+    """Load a model on a device, which is this process's device from then on; see `set_device`.
+
+    Raises:
+        InputError: the file is damaged, or the device is not here.
+    """
+    target = set_device(device_target, device_id)
+    try:
+        cell = nn.GraphCell(ms.load(str(path)))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: not a whole MINDIR ({first_line(error)}).") from None
+    (source,) = exported.inputs
+    # Without this MindSpore compiles a dynamic graph again for every length, 300 MB each (2.10).
+    cell.set_inputs(Tensor(shape=source["shape"], dtype=ms.float32))
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        outputs = cell(Tensor(batch))
+        return [output.asnumpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    return Engine(f"mindspore {ms.__version__} {target}", exported, run)

@@ -1,0 +1,28 @@
+"""ONNX in ONNX Runtime, on the CPU."""
+
+from pathlib import Path
+
+import onnxruntime
+
+from mindvox.engines.engine import Engine, check_values, first_line
+from mindvox.engines.exported import ExportedModel
+from mindvox.errors import InputError
+
+
+def load(path: Path, exported: ExportedModel) -> Engine:
+    """Load a model.
+
+    Raises:
+        InputError: the file is damaged, or is not the model that `exported` describes.
+    """
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InputError(f"{path}: ONNX Runtime cannot load it ({first_line(error)}).") from None
+    exported.check_metadata(session.get_modelmeta().custom_metadata_map, path)
+    check_values(path, exported.inputs, {value.name: value.shape for value in session.get_inputs()})
+    check_values(path, exported.outputs, {value.name: value.shape for value in session.get_outputs()})
+    name, outputs = exported.inputs[0]["name"], [output["name"] for output in exported.outputs]
+    return Engine(
+        f"onnxruntime {onnxruntime.__version__} CPU", exported, lambda batch: session.run(outputs, {name: batch})
+    )

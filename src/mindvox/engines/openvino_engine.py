@@ -1,0 +1,72 @@
+"""ONNX and OpenVINO's IR in OpenVINO, on the CPU."""
+
+import functools
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from mindvox.engines.engine import Engine, check_values, first_line
+from mindvox.engines.exported import ExportedModel
+from mindvox.errors import InputError
+
+RT_INFO = "mindvox"  # name under which an IR holds its metadata
+OLD_RT_INFO = "ecapa_tdnn"  # with descriptions of version 2
+UNWRITTEN = np.finfo(np.float32).max  # in place of results that the library has not written
+
+
+@functools.cache
+def openvino_core() -> openvino.Core:
+    """Return the one `openvino.Core` of this process.
+
+    Each that compiles a model gives the thread an alternate signal stack until it goes. When two go in the order in
+    which they came, the stack of the first stays in use after it was freed (OpenVINO 2026.4), and the next signal,
+    Ctrl-C included, is a segmentation fault.
+    """
+    return openvino.Core()
+
+
+def load(path: Path, exported: ExportedModel) -> Engine:
+    """Load a model.
+
+    Raises:
+        InputError: the file is damaged, or is not the model that `exported` describes.
+    """
+    core = openvino_core()
+    try:
+        model = core.read_model(path)
+        # Its own choice on processors that have it is bfloat16.
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    except Exception as error:  # its exceptions share no base but Exception
+        raise InputError(f"{path}: OpenVINO cannot load it ({first_line(error)}).") from None
+    check_values(path, exported.inputs, {value.any_name: _shape(value) for value in model.inputs})
+    check_values(path, exported.outputs, {value.any_name: _shape(value) for value in model.outputs})
+    if exported.file_format == "IR":
+        exported.check_metadata(_metadata(model), path)
+    names = [output["name"] for output in exported.outputs]
+    request = compiled.create_infer_request()
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        # When memory runs out, OpenVINO 2026.4 may say nothing and leave the results of the run before.
+        for tensor in request.output_tensors:
+            tensor.data[...] = UNWRITTEN
+        results = request.infer([batch])
+        if any((results[name] == UNWRITTEN).any() for name in names):
+            raise MemoryError(f"OpenVINO: too little memory for an input of shape {batch.shape}")
+        return [results[name] for name in names]
+
+    return Engine(f"openvino {importlib.metadata.version('openvino')} CPU", exported, run)
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """Return what an IR says of itself; nothing when it is not of this project."""
+    for name in (RT_INFO, OLD_RT_INFO):
+        if model.has_rt_info([name]):
+            return {key: model.get_rt_info([name, key]).astype(str) for key in model.get_rt_info([name]).astype(dict)}
+    return {}
+
+
+def _shape(value: Any) -> list[Any]:
+    return [size.get_length() if size.is_static else None for size in value.partial_shape]

@@ -1,0 +1,68 @@
+"""What an exported model is given of a recording: the whole, its start, or windows of it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from mindvox.engines.exported import ExportedModel
+from mindvox.frontend import FrontEnd
+from mindvox.frontend.frames import cut_frames, repeat_to, window_edges
+
+
+class Piece(NamedTuple):
+    """An input of a model.
+
+    Attributes:
+        num_frames: frames that it has, or that its samples have.
+        values: finished features (T, F), or samples (N,) of a waveform model.
+    """
+
+    num_frames: int
+    values: np.ndarray
+
+
+def pieces_of_waveform(
+    exported: ExportedModel, front_end: FrontEnd, waveform: np.ndarray, max_frames: int = 0
+) -> Iterator[Piece]:
+    """Yield what a model is given of a waveform (N,), full scale 1, at the front end's sample rate.
+
+    A model of a fixed length gets the start, repeated when it is shorter. Any other gets the whole, or windows
+    (`window_edges`) when it is longer than `max_frames` frames; the embedding is then the mean of the windows',
+    weighted by their frames.
+
+    Args:
+        max_frames: most frames of a window; 0: no limit.
+    """
+    if exported.input_kind == "features":
+        yield from pieces_of_feats(exported, front_end, front_end(waveform), max_frames)
+    elif exported.num_frames is not None and exported.num_samples is not None:
+        yield Piece(exported.num_frames, repeat_to(waveform, exported.num_samples))
+    else:
+        num_frames = front_end.num_frames(len(waveform))
+        for first, last in _windows(num_frames, max_frames):
+            yield Piece(last - first, samples_of_window(front_end, waveform, first, last))
+
+
+def pieces_of_feats(
+    exported: ExportedModel, front_end: FrontEnd, feats: np.ndarray, max_frames: int = 0
+) -> Iterator[Piece]:
+    """Yield what a model of features is given of features (T, F) before `finish`; see pieces_of_waveform."""
+    if exported.num_frames is not None:
+        yield Piece(exported.num_frames, front_end.finish(cut_frames(feats, exported.num_frames)))
+    else:
+        for first, last in _windows(len(feats), max_frames):
+            yield Piece(last - first, front_end.finish(feats[first:last]))
+
+
+def samples_of_window(front_end: FrontEnd, waveform: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return the samples that give frames `first` to `last` of a waveform; with the last frame, all to the end."""
+    start = round(first * front_end.frame_shift_s * front_end.sample_rate)
+    if last >= front_end.num_frames(len(waveform)):
+        return waveform[start:]
+    return waveform[start : start + front_end.num_samples(last - first)]
+
+
+def _windows(num_frames: int, max_frames: int) -> list[tuple[int, int]]:
+    edges = window_edges(num_frames, max_frames).tolist()
+    return list(zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,97 @@
+"""Attentive statistics pooling as SpeechBrain builds it; mvector's and 3D-Speaker's ECAPA-TDNN have the same."""
+
+from typing import Optional
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from mindvox.layers.activation import tanh
+from mindvox.layers.building import building_form
+from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.norm import batch_norm
+from mindvox.layers.over_time import SoftmaxOverTime
+from mindvox.layers.pooling.statistics import biased_statistics, channels_over_time, weighted_statistics
+from mindvox.layers.tdnn import TDNNBlock
+
+ATTENTION_CHANNELS = 128
+EPS = 1e-12  # SpeechBrain's floor of the variance
+
+
+class ContextTDNN(nn.Cell):
+    """1x1 time-delay layer over frames, each joined by the same context: [x; context] as one input.
+
+    Parameters are those of `TDNNBlock` over the joined input.
+
+    Args:
+        channels: channels of a frame.
+        context_channels: channels of the context.
+        out_channels: channels of the output.
+
+    Inputs:
+        - **x** - (B, channels, T).
+        - **context** - (B, context_channels, 1).
+
+    Outputs:
+        (B, out_channels, T).
+    """
+
+    def __init__(self, channels: int, context_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.form = building_form()
+        self.conv = Conv1d(channels + context_channels, out_channels)
+        self.norm = batch_norm(out_channels)
+
+    def construct(self, x: Tensor, context: Tensor) -> Tensor:
+        return self.norm(ops.relu(project_with_context(x, context, self.conv.weight, self.conv.bias, self.form)))
+
+
+class AttentiveStatisticsPooling(nn.Cell):
+    """Pool by an attentive mean and deviation for each channel (Desplanques et al. 2020, arXiv:2005.07143, eq. 1-4).
+
+    Args:
+        channels: channels of the input.
+        attention_channels: channels between the two products of the attention.
+        global_context: the attention sees the utterance's mean and biased deviation beside each frame.
+        eps: floor of a variance.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T).
+        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of all statistics.
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the biased deviations.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        attention_channels: int = ATTENTION_CHANNELS,
+        global_context: bool = True,
+        eps: float = EPS,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_channels = 2 * channels
+        self.global_context = global_context
+        self.eps = eps
+        self.form = building_form()
+        if global_context:
+            self.tdnn = ContextTDNN(channels, 2 * channels, attention_channels)
+        else:
+            self.tdnn = TDNNBlock(channels, attention_channels)
+        self.conv = Conv1d(attention_channels, channels)
+        self.softmax = SoftmaxOverTime()
+
+    def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        frames = x.astype(ms.float32)  # in mixed precision only the products of the attention are half
+        if self.global_context:
+            context = biased_statistics(frames, self.form, self.eps, mask)
+            hidden = self.tdnn(x, context.astype(x.dtype))
+        else:
+            hidden = self.tdnn(x)
+        energy = self.conv(tanh(hidden)).astype(ms.float32)
+        if mask is not None:
+            energy = ops.masked_fill(energy, mask == 0, float("-inf"))
+        weight = self.softmax(energy)
+        return weighted_statistics(frames, weight, self.eps, self.form).squeeze(2)

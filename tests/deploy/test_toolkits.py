@@ -1,0 +1,111 @@
+"""CAM++ as three toolkits keep it: names, sizes, front ends. What it computes: tests/models/test_campplus_parity.py."""
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindvox.deploy.import_weights import build, main
+from mindvox.deploy.toolkits.campplus import CONSTANT, name_of
+from mindvox.errors import InputError
+from mindvox.models import create_model
+from mindvox.models.checkpoint import read_checkpoint
+from mindvox.registry import TOOLKITS
+
+SETTINGS = {"name": "campplus", "in_channels": 16, "emb_size": 6, "init_channels": 6, "growth_rate": 3}
+SETTINGS |= {"bottleneck_factor": 2, "block1_layers": 2, "block2_layers": 1, "block3_layers": 3}
+SETTINGS |= {"pooling": "statistics", "pooling_eps": 0.0}
+KALDI = {"type": "kaldi_fbank", "sample_rate": 16000, "n_mels": 16, "win_length_ms": 25.0, "hop_length_ms": 10.0}
+KALDI |= {"f_min": 20.0, "f_max": 8000.0, "preemphasis": 0.97, "dither": 0.0, "subtract_mean": True}
+POVEY = {**KALDI, "window": "povey", "waveform_scale": 1.0}
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, np.ndarray]:
+    """Weights under the toolkits' names and in torch's shapes."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for parameter in create_model(SETTINGS).get_parameters():
+        if parameter.name in CONSTANT:
+            continue
+        shape = parameter.shape
+        if not parameter.name.startswith("head.") and len(shape) == 4:
+            shape = (*shape[:2], shape[3])  # a Conv1d
+        found[name_of(parameter.name)] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    return found
+
+
+def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> Path:
+    entries, body = {}, b""
+    for name, array in state.items():
+        offsets = [len(body), len(body) + array.nbytes]
+        entries[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
+        body += array.tobytes()
+    header = json.dumps(entries).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + body)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "prefix", "classifier", "eps", "front_end"),
+    [
+        ("3dspeaker", "", None, 0.0, POVEY),
+        ("mvector", "0.", "1.weight", 0.0, POVEY),
+        ("mvector", "", None, 0.0, POVEY),
+        ("wespeaker", "", "projection.weight", 1e-7, {**KALDI, "window": "hamming", "waveform_scale": 32768.0}),
+    ],
+)
+def test_campplus_is_found_by_its_names_and_imported(
+    toolkit, prefix, classifier, eps, front_end, state, tmp_path, capsys
+):
+    content = {prefix + name: array for name, array in state.items()}
+    if classifier:
+        content[classifier] = np.ones((3, 6), np.float32)
+    source = write_safetensors(tmp_path / "x.safetensors", content)
+    assert main([str(source), "--from", toolkit, "--to", str(tmp_path / "x.ckpt")]) == 0
+    arrays, meta = read_checkpoint(tmp_path / "x.ckpt")
+    assert meta["model"] == {**SETTINGS, "pooling_eps": eps}
+    assert meta["front_end"] == front_end
+    own = {name.removeprefix("model."): array for name, array in arrays.items()}
+    for name, value in zip(CONSTANT, (1, 0), strict=True):
+        assert np.all(own.pop(name) == value)
+    assert {name_of(name) for name in own} == state.keys()
+    for name, array in own.items():
+        np.testing.assert_array_equal(array.ravel(), state[name_of(name)].ravel(), err_msg=name)
+    said = capsys.readouterr().out
+    assert "campplus (in_channels 16, emb_size 6, " in said
+    assert (f"left out: {classifier}" in said) == bool(classifier)
+
+
+def test_what_does_not_fit_is_listed(state):
+    wrong = {**state, "head.conv2.weight": np.ones((32, 32, 3), np.float32)}
+    del wrong["xvector.block3.tdnnd3.cam_layer.linear2.bias"]
+    with pytest.raises(InputError) as caught:
+        build("3dspeaker", wrong, "x")
+    assert str(caught.value).splitlines()[1:] == [
+        "  xvector.block3.tdnnd3.cam_layer.linear2.bias is missing",
+        "  head.conv2.weight is (32, 32, 3), expected (32, 32, 3, 3)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("xvector.block2.tdnnd1.linear1.weight", (6, 10**6, 1)),
+        ("xvector.transit1.linear.weight", (7, 12, 1)),
+        ("xvector.dense.linear.weight", (6, 10**5, 1)),
+        ("xvector.tdnn.linear.weight", (6, 65, 5)),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_before_building(name, shape, state, monkeypatch):
+    monkeypatch.setattr("mindvox.models.create_model", None)
+    huge = np.broadcast_to(np.float32(0), shape)
+    with pytest.raises(InputError, match=r"x: not wespeaker's CAM\+\+: the sizes of its layers do not fit together"):
+        build("wespeaker", {**state, name: huge}, "x")
+
+
+def test_every_toolkit_names_its_front_end_for_the_size_of_a_frame():
+    for name in TOOLKITS:
+        assert TOOLKITS.get(name).front_end(40)["n_mels"] == 40
