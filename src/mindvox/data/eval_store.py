@@ -2,7 +2,7 @@
 
 `feats.npy` holds all frames, or `wave.npy` all samples; `index.csv` says which of them belong to which utterance,
 `meta.json` what they are. The trial list stands beside them under its own name. `meta.json` is written last: a folder
-without it is no store. The C++ program reads stores of features.
+without it is no store. The C++ program reads both kinds.
 """
 
 import hashlib
