@@ -40,7 +40,7 @@ class Library(NamedTuple):
 
 LIBRARIES = {  # for each format the preferred one first
     "mindspore": Library(("MINDIR",), "mindvox.engines.mindspore_engine", "pip install -r requirements.txt"),
-    "onnxruntime": Library(("ONNX",), "mindvox.engines.onnxruntime_engine", "pip install -e '.[onnx]'"),
+    "onnxruntime": Library(("ONNX",), "mindvox.engines.onnxruntime_engine", "pip install -r requirements.txt"),
     "openvino": Library(("ONNX", "IR"), "mindvox.engines.openvino_engine", "pip install -e '.[onnx]'"),
 }
 ENGINES = (AUTO, *LIBRARIES)
@@ -176,13 +176,13 @@ def is_installed(library: str) -> bool:
 
 
 def require_library(library: str, purpose: str) -> ModuleType:
-    """Import a library of the extra onnx.
+    """Import one of LIBRARIES.
 
     Raises:
         InputError: it is not installed.
     """
     if not is_installed(library):
-        raise InputError(f"{purpose} needs {library}: pip install -e '.[onnx]'")
+        raise InputError(f"{purpose} needs {library}: {LIBRARIES[library].install}")
     return importlib.import_module(library)
 
 

@@ -84,7 +84,7 @@ class Conv2d(nn.Cell):
         self.stacks_rows = groups == 1 and kernel[0] > 1 and in_channels * kernel[0] * kernel[1] <= out_channels
         num_stacked = kernel[1] * in_channels // groups * (kernel[0] if self.stacks_rows else 1)
         self.product = Product(num_stacked, out_channels)  # where there is one group
-        # Multiplied as it is: for nothing else, graphs of many such layers take half as long to compile.
+        # A product and nothing else: without the steps of the general form a graph has less to compile.
         self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
         self.groups = groups
         self.row_shape = (out_channels, num_stacked, 1, 1)

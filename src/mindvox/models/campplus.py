@@ -118,7 +118,7 @@ class Segments(nn.Cell):
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         frames = ops.ones_like(ops.stop_gradient(x)[0, :1, 0].astype(ms.float32))  # (1, T)
         column = frames[:, :: self.size].swapaxes(0, 1)  # (n, 1)
-        ones = self.product(column, self.row)  # (n, size)
+        ones = self.product(column, self.row.astype(ms.float32))  # (n, size); half in mixed precision
         zeros = ops.zeros_like(self.product(column, ones.reshape(1, -1)))  # (n, n * size)
         # n rows of `size` ones and n * size zeros, one behind the other. Cut into rows of n * size, each has its ones
         # `size` further right than the one before.

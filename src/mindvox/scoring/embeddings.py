@@ -285,7 +285,8 @@ class _Windows(NamedTuple):
 
 
 def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int) -> Iterator[np.ndarray]:
-    order = np.argsort(lengths, kind="stable")
+    # The longest first: MindSpore keeps the memory of a batch, which a longer one after it could not use again.
+    order = np.argsort(-lengths, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         size = min(batch_size, max(1, max_frames // lengths[group[0]])) if max_frames else batch_size
         yield from (group[start : start + size] for start in range(0, len(group), size))
@@ -325,7 +326,16 @@ def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = No
     """
     import mindspore as ms  # here, because the scorer of exported models reads embeddings on machines without MindSpore
 
+    from mindvox.device import release_memory
+
+    is_compiled = False
+
     def encode(feats: np.ndarray) -> np.ndarray:
+        nonlocal is_compiled
+        if not is_compiled:
+            cell.compile(ms.Tensor(feats))
+            release_memory()
+            is_compiled = True
         return cell(ms.Tensor(feats)).asnumpy()
 
     if fixed_batch:
