@@ -5,7 +5,7 @@ MindSpore is not imported here: workers start in half a second and stay small.
 
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Barrier
@@ -156,15 +156,15 @@ class OnlineFeatures:
         percent = percents[speed_index]
         return 0 if percent == 100 else self.num_speakers * (1 + changed.index(percent))
 
-    def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., Sequence[np.ndarray]]:
+    def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., np.ndarray]:
         """Return a source of babble: crops of the same batch, of other speakers when there are any."""
 
-        def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> Sequence[np.ndarray]:
+        def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> np.ndarray:
             others = np.flatnonzero(label != label[index])
             if not len(others):
                 others = np.flatnonzero(np.arange(len(label)) != index)
             chosen = rng.permutation(others)[:num_voices]
-            return list(waves[chosen, :num_samples])
+            return waves[chosen, :num_samples]
 
         return voices
 
