@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+import mindvox.deploy.export as export_module
 from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
-from mindvox.deploy.export import export
-from mindvox.engines.engine import load_engine
+from mindvox.deploy.export import export, random_input
+from mindvox.engines.engine import libraries_of, load_engine
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
+from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model
-from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
-from mindvox.registry import LOSSES, MODELS, SAMPLERS, Registry
+from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
 from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import Job
@@ -74,7 +77,7 @@ PAIRS = [("mean_model", "squared_loss"), *(("mean_model", name) for name in LOSS
 PAIRS += [pytest.param(name, "aam_softmax", marks=pytest.mark.slow) for name in MODELS if name not in TOYS]
 
 
-@pytest.mark.parametrize("registry", [MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [FRONT_ENDS, MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
 def test_every_entry_names_a_class_whose_options_have_help_and_defaults_in_bounds(registry):
     for name in registry:
         cls = registry.get(name)
@@ -143,6 +146,36 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_
         assert engine.encode(np.ones((2, num_frames, NUM_MELS), np.float32)).shape[0] == 2
     with pytest.raises(InputError, match=f"expected at least {least} frames"):
         engine.encode(np.ones((1, least - 1, NUM_MELS), np.float32))
+
+
+@pytest.mark.parametrize(("file_format", "kind"), [("ONNX", "features"), ("IR", "waveform")])
+@pytest.mark.parametrize("name", ["mean_model", *MODELS])
+def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_format, kind, tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs the extra onnx")
+    settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
+    np.random.seed(0)
+    model, front_end = create_model(settings).set_train(False), Fbank(n_mels=NUM_MELS)
+    checkpoint = checkpoint_path(tmp_path, name, 1, 1)
+    meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
+    write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}, meta)
+
+    def encode(feats):
+        with without_compiling():
+            return model(Tensor(feats)).asnumpy()
+
+    monkeypatch.setattr(export_module, "cell_encoder", lambda *_: encode)
+    words = ["--config_path=/dev/null", f"--exp_ckpt_file={checkpoint}", f"--file_name={tmp_path / 'm'}"]
+    words += [f"--file_format={file_format}", f"--input={kind}", "--length=0", "--batch_size=0", "--device_target=CPU"]
+    exported = export(load_config(Config, words))
+    rng = np.random.default_rng(0)
+    description = ExportedModel.read(exported)
+    for library in libraries_of(description):
+        engine = load_engine(exported, library)
+        for num_frames in (MODELS.get(name).min_frames, 47):
+            batch, feats = random_input(rng, description, num_frames)
+            expected = encode(feats)
+            bound = (1e-5 if kind == "features" else 1e-3) * np.abs(expected).max()
+            np.testing.assert_allclose(engine.encode(batch), expected, rtol=0, atol=bound, err_msg=engine.name)
 
 
 def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-NpyLayout ParseNpyHeader(std::string_view head, int64_t file_bytes, const std::string& name) {
+NpyLayout ParseNpyHeader(std::string_view head, int64_t file_bytes, const std::string& name, NpyKind kind) {
   const InputError damaged(Concat(name, ": not a whole .npy file. Make it again."));
   if (head.substr(0, kMagic.size()) != kMagic || head.size() < 12) throw damaged;
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(head[i])); };
@@ -113,12 +113,15 @@ NpyLayout ParseNpyHeader(std::string_view head, int64_t file_bytes, const std::s
   HeaderReader header(head.substr(start, length));
   if (!header.Read()) throw damaged;
   const std::vector<int64_t>& shape = *header.shape;
-  if (*header.descr != "<f4" || *header.fortran_order || shape.size() != 2) {
-    throw InputError(Concat(name, ": expected float32 (rows, columns), little-endian, in C order, got ", *header.descr,
-                            " ", ShapeText(shape), *header.fortran_order ? " in Fortran order." : "."));
+  const bool has_frames = kind == NpyKind::kFrames;
+  if (*header.descr != (has_frames ? "<f4" : "<i2") || *header.fortran_order || shape.size() != (has_frames ? 2 : 1)) {
+    throw InputError(Concat(name, ": expected ", has_frames ? "float32 (rows, columns)" : "int16 (samples)",
+                            ", little-endian, in C order, got ", *header.descr, " ", ShapeText(shape),
+                            *header.fortran_order ? " in Fortran order." : "."));
   }
-  const NpyLayout layout{shape[0], shape[1], static_cast<int64_t>(start + length)};
-  const int64_t row_bytes = 4 * std::min(layout.columns, std::numeric_limits<int64_t>::max() / 4);
+  const NpyLayout layout{shape[0], has_frames ? shape[1] : 1, static_cast<int64_t>(start + length)};
+  const int64_t item_bytes = has_frames ? 4 : 2;
+  const int64_t row_bytes = item_bytes * std::min(layout.columns, std::numeric_limits<int64_t>::max() / item_bytes);
   const int64_t data_bytes = file_bytes - layout.data_offset;
   if (row_bytes == 0 ? data_bytes != 0 : data_bytes % row_bytes != 0 || data_bytes / row_bytes != layout.rows) {
     throw InputError(
@@ -127,10 +130,10 @@ NpyLayout ParseNpyHeader(std::string_view head, int64_t file_bytes, const std::s
   return layout;
 }
 
-NpyLayout ReadNpyHeader(const InputFile& file) {
+NpyLayout ReadNpyHeader(const InputFile& file, NpyKind kind) {
   std::string head(static_cast<size_t>(std::min(file.size(), kNpyHeadBytes)), '\0');
   file.ReadAt(0, head.data(), head.size());
-  return ParseNpyHeader(head, file.size(), file.path().string());
+  return ParseNpyHeader(head, file.size(), file.path().string(), kind);
 }
 
 std::string NpyHeader(int64_t rows, int64_t columns) {

@@ -1,5 +1,6 @@
 #include "src/sources.h"
 
+#include <algorithm>
 #include <iostream>
 #include <system_error>
 #include <unordered_set>
@@ -19,6 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kStoreFormatVersion = 1;
+constexpr int64_t kStoredRate = 16000;  // of stored samples, Hz
 
 size_t ByteCount(int64_t num_frames, int64_t size) { return static_cast<size_t>(num_frames * size) * 4; }
 
@@ -38,68 +40,118 @@ std::string Sha256OfFiles(const std::vector<ListEntry>& entries) {
   return digest.Hex();
 }
 
+std::vector<float> ReadFeats(const FrontEnd& front_end, int64_t num_frames, const InputFile& file, int64_t offset,
+                             int64_t num_samples) {
+  constexpr int64_t kPieceSamples = 1 << 16;
+  constexpr float kFullScale = 32768;
+  const auto stream = front_end.Start(num_frames);
+  std::vector<int16_t> stored;
+  std::vector<float> samples;
+  for (int64_t first = 0; first < num_samples; first += kPieceSamples) {
+    const auto count = static_cast<size_t>(std::min(kPieceSamples, num_samples - first));
+    stored.resize(count);
+    samples.resize(count);
+    file.ReadAt(offset + 2 * first, stored.data(), 2 * count);
+    for (size_t i = 0; i < count; ++i) samples[i] = static_cast<float>(stored[i]) / kFullScale;
+    stream->Push(samples.data(), count);
+  }
+  return stream->Finish();
+}
+
+// A store of features, or of samples, of which features are made when they are read.
 class EvalStore : public FeatureSource {
  public:
   EvalStore(const std::filesystem::path& folder, const ExportedModel& model)
-      : FeatureSource(nullptr), feature_size_(model.feature_size), file_(OpenFeats(folder)) {
-    const std::string meta_name = (folder / "meta.json").string();
-    const json meta = ParseJson(ReadText(meta_name), meta_name);
-    const bool is_meta =
-        meta.is_object() && meta.value("sha256", json()).is_string() && meta.value("front_end", json()).is_object();
-    if (!is_meta || meta.value("format_version", json()) != kStoreFormatVersion) {
-      throw InputError(Concat(meta_name, ": expected the description of a store, format_version ", kStoreFormatVersion,
-                              ". Prepare it from scratch."));
+      : FeatureSource(nullptr), maker_(model.front_end), size_(model.feature_size) {
+    const json meta = ReadMeta(folder);
+    has_samples_ = meta["front_end"].is_null();
+    if (has_samples_) {
+      front_end_ = model.stored_front_end;
+      CheckRate(folder);
+    } else {
+      front_end_ = meta["front_end"];
+      CheckFrontEnd(*maker_, front_end_, folder.string());
     }
-    front_end_ = meta["front_end"];
-    CheckFrontEnd(*model.front_end, front_end_, folder.string());
     sha256_ = meta["sha256"].get<std::string>();
+    file_ = std::make_unique<InputFile>(folder / (has_samples_ ? "wave.npy" : "feats.npy"));
     const std::string index_name = (folder / "index.csv").string();
-    utterances_ = ParseIndex(ReadText(index_name), index_name);
-    int64_t num_frames = 0;
-    for (const auto& utterance : utterances_) {
-      first_frame_.push_back(num_frames);
-      num_frames += utterance.num_frames;
+    utterances_ = ParseIndex(ReadText(index_name), index_name, has_samples_ ? "sample" : "frame");
+    int64_t length = 0;
+    for (auto& utterance : utterances_) {
+      first_.push_back(length);
+      length_.push_back(utterance.num_frames);
+      length += utterance.num_frames;
+      if (has_samples_) utterance.num_frames = NumFrames(utterance, folder);
     }
-    const NpyLayout layout = ReadNpyHeader(file_);
-    if (layout.rows != num_frames || layout.columns != feature_size_) {
-      throw InputError(Concat(file_.path().string(), ": index.csv and meta.json expect float32 (", num_frames, ", ",
-                              feature_size_, "), got (", layout.rows, ", ", layout.columns,
-                              "). Copy the whole folder again or prepare it from scratch."));
+    const NpyLayout layout = ReadNpyHeader(*file_, has_samples_ ? NpyKind::kSamples : NpyKind::kFrames);
+    const int64_t columns = has_samples_ ? 1 : size_;
+    if (layout.rows != length || layout.columns != columns) {
+      throw InputError(Concat(file_->path().string(), ": index.csv and meta.json expect ",
+                              has_samples_ ? "int16 (" : "float32 (", length, ", ", columns, "), got (", layout.rows,
+                              ", ", layout.columns, "). Copy the whole folder again or prepare it from scratch."));
     }
     data_offset_ = layout.data_offset;
   }
 
   std::vector<float> Read(size_t row) const override {
-    const int64_t offset = data_offset_ + 4 * feature_size_ * first_frame_[row];
-    return ReadFloats(file_, offset, utterances_[row].num_frames, feature_size_);
+    if (has_samples_) {
+      return ReadFeats(*maker_, utterances_[row].num_frames, *file_, data_offset_ + 2 * first_[row], length_[row]);
+    }
+    return ReadFloats(*file_, data_offset_ + 4 * size_ * first_[row], length_[row], size_);
   }
 
-  // Compares the content with meta.json: features that were replaced in place must not pass for those it names.
+  // Compares the content with meta.json: content that was replaced in place must not pass for what it names.
   std::string ContentSha256() const override {
     Sha256 digest;
-    digest.UpdateFile(file_.path());
-    digest.UpdateFile(file_.path().parent_path() / "index.csv");
+    digest.UpdateFile(file_->path());
+    digest.UpdateFile(file_->path().parent_path() / "index.csv");
     if (digest.Hex() != sha256_) {
-      throw InputError(Concat(file_.path().parent_path().string(),
-                              ": feats.npy and index.csv are not the content that meta.json names: they are damaged or "
-                              "were replaced. Copy the whole folder again or prepare it again."));
+      throw InputError(Concat(file_->path().parent_path().string(), ": ", file_->path().filename().string(),
+                              " and index.csv are not the content that meta.json names: they are damaged or were "
+                              "replaced. Copy the whole folder again or prepare it again."));
     }
     return sha256_;
   }
 
  private:
-  static std::filesystem::path OpenFeats(const std::filesystem::path& folder) {
+  static json ReadMeta(const std::filesystem::path& folder) {
     if (!std::filesystem::exists(folder / "meta.json")) {
       throw InputError(
           Concat(folder.string(), ": not a complete store: no meta.json. Let eval_data_prepare.py make it."));
     }
-    return folder / "feats.npy";
+    const std::string name = (folder / "meta.json").string();
+    const json meta = ParseJson(ReadText(name), name);
+    const bool is_meta = meta.is_object() && meta.value("sha256", json()).is_string() && meta.contains("front_end") &&
+                         (meta["front_end"].is_object() || meta["front_end"].is_null());
+    if (!is_meta || meta.value("format_version", json()) != kStoreFormatVersion) {
+      throw InputError(Concat(name, ": expected the description of a store, format_version ", kStoreFormatVersion,
+                              ". Prepare it from scratch."));
+    }
+    return meta;
   }
 
-  int64_t feature_size_;
-  InputFile file_;
+  void CheckRate(const std::filesystem::path& folder) const {
+    if (maker_->sample_rate() != kStoredRate) {
+      throw InputError(Concat(folder.string(), ": holds waveforms at ", kStoredRate, " Hz, the model takes ",
+                              maker_->sample_rate(), "."));
+    }
+  }
+
+  int64_t NumFrames(const Utterance& utterance, const std::filesystem::path& folder) const {
+    const int64_t num_frames = maker_->NumFrames(utterance.num_frames);
+    if (num_frames > 0) return num_frames;
+    throw InputError(Concat(folder.string(), ": ", utterance.utt_id, ": ", utterance.num_frames,
+                            " samples are shorter than a frame, which has ", maker_->NumSamples(1),
+                            ". Leave the utterance out."));
+  }
+
+  std::shared_ptr<const FrontEnd> maker_;
+  int64_t size_;
+  bool has_samples_ = false;
+  std::unique_ptr<InputFile> file_;
   std::string sha256_;
-  std::vector<int64_t> first_frame_;
+  std::vector<int64_t> first_;   // frame or sample of each utterance in the file
+  std::vector<int64_t> length_;  // frames or samples
   int64_t data_offset_ = 0;
 };
 
@@ -243,23 +295,25 @@ FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& 
   return files;
 }
 
-std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name) {
-  constexpr int64_t kMaxFrames = int64_t{1} << 40;  // in all: 127 years; keeps sums of bytes far from overflow
+std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name, const std::string& unit) {
+  constexpr int64_t kMaxLength = int64_t{1} << 40;  // in all: two years of samples; keeps sums of bytes from overflow
+  const std::string first_key = "first_" + unit;
+  const std::string count_key = "num_" + unit + "s";
   std::vector<Utterance> utterances;
   std::unordered_set<std::string> names;
-  int64_t next_frame = 0;
-  for (auto& row : ParseCsv(text, name, {"utt_id", "spk_id", "first_frame", "num_frames"})) {
+  int64_t next = 0;
+  for (auto& row : ParseCsv(text, name, {"utt_id", "spk_id", first_key, count_key})) {
     const auto first = ParseCount(row[2]);
     const auto count = ParseCount(row[3]);
-    if (first != next_frame || count.value_or(0) < 1 || *count > kMaxFrames - next_frame) {
-      throw InputError(Concat(name, ": ", row[0], ": expected first_frame ", next_frame, " and num_frames >= 1, got ",
-                              row[2], " and ", row[3], "."));
+    if (first != next || count.value_or(0) < 1 || *count > kMaxLength - next) {
+      throw InputError(Concat(name, ": ", row[0], ": expected ", first_key, " ", next, " and ", count_key,
+                              " >= 1, got ", row[2], " and ", row[3], "."));
     }
     if (!names.insert(UtteranceName(row[0], name)).second) {
       throw InputError(Concat(name, ": ", row[0], " is there twice. Prepare it from scratch."));
     }
     utterances.push_back({std::move(row[0]), std::move(row[1]), *count});
-    next_frame += *count;
+    next += *count;
   }
   if (utterances.empty()) throw InputError(Concat(name, ": no utterances in it. Prepare it from scratch."));
   return utterances;

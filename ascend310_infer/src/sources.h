@@ -59,10 +59,10 @@ class FeatureSource {
   std::vector<Failure> failures_;
 };
 
-// Opens the evaluation store (src/data/eval_store.py) in a folder.
+// Opens the evaluation store (src/mindvox/data/eval_store.py) in a folder: of features, or of samples.
 //
 // Throws InputError: there is no complete store, its files do not fit each other, or it was made with another front end
-// than the model's.
+// than the model's. Of samples: this program does not know the model's front end, or it takes another rate.
 std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder, const ExportedModel& model);
 
 // The files of a list or a folder, and those that cannot be used.
@@ -92,8 +92,12 @@ struct FileKind {
 // Throws InputError when there is none.
 FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& kind);
 
-// Returns the rows of a store's index; throws InputError when they do not lie one after the other.
-std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name);
+// Returns the rows of a store's index, of which a length in frames, or in samples, is in num_frames; throws InputError
+// when they do not lie one after the other.
+//
+// Args:
+//   unit: "frame" or "sample", as the header has it.
+std::vector<Utterance> ParseIndex(std::string_view text, const std::string& name, const std::string& unit = "frame");
 
 }  // namespace ecapa
 

@@ -86,6 +86,52 @@ TEST_CASE("an index whose rows do not lie one after the other is refused") {
   CHECK(message("a,s,0,3\na,s,3,4\n") == "i.csv: a is there twice. Prepare it from scratch.");
 }
 
+TEST_CASE("a store of samples gives the features of the model's front end") {
+  const TemporaryFolder folder;
+  const std::vector<int64_t> lengths = {4000, 1, 70000};
+  std::vector<int16_t> stored;
+  std::string index = "utt_id,spk_id,first_sample,num_samples\n";
+  for (size_t row = 0; row < lengths.size(); ++row) {
+    index += Concat("u", row, ",s,", stored.size(), ",", lengths[row], "\n");
+    for (int64_t i = 0; i < lengths[row]; ++i) stored.push_back(static_cast<int16_t>(i * i % 30011 - 15000));
+  }
+  std::string npy = Concat("{'descr': '<i2', 'fortran_order': False, 'shape': (", stored.size(), ",), }\n");
+  npy = std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(npy.size()) + '\0' + npy;
+  npy.append(reinterpret_cast<const char*>(stored.data()), 2 * stored.size());
+  folder.Write("wave.npy", npy);
+  folder.Write("index.csv", index);
+  Sha256 digest;
+  digest.UpdateFile(folder / "wave.npy");
+  digest.UpdateFile(folder / "index.csv");
+  const std::string sha256 = digest.Hex();
+  const nlohmann::json meta = {{"format_version", 1}, {"front_end", nullptr}, {"sha256", sha256}};
+  folder.Write("meta.json", meta.dump());
+  const ExportedModel model = SmallModel();
+  const auto store = OpenEvalStore(folder.path(), model);
+  CHECK(store->ContentSha256() == sha256);
+  CHECK(store->front_end() == model.stored_front_end);
+  REQUIRE(store->utterances().size() == 3);
+  size_t first = 0;
+  for (size_t row = 0; row < 3; ++row) {
+    std::vector<float> waveform;
+    for (int64_t i = 0; i < lengths[row]; ++i) waveform.push_back(static_cast<float>(stored[first++]) / 32768);
+    CHECK(store->utterances()[row].num_frames == model.front_end->NumFrames(lengths[row]));
+    CHECK(store->Read(row) == (*model.front_end)(waveform));
+  }
+  auto content = ModelJson(4, 3);
+  content["front_end"] = KaldiJson(4);
+  const auto message = [&] {
+    return MessageOf([&] { OpenEvalStore(folder.path(), ExportedModel::Parse(content.dump(), "m.json")); });
+  };
+  CHECK(Contains(message(), ": u1: 1 samples are shorter than a frame, which has 400. Leave the utterance out."));
+  content["front_end"]["sample_rate"] = 24000;
+  CHECK(Contains(message(), ": holds waveforms at 16000 Hz, the model takes 24000."));
+  content["front_end"] = {{"type", "mfcc"}};
+  CHECK(Contains(message(), "m.json: front end \"mfcc\": this program computes fbank and kaldi_fbank."));
+  folder.Write("wave.npy", npy.substr(0, npy.size() - 2));
+  CHECK(Contains(MessageOf([&] { OpenEvalStore(folder.path(), model); }), "wave.npy: its header says (74001), but it"));
+}
+
 TEST_CASE("single files, .npy and raw, are read, and those of a wrong size are failures") {
   const TemporaryFolder folder;
   const std::vector<float> values = {1, 2, 3, 4, 5, 6, 7, 8};

@@ -70,8 +70,12 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
         for stream in closed:
             _drop(stream)
         return PIPE_CLOSED if closed else _fail(str(error), 1)  # another pipe than standard output and error
-    except OSError as error:  # what was printed goes to a disk that is full, or fails
-        _drop(sys.stdout)
+    except OSError as error:  # of a file, or of what is printed, to a disk that is full
+        for stream in _streams():
+            try:
+                stream.flush()
+            except OSError:
+                _drop(stream)
         return _fail(_reason(error), 1)
 
 
@@ -85,10 +89,6 @@ def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        return _fail(_reason(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
 

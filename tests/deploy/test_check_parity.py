@@ -13,8 +13,6 @@ from mindvox.errors import InputError, UsageError
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("openvino", reason="needs the extra onnx")
 
 FREE = ("--batch_size=0", "--length=0")

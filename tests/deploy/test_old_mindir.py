@@ -1,12 +1,14 @@
 """Exports for old readers of MINDIR. tests/ascend310_infer/test_real_lite.py runs them in MindSpore Lite 2.0.0."""
 
 import numpy as np
+import onnx
 import pytest
 from mindspore import Parameter, Tensor
 
 import mindvox.deploy.export as export_module
 from mindvox.deploy.export import export
-from mindvox.deploy.old_mindir import OPTIONS, SHARED, lower
+from mindvox.deploy.mindir import OPTIONS
+from mindvox.deploy.old_mindir import SHARED, lower, lower_mindir
 from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
@@ -104,6 +106,14 @@ def test_other_data_formats_are_refused():
         lower(model)
 
 
+@pytest.mark.parametrize("content", [b"", b"no model", None], ids=["empty", "text", "cut off"])
+def test_damaged_files_are_refused(checkpoint, tmp_path, content):
+    path = tmp_path / "m.mindir"
+    path.write_bytes(write_toy(checkpoint, path).read_bytes()[:-1000] if content is None else content)
+    with pytest.raises(InputError, match=r"m\.mindir: (not a whole|a) MINDIR"):
+        lower_mindir(path)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -118,7 +128,6 @@ def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):
 
 
 def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
-    onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
     graph = onnx.load(write_toy(checkpoint, tmp_path / "m.onnx", "--input=waveform")).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert convolutions
@@ -127,7 +136,7 @@ def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
 
 # The kind: a restriction of MindSpore's on names. Second variants: a folder with Chinese letters, and the folder for
 # temporary files; checkpoints, stores and MINDIR are read and written under the same names.
-@pytest.mark.parametrize("name", ["my exp+aug/m", "模型/50% [a]'b"])
+@pytest.mark.parametrize("name", [pytest.param("my exp+aug/m", marks=pytest.mark.slow), "模型/50% [a]'b+c"])
 def test_any_name_can_be_exported_to(checkpoint, tmp_path, name):
     path = export(config_of(checkpoint, tmp_path / name, "--length=40", "--batch_size=1"))
     assert path == tmp_path / f"{name}.mindir" and path.is_file()

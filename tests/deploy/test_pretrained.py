@@ -325,7 +325,6 @@ def test_models_that_belong_together_are_fetched_together(toy, tmp_path, monkeyp
 @pytest.fixture(scope="module")
 def speakers(tmp_path_factory):
     """The cache after a model of speakers was fetched: SpeechBrain's layout, of a toy's size."""
-    pytest.importorskip("onnxruntime")
     patch = pytest.MonkeyPatch()
     cache = tmp_path_factory.mktemp("cache")
     model = PublicModel(

@@ -52,14 +52,14 @@ class AtOnce:
             self._server.stdout.close()
             self._server.wait()
 
-    def run(self, folder: Path, number: int = 2) -> list[Done]:
-        """Run the command in `folder`, `number` times at once."""
+    def run(self, folder: Path, *further: Sequence[str]) -> list[Done]:
+        """Run the command in `folder` with each of these further arguments at once."""
         if not self._forks:
             options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": self._environment}
-            started = [subprocess.Popen(self.command, cwd=folder, **options) for _ in range(number)]
+            started = [subprocess.Popen([*self.command, *words], cwd=folder, **options) for words in further]
             ended = [(*process.communicate(timeout=600), process.returncode) for process in started]
             return [Done(code, output, errors) for output, errors, code in ended]
-        print(json.dumps([str(folder), number]), file=self._server.stdin, flush=True)
+        print(json.dumps([str(folder), further]), file=self._server.stdin, flush=True)
         answer = self._server.stdout.readline()
         assert answer, "the process that forks has ended: see its errors"
         return [Done(*ended) for ended in json.loads(answer)]
@@ -73,9 +73,9 @@ def serve(words: Sequence[str], preloaded: Sequence[str]) -> None:
     if words[0] != "-m":
         runpy.run_path(words[0], run_name="imported")
     for line in sys.stdin:
-        folder, number = json.loads(line)
+        folder, further = json.loads(line)
         with tempfile.TemporaryDirectory() as texts:
-            started = [start(words, folder, Path(texts, str(index))) for index in range(number)]
+            started = [start([*words, *more], folder, Path(texts, str(index))) for index, more in enumerate(further)]
             print(json.dumps([end(*process) for process in started]), flush=True)
 
 

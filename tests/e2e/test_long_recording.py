@@ -94,7 +94,7 @@ def test_two_hours_are_prepared_and_evaluated_at_full_size_below_two_gib(tmp_pat
     assert '"max_frames": 15000' in (tmp_path / "npys" / "eval" / "meta.json").read_text()
 
 
-def test_a_long_recording_is_prepared_and_evaluated_in_windows(tmp_path):
+def test_a_long_recording_is_prepared_and_evaluated_in_windows(either_model, tmp_path):
     write_recording(tmp_path / "corpus/wav/a/s/long.wav", 9)
     for name in ("a", "b"):
         write_recording(tmp_path / f"corpus/wav/{name}/s/short.wav", 2)

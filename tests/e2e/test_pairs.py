@@ -95,11 +95,11 @@ def write_checkpoints(folder: Path) -> None:
         write_checkpoint(checkpoint_path(folder / name, "ecapa_tdnn", epoch, 2 * epoch), parameters, meta)
 
 
-def content(folder: Path, *left_out: str) -> dict[str, str]:
+def content(folder: Path) -> dict[str, str]:
     """Return the hashes of all files below a folder, of meta.json without the times of the files beside it."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in left_out:
+        if path.is_file():
             data = path.read_bytes()
             if path.name == "meta.json":
                 data = json.dumps({**json.loads(data), "files": None}, sort_keys=True).encode()
@@ -128,6 +128,13 @@ def whole_store(folder: Path) -> str:
     for shard in read_manifest(folder / "store").shards:
         assert sha256_file(folder / "store" / shard.file) == shard.sha256
     return read_manifest(folder / "store").sha256
+
+
+def whole_plda(folder: Path) -> dict:
+    """Return the arrays of a PLDA, whose file holds the time too, and what is said of them."""
+    with np.load(folder / "plda.npz") as arrays:
+        found = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    return {**found, "json": json.loads((folder / "plda.json").read_text())}
 
 
 def prepare(*options: str) -> list[str]:
@@ -166,6 +173,7 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "eval": (script("eval.py", *EVALUATION, "--npy_file_path=out"), content),
     "score": (module("mindvox.scoring.score", "out", "features/eval", CONFIG), content),
     "infer": (module("mindvox.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
+    "embed": (module("mindvox", "embed", "corpus/voxceleb1/wav", "--model=ecapatdnn.onnx", "--out=out"), content),
     "export": (script("export.py", CONFIG, "--emb_size=6", "--file_name=out/model"), whole_export),
     "average_checkpoints": (module("mindvox.training.average_checkpoints", *AVERAGE), same_weights),
     "import_weights": (module("mindvox.deploy.import_weights", *IMPORT), same_weights),
@@ -173,7 +181,7 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "calibrate": (module("mindvox.scoring.calibrate", *FIT), content),
     "calibrate_apply": (module("mindvox.scoring.calibrate", *APPLY), content),
     "report": (module("mindvox.scoring.report", "made", "--to=out/report.html", "--plots=out/plots"), content),
-    "plda": (module("mindvox.scoring.plda", "fit", "made/norm", "--to=out"), lambda folder: content(folder, ".npz")),
+    "plda": (module("mindvox.scoring.plda", "fit", "made/norm", "--to=out"), whole_plda),
     "plda_score": (module("mindvox.scoring.plda", *SCORE_PLDA), content),
     "convert_scores_import": (module("mindvox.scoring.convert", *LOAD), content),
     "convert_scores": (module("mindvox.scoring.convert", "export", "made/eval", "out/made"), content),
@@ -181,16 +189,18 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "bench": (module("mindvox.deploy.bench", "preprocess", "corpus/voxceleb1", "out/input", "out/speaker"), content),
 }
 REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what the second one says
-OTHERWISE = {"get-data", "train", "train-distributed"}  # tests of their own below
-READ_ONLY = {"check-parity", "summary"}
+OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
+READ_ONLY = {"check-parity", "summary", "verify", "models"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
+    "embed": ["mindvox.cli.embed", "onnxruntime"],
     "import_weights": ["mindspore"],
     "infer": ["openvino"],
     "prepare_train": ["mindspore.mindrecord"],
     "prepare_merge": ["mindspore.mindrecord"],
 }
 NEEDS = {
+    "embed": "onnxruntime",
     "infer": "openvino",
     "convert_scores": "kaldiio",
     "convert_scores_import": "kaldiio",
@@ -232,24 +242,28 @@ def test_every_command_that_writes_is_tried_twice_at_once():
     assert {name.replace(" ", "_").replace("-", "_") for name in writing} <= PAIRS.keys()
 
 
-@pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", PAIRS)
-def test_two_at_once_give_what_one_gives(world, name, num_times):
+def at_once(name: str, command: Sequence[str]) -> AtOnce:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
-    command, result_of = PAIRS[name]
     environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
     if name == "import_weights":
         environment = real_ecapa(environment)
-    with AtOnce(command, environment, IMPORTED_LATE.get(name, ())) as commands:
+    return AtOnce(command, environment, IMPORTED_LATE.get(name, ()))
+
+
+@pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_at_once_give_what_one_gives(world, name, num_times):
+    command, result_of = PAIRS[name]
+    with at_once(name, command) as commands:
         out = empty_out(world, name)
         folder = out if name == "infer" else world
-        (single,) = commands.run(folder, 1)
+        (single,) = commands.run(folder, ())
         assert single.code == 0, single.errors
         expected = result_of(out)
         for _ in range(num_times):
             empty_out(world, name)
-            done = sorted(commands.run(folder))
+            done = sorted(commands.run(folder, (), ()))
             assert not any("Traceback" in process.errors for process in done), done
             codes = [process.code for process in done]
             if name in REFUSED:
@@ -258,6 +272,42 @@ def test_two_at_once_give_what_one_gives(world, name, num_times):
                 assert codes == [0, 0], done
             assert result_of(out) == expected
             assert not list(out.rglob(".*")), "a lock or a temporary file is left"
+
+
+# Commands that write several files which belong together, with two inputs.
+DIFFERENT: dict[str, tuple[list[str], list[str], list[str], Callable[[Path], object]]] = {
+    "bench": (PAIRS["bench"][0], ["--frames=60"], ["--frames=90"], content),
+    "convert_scores": (
+        module("mindvox.scoring.convert", "export"),
+        ["made/eval", "out/made"],
+        ["made/norm", "out/made"],
+        content,
+    ),
+    "convert_scores_import": (PAIRS["convert_scores_import"][0], ["--model=toy"], ["--model=other"], content),
+    "export": (PAIRS["export"][0], ["--model_path=ckpt"], ["--model_path=ckpt2"], whole_export),
+    "make_rooms": (PAIRS["make_rooms"][0], ["--seed=1"], ["--seed=2"], content),
+    "plda": (PAIRS["plda"][0], ["--lda_dim=2"], ["--lda_dim=3"], whole_plda),
+}
+
+
+@pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_two_different_at_once_leave_the_result_of_one(world, name, num_times):
+    command, first, second, result_of = DIFFERENT[name]
+    with at_once(name, command) as commands:
+        results = []
+        for words in (first, second):
+            out = empty_out(world, name)
+            (single,) = commands.run(world, words)
+            assert single.code == 0, single.errors
+            results.append(result_of(out))
+        assert results[0] != results[1]
+        for _ in range(num_times):
+            empty_out(world, name)
+            done = commands.run(world, first, second)
+            assert not any("Traceback" in process.errors for process in done), done
+            assert {process.code for process in done} <= {0, 1} and any(process.code == 0 for process in done), done
+            assert result_of(out) in results
 
 
 @pytest.mark.parametrize("words", [("--part=1/2", "--part=2/2"), ("--part=1/1", "--part=1/2")])

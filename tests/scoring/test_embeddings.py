@@ -7,6 +7,7 @@ import pytest
 from mindspore import nn, ops
 
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import (
     EmbeddingStore,
     Identity,
@@ -18,7 +19,8 @@ from mindvox.scoring.embeddings import (
 )
 
 NUM_MELS = 4
-IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, {"hop_length_ms": 10.0})
+FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
+IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, FRONT_END)
 
 
 class FakeStore:
@@ -30,7 +32,7 @@ class FakeStore:
         self.utt_ids = [f"id{row}/a/0.wav" for row in range(len(lengths))]
         self.spk_ids = [f"id{row}" for row in range(len(lengths))]
         self.num_frames = np.array(lengths)
-        self.front_end = {"hop_length_ms": 10.0}
+        self.front_end = FRONT_END
 
     def __len__(self):
         return len(self.utt_ids)
@@ -70,7 +72,7 @@ def test_extract_keeps_the_order_whatever_the_lengths():
     assert embeddings.dtype == np.float32
 
 
-def test_extract_batches_only_equal_lengths_and_at_most_batch_size():
+def test_extract_batches_only_equal_lengths_the_longest_first_and_at_most_batch_size():
     shapes = []
 
     def encode(feats):
@@ -78,7 +80,7 @@ def test_extract_batches_only_equal_lengths_and_at_most_batch_size():
         return feats[:, 0]
 
     extract(encode, FakeStore([19, 15, 19, 17, 15, 19]), None, batch_size=2)
-    assert shapes == [(2, 15, NUM_MELS), (1, 17, NUM_MELS), (2, 19, NUM_MELS), (1, 19, NUM_MELS)]
+    assert shapes == [(2, 19, NUM_MELS), (1, 19, NUM_MELS), (1, 17, NUM_MELS), (2, 15, NUM_MELS)]
 
 
 def test_extract_cuts_then_subtracts_the_mean_and_repeats_short_utterances():
@@ -124,7 +126,7 @@ def test_extract_refuses_another_shape_than_one_vector_an_utterance(encode):
 
 
 def test_extract_refuses_a_size_that_changes_on_the_way():
-    with pytest.raises(InputError, match=r"id1/a/0.wav: expected embeddings \(1, D\)"):
+    with pytest.raises(InputError, match=r"id0/a/0.wav: expected embeddings \(1, D\)"):
         extract(lambda feats: feats[:, : len(feats[0]) - 14, 0], FakeStore([15, 16]), None, batch_size=2)
 
 
@@ -334,7 +336,7 @@ def test_a_batch_holds_no_more_frames_than_one_window_may_have():
         return feats[:, 0]
 
     extract(encode, FakeStore([18, 18, 18, 18, 18, 100]), None, batch_size=16, max_frames=40)
-    assert shapes == [(2, 18), (2, 18), (1, 18), (1, 33), (1, 33), (1, 34)]
+    assert shapes == [(1, 34), (1, 33), (1, 33), (2, 18), (2, 18), (1, 18)]
 
 
 @pytest.mark.parametrize("num_crops", [0, 3])
@@ -349,7 +351,7 @@ def test_a_model_that_runs_out_of_memory_is_told_with_the_utterance_and_the_keys
     def encode(feats):
         raise error
 
-    with pytest.raises(InputError, match=r"id0/a/0.wav: 15 frames at once .* max_frames or eval_batch_size"):
+    with pytest.raises(InputError, match=r"id1/a/0.wav: 16 frames at once .* max_frames or eval_batch_size"):
         extract(encode, FakeStore([15, 16]), None, batch_size=2)
 
 
@@ -359,7 +361,7 @@ def test_another_failure_of_the_model_keeps_its_type_and_names_the_utterance():
 
     with pytest.raises(RuntimeError, match="Mul") as caught:
         extract(encode, FakeStore([15, 16]), None, batch_size=2)
-    assert "id0/a/0.wav" in caught.value.__notes__[0]
+    assert "id1/a/0.wav" in caught.value.__notes__[0]  # the longest comes first
 
 
 def test_the_limit_is_in_the_identity_only_where_it_had_an_effect(tmp_path):

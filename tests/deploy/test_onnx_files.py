@@ -3,8 +3,10 @@
 import itertools
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
+import onnx
 import pytest
 
 from mindvox.config import ROOT
@@ -12,10 +14,18 @@ from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.frontend.frames import subtract_mean
-from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, random_feats, relative, save_description, write_toy
+from mindvox.frontend.kaldi_fbank import KaldiFbank
+from tests.deploy.toy import (
+    FRONT_END,
+    NUM_MELS,
+    encoder,
+    make_checkpoint,
+    random_feats,
+    relative,
+    save_description,
+    write_toy,
+)
 
-onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("openvino", reason="needs the extra onnx")
 
 BOUND = 5e-6  # float32 sums in another order; measured: 1e-6
@@ -109,14 +119,45 @@ def test_without_global_context_the_embeddings_are_the_trained_ones(tmp_path):
     assert relative(engine.encode(feats), expected) <= BOUND
 
 
+def test_another_architecture_behind_kaldis_filterbanks_has_its_embeddings(tmp_path):
+    front_end = KaldiFbank(n_mels=NUM_MELS)
+    checkpoint = make_checkpoint(tmp_path, front_end, name="wespeaker_ecapa", mfa_channels=24)
+    options = ("--model=wespeaker_ecapa", "--batch_size=0", "--length=0", "--input=waveform")
+    waveforms = 0.1 * np.random.default_rng(0).standard_normal((2, 9001), np.float32)
+    expected = encoder(checkpoint)(np.stack([front_end.finish(front_end(waveform)) for waveform in waveforms]))
+    for engine in engines(write_toy(checkpoint, tmp_path / "m.onnx", *options)):
+        assert relative(engine.encode(waveforms), expected) <= WAVEFORM_BOUND, engine.name
+
+
 def test_graph_is_the_deployment_form(files):
-    model = onnx.load(files[".onnx", "features"])
-    operators = {node.op_type for node in model.graph.node}
-    assert "BatchNormalization" not in operators and not {"Where", "Range", "Shape"} & operators  # no norm, no mask
-    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    seen = [weights[node.input[1]][1] for node in model.graph.node if node.op_type == "Conv"]
+    graph = onnx.load(files[".onnx", "features"]).graph
+    counts = Counter(node.op_type for node in graph.node)
+    # No norm, no mask, no shape that is computed; convolutions over time with their biases, and mirrored edges.
+    assert set(counts) == {
+        *(
+            "Add",
+            "Concat",
+            "Conv",
+            "Max",
+            "Mul",
+            "Pad",
+            "ReduceMean",
+            "ReduceSum",
+            "Relu",
+            "Sigmoid",
+            "Softmax",
+            "Split",
+        ),
+        *("Sqrt", "Squeeze", "Sub", "Tanh", "Transpose"),
+    }
+    assert (counts["Conv"], counts["Pad"], counts["Squeeze"], counts["Transpose"], counts["Tanh"]) == (39, 22, 1, 2, 1)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert all(len(weights[node.input[1]]) == 3 for node in convolutions)
+    assert sum(len(node.input) == 2 for node in convolutions) == 2  # the context's product, and the attention's last
+    seen = [weights[node.input[1]][1] for node in convolutions]
     assert 3 * 48 not in seen  # attention's first product never sees [x; mean; deviation] of a frame
-    assert [size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim[:2]] == ["batch", "frames"]
+    assert [size.dim_param for size in graph.input[0].type.tensor_type.shape.dim[:2]] == ["batch", "frames"]
 
 
 def test_file_says_what_it_is(files):
