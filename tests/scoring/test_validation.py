@@ -17,6 +17,7 @@ from mindvox.scoring.validation import Validation, ValidationTrials, _trials_of_
 from mindvox.training.loop import _step, set_up
 from tests.training.test_training import NUM_MELS, settings, write_store
 
+pytestmark = pytest.mark.usefixtures("small_model")
 FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
 NAMES = [f"id{speaker}/s/{number}.wav" for speaker in range(3) for number in range(3)]
 

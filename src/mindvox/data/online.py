@@ -5,7 +5,7 @@ MindSpore is not imported here: workers start in half a second and stay small.
 
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Barrier
@@ -15,11 +15,11 @@ import numpy as np
 
 from mindvox.config import Config
 from mindvox.corpus.audio import from_int16
-from mindvox.data.augmentation import by_backend, make_augmenter
+from mindvox.data.augmentation import make_augmenter
+from mindvox.data.front_ends import training_front_end
 from mindvox.errors import InputError
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, FeatureMasks
-from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import repeat_to
 from mindvox.parallel import in_order, one_thread_each, start_process
 
@@ -64,7 +64,8 @@ class Crops(NamedTuple):
 
 
 class FeatureBatch(NamedTuple):
-    """What a worker makes of them: mean-subtracted feats (B, T, F) float32, labels (B,) of speakers at their speed."""
+    """What a worker makes of them: feats (B, T, F) float32 as the model takes them, labels (B,) of speakers at their
+    speed."""
 
     utt_ids: list[str]
     label: np.ndarray
@@ -109,7 +110,7 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.feature_backend),
+            training_front_end(config),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,
@@ -140,7 +141,7 @@ class OnlineFeatures:
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]
             waveform = plan.apply(source, self._others(waves, crops.label, index))
-            feats[index] = self.front_end.finish(self.front_end(waveform))
+            feats[index] = self.front_end.finish(self.front_end(waveform, rng))
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
             label[index] += self._label_shift(plan.speed_index)
@@ -155,15 +156,15 @@ class OnlineFeatures:
         percent = percents[speed_index]
         return 0 if percent == 100 else self.num_speakers * (1 + changed.index(percent))
 
-    def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., Sequence[np.ndarray]]:
+    def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., np.ndarray]:
         """Return a source of babble: crops of the same batch, of other speakers when there are any."""
 
-        def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> Sequence[np.ndarray]:
+        def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> np.ndarray:
             others = np.flatnonzero(label != label[index])
             if not len(others):
                 others = np.flatnonzero(np.arange(len(label)) != index)
             chosen = rng.permutation(others)[:num_voices]
-            return list(waves[chosen, :num_samples])
+            return waves[chosen, :num_samples]
 
         return voices
 

@@ -8,7 +8,7 @@ written as steps joined by `+`, such as `speed+reverb+noise`.
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 import numpy as np
 
@@ -29,7 +29,7 @@ STAGES = {
 ROOM_CACHE_BYTES = 1 << 26  # of room spectra that are kept; one for 3 s takes 192 kB
 
 # (generator, number of voices, samples of each) -> waveforms of other utterances
-BabbleSource = Callable[[np.random.Generator, int, int], Sequence[np.ndarray]]
+BabbleSource = Callable[[np.random.Generator, int, int], Union[Sequence[np.ndarray], np.ndarray]]
 
 
 class Noises(Protocol):
