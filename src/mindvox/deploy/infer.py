@@ -51,7 +51,7 @@ def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> 
     """
     if exported.input_kind != "features":
         raise InputError(
-            f"{model}: takes waveforms, an evaluation store holds features. Export one for it with --input=features."
+            f"{model}: takes waveforms, and a store is embedded from features. Export one for it with --input=features."
         )
     cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
     if config.cut_wav and cut_frames != config.cut_frames:
