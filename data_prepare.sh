@@ -27,7 +27,7 @@ train_arguments=("${yamls[0]:-$ROOT/hparams/prepare_train.yaml}")
 eval_arguments=("${yamls[1]:-$ROOT/hparams/prepare_eval.yaml}")
 for option in ${options[@]+"${options[@]}"}; do
   key=${option#--}
-  key=${key%%=*}
+  key=${key%%[.=]*} # of --section.key=value, the section
   known=false
   if grep -qxF -- "$key" <<<"$train_keys"; then
     train_arguments+=("$option")
@@ -53,7 +53,7 @@ if [[ -z "$(value_of EvalPrepConfig train_data_folder "${eval_arguments[@]}")" ]
   train_data_folder="$(value_of TrainPrepConfig data_folder "${train_arguments[@]}")"
   eval_arguments+=("--train_data_folder=${train_data_folder//\$/\$\$}") # $$: a dollar sign that stays
 fi
-if [[ "$(value_of TrainPrepConfig store_kind "${train_arguments[@]}")" == fbank &&
+if [[ "$(value_of TrainPrepConfig store_kind "${train_arguments[@]}")" == features &&
   "$(value_of TrainPrepConfig augmentations "${train_arguments[@]}")" == "('clean',)" ]]; then
   echo "no augmentation: the model zoo's 5 copies need noises, rooms and six times the disk; if you have them:"
   echo "bash data_prepare.sh hparams/prepare_train_5x.yaml"

@@ -156,7 +156,7 @@ def test_file_with_a_byte_order_mark_and_other_line_ends_is_read(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_bytes("\ufeffdata_folder: 语音 # x\r\n\r\nn_mels: 40\r\n\r\n".encode())
     config = load_config(TrainPrepConfig, [str(path)])
-    assert (config.data_folder, config.n_mels) == ("语音", 40)
+    assert (config.data_folder, config.front_end.options.n_mels) == ("语音", 40)
 
 
 def test_paths_expand_as_in_a_shell(tmp_path, monkeypatch):
@@ -311,7 +311,7 @@ def test_help_explains_every_key(capsys):
     config = load_config(Config, [])
     for name in to_dict(config):
         assert f"--{name} " in text or hasattr(getattr(config, name), "registry")
-    for section in (config.model, config.loss):
+    for section in (config.model, config.loss, config.front_end):
         for key in section.to_dict():
             assert f"--{section.registry.kind}.{key} " in text
 

@@ -24,7 +24,7 @@ from mindvox.errors import InputError, Stopped
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model
 from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
-from mindvox.registry import LOSSES, MODELS, SAMPLERS, Registry
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
 from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import Job
@@ -77,7 +77,7 @@ PAIRS = [("mean_model", "squared_loss"), *(("mean_model", name) for name in LOSS
 PAIRS += [pytest.param(name, "aam_softmax", marks=pytest.mark.slow) for name in MODELS if name not in TOYS]
 
 
-@pytest.mark.parametrize("registry", [MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", [FRONT_ENDS, MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
 def test_every_entry_names_a_class_whose_options_have_help_and_defaults_in_bounds(registry):
     for name in registry:
         cls = registry.get(name)

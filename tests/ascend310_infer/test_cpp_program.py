@@ -165,7 +165,7 @@ def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp
     must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
     made = EmbeddingStore.open(tmp_path)
     assert made.utt_ids == ["id0/a.wav", "id1/a.wav", "id2/a.wav"] and made.spk_ids == ["id0", "id1", "id2"]
-    encode, fbank = load_engine(worked / "free.xml").encode, Fbank(FRONT_END)
+    encode, fbank = load_engine(worked / "free.xml").encode, FRONT_END
     for utt_id, embedding in zip(made.utt_ids, made.embeddings, strict=True):
         feats = subtract_mean(fbank(read_audio(worked / "wav" / utt_id).waveform))
         assert close(embedding, encode(feats[None])[0])

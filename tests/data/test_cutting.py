@@ -78,13 +78,14 @@ def test_random_positions_are_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize("is_random", [True, False])
-def test_number_of_frames_is_known_before_reading(is_random):
+def test_size_of_the_store_is_known_before_reading(is_random):
     front_end = Fbank()
     utterances = [utterance_of(length) for length in (100, 48000, 99999)]
     for cutting in (Cutting(0), Cutting(16000, is_random, copies=2), Cutting(16000, is_random, only_first=True)):
         lengths = [len(piece.waveform) for pair in utterances for piece in cutting.pieces(*pair)]
-        expected = sum(front_end.num_frames(length) for length in lengths)
-        assert cutting.num_frames([utterance for utterance, _ in utterances], front_end) == expected
+        expected = 4 * 80 * sum(front_end.num_frames(length) for length in lengths)
+        assert cutting.total_bytes([utterance for utterance, _ in utterances], front_end) == expected
+        assert cutting.total_bytes([utterance for utterance, _ in utterances], None) == 2 * sum(lengths)
 
 
 def test_training_cuts_chunks_of_sentence_len_seconds():

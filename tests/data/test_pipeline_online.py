@@ -19,6 +19,7 @@ from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import subtract_mean
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.training.loop import train
 
@@ -128,6 +129,24 @@ def test_clean_features_are_those_of_the_crop(folders):
         np.testing.assert_allclose(feats, subtract_mean(FRONT_END(crop)), rtol=0, atol=1e-3)
 
 
+def test_clean_features_are_those_of_the_configured_front_end(folders):
+    kaldi = KaldiFbank(n_mels=NUM_MELS, window="hamming")
+    batch = batches_of(settings(folders, "--front_end=kaldi_fbank", "--front_end.window=hamming"), num_epochs=1)[0][0]
+    for name, feats in zip(batch.utt_ids, batch.feats, strict=True):
+        wave = wave_of(int(name[2]), int(name[4]))
+        crop = crop_samples(wave, kaldi.num_samples(FRAMES), generator(3, 0, name)).astype(np.float32) / 32768
+        np.testing.assert_allclose(feats, subtract_mean(kaldi(crop)), rtol=0, atol=1e-3)
+
+
+def test_dither_is_new_in_every_epoch_and_follows_from_the_seed(folders):
+    options = ("--front_end=kaldi_fbank", "--front_end.dither=0.01")
+    dithered, plain = features(folders, *options), features(folders, options[0])
+    first = dithered(crops(dithered)).feats
+    np.testing.assert_array_equal(first, features(folders, *options)(crops(dithered)).feats)
+    assert np.abs(first - plain(crops(plain)).feats).max() > 1e-2
+    assert not np.array_equal(first, dithered(crops(dithered)._replace(epoch=1)).feats)
+
+
 def test_features_follow_from_name_seed_and_epoch_alone(folders):
     made = features(folders, f"--augmentations={ALL.replace(',babble', '')}")
     together = made(crops(made)).feats
@@ -163,9 +182,9 @@ def test_babble_is_made_of_other_speakers_when_there_are_any(folders):
     batch = crops(made, labels=(0, 0, 1, 1))
     waves = batch.samples.astype(np.float32)
     rng = np.random.default_rng(0)
-    voices = made._others(waves, batch.label, 0)(rng, 5, 100)
+    voices = np.stack(made._others(waves, batch.label, 0)(rng, 5, 100))
     np.testing.assert_array_equal(np.sort(voices[:, 0]), np.sort(waves[2:, 0]))
-    same = made._others(waves, np.zeros(4, np.int32), 0)(rng, 5, 100)
+    same = np.stack(made._others(waves, np.zeros(4, np.int32), 0)(rng, 5, 100))
     np.testing.assert_array_equal(np.sort(same[:, 0]), np.sort(waves[1:, 0]))
 
 
@@ -217,6 +236,11 @@ def test_store_of_features_cannot_be_distorted_but_masked(folders):
     assert changed.any() and not masked.feats[changed].any()
 
 
+def test_store_of_features_of_another_front_end_is_refused(folders):
+    with pytest.raises(InputError, match="feats: holds features of the front end fbank, the model takes kaldi_fbank"):
+        open_batches(settings(folders, "--front_end=kaldi_fbank", store="feats"))
+
+
 def test_stage_without_its_folder_stops_before_any_work(folders):
     with pytest.raises(UsageError, match="'reverb' needs rir_folder"):
         open_batches(settings(folders, "--augmentations=add_rev", "--rir_folder="))
@@ -229,7 +253,8 @@ def test_workers_do_not_import_mindspore():
 
 def test_training_takes_a_store_of_samples(small_model, folders, tmp_path):
     options = ("--channels=8", "--emb_size=6", "--num_epochs=1", "--device_target=CPU", "--speed_classes")
+    options = (*options, "--front_end=kaldi_fbank", "--front_end.dither=0.001")
     config = settings(folders, "--augmentations=speed,add_rev_noise", f"--ckpt_save_dir={tmp_path / 'ckpt'}", *options)
     arrays, meta = read_checkpoint(train(config))
-    assert meta["front_end"] == FRONT_END.to_dict()
+    assert meta["front_end"] == KaldiFbank(n_mels=NUM_MELS, dither=0.001).to_dict()
     assert arrays["loss.weight"].shape == (3 * NUM_SPEAKERS, 6)

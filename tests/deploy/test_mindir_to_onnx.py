@@ -10,10 +10,12 @@ from mindspore import Tensor
 from mindvox.deploy.mindir import parse_mindir, read_mindir
 from mindvox.deploy.mindir_to_onnx import OPERATORS, mindir_to_onnx
 from mindvox.deploy.old_mindir import lower_mindir
+from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
+from mindvox.frontend.frames import subtract_mean
 from mindvox.layers.building import building_for
 from tests.deploy import networks
-from tests.deploy.toy import relative, without_compiling, write_toy
+from tests.deploy.toy import FRONT_END, relative, without_compiling, write_toy
 
 BOUND = 5e-6  # float32 sums in another order; measured: 1e-6
 DIMS = {"ResNet": 8, "Padded": 4, "Numbers": 4, "Shapes": 4}
@@ -123,10 +125,27 @@ def test_a_network_of_fixed_sizes_takes_them_alone(exported, tmp_path, name):
         assert relative(got, expected) <= BOUND
 
 
-def test_every_operator_of_the_table_is_tried(exported, checkpoint, tmp_path):
-    seen = {operation.operator for _, _, path in exported.values() for operation in read_mindir(path).operations}
-    waveform = write_toy(checkpoint, tmp_path / "m.mindir", "--input=waveform", "--length=0", "--batch_size=0")
-    seen |= {operation.operator for operation in read_mindir(waveform).operations}
+@pytest.fixture(scope="module")
+def waveform_mindir(checkpoint, tmp_path_factory):
+    """A model behind its front end, in the form of a CPU."""
+    path = tmp_path_factory.mktemp("waveform") / "m.mindir"
+    return write_toy(checkpoint, path, "--input=waveform", "--length=0", "--batch_size=0")
+
+
+def test_a_waveform_model_in_the_form_of_a_cpu_has_its_embeddings(waveform_mindir, trained):
+    description = ExportedModel.read(waveform_mindir)
+    tensors = description.inputs, description.outputs
+    model = mindir_to_onnx(waveform_mindir, *tensors, {}, min_length=description.min_length)
+    waveforms = 0.1 * np.random.default_rng(0).standard_normal((2, 4001), np.float32)
+    feats = subtract_mean(np.stack([FRONT_END(waveform) for waveform in waveforms]))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"waveform": waveforms})
+    assert relative(got, trained(feats)) <= 1e-4  # features are up to 3e-3 dB off in a few bins
+
+
+def test_every_operator_of_the_table_is_tried(exported, waveform_mindir):
+    files = [*(path for _, _, path in exported.values()), waveform_mindir]
+    seen = {operation.operator for path in files for operation in read_mindir(path).operations}
     assert set(OPERATORS) - seen == set()
 
 

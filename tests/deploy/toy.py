@@ -13,6 +13,7 @@ from mindvox.config import Config, load_config
 from mindvox.deploy.export import describe, write_model
 from mindvox.engines.exported import ExportedModel, weights_path
 from mindvox.files import sha256_file
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model, load_model
 from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
@@ -23,7 +24,7 @@ SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_
 META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
 
 
-def make_checkpoint(folder: Path, front_end: Fbank = FRONT_END, **settings: Any) -> Path:
+def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: Any) -> Path:
     """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
     rng = np.random.default_rng(0)
     np.random.seed(0)

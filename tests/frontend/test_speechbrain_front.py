@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mindvox.config import AugmentationOptions
-from mindvox.data.augmentation import by_backend, make_augmenter
+from mindvox.data.augmentation import make_augmenter
+from mindvox.data.front_ends import by_backend
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend import distortions
 from mindvox.frontend.augment import Augmenter, parse_stages

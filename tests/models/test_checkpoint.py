@@ -155,7 +155,7 @@ def test_a_folder_without_a_runs_checkpoint_says_what_it_holds(saved):
 
 
 def test_unknown_model_is_refused():
-    with pytest.raises(InputError, match="expected one of ecapa_tdnn"):
+    with pytest.raises(InputError, match="expected one of campplus, ecapa_tdnn"):
         create_model({"name": "x-vector"})
 
 

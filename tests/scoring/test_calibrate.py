@@ -6,13 +6,14 @@ import pytest
 
 from mindvox.data.eval_store import EvalStore, EvalStoreWriter
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.calibrate import main
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
 from mindvox.scoring.metrics import cllr
 from mindvox.scoring.quality_measures import QualitySource
 from mindvox.scoring.score_files import read_scores, write_scores
 
-FRONT_END = {"n_mels": 2, "hop_length_ms": 10.0}
+FRONT_END = Fbank(n_mels=2).to_dict()
 
 
 def trials_of(first_speaker, num_speakers=5, utts_each=4):

@@ -7,6 +7,7 @@ import pytest
 from mindspore import nn, ops
 
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import (
     EmbeddingStore,
     Identity,
@@ -18,7 +19,8 @@ from mindvox.scoring.embeddings import (
 )
 
 NUM_MELS = 4
-IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, {"hop_length_ms": 10.0})
+FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
+IDENTITY = Identity("model", "store", "engine 1.0 CPU", 10, FRONT_END)
 
 
 class FakeStore:
@@ -30,7 +32,7 @@ class FakeStore:
         self.utt_ids = [f"id{row}/a/0.wav" for row in range(len(lengths))]
         self.spk_ids = [f"id{row}" for row in range(len(lengths))]
         self.num_frames = np.array(lengths)
-        self.front_end = {"hop_length_ms": 10.0}
+        self.front_end = FRONT_END
 
     def __len__(self):
         return len(self.utt_ids)

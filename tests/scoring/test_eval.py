@@ -13,6 +13,7 @@ from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.errors import run
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.scoring.embeddings import EmbeddingStore
@@ -32,15 +33,19 @@ def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=F
                 writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", feats.astype(np.float32))
 
 
+def write_model(folder, front_end):
+    write_speakers(folder / "speakers.csv", ["tr0", "tr1"])
+    model = create_model(MODEL)
+    meta = {"model": MODEL, "front_end": front_end, "epoch": 1, "step": 1}
+    meta["speakers_sha256"] = sha256_file(folder / "speakers.csv")
+    parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
+    write_checkpoint(folder / "model.ckpt", parameters, meta)
+
+
 @pytest.fixture
 def arguments(tmp_path):
     """A toy checkpoint, evaluation store with trial list, and cohort; all utterances have 40 frames."""
-    write_speakers(tmp_path / "speakers.csv", ["tr0", "tr1"])
-    model = create_model(MODEL)
-    meta = {"model": MODEL, "front_end": FRONT_END, "epoch": 1, "step": 1}
-    meta["speakers_sha256"] = sha256_file(tmp_path / "speakers.csv")
-    parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
-    write_checkpoint(tmp_path / "model.ckpt", parameters, meta)
+    write_model(tmp_path, FRONT_END)
     write_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
     write_store(tmp_path / "norm_store", "co", num_speakers=5, utts_each=1, num_frames=40)
     names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
@@ -121,6 +126,36 @@ def test_eval_refuses_features_of_another_front_end(arguments, tmp_path, store, 
     front_end = Fbank(n_mels=8, top_db=60.0).to_dict()
     write_store(tmp_path / store, prefix, 4, 2, 40, front_end)
     assert f"{tmp_path / store}: made with another front end: top_db 60.0" in run_eval(tmp_path, arguments, 1)
+
+
+def write_recordings(folder, prefix, num_speakers, front_end=None):
+    """Write the samples of two utterances of each speaker, or their features."""
+    rng = np.random.default_rng(len(prefix))
+    with EvalStoreWriter(folder, None if front_end is None else front_end.to_dict()) as writer:
+        for speaker in range(num_speakers):
+            for utt in range(2):
+                samples = (3000 * rng.standard_normal(6800)).astype(np.int16)
+                samples[1:] += (speaker * samples[:-1].astype(int) // 8).astype(np.int16)
+                content = samples if front_end is None else front_end(samples.astype(np.float32) / 32768)
+                writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", content)
+
+
+def test_eval_computes_the_models_features_of_stores_of_waveforms(arguments, tmp_path):
+    front_end = KaldiFbank(n_mels=8, window="hamming", waveform_scale=32768.0)
+    write_model(tmp_path, front_end.to_dict())
+    arguments = [*arguments, "--cut_wav", "--cut_frames=40"]
+    found = {}
+    for kind in (None, front_end):
+        write_recordings(tmp_path / "eval_store", "id", 4, kind)
+        write_recordings(tmp_path / "norm_store", "co", 5, kind)
+        text = run_eval(tmp_path, arguments)
+        assert text.count("making embeddings") == 2
+        found[kind] = eer_lines(text), EmbeddingStore.open(tmp_path / "npys" / "eval")
+    assert found[None][0] == found[front_end][0] and len(found[None][0]) == 3
+    np.testing.assert_array_equal(found[None][1].embeddings, found[front_end][1].embeddings)
+    assert found[None][1].identity.front_end == front_end.to_dict()
+    message = run_eval(tmp_path, [*arguments, "--front_end=fbank"], 1)
+    assert "has the front end kaldi_fbank" in message and "the command line says --front_end=fbank" in message
 
 
 def test_eval_refuses_trials_of_training_speakers_unless_allowed(arguments, tmp_path):

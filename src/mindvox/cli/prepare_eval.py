@@ -9,5 +9,5 @@ from mindvox.data.prepare_eval import prepare_eval
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Make the tables of a trial list and its cohort, and a store of features for each."""
-    prepare_eval(load_config(EvalPrepConfig, argv))
+    prepare_eval(load_config(EvalPrepConfig, argv, check=("front_end",)))
     return 0

@@ -9,5 +9,5 @@ from mindvox.data.merge import merge_stores
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Join the stores in `feat_folder` into one in `feat_folder_merge`."""
-    merge_stores(load_config(TrainPrepConfig, argv))
+    merge_stores(load_config(TrainPrepConfig, argv, check=("front_end",)))
     return 0

@@ -9,5 +9,5 @@ from mindvox.data.prepare import prepare_train
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Make the utterance tables and the training store."""
-    prepare_train(load_config(TrainPrepConfig, argv))
+    prepare_train(load_config(TrainPrepConfig, argv, check=("front_end",)))
     return 0

@@ -20,6 +20,13 @@ def class_num(value: Any) -> int:
     return count
 
 
+def store_kind(value: Any) -> str:
+    """Return what a store holds; `fbank` is what the first version called features."""
+    if value not in ("features", "waveform", "fbank"):
+        raise ValueError("expected features or waveform")
+    return "waveform" if value == "waveform" else "features"
+
+
 def loss_scale(value: Any) -> Union[str, float]:
     """Return a factor on the loss, or `auto` or `dynamic`."""
     if value in ("auto", "dynamic"):

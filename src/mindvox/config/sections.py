@@ -6,9 +6,8 @@ from typing import Union
 from mindvox.config import parsers
 from mindvox.config.choice import Choice, section
 from mindvox.config.option import Reference, option
-from mindvox.registry import LOSSES, MODELS, SAMPLERS
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS
 
-STORE_KINDS = ("fbank", "waveform")
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
 TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc", "cnceleb")
 TRIAL_FORMAT_HELP = (
@@ -109,6 +108,12 @@ class ModelOptions:
             **_same("margin", "margin_start", "margin_from_epoch", "margin_to_epoch", "margin_growth"),
             **_same("scale", "sub_centers", "inter_topk", "inter_topk_margin"),
         },
+    )
+    front_end: Choice = section(
+        FRONT_ENDS,
+        "fbank",
+        "features of a store of waveforms, by default of the size inChannels; other stores and checkpoints know theirs",
+        {},
     )
     sampler: Choice = section(SAMPLERS, "shuffle", "order of the training records", {})
     class_num: int = option(
@@ -415,7 +420,12 @@ class CorpusOptions:
         False, "bring each recording to the level target_dB", name="use_dB_normalization"
     )
     target_db: float = option(-20.0, "that level, root mean square, dB below full scale", name="target_dB", below=0)
-    n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
+    store_kind: str = option(
+        "features",
+        "what is stored: features, or waveform: samples, of which each model's own features are computed",
+        parse=parsers.store_kind,
+    )
+    front_end: Choice = section(FRONT_ENDS, "fbank", "features; see docs/data.md", _same("n_mels"))
     num_processes: int = option(0, NUM_PROCESSES_HELP, minimum=0)
 
 
@@ -449,7 +459,6 @@ class TrainPrepConfig(AugmentationOptions, CorpusOptions):
     shard_utterances: int = option(10000, "records in one file of the store", minimum=1)
     max_bad_fraction: float = option(0.05, "unusable share of the recordings at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the split, of the chunks' positions and of augmentation", minimum=0)
-    store_kind: str = option("fbank", "what is stored: features, or waveforms for online training", choices=STORE_KINDS)
     part: str = option(
         "1/1", "i/n: make only the i-th of n parts of the store, on one of n machines", parse=parsers.part
     )

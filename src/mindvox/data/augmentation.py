@@ -1,14 +1,11 @@
-"""The augmenter and the front end that a configuration asks for."""
+"""The augmenter that a configuration asks for."""
 
 from typing import NamedTuple, Optional
 
 from mindvox.config import AugmentationOptions
 from mindvox.corpus.audio import Skipped
 from mindvox.corpus.noises import NoiseFolder, RoomFolder, warn_about_skipped
-from mindvox.errors import UsageError
-from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, parse_stages
-from mindvox.frontend.fbank import Fbank
 
 
 class Folders(NamedTuple):
@@ -60,19 +57,3 @@ def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = Non
 
         return Augmenter(stages, config, noises, rooms, speechbrain_front)
     return Augmenter(stages, config, noises, rooms)
-
-
-def by_backend(front_end: FrontEnd, backend: str) -> FrontEnd:
-    """Return the front end as a backend computes it, with the same numbers: ours, or SpeechBrain's own code.
-
-    Raises:
-        UsageError: SpeechBrain has no such front end.
-        InputError: SpeechBrain is missing.
-    """
-    if backend != "speechbrain":
-        return front_end
-    if not isinstance(front_end, Fbank):
-        raise UsageError(f"feature_backend: speechbrain has no front end {front_end.name}: set builtin.")
-    from mindvox.frontend.speechbrain_front import SpeechBrainFbank
-
-    return SpeechBrainFbank(**vars(front_end.options))

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
 from mindvox.config import EvalPrepConfig, TrainPrepConfig
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.corpus.tree import Utterance
+from mindvox.data.store import content_bytes
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.frames import repeat_to
 
@@ -100,10 +101,10 @@ class Cutting:
         """Return how many samples each piece of an utterance of so many has."""
         return self.length or num_samples
 
-    def num_frames(self, utterances: Iterable[Utterance], front_end: FrontEnd) -> int:
-        """Return how many frames the pieces of all utterances have."""
+    def total_bytes(self, utterances: Iterable[Utterance], front_end: Optional[FrontEnd]) -> int:
+        """Return what a store of the pieces of all utterances holds, see `content_bytes`."""
         lengths = (utterance.stop - utterance.start for utterance in utterances)
-        return sum(self.num_pieces(length) * front_end.num_frames(self.num_samples(length)) for length in lengths)
+        return sum(self.num_pieces(length) * content_bytes(front_end, self.num_samples(length)) for length in lengths)
 
     def _starts(self, utt_id: str, num_samples: int) -> list[int]:
         last = max(0, num_samples - self.length)

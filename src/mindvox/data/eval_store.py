@@ -1,87 +1,204 @@
-"""The evaluation store (also the cohort): features of whole utterances by name, for readers in Python and C++.
+"""The evaluation store (also the cohort): features or samples of utterances by name.
 
-`feats.npy` holds all frames, `index.csv` which of them belong to which utterance, `meta.json` what they are; the trial
-list stands beside them under its own name. `meta.json` is written last: a folder without it is no store.
+`feats.npy` holds all frames, or `wave.npy` all samples; `index.csv` says which of them belong to which utterance,
+`meta.json` what they are. The trial list stands beside them under its own name. `meta.json` is written last: a folder
+without it is no store. The C++ program reads both kinds.
 """
 
 import hashlib
 import mmap
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from mindvox.corpus.audio import SAMPLE_RATE, from_int16
 from mindvox.corpus.tree import Skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, write_sources
-from mindvox.data.store import WholeOrAbsent, check_feats, explain_full_disk, remove_files
+from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, sync, write_csv, write_json
+from mindvox.frontend import FrontEnd, check_front_end, front_end_of
+from mindvox.lru import ArrayCache
 
 FORMAT_VERSION = 1
 FEATS_FILE = "feats.npy"
+WAVE_FILE = "wave.npy"
 INDEX_FILE = "index.csv"
 META_FILE = "meta.json"
 # In the order of removal; the trial list may be the user's own.
-OWN_FILES = (META_FILE, FEATS_FILE, INDEX_FILE, SOURCES_FILE)
-CONTENT_FILES = (FEATS_FILE, INDEX_FILE)
+OWN_FILES = (META_FILE, FEATS_FILE, WAVE_FILE, INDEX_FILE, SOURCES_FILE)
 INDEX_HEADER = ("utt_id", "spk_id", "first_frame", "num_frames")
+WAVE_INDEX_HEADER = ("utt_id", "spk_id", "first_sample", "num_samples")
+CACHE_BYTES = 1 << 24  # of computed features: the windows and crops of one utterance are read one after the other
+
+
+class StoreContent(NamedTuple):
+    """What the folder of a store holds.
+
+    Attributes:
+        utt_ids, spk_ids: names of the utterances and their speakers.
+        first, length: where each utterance's frames, or samples, are, (U,).
+        front_end: how features were made; None: samples are stored.
+        sha256: of content and index: the same content has the same wherever it lies.
+        content: all frames (sum of length, F), float32, or all samples (sum of length,), int16; memory-mapped.
+    """
+
+    utt_ids: list[str]
+    spk_ids: list[str]
+    first: np.ndarray
+    length: np.ndarray
+    front_end: Optional[dict[str, Any]]
+    sha256: str
+    content: np.ndarray
+
+    def of_utterance(self, row: int) -> np.ndarray:
+        """Return the frames or samples of an utterance; read-only, memory-mapped."""
+        return self.content[self.first[row] : self.first[row] + self.length[row]]
+
+
+def read_store(folder: PathLike) -> StoreContent:
+    """Read what a store holds.
+
+    Raises:
+        InputError: there is no complete store, its files do not fit each other, or they are not those that meta.json
+            names.
+    """
+    folder = Path(folder)
+    meta = _read_meta(folder)
+    stored = meta["front_end"]
+    header = WAVE_INDEX_HEADER if stored is None else INDEX_HEADER
+    utt_ids, spk_ids, length = _read_index(folder / INDEX_FILE, header)
+    ends = np.cumsum(length)
+    if stored is None:
+        content = _map_content(folder / WAVE_FILE, (int(ends[-1]),), np.dtype("<i2"))
+    else:
+        size = front_end_of(stored, folder / META_FILE).size
+        content = _map_content(folder / FEATS_FILE, (int(ends[-1]), size), np.dtype("<f4"))
+    _check_content(folder, meta)
+    return StoreContent(utt_ids, spk_ids, ends - length, length, stored, meta["sha256"], content)
 
 
 @dataclass(frozen=True)
 class EvalStore:
-    """Features of named utterances, before mean subtraction, read as they are needed.
+    """Features of named utterances, before `FrontEnd.finish`, read as they are needed.
 
-    Args:
+    Attributes:
         folder: where the store is.
         utt_ids, spk_ids: names of the utterances and their speakers.
-        first_frame, num_frames: where each utterance's frames are, (U,).
-        front_end: how features were made, FrontEnd.to_dict().
-        sha256: of features and index: the same content has the same wherever it lies.
-        frames: all frames (sum of num_frames, F), float32, memory-mapped.
+        num_frames: of each utterance, (U,).
+        front_end: how the features are made, FrontEnd.to_dict().
+        sha256: of the store's content and index: the same content has the same wherever it lies.
     """
 
     folder: Path
     utt_ids: list[str]
     spk_ids: list[str]
-    first_frame: np.ndarray
     num_frames: np.ndarray
     front_end: dict[str, Any]
     sha256: str
-    frames: np.ndarray
 
     @classmethod
-    def open(cls, folder: PathLike) -> "EvalStore":
+    def open(cls, folder: PathLike, front_end: Optional[Mapping[str, Any]] = None) -> "EvalStore":
         """Open the store in a folder.
 
+        Args:
+            folder: where it is.
+            front_end: of the model that reads it. A store of samples needs it, and computes these features; one of
+                features must have been made by it. None: a store of features, made by any.
+
         Raises:
-            InputError: there is no complete store, its files do not fit each other, or they are not those that
-                meta.json names.
+            InputError: see `read_store`; or the store has no features of this front end.
         """
-        folder = Path(folder)
-        meta = _read_meta(folder)
-        utt_ids, spk_ids, num_frames = _read_index(folder / INDEX_FILE)
-        ends = np.cumsum(num_frames)
-        frames = _map_frames(folder / FEATS_FILE, (int(ends[-1]), meta["front_end"]["n_mels"]))
-        _check_content(folder, meta)
-        return cls(folder, utt_ids, spk_ids, ends - num_frames, num_frames, meta["front_end"], meta["sha256"], frames)
+        stored = read_store(folder)
+        if stored.front_end is None:
+            if front_end is None:
+                raise InputError(f"{folder}: holds waveforms, a store of features is needed: store_kind: features.")
+            return ComputedFeatures.of(Path(folder), stored, front_end_of(front_end))
+        if front_end is not None:
+            check_front_end(front_end, stored.front_end, folder)
+        names = (Path(folder), stored.utt_ids, stored.spk_ids)
+        return StoredFeatures(*names, stored.length, stored.front_end, stored.sha256, stored.first, stored.content)
 
     def __len__(self) -> int:
         return len(self.utt_ids)
 
     def feats(self, row: int) -> np.ndarray:
-        """Return the features (T, F) of an utterance; read-only, memory-mapped."""
+        """Return the features (T, F) of an utterance; read-only."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of the pages that were read, which count as memory of this process, until they are read again."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StoredFeatures(EvalStore):
+    """A store of features.
+
+    Attributes:
+        first_frame: where each utterance's frames begin, (U,).
+        frames: all frames (sum of num_frames, F), float32, memory-mapped.
+    """
+
+    first_frame: np.ndarray
+    frames: np.ndarray
+
+    def feats(self, row: int) -> np.ndarray:
         first = self.first_frame[row]
         return self.frames[first : first + self.num_frames[row]]
 
     def release(self) -> None:
-        """Let go of the pages that were read, which count as memory of this process, until they are read again."""
-        if isinstance(self.frames.base, mmap.mmap):
-            self.frames.base.madvise(mmap.MADV_DONTNEED)
+        _release(self.frames)
+
+
+@dataclass(frozen=True)
+class ComputedFeatures(EvalStore):
+    """A store of samples, whose features are computed when they are read; the latest are kept.
+
+    Attributes:
+        stored: the samples.
+        computing: the front end.
+    """
+
+    stored: StoreContent
+    computing: FrontEnd
+    _cache: ArrayCache = field(default_factory=lambda: ArrayCache(CACHE_BYTES), repr=False, compare=False)
+
+    @classmethod
+    def of(cls, folder: Path, stored: StoreContent, front_end: FrontEnd) -> "ComputedFeatures":
+        """Return the features of a front end.
+
+        Raises:
+            InputError: the front end is for waveforms of another rate, or an utterance is shorter than a frame.
+        """
+        if front_end.sample_rate != SAMPLE_RATE:
+            raise InputError(f"{folder}: holds waveforms at {SAMPLE_RATE} Hz, the model takes {front_end.sample_rate}.")
+        num_frames = np.array([front_end.num_frames(int(length)) for length in stored.length])
+        if not num_frames.all():
+            shortest = int(np.argmin(num_frames))
+            raise InputError(
+                f"{folder}: {stored.utt_ids[shortest]}: {stored.length[shortest]} samples are shorter than a frame of "
+                f"{front_end.name}. Leave the utterance out."
+            )
+        names = (folder, stored.utt_ids, stored.spk_ids)
+        return cls(*names, num_frames, front_end.to_dict(), stored.sha256, stored, front_end)
+
+    def feats(self, row: int) -> np.ndarray:
+        return self._cache.get(row, lambda: self.computing(from_int16(self.stored.of_utterance(row))))
+
+    def release(self) -> None:
+        _release(self.stored.content)
+
+
+def _release(content: np.ndarray) -> None:
+    if isinstance(content.base, mmap.mmap):
+        content.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
@@ -90,59 +207,68 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: not a complete store: no {META_FILE}. Let eval_data_prepare.py make it.")
     meta = read_json(path)
     try:
-        version, _, _ = meta["format_version"], meta["sha256"], meta["front_end"]["n_mels"]
+        version, _, stored = meta["format_version"], meta["sha256"], meta["front_end"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not the description of a store ({error}). Prepare it anew.") from None
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it anew.")
+    if stored is not None and not isinstance(stored, dict):
+        raise InputError(f"{path}: not the description of a store (front_end). Prepare it anew.")
     return meta
 
 
-def _read_index(path: Path) -> tuple[list[str], list[str], np.ndarray]:
-    rows = read_csv(path, INDEX_HEADER)
-    next_frame = 0
+def _read_index(path: Path, header: tuple[str, ...]) -> tuple[list[str], list[str], np.ndarray]:
+    rows = read_csv(path, header)
+    _, _, first_name, count_name = header
+    expected = 0
     for line_no, (_, _, first, count) in enumerate(rows, 2):
-        if first != str(next_frame) or not count.isdecimal() or int(count) < 1:
+        if first != str(expected) or not count.isdecimal() or int(count) < 1:
             raise InputError(
-                f"{path}:{line_no}: expected first_frame {next_frame} and num_frames >= 1, got {first} and {count}."
+                f"{path}:{line_no}: expected {first_name} {expected} and {count_name} >= 1, got {first} and {count}."
             )
-        next_frame += int(count)
+        expected += int(count)
     if not rows:
         raise InputError(f"{path}: no utterances in it. Prepare it anew.")
     return [row[0] for row in rows], [row[1] for row in rows], np.array([int(row[3]) for row in rows])
 
 
-def _map_frames(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def _map_content(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     try:
-        frames = np.load(path, mmap_mode="r", allow_pickle=False)
+        content = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Copy the whole folder again or prepare it anew.") from None
     except (ValueError, EOFError) as error:
         raise InputError(f"{path}: damaged ({error}). Copy it again or prepare it anew.") from None
-    if frames.shape != shape or frames.dtype != np.float32:
+    if content.shape != shape or content.dtype != dtype:
         raise InputError(
-            f"{path}: {INDEX_FILE} and {META_FILE} expect float32 {shape}, got {frames.dtype} {frames.shape}. "
+            f"{path}: {INDEX_FILE} and {META_FILE} expect {dtype} {shape}, got {content.dtype} {content.shape}. "
             "Copy the whole folder again or prepare it anew."
         )
-    return frames
+    return content
 
 
 def _check_content(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Raise InputError when features or index were replaced; they are read only when their size or time is another."""
-    files = _sizes_and_times(folder)
+    """Raise InputError when content or index were replaced; they are read only when their size or time is another."""
+    files = _sizes_and_times(folder, content_files(meta["front_end"]))
     if meta.get("files") == files:
         return
-    if content_sha256(folder) != meta["sha256"]:
+    names = content_files(meta["front_end"])
+    if content_sha256(folder, names) != meta["sha256"]:
         raise InputError(
-            f"{folder}: {FEATS_FILE} and {INDEX_FILE} are not the content that {META_FILE} names: they are damaged or "
+            f"{folder}: {' and '.join(names)} are not the content that {META_FILE} names: they are damaged or "
             "were replaced. Copy the whole folder again or prepare it anew."
         )
     if os.access(folder, os.W_OK):  # a store on a read-only disk is read each time
         write_json(folder / META_FILE, {**meta, "files": files})
 
 
-def _sizes_and_times(folder: Path) -> dict[str, dict[str, int]]:
-    stats = {name: (folder / name).stat() for name in CONTENT_FILES}
+def content_files(front_end: Optional[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the names of the files whose content makes a store; without a front end it holds samples."""
+    return (WAVE_FILE if front_end is None else FEATS_FILE), INDEX_FILE
+
+
+def _sizes_and_times(folder: Path, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    stats = {name: (folder / name).stat() for name in names}
     return {name: {"num_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns} for name, stat in stats.items()}
 
 
@@ -151,7 +277,7 @@ class EvalStoreWriter(WholeOrAbsent):
 
     Args:
         folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FrontEnd.to_dict().
+        front_end: how features are made, FrontEnd.to_dict(); None to store samples.
         trial_list: copied into the store under its own name.
         settings: what else the content follows from, JSON values.
     """
@@ -159,64 +285,69 @@ class EvalStoreWriter(WholeOrAbsent):
     def __init__(
         self,
         folder: PathLike,
-        front_end: Mapping[str, Any],
+        front_end: Optional[Mapping[str, Any]],
         trial_list: Optional[PathLike] = None,
         settings: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.folder = Path(folder)
-        self.front_end = dict(front_end)
+        self.front_end = None if front_end is None else dict(front_end)
+        self.size = None if front_end is None else front_end_of(front_end, folder).size
         self.settings = dict(settings or {})
         self.trial_list = None if trial_list is None else Path(trial_list)
         self.skipped: list[Skipped] = []
         self.sources: dict[str, Stamp] = {}
         self._rows: list[tuple[str, str, int, int]] = []
         self._names: set[str] = set()
-        self._num_frames = 0
+        self._length = 0
 
     def __enter__(self) -> "EvalStoreWriter":
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_files(self.folder, OWN_FILES)
-        self._stream = open(self.folder / FEATS_FILE, "wb")  # closed by __exit__
+        self._stream = open(self.folder / content_files(self.front_end)[0], "wb")  # closed by __exit__
         self._write_header()
         return self
 
-    def add(self, utt_id: str, spk_id: str, feats: np.ndarray) -> None:
+    def add(self, utt_id: str, spk_id: str, content: np.ndarray) -> None:
         """Append an utterance.
 
         Args:
-            feats: (T, F), T >= 1, float32, finite, before mean subtraction.
+            content: features (T, F), T >= 1, float32, finite, before mean subtraction; or samples (N,), N >= 1, int16.
         """
-        check_feats(utt_id, feats, self.front_end["n_mels"])
+        if self.size is None:
+            check_wave(utt_id, content)
+        else:
+            check_feats(utt_id, content, self.size)
         if utt_id in self._names:
             raise ValueError(f"{utt_id}: an utterance stands once in a store.")
         with explain_full_disk(self.folder):
-            self._stream.write(np.ascontiguousarray(feats).data)
-        self._rows.append((utt_id, spk_id, self._num_frames, len(feats)))
+            self._stream.write(np.ascontiguousarray(content).data)
+        self._rows.append((utt_id, spk_id, self._length, len(content)))
         self._names.add(utt_id)
-        self._num_frames += len(feats)
+        self._length += len(content)
 
     def _write_header(self) -> None:
-        shape = (self._num_frames, self.front_end["n_mels"])
-        np.lib.format.write_array_header_1_0(self._stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        kind, shape = ("<i2", (self._length,)) if self.size is None else ("<f4", (self._length, self.size))
+        np.lib.format.write_array_header_1_0(self._stream, {"descr": kind, "fortran_order": False, "shape": shape})
 
     def _finish(self) -> None:
         if not self._rows:
             raise InputError(f"{self.folder}: nothing to store: there is no usable utterance.")
         with explain_full_disk(self.folder):
             self._stream.seek(0)
-            self._write_header()  # as long as the first: NumPy leaves room in it for the number of frames to grow
+            self._write_header()  # as long as the first: NumPy leaves room in it for the length to grow
             self._stream.close()
-            sync(self.folder / FEATS_FILE)
-            write_csv(self.folder / INDEX_FILE, INDEX_HEADER, self._rows)
+            names = content_files(self.front_end)
+            sync(self.folder / names[0])
+            write_csv(self.folder / INDEX_FILE, WAVE_INDEX_HEADER if self.size is None else INDEX_HEADER, self._rows)
             write_sources(self.folder / SOURCES_FILE, self.sources)
             meta = {
                 "format_version": FORMAT_VERSION,
                 "front_end": self.front_end,
-                "num_frames": self._num_frames,
+                "num_samples" if self.size is None else "num_frames": self._length,
                 "num_utterances": len(self._rows),
                 "settings": self.settings,
-                "files": _sizes_and_times(self.folder),
-                "sha256": content_sha256(self.folder),
+                "files": _sizes_and_times(self.folder, names),
+                "sha256": content_sha256(self.folder, names),
                 "skipped": [entry._asdict() for entry in self.skipped],
             }
             if self.trial_list is not None:
@@ -231,10 +362,10 @@ class EvalStoreWriter(WholeOrAbsent):
         remove_files(self.folder, OWN_FILES)
 
 
-def content_sha256(folder: Path) -> str:
-    """Return the SHA-256 of feats.npy followed by index.csv."""
+def content_sha256(folder: Path, names: Sequence[str] = (FEATS_FILE, INDEX_FILE)) -> str:
+    """Return the SHA-256 of a store's files of content, see `content_files`, one after the other."""
     digest = hashlib.sha256()
-    for name in CONTENT_FILES:
+    for name in names:
         with open(folder / name, "rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

@@ -15,11 +15,11 @@ import numpy as np
 
 from mindvox.config import Config
 from mindvox.corpus.audio import from_int16
-from mindvox.data.augmentation import by_backend, make_augmenter
+from mindvox.data.augmentation import make_augmenter
+from mindvox.data.front_ends import training_front_end
 from mindvox.errors import InputError
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, FeatureMasks
-from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import repeat_to
 from mindvox.parallel import in_order, one_thread_each, start_process
 
@@ -64,7 +64,8 @@ class Crops(NamedTuple):
 
 
 class FeatureBatch(NamedTuple):
-    """What a worker makes of them: mean-subtracted feats (B, T, F) float32, labels (B,) of speakers at their speed."""
+    """What a worker makes of them: feats (B, T, F) float32 as the model takes them, labels (B,) of speakers at their
+    speed."""
 
     utt_ids: list[str]
     label: np.ndarray
@@ -109,7 +110,7 @@ class OnlineFeatures:
         """
         return cls(
             make_augmenter(config),
-            by_backend(Fbank(np.float32, n_mels=config.model.options.in_channels), config.feature_backend),
+            training_front_end(config),
             config.train_frames,
             config.seed,
             num_speakers if config.speed_classes else None,
@@ -140,7 +141,7 @@ class OnlineFeatures:
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]
             waveform = plan.apply(source, self._others(waves, crops.label, index))
-            feats[index] = self.front_end.finish(self.front_end(waveform))
+            feats[index] = self.front_end.finish(self.front_end(waveform, rng))
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
             label[index] += self._label_shift(plan.speed_index)

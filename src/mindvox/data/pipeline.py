@@ -15,21 +15,23 @@ import mindspore.dataset as ds
 import numpy as np
 
 from mindvox.config import Config
+from mindvox.data.front_ends import check_training_front_end
 from mindvox.data.held_out import choose_held_out
 from mindvox.data.online import CROP, Crops, FeatureWorkers, OnlineFeatures, crop_samples, generator
 from mindvox.data.samplers import Sampler, Shuffle
 from mindvox.data.train_store import WAVEFORM, decode_wave, read_manifest, shard_paths
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.frontend import front_end_of
 from mindvox.frontend.augment import FeatureMasks, parse_stages
-from mindvox.frontend.frames import repeat_to, subtract_mean
+from mindvox.frontend.frames import repeat_to
 from mindvox.progress import quantity
 
 NAMES_AT_ONCE = 1000
 
 
 class Batch(NamedTuple):
-    """One training batch: mean-subtracted features (B, T, F) float32, labels (B,) int32, utterance ids."""
+    """One training batch: features (B, T, F) float32 as the model takes them, labels (B,) int32, utterance ids."""
 
     feats: np.ndarray
     label: np.ndarray
@@ -96,17 +98,10 @@ class TrainBatches:
         self.num_workers = num_workers
         self.masks = masks
         self.online = online
+        self.front_end = online.front_end if online else front_end_of(self.manifest.front_end or {}, folder)
         self.rank = rank
         self.num_ranks = num_ranks
         self.sampler = make_sampler(self.records, self._labels, self.global_size, seed)
-
-    @property
-    def front_end(self) -> dict[str, Any]:
-        """How the features are made, as stores and checkpoints hold it."""
-        if self.online:
-            return self.online.front_end.to_dict()
-        assert self.manifest.front_end is not None, "a store of features says how they are made"
-        return self.manifest.front_end
 
     @property
     def num_classes(self) -> int:
@@ -222,6 +217,7 @@ class TrainBatches:
         times = drawn_before[batch.get_batch_num()]
         rngs = [generator(self.seed, epoch, name, CROP, drawn) for name, drawn in zip(names, times, strict=True)]
         crops = [random_crop(record, self.num_frames, rng) for record, rng in zip(feats, rngs, strict=True)]
+        crops = [self.front_end.finish(crop) for crop in crops]
         if self.masks:
             crops = [self.masks(crop, rng) for crop, rng in zip(crops, rngs, strict=True)]
         return np.array(names), np.array(labels, np.int32), np.stack(crops)
@@ -244,7 +240,7 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
 
     Raises:
         InputError: the store is missing, damaged, smaller than one batch, or of one speaker; a store of features is to
-            be distorted.
+            be distorted, or holds those of another front end.
         UsageError, InputError: stages, folders or the front end are wrong.
     """
     manifest = read_manifest(config.train_data_path)
@@ -260,6 +256,7 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
             f"{config.train_data_path}: holds features, which cannot be distorted any more. Leave augmentations at "
             "[clean] and speed_classes at false, or prepare with store_kind: waveform."
         )
+    check_training_front_end(config, manifest.front_end or {}, config.train_data_path)
     batches = TrainBatches(*common, masks=FeatureMasks.from_config(config), **shared)
     batches.refuse_one_speaker()
     return batches
@@ -271,7 +268,7 @@ def _starts(epoch: int, first_record: int) -> Iterator[tuple[int, int]]:
 
 
 def random_crop(feats: np.ndarray, num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut random `num_frames` frames of (T, F), repeated from the start when shorter, and subtract their mean."""
+    """Cut random `num_frames` frames of (T, F), repeated from the start when shorter."""
     spare = max(0, len(feats) - num_frames)
     start = int(rng.integers(spare + 1))
-    return subtract_mean(repeat_to(feats[start : start + num_frames], num_frames))
+    return repeat_to(feats[start : start + num_frames], num_frames)

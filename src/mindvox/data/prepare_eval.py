@@ -11,25 +11,24 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
-from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
+from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, to_int16
 from mindvox.corpus.quality import Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
-from mindvox.data.augmentation import by_backend
 from mindvox.data.cutting import Cutting
-from mindvox.data.eval_store import META_FILE, EvalStore, EvalStoreWriter
+from mindvox.data.eval_store import META_FILE, EvalStoreWriter, read_store
+from mindvox.data.front_ends import prepared_front_end
 from mindvox.data.sources import SOURCES_FILE, Stamp, check_sources, stamp_of
 from mindvox.data.store import check_free_space, describe_work, holds_store
 from mindvox.data.verify import verify_eval_store
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, lock_folder, sha256_file
 from mindvox.frontend import FrontEnd
-from mindvox.frontend.fbank import Fbank
 from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress
 
-STORE_OVERHEAD = 1.1  # a store's size over that of its features
+STORE_OVERHEAD = 1.1  # a store's size over that of its content
 FILE_OVERHEAD_BYTES = 1 << 24
 UTTERANCES_OF_A_JOB = 16
 SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each process
@@ -37,9 +36,10 @@ MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
 class Content(NamedTuple):
-    """What was computed of an utterance: feats (T, F), its samples, and whether the recording was converted."""
+    """What a store holds of an utterance, features (T, F) or 16-bit samples (N,); its length, samples; whether the
+    recording was converted."""
 
-    feats: np.ndarray
+    content: np.ndarray
     num_samples: int
     was_converted: bool
 
@@ -52,34 +52,37 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FeatureJob:
-    """A few utterances whose features are wanted; their paths are relative to `data_folder`."""
+class ContentJob:
+    """A few utterances whose content is wanted: features, or without a front end samples.
+
+    Their paths are relative to `data_folder`.
+    """
 
     data_folder: Path
     utterances: Sequence[Utterance]
     cutting: Cutting
-    front_end: FrontEnd
+    front_end: Optional[FrontEnd]
     reading: Reading
 
     @property
     def is_long(self) -> bool:
-        """Whether its features are too large to be sent between processes and to wait there."""
+        """Whether its content is too large to be sent between processes and to wait there."""
         return _num_samples(self.utterances, self.cutting) > SAMPLES_OF_A_JOB
 
 
-def compute_features(job: FeatureJob) -> list[Read]:
-    """Return the features of each utterance, or why there are none, and what its recording is."""
+def read_contents(job: ContentJob) -> list[Read]:
+    """Return the content of each utterance, or why there is none, and what its recording is."""
     return [
-        Read(stamp_of(Path(job.data_folder, utterance.wav)), _features_of(utterance, job))
+        Read(stamp_of(Path(job.data_folder, utterance.wav)), _content_of(utterance, job))
         for utterance in job.utterances
     ]
 
 
-def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skipped]:
+def _content_of(utterance: Utterance, job: ContentJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
         (piece,) = job.cutting.pieces(utterance, clip.waveform)
-        feats = job.front_end(piece.waveform)
+        content = to_int16(piece.waveform) if job.front_end is None else job.front_end(piece.waveform)
     except BadAudio as error:
         return Skipped(utterance.utt_id, error.reason)
     except MemoryError:
@@ -88,18 +91,18 @@ def _features_of(utterance: Utterance, job: FeatureJob) -> Union[Content, Skippe
             f"{utterance.utt_id}: its {duration_s:.0f} s need more memory than there is: set a smaller num_processes, "
             "or cut the recording."
         ) from None
-    return Content(feats, len(clip.waveform), clip.was_converted)
+    return Content(content, len(clip.waveform), clip.was_converted)
 
 
 class Recordings:
-    """Compute features of utterances, in their order, and count what could not be used.
+    """Read utterances, in their order, and count what could not be used.
 
     Args:
         utterances: what to read.
         data_folder: what their paths are relative to.
         cutting: what to take of each: one piece.
-        front_end: of the features.
-        config: num_processes that compute, whose front end, and what recordings must keep to.
+        front_end: of the features; None: samples are stored.
+        config: num_processes that compute, and what recordings must keep to.
         skipped: files of this corpus that were left out before.
         max_skipped: more than so many left out, the earlier ones included, are an InputError; None: any number is well.
     """
@@ -109,7 +112,7 @@ class Recordings:
         utterances: Sequence[Utterance],
         data_folder: PathLike,
         cutting: Cutting,
-        front_end: FrontEnd,
+        front_end: Optional[FrontEnd],
         config: EvalPrepConfig,
         skipped: Sequence[Skipped] = (),
         max_skipped: Optional[float] = None,
@@ -119,7 +122,7 @@ class Recordings:
         self._utterances = utterances
         reading = Reading.from_config(config)
         self._jobs = [
-            FeatureJob(Path(data_folder), group, cutting, front_end, reading) for group in _groups(utterances, cutting)
+            ContentJob(Path(data_folder), group, cutting, front_end, reading) for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
         self._num_processes = config.num_processes or num_cores()
@@ -130,17 +133,17 @@ class Recordings:
         self._progress = Progress(len(utterances), "utterances")
 
     def add_to(self, writer: EvalStoreWriter) -> None:
-        """Write the features of all utterances that can be used."""
-        with closing(self._features()) as features:  # at once on a failure, lest processes go on
-            for utterance, feats in features:
-                writer.add(utterance.utt_id, utterance.spk_id, feats)
+        """Write the content of all utterances that can be used."""
+        with closing(self._contents()) as contents:  # at once on a failure, lest processes go on
+            for utterance, content in contents:
+                writer.add(utterance.utt_id, utterance.spk_id, content)
         writer.sources = self._sources
 
-    def _features(self) -> Generator[tuple[Utterance, np.ndarray], None, None]:
+    def _contents(self) -> Generator[tuple[Utterance, np.ndarray], None, None]:
         short_jobs = [job for job in self._jobs if not job.is_long]
-        with closing(call_all(compute_features, short_jobs, self._num_processes)) as results:
+        with closing(call_all(read_contents, short_jobs, self._num_processes)) as results:
             for job in self._jobs:
-                found = compute_features(job) if job.is_long else next(results)
+                found = read_contents(job) if job.is_long else next(results)
                 for utterance, (stamp, result) in zip(job.utterances, found, strict=True):
                     if stamp is not None:
                         self._sources[utterance.utt_id] = stamp
@@ -151,7 +154,7 @@ class Recordings:
                     self._num_samples += result.num_samples
                     if result.was_converted:
                         self._converted.append(utterance.utt_id)
-                    yield utterance, result.feats
+                    yield utterance, result.content
                 self._progress.show(len(job.utterances))
         if self._converted:
             print(
@@ -210,7 +213,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
     require(config, "save_folder")
     with lock_folder(config.save_folder):  # whose tables the stores follow from
         tables = make_eval_tables(config)
-        front_end = by_backend(Fbank(n_mels=config.n_mels), config.feature_backend)
+        front_end = None if config.store_kind == "waveform" else prepared_front_end(config)
         with lock_folder(config.feat_eval_folder):
             _prepare_trial_store(config, tables, front_end)
         if tables.norm:
@@ -218,7 +221,7 @@ def prepare_eval(config: EvalPrepConfig) -> None:
                 _prepare_cohort(config, tables, front_end)
 
 
-def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: FrontEnd) -> None:
+def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
     trial_list = find_trial_list(config.verification_file, config.data_folder)
     settings = {
         "trial_list_sha256": sha256_file(trial_list),
@@ -226,7 +229,7 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
         **Reading.from_config(config).settings(),
     }
-    made_from = {"front_end": front_end.to_dict(), "trial_list": trial_list.name, "settings": settings}
+    made_from = {"front_end": _stored(front_end), "trial_list": trial_list.name, "settings": settings}
     by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
     utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
     if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder", utterances, config.data_folder):
@@ -237,14 +240,14 @@ def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: 
 def _write_trial_store(
     config: EvalPrepConfig,
     utterances: Sequence[Utterance],
-    front_end: FrontEnd,
+    front_end: Optional[FrontEnd],
     trial_list: Path,
     settings: dict[str, Any],
 ) -> None:
     whole = Cutting(length=0)
     _check_room(config.feat_eval_folder, whole, utterances, front_end)
     recordings = Recordings(utterances, config.data_folder, whole, front_end, config)
-    with EvalStoreWriter(config.feat_eval_folder, front_end.to_dict(), trial_list, settings) as writer:
+    with EvalStoreWriter(config.feat_eval_folder, _stored(front_end), trial_list, settings) as writer:
         recordings.add_to(writer)
         if recordings.skipped:
             raise InputError(
@@ -268,20 +271,20 @@ def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
         print(f"{path}: is another list than {trial_list}, and stays as it is")
 
 
-def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: FrontEnd) -> None:
+def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
     cutting = Cutting.from_config(config)
     settings = {
         "norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")),
         **cutting.settings(),
         **Reading.from_config(config).settings(),
     }
-    made_from = {"front_end": front_end.to_dict(), "settings": settings}
+    made_from = {"front_end": _stored(front_end), "settings": settings}
     if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder", tables.norm, tables.norm_folder):
         return
     _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
     max_skipped = config.max_bad_fraction * (len(tables.norm) + len(tables.skipped))
     recordings = Recordings(tables.norm, tables.norm_folder, cutting, front_end, config, tables.skipped, max_skipped)
-    with EvalStoreWriter(config.feat_norm_folder, front_end.to_dict(), settings=settings) as writer:
+    with EvalStoreWriter(config.feat_norm_folder, _stored(front_end), settings=settings) as writer:
         recordings.add_to(writer)
         writer.skipped = recordings.skipped
     print(recordings.summary(config.feat_norm_folder, recordings.num_read))
@@ -295,10 +298,14 @@ def _is_prepared(
     paths = {utterance.utt_id: Path(data_folder, utterance.wav) for utterance in utterances}
     tables = [path for path in [Path(folder, SOURCES_FILE)] if path.exists()]
     check_sources(folder, tables, paths, "recordings", f"Remove that folder or choose another {option}.")
-    print(f"{folder}: already prepared, {len(EvalStore.open(folder))} utterances")
+    print(f"{folder}: already prepared, {len(read_store(folder).utt_ids)} utterances")
     return True
 
 
-def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: FrontEnd) -> None:
-    num_bytes = 4 * front_end.size * cutting.num_frames(utterances, front_end)
+def _check_room(folder: str, cutting: Cutting, utterances: Sequence[Utterance], front_end: Optional[FrontEnd]) -> None:
+    num_bytes = cutting.total_bytes(utterances, front_end)
     check_free_space(folder, round(STORE_OVERHEAD * num_bytes) + FILE_OVERHEAD_BYTES)
+
+
+def _stored(front_end: Optional[FrontEnd]) -> Optional[dict[str, Any]]:
+    return None if front_end is None else front_end.to_dict()

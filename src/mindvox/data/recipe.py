@@ -14,17 +14,19 @@ from mindvox.config import AugmentationOptions, TrainPrepConfig
 from mindvox.corpus.audio import BadAudio, to_int16
 from mindvox.corpus.quality import NOISE_LIMITS, read_usable
 from mindvox.corpus.tree import Utterance
-from mindvox.data.augmentation import Folders, by_backend, make_augmenter, open_folders
+from mindvox.data.augmentation import Folders, make_augmenter, open_folders
 from mindvox.data.cutting import Cutting, Piece
-from mindvox.data.train_store import FBANK, WAVEFORM
+from mindvox.data.front_ends import prepared_front_end
+from mindvox.data.store import content_bytes
+from mindvox.data.train_store import FEATURES, WAVEFORM
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 from mindvox.frontend import FrontEnd
 from mindvox.frontend.augment import Augmenter, BabbleSource
-from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import repeat_to
 
 CLEAN = "clean"
+OF_FEATURES = 1  # what a generator is for, beside distortion
 TRIES_FOR_A_VOICE = 100
 
 
@@ -33,16 +35,14 @@ class Recipe:
     """From an utterance to its records: cut it, distort each piece in several ways, compute features.
 
     Args:
-        kind: "fbank" or "waveform".
-        front_end: of the features.
+        front_end: of the features; None: records are 16-bit samples.
         cutting: into pieces.
         options: whose `augmentations` are the ways; each piece gives a record of each.
         seed: of the distortions.
         folders: noises and rooms, checked.
     """
 
-    kind: str
-    front_end: FrontEnd
+    front_end: Optional[FrontEnd]
     cutting: Cutting
     options: AugmentationOptions = field(default_factory=AugmentationOptions)
     seed: int = 0
@@ -59,13 +59,16 @@ class Recipe:
         values = _options_of(config)
         for name in ("noise_folder", "rir_folder"):
             values[name] = values[name] and str(Path(values[name]).resolve())
-        options, front_end = (
-            AugmentationOptions(**values),
-            by_backend(Fbank(n_mels=config.n_mels), config.feature_backend),
-        )
+        options = AugmentationOptions(**values)
+        front_end = None if config.store_kind == "waveform" else prepared_front_end(config)
         folders = open_folders(options)
         make_augmenter(options, folders)  # fails here, not in the first shard
-        return cls(config.store_kind, front_end, Cutting.from_config(config), options, config.seed, folders)
+        return cls(front_end, Cutting.from_config(config), options, config.seed, folders)
+
+    @property
+    def kind(self) -> str:
+        """What a record holds, as the manifest names it."""
+        return WAVEFORM if self.front_end is None else FEATURES
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -84,6 +87,8 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Return what decides the content besides the table and the front end."""
         settings = {**self.cutting.settings(), "augmentations": list(self.stages)}
+        if self.front_end is not None and self.front_end.draws:
+            settings["seed"] = self.seed
         if self.stages == (CLEAN,):
             return settings
         values = _options_of(self.options)
@@ -107,7 +112,7 @@ class Recipe:
 
     def stored_front_end(self) -> Optional[dict[str, Any]]:
         """Return the front end as the manifest holds it."""
-        return self.front_end.to_dict() if self.kind == FBANK else None
+        return None if self.front_end is None else self.front_end.to_dict()
 
     def num_records(self, utterance: Utterance) -> int:
         """Return how many records an utterance gives."""
@@ -115,10 +120,7 @@ class Recipe:
 
     def record_bytes(self, utterance: Utterance) -> int:
         """Return the size of each of its records."""
-        num_samples = self.cutting.num_samples(utterance.stop - utterance.start)
-        if self.kind == WAVEFORM:
-            return 2 * num_samples
-        return 4 * self.front_end.size * self.front_end.num_frames(num_samples)
+        return content_bytes(self.front_end, self.cutting.num_samples(utterance.stop - utterance.start))
 
     def records(
         self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
@@ -134,7 +136,7 @@ class Recipe:
         for number in chosen:
             piece, stage = pieces[number // len(self.stages)], self.stages[number % len(self.stages)]
             name = piece.name if stage == CLEAN else f"{piece.name}@{stage}"
-            yield name, self._encode(self._distort(name, stage, piece, waveform, babble))
+            yield name, self._encode(name, piece, self._distort(name, stage, piece, waveform, babble))
 
     def _distort(
         self, name: str, stage: str, piece: Piece, waveform: np.ndarray, babble: Optional[BabbleSource]
@@ -148,10 +150,13 @@ class Recipe:
         source = repeat_to(waveform[start : start + plan.source_length], plan.source_length)
         return plan.apply(source, babble)
 
-    def _encode(self, waveform: np.ndarray) -> np.ndarray:
-        if self.kind == WAVEFORM:
+    def _encode(self, name: str, piece: Piece, waveform: np.ndarray) -> np.ndarray:
+        if self.front_end is None:
             return to_int16(waveform)
-        return self.front_end(waveform)
+        rng = None
+        if self.front_end.draws:
+            rng = np.random.default_rng((self.seed, piece.copy, zlib.crc32(name.encode()), OF_FEATURES))
+        return self.front_end(waveform, rng)
 
 
 class Voices:

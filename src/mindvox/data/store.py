@@ -12,6 +12,7 @@ import numpy as np
 
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json
+from mindvox.frontend import FrontEnd
 from mindvox.progress import quantity
 
 LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write when about 10 MB are left
@@ -113,10 +114,15 @@ class WholeOrAbsent:
         raise NotImplementedError
 
 
-def check_feats(utt_id: str, feats: np.ndarray, num_mels: int) -> None:
-    """Raise ValueError unless these are float32 features (T, F), T >= 1, without NaN."""
-    if feats.dtype != np.float32 or feats.ndim != 2 or feats.shape[1] != num_mels or len(feats) == 0:
-        raise ValueError(f"{utt_id}: expected float32 (T, {num_mels}), T >= 1, got {feats.dtype} {feats.shape}.")
+def content_bytes(front_end: Optional[FrontEnd], num_samples: int) -> int:
+    """Return the size of what a store holds of so many samples: features, or without a front end 16-bit samples."""
+    return 2 * num_samples if front_end is None else 4 * front_end.size * front_end.num_frames(num_samples)
+
+
+def check_feats(utt_id: str, feats: np.ndarray, size: int) -> None:
+    """Raise ValueError unless these are float32 features (T, size), T >= 1, without NaN."""
+    if feats.dtype != np.float32 or feats.ndim != 2 or feats.shape[1] != size or len(feats) == 0:
+        raise ValueError(f"{utt_id}: expected float32 (T, {size}), T >= 1, got {feats.dtype} {feats.shape}.")
     if not np.isfinite(feats).all():
         raise ValueError(f"{utt_id}: expected finite features.")
 

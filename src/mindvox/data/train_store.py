@@ -16,12 +16,13 @@ from mindvox.corpus.tree import Skipped
 from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, sync, write_json
+from mindvox.frontend import front_end_of
 
 if TYPE_CHECKING:  # MindSpore takes seconds to import; only functions that touch MindRecord do
     from mindspore.mindrecord import FileWriter
 
 FORMAT_VERSION = 1
-FBANK, WAVEFORM = "fbank", "waveform"
+FEATURES, WAVEFORM = "fbank", "waveform"  # features of any front end: the first version knew one alone
 MANIFEST_FILE = "manifest.json"
 PLAN_FILE = "plan.json"
 SPEAKERS_FILE = "speakers.csv"
@@ -57,7 +58,7 @@ class Manifest:
     """What a training store holds.
 
     Args:
-        kind: what a record holds: "fbank", features before mean subtraction, or "waveform", samples at 16 kHz.
+        kind: what a record holds: FEATURES, before mean subtraction, or WAVEFORM, samples at 16 kHz.
         front_end: how features were made, FrontEnd.to_dict(); None for waveforms.
         settings: what else the content follows from: chunks, augmentation, seed, utterance table.
         num_utterances: records: utterances, or chunks of them.
@@ -138,8 +139,8 @@ def _parse_manifest(stored: Any, path: Path) -> Manifest:
             raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it anew.")
         shards = [Shard(**shard) for shard in stored["shards"]]
         skipped = [Skipped(**entry) for entry in stored["skipped"]]
-        if stored["kind"] not in (FBANK, WAVEFORM):
-            raise InputError(f"{path}: expected kind {FBANK} or {WAVEFORM}, got {stored['kind']}. Prepare it anew.")
+        if stored["kind"] not in (FEATURES, WAVEFORM):
+            raise InputError(f"{path}: expected kind {FEATURES} or {WAVEFORM}, got {stored['kind']}. Prepare it anew.")
         rest = {key: value for key, value in stored.items() if key not in ("format_version", "shards", "skipped")}
         return Manifest(**rest, shards=shards, skipped=skipped)
     except (KeyError, TypeError) as error:
@@ -285,7 +286,7 @@ class TrainStoreWriter(WholeOrAbsent):
             if not self._shards:
                 raise InputError(f"{self.folder}: nothing to store: there is no usable utterance.")
             manifest = Manifest(
-                kind=FBANK if self.front_end else WAVEFORM,
+                kind=FEATURES if self.front_end else WAVEFORM,
                 front_end=self.front_end,
                 settings=self.settings,
                 num_utterances=self.num_utterances,
@@ -325,10 +326,10 @@ class ShardWriter:
         self.path = path
         self.num_utterances = 0
         self._num_bytes = 0
-        self._num_mels = front_end["n_mels"] if front_end else None
+        self._size = front_end_of(front_end, path).size if front_end else None
         self._page_bytes = page_bytes
         self._rows: list[dict[str, Any]] = []
-        self._writer = _open_mindrecord(path, self._num_mels, page_bytes)
+        self._writer = _open_mindrecord(path, self._size, page_bytes)
 
     def has_room(self, num_bytes: int) -> bool:
         """Tell whether a record of so many bytes fits a page and the file."""
@@ -337,11 +338,11 @@ class ShardWriter:
     def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
         """Append a record: features (T, F), float32, or samples (N,), int16."""
         row: dict[str, Any] = {"utt_id": utt_id, "label": int(label)}
-        if self._num_mels is None:
+        if self._size is None:
             check_wave(utt_id, content)
             row["wave"] = content.astype("<i2").tobytes()
         else:
-            check_feats(utt_id, content, self._num_mels)
+            check_feats(utt_id, content, self._size)
             row["feats"] = np.ascontiguousarray(content)
         self._rows.append(row)
         self.num_utterances += 1
@@ -372,15 +373,13 @@ class ShardWriter:
         return Shard(self.path.name, sha256_file(self.path), sha256_file(index), num_bytes, num_stored)
 
 
-def _open_mindrecord(path: Path, num_mels: Optional[int], page_bytes: int) -> "FileWriter":
+def _open_mindrecord(path: Path, size: Optional[int], page_bytes: int) -> "FileWriter":
     from mindspore.mindrecord import FileWriter
 
     writer = FileWriter(str(path), shard_num=1)
     writer.set_header_size(HEADER_BYTES)
     writer.set_page_size(page_bytes)
-    content = (
-        {"wave": {"type": "bytes"}} if num_mels is None else {"feats": {"type": "float32", "shape": [-1, num_mels]}}
-    )
+    content = {"wave": {"type": "bytes"}} if size is None else {"feats": {"type": "float32", "shape": [-1, size]}}
     writer.add_schema({"utt_id": {"type": "string"}, "label": {"type": "int32"}, **content})
     writer.add_index(["label"])
     return writer

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mindvox.corpus.table_io import read_speakers
-from mindvox.data.eval_store import META_FILE, EvalStore, content_sha256
+from mindvox.data.eval_store import META_FILE, content_files, content_sha256, read_store
 from mindvox.data.store import check_feats, check_wave
 from mindvox.data.train_store import (
     MANIFEST_FILE,
@@ -18,6 +18,7 @@ from mindvox.data.train_store import (
 )
 from mindvox.errors import InputError
 from mindvox.files import PathLike, sha256_file
+from mindvox.frontend import front_end_of
 
 
 def verify_train_store(folder: PathLike) -> None:
@@ -44,12 +45,12 @@ def verify_train_store(folder: PathLike) -> None:
 
 def _verify_shard(path: Path, num_expected: int, manifest: Manifest) -> int:
     """Read every record of a file and return their frames."""
+    size = front_end_of(manifest.front_end, path).size if manifest.front_end else 0
     num_records = num_frames = 0
     for record in read_shard(path):
         try:
             if isinstance(record, Record):
-                assert manifest.front_end is not None, "a store of features says how they are made"
-                check_feats(record.utt_id, record.feats, manifest.front_end["n_mels"])
+                check_feats(record.utt_id, record.feats, size)
             else:
                 check_wave(record.utt_id, record.wave)
         except ValueError as error:
@@ -69,10 +70,10 @@ def verify_eval_store(folder: PathLike) -> None:
     Raises:
         InputError: a file is missing or damaged.
     """
-    store = EvalStore.open(folder)
-    if content_sha256(Path(folder)) != store.sha256:  # open() trusts files of the same size and time
+    store = read_store(folder)
+    if content_sha256(Path(folder), content_files(store.front_end)) != store.sha256:  # read_store trusts size and time
         raise InputError(f"{folder}: damaged: not the content that {META_FILE} names. Copy it again.")
     for row, utt_id in enumerate(store.utt_ids):
-        if not np.isfinite(store.feats(row)).all():
+        if not np.isfinite(store.of_utterance(row)).all():
             raise InputError(f"{folder}: {utt_id}: features that are not finite. Prepare the store anew.")
-    print(f"{folder}: verified: {len(store)} utterances of {len(set(store.spk_ids))} speakers")
+    print(f"{folder}: verified: {len(store.utt_ids)} utterances of {len(set(store.spk_ids))} speakers")

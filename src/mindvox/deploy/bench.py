@@ -103,7 +103,7 @@ def infer(
         InputError: features and models do not fit together, or no model takes a batch size.
     """
     feats, front_end = _read_features(inputs)
-    engines = [load_engine(find_exported(model), device_target=device_target, device_id=device_id) for model in models]
+    engines = [load_engine(model, device_target=device_target, device_id=device_id) for model in models]
     for model, engine in zip(models, engines, strict=True):
         check_front_end(engine.exported.front_end, front_end, str(inputs))
         if engine.exported.input_kind != "features":

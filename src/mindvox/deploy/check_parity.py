@@ -27,7 +27,7 @@ from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.engines.pieces import pieces_of_feats, pieces_of_waveform, samples_of_window
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
-from mindvox.frontend import FrontEnd, check_front_end, front_end_of
+from mindvox.frontend import FrontEnd, front_end_of
 from mindvox.frontend.frames import window_edges
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import EmbeddingStore, check_max_frames
@@ -158,8 +158,7 @@ def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[U
     if folder is None:
         return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
     if (folder / META_FILE).is_file():
-        store = EvalStore.open(folder)
-        check_front_end(front_end.to_dict(), store.front_end, str(folder))
+        store = EvalStore.open(folder, front_end.to_dict())
         return [Utterance(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
     paths = [folder / name for name in walk_audio(folder).names]
     if not paths:

@@ -316,22 +316,10 @@ def _get_item(graph: Graph, args: list[Argument], attributes: Attributes) -> Arg
 
 def _size_operator(compute: Callable[[Size, Size], Size]) -> Operator:
     def convert(graph: Graph, args: list[Argument], attributes: Attributes) -> Argument:
-        if any(isinstance(value, float) for value in args):
-            return _float_of_sizes(compute, args)
         left, right = _sizes(tuple(args[:2]))
         return compute(left, right)
 
     return convert
-
-
-def _float_of_sizes(compute: Callable[[Any, Any], Any], args: Sequence[Argument]) -> float:
-    left, right = map(_number, args[:2])
-    operators: dict[Any, Callable[[float, float], float]] = {
-        sizes.add: float.__add__,
-        sizes.sub: float.__sub__,
-        sizes.mul: float.__mul__,
-    }
-    return operators[compute](left, right)
 
 
 def _negated_size(graph: Graph, args: list[Argument], attributes: Attributes) -> Size:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mindvox.engines.exported import FILE_FORMATS, ExportedModel
+from mindvox.engines.exported import FILE_FORMATS, ExportedModel, find_exported
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
 from mindvox.frontend.frames import repeat_to
@@ -116,10 +116,11 @@ def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndar
         raise
 
 
-def load_engine(model_file: PathLike, engine: str = AUTO, device_target: str = "auto", device_id: int = 0) -> Engine:
+def load_engine(model: PathLike, engine: str = AUTO, device_target: str = "auto", device_id: int = 0) -> Engine:
     """Load an exported model into a library.
 
     Args:
+        model: the exported model, a folder that holds one, or the name of a public model; see `find_exported`.
         engine: one of ENGINES. "auto": of the libraries that read the model's format, the first that is installed.
         device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
         device_id: number of that device.
@@ -129,15 +130,16 @@ def load_engine(model_file: PathLike, engine: str = AUTO, device_target: str = "
         InputError: the model or its description is missing or damaged, the engine does not read its format, or is not
             installed.
     """
+    model_file = find_exported(model)
     exported = ExportedModel.read(model_file)
     name = _library_for(model_file, exported, engine)
     load = importlib.import_module(LIBRARIES[name].loader).load
     if name == "mindspore":
-        return load(Path(model_file), exported, device_target, device_id)
-    return load(Path(model_file), exported)
+        return load(model_file, exported, device_target, device_id)
+    return load(model_file, exported)
 
 
-def _library_for(model_file: PathLike, exported: ExportedModel, engine: str) -> str:
+def _library_for(model_file: Path, exported: ExportedModel, engine: str) -> str:
     """Return the name of the library that runs a model; see `load_engine`."""
     if engine not in ENGINES:
         raise UsageError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}.")
@@ -150,7 +152,7 @@ def _library_for(model_file: PathLike, exported: ExportedModel, engine: str) -> 
     libraries = libraries_of(exported)
     if not libraries:
         raise InputError(f"{model_file}: no library reads an {exported.file_format}; CANN's ATC converts it.")
-    if Path(model_file).suffix != suffix:
+    if model_file.suffix != suffix:
         raise InputError(f"{model_file}: described as {exported.file_format}: expected the suffix {suffix}.")
     if engine not in (AUTO, *libraries):
         raise InputError(

@@ -53,6 +53,11 @@ class FrontEnd:
         return getattr(self.options, self.size_option)
 
     @property
+    def draws(self) -> bool:
+        """Whether a generator makes a difference to the features."""
+        return False
+
+    @property
     def sample_rate(self) -> int:
         """Rate of the waveforms, Hz."""
         return self.options.sample_rate

@@ -70,6 +70,10 @@ class KaldiFbank(Filterbank):
         self._window: np.ndarray = self._scaled_window().astype(self.dtype)
 
     @property
+    def draws(self) -> bool:
+        return self.options.dither > 0
+
+    @property
     def n_fft(self) -> int:
         return _power_of_two(self.win_length)
 
@@ -89,7 +93,7 @@ class KaldiFbank(Filterbank):
 
     def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
         waveform = self.check_waveform(waveform)
-        if rng is not None and self.options.dither:
+        if rng is not None and self.draws:
             deviation = np.float32(self.options.dither / self.options.waveform_scale)
             waveform = waveform + deviation * rng.standard_normal(len(waveform), np.float32)
         feats = self.energies(waveform)

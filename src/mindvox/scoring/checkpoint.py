@@ -3,6 +3,7 @@
 import mindspore as ms
 
 from mindvox.config import Config, require
+from mindvox.data.front_ends import take_front_end
 from mindvox.device import set_device
 from mindvox.files import lock_folder, sha256_file
 from mindvox.models import load_model, take_settings
@@ -26,7 +27,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     target = set_device(config.device_target, config.device_id)
     checkpoint = find_checkpoint(config.model_path)
     model, meta = load_model(checkpoint, target, fold=True)
-    config = take_settings(config, meta["model"], checkpoint)
+    config = take_front_end(take_settings(config, meta["model"], checkpoint), meta["front_end"], checkpoint)
 
     stores = FeatureStores.open(config, config.eval_data_path, meta["front_end"])
     trials = TrialList.from_config(config, config.eval_data_path, stores.evaluation)

@@ -13,7 +13,7 @@ from mindvox.data.eval_store import EvalStore
 from mindvox.engines.engine import Encode, encode_named, fill_batches
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
-from mindvox.frontend import frames
+from mindvox.frontend import frames, front_end_of
 from mindvox.progress import quantity
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Identity:
         store_sha256: of the evaluation store.
         engine: program, version and device that computed, such as "mindspore 2.10.0 CPU".
         cut_frames: frames kept of each utterance, or of each crop; None: all.
-        front_end: parameters of the features.
+        front_end: how the features are made, FrontEnd.to_dict().
         num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
         max_frames: most frames of a window where some utterance of the store is longer, so that its embedding is a
             mean over windows; None: every utterance went through the model in one piece. An embedding store's meta.json
@@ -193,9 +193,9 @@ def extract(
 ) -> np.ndarray:
     """Embed every utterance of a store, or several crops of each.
 
-    Utterances are never padded: a batch holds utterances of one length. Features are cut first, then their mean is
-    subtracted. An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each has its own
-    mean subtracted, and the utterance's embedding is the mean of theirs, weighted by their frames.
+    Utterances are never padded: a batch holds utterances of one length. Features are cut first, then finished (usually
+    their mean is subtracted). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
+    is finished by itself, and the utterance's embedding is the mean of theirs, weighted by their frames.
 
     Args:
         encode: the model.
@@ -216,6 +216,7 @@ def extract(
             the utterance is named.
     """
     start = time.perf_counter()
+    front_end = front_end_of(store.front_end)
     per_utt = max(1, num_crops)
     lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
     max_frames = 0 if cut_frames else max_frames
@@ -232,7 +233,8 @@ def extract(
     with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
-            feats = np.stack([_window_feats(store, windows, row, cut_frames, num_crops) for row in rows])
+            cut = [_window_feats(store, windows, row, cut_frames, num_crops) for row in rows]
+            feats = np.stack([front_end.finish(window) for window in cut])
             batch = encode_named(encode, feats, names)
             if embeddings is None:
                 embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
@@ -252,7 +254,7 @@ def extract(
         embeddings[piece] = total / lengths[piece]
     if progress:
         elapsed_s = time.perf_counter() - start
-        audio_s = lengths.sum() * store.front_end["hop_length_ms"] / 1000
+        audio_s = lengths.sum() * front_end.frame_shift_s
         print(
             f"{quantity(len(lengths), 'embedding')} in {elapsed_s:.1f} s: {len(lengths) / elapsed_s:.1f} "
             f"{'crops' if num_crops else 'utterances'}/s, {audio_s / elapsed_s:.1f} times real time"
@@ -295,19 +297,19 @@ def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int)
 def _window_feats(
     store: EvalStore, windows: _Windows, row: int, cut_frames: Optional[int], num_crops: int
 ) -> np.ndarray:
-    """Return what an embedding is made of: an utterance or a window of it, its start, or a crop; less its mean."""
+    """Return what an embedding is made of: an utterance or a window of it, its start, or a crop."""
     piece = int(windows.piece[row])
     if num_crops:
         assert cut_frames, "crops have a length"
         utt, crop = divmod(piece, num_crops)
         feats = frames.repeat_to(store.feats(utt), max(cut_frames, store.num_frames[utt]))
         first = crop_starts(len(feats), cut_frames, num_crops)[crop]
-        return frames.subtract_mean(feats[first : first + cut_frames])
+        return feats[first : first + cut_frames]
     feats = store.feats(piece)
     if cut_frames:
-        return frames.subtract_mean(frames.cut_frames(feats, cut_frames))
+        return frames.cut_frames(feats, cut_frames)
     first = windows.first_frame[row]
-    return frames.subtract_mean(feats[first : first + windows.num_frames[row]])
+    return feats[first : first + windows.num_frames[row]]
 
 
 def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
@@ -315,12 +317,12 @@ def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray
     return np.linspace(0, num_frames - crop_frames, num_crops).astype(int)
 
 
-def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = None) -> Encode:
+def cell_encoder(cell: "nn.Cell", feature_size: int, fixed_batch: Optional[int] = None) -> Encode:
     """Wrap a Cell in evaluation mode, compiled once for all inputs.
 
     Args:
         cell: feats (B, T, F) to embeddings (B, D).
-        num_mels: F.
+        feature_size: F.
         fixed_batch: all inputs have one length (cut features) and at most this many utterances: the graph is compiled
             for exactly this shape. None: any lengths; the graph has dynamic shapes, at twice the time for a frame.
     """
@@ -340,5 +342,5 @@ def cell_encoder(cell: "nn.Cell", num_mels: int, fixed_batch: Optional[int] = No
 
     if fixed_batch:
         return fill_batches(encode, fixed_batch)
-    cell.set_inputs(ms.Tensor(shape=[None, None, num_mels], dtype=ms.float32))  # else it compiles for every length
+    cell.set_inputs(ms.Tensor(shape=[None, None, feature_size], dtype=ms.float32))  # else it compiles for every length
     return encode

@@ -14,6 +14,7 @@ import numpy as np
 from mindvox.data.eval_store import EvalStore
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.frontend import front_end_of
 from mindvox.scoring.embeddings import EmbeddingStore, Identity
 from mindvox.scoring.normalisation import cohort_statistics, mean_embedding, speaker_means, unit_length
 from mindvox.scoring.score_files import ScoreTable
@@ -50,7 +51,7 @@ class QualitySource:
             raise InputError(f"{embeddings}: eval and norm differ in {', '.join(different)}. Make both the same way.")
         if evaluation.embeddings.ndim != 2:
             raise InputError(f"{embeddings}/eval: quality measures need one embedding an utterance, not crops.")
-        features = EvalStore.open(store) if store is not None else None
+        features = EvalStore.open(store, evaluation.identity.front_end) if store is not None else None
         if features is not None and features.sha256 != evaluation.identity.store_sha256:
             raise InputError(f"{store}: not the store that the embeddings in {embeddings}/eval were made of.")
         return cls(evaluation, cohort, features)
@@ -121,7 +122,7 @@ class QualitySource:
         num_frames = np.array([frames[name] for name in names], dtype=np.float64)
         if self.evaluation.identity.cut_frames:
             num_frames = np.minimum(num_frames, self.evaluation.identity.cut_frames)
-        return np.minimum(num_frames * self.store.front_end["hop_length_ms"] / 1000, MAX_DURATION_S)
+        return np.minimum(num_frames * front_end_of(self.store.front_end).frame_shift_s, MAX_DURATION_S)
 
 
 def _of_pairs(enrol: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,6 @@ from mindvox.config import Config
 from mindvox.data.eval_store import EvalStore
 from mindvox.errors import InputError
 from mindvox.files import PathLike
-from mindvox.frontend import check_front_end
 from mindvox.scoring.embeddings import EmbeddingStore, Encode, Identity, load_or_extract
 from mindvox.scoring.options import ScoreOptions, check_score_options, why_no_cohort
 from mindvox.scoring.trial_scores import check_disjoint
@@ -39,18 +38,16 @@ class FeatureStores:
 
         Raises:
             UsageError: the keys ask for a score that is not defined.
-            InputError: a store is missing or damaged, was made with another front end than the model's, or both share
-                speakers.
+            InputError: a store is missing or damaged, holds features of another front end than the model's, or both
+                share speakers.
         """
         check_score_options(ScoreOptions.from_config(config), config.eval_crops)
-        evaluation = EvalStore.open(data)
-        check_front_end(front_end, evaluation.front_end, str(data))
+        evaluation = EvalStore.open(data, front_end)
         why_none = why_no_cohort(config)
         pieces = (config.eval_crops, config.eval_frames, config.max_frames)
         if why_none:
             return cls(evaluation, None, why_none, *pieces)
-        cohort = EvalStore.open(config.train_norm_path)
-        check_front_end(front_end, cohort.front_end, config.train_norm_path)
+        cohort = EvalStore.open(config.train_norm_path, front_end)
         check_disjoint(evaluation, cohort)
         return cls(evaluation, cohort, "", *pieces)
 

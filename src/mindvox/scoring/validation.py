@@ -10,10 +10,9 @@ from mindspore import nn
 
 from mindvox.config import Config
 from mindvox.corpus.trials import find_trial_list, read_trials
-from mindvox.data.eval_store import EvalStore
+from mindvox.data.eval_store import EvalStore, StoredFeatures
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
-from mindvox.frontend import check_front_end
 from mindvox.frontend.frames import repeat_to
 from mindvox.models import create_model
 from mindvox.models.checkpoint import assign
@@ -109,8 +108,7 @@ def make_validation(
 
 
 def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:
-    store = EvalStore.open(config.valid_data_path)
-    check_front_end(batches.front_end, store.front_end, config.valid_data_path)
+    store = EvalStore.open(config.valid_data_path, batches.front_end.to_dict())
     path = find_trial_list(config.valid_trials, config.valid_data_path)
     listed = TrialList.read(path, "voxceleb", store)
     assert listed.is_target is not None, "lists of this form tell the truth"
@@ -146,13 +144,13 @@ def _trials_of_halves(batches: TrainBatches, min_frames: int) -> ValidationTrial
         labels.append(label)
         halves += [repeat_to(half, max(middle, min_frames)) for half in (feats[:middle], feats[middle:])]
     num_frames = np.array([len(half) for half in halves])
-    store = EvalStore(
+    store = StoredFeatures(
         folder=Path(),
         utt_ids=[f"{name}, half {number}" for name in names for number in (1, 2)],
         spk_ids=[str(label) for label in labels for _ in range(2)],
         first_frame=np.cumsum(num_frames) - num_frames,
         num_frames=num_frames,
-        front_end=batches.front_end,
+        front_end=batches.front_end.to_dict(),
         sha256="",
         frames=np.concatenate(halves),
     )

@@ -14,10 +14,10 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from mindvox.config import Config, require, save_config
+from mindvox.data.front_ends import take_front_end
 from mindvox.data.pipeline import Batch, TrainBatches, open_batches
 from mindvox.errors import InputError, Stopped
 from mindvox.files import lock_folder
-from mindvox.frontend import check_front_end
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
 from mindvox.models import create_model, describe_settings, take_settings
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
@@ -122,7 +122,9 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     if config.pre_trained:
         first = earlier or read_first(config.checkpoint_path)
         config = take_settings(config, first.meta["model"], first.path)
+        config = take_front_end(config, first.meta["front_end"], first.path)
     batches = open_batches(config, world.rank, world.size)
+    config = take_front_end(config, batches.front_end.to_dict(), config.train_data_path)
     meta = {**_meta(config, batches), "run": identity(config, batches)}
     model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
@@ -241,7 +243,6 @@ def read_first(path: str) -> Checkpoint:
 def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
     """Set the model's weights from a checkpoint, and the classifier's when it was trained on the same speakers."""
     path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
-    check_front_end(meta["front_end"], found["front_end"], str(path))
     assign(model, arrays, "model.", path)
     same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
     if same_speakers:
@@ -264,16 +265,16 @@ def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
             f"CLASS_NUM: the configuration says {config.class_num}, {config.train_data_path} has "
             f"{manifest.num_speakers} speakers: set CLASS_NUM: auto or take the other store."
         )
-    n_mels, in_channels = batches.front_end["n_mels"], config.model.options.in_channels
-    if in_channels != n_mels:
+    size, in_channels = batches.front_end.size, config.model.options.in_channels
+    if in_channels != size:
         raise InputError(
-            f"inChannels: the model takes {in_channels} mel bins, {config.train_data_path} has frames of "
-            f"{n_mels}: set inChannels: {n_mels}, or prepare a store with n_mels: {in_channels}."
+            f"inChannels: the model takes frames of {in_channels}, {config.train_data_path} gives frames of {size}: "
+            f"set inChannels: {size}, or take features with front_end.{batches.front_end.size_option}: {in_channels}."
         )
     return {
         "model": config.model.to_dict(),
         "loss": config.loss.to_dict(),
-        "front_end": batches.front_end,
+        "front_end": batches.front_end.to_dict(),
         "speakers_sha256": manifest.speakers_sha256,
     }
 
