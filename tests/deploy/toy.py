@@ -13,6 +13,7 @@ from mindvox.config import Config, load_config
 from mindvox.deploy.export import describe, write_model
 from mindvox.engines.exported import ExportedModel, weights_path
 from mindvox.files import sha256_file
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model, load_model
 from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
@@ -23,11 +24,15 @@ SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_
 META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
 
 
-def make_checkpoint(folder: Path, front_end: Fbank = FRONT_END, **settings: Any) -> Path:
-    """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
+def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: Any) -> Path:
+    """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics.
+
+    Args:
+        settings: keys of the model beside or instead of SETTINGS; None leaves one out.
+    """
     rng = np.random.default_rng(0)
     np.random.seed(0)
-    settings = {**SETTINGS, **settings}
+    settings = {key: value for key, value in {**SETTINGS, **settings}.items() if value is not None}
     model = create_model(settings)
     for parameter in model.get_parameters():
         kind = parameter.name.rsplit(".", 1)[-1]
@@ -47,13 +52,9 @@ def make_checkpoint(folder: Path, front_end: Fbank = FRONT_END, **settings: Any)
 
 def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
     """Return the configuration of an export of the toy model."""
-    sizes = (
-        f"--inChannels={NUM_MELS}",
-        f"--channel={NUM_MELS}",
-        "--channels=16",
-        "--emb_size=6",
-        "--device_target=CPU",
-    )
+    sizes = ["--device_target=CPU"]
+    if "channels" in read_checkpoint(checkpoint)[1]["model"]:
+        sizes += [f"--inChannels={NUM_MELS}", f"--channel={NUM_MELS}", "--channels=16", "--emb_size=6"]
     given = {option.split("=")[0] for option in options}
     words = (f"--exp_ckpt_file={checkpoint}", f"--file_name={file_name}", *sizes)
     return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
