@@ -26,7 +26,6 @@ from mindvox.frontend.frames import cut_frames, subtract_mean, window_edges
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
-from tests.deploy import toy
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,15 +164,15 @@ def test_recordings_become_the_embeddings_of_their_features(program, worked, tmp
     must(worked, program, "--model", "free.xml", "--wav_list", "wav", "--output", tmp_path)
     made = EmbeddingStore.open(tmp_path)
     assert made.utt_ids == ["id0/a.wav", "id1/a.wav", "id2/a.wav"] and made.spk_ids == ["id0", "id1", "id2"]
-    encode, fbank = load_engine(worked / "free.xml").encode, FRONT_END
+    encode = load_engine(worked / "free.xml").encode
     for utt_id, embedding in zip(made.utt_ids, made.embeddings, strict=True):
-        feats = subtract_mean(fbank(read_audio(worked / "wav" / utt_id).waveform))
+        feats = FRONT_END.finish(FRONT_END(read_audio(worked / "wav" / utt_id).waveform))
         assert close(embedding, encode(feats[None])[0])
 
 
 def test_a_model_with_kaldis_front_end_gives_the_embeddings_of_python(program, worked, tmp_path):
     """Windows too: each is finished on its own. A recording of fewer samples than a frame has is named."""
-    from mindvox.deploy.engine import load_engine
+    from mindvox.engines.engine import load_engine
 
     for name, settings in (("povey", {}), ("plain", {"window": "hamming", "subtract_mean": False, "dither": 1.0})):
         front_end = KaldiFbank(n_mels=NUM_MELS, **settings)
@@ -196,6 +195,20 @@ def test_a_model_with_kaldis_front_end_gives_the_embeddings_of_python(program, w
     done = call(worked, *compare, tmp_path / "short.wav", "wav/id0/a.wav")
     assert done.returncode == 1
     assert "short.wav: too short: 399 samples at 16000 Hz, a frame has 400" in done.stderr
+
+
+@pytest.mark.slow
+def test_cam_plus_plus_gives_the_embeddings_of_python(program, worked, tmp_path):
+    from mindvox.engines.engine import load_engine
+
+    front_end = KaldiFbank(n_mels=NUM_MELS)
+    settings = {"name": "campplus", "init_channels": 6, "growth_rate": 3, "channels": None, "global_context": None}
+    checkpoint = make_checkpoint(tmp_path / "ckpt", front_end, **settings)
+    model = write_toy(checkpoint, tmp_path / "m.onnx", "--length=0", "--batch_size=0")
+    must(worked, program, "--model", model, "--wav_list", "wav", "--output", tmp_path / "out")
+    feats = front_end.finish(front_end(noise(1, 11000)))
+    expected = load_engine(model).encode(feats[None])[0]
+    assert close(EmbeddingStore.open(tmp_path / "out").embeddings[1], expected)
 
 
 def rewrite(model: Path, folder: Path, changes: dict) -> Path:
@@ -327,7 +340,7 @@ def name_content(folder: Path, mark: bytes = b"") -> None:
         ("replaced", "feats.npy and index.csv are not the content that meta.json names"),
         ("missing", "feats.npy: No such file"),
         ("no index", "index.csv: No such file"),
-        ("other front end", "made with another front end: top_db 70 (expected 80.0)"),
+        ("other front end", "made with another front end: top_db 70.0 (expected 80.0)"),
     ],
 )
 def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked, tmp_path, kind, said):
@@ -734,10 +747,9 @@ def test_long_utterances_are_embedded_in_the_windows_of_python(program, worked, 
 
 
 @pytest.mark.slow
-def test_two_hours_stay_below_two_gigabytes(program, tmp_path, monkeypatch):
+def test_two_hours_stay_below_two_gigabytes(program, tmp_path):
     """At C = 1024, from 44.1 kHz; VmHWM is the most memory that the program had."""
-    monkeypatch.setitem(toy.META, "front_end", Fbank().to_dict())
-    checkpoint = make_checkpoint(tmp_path / "ckpt", in_channels=80, channels=1024, emb_size=192)
+    checkpoint = make_checkpoint(tmp_path / "ckpt", Fbank(), in_channels=80, channels=1024, emb_size=192)
     write_toy(
         checkpoint, tmp_path / "m.xml", "--length=0", "--batch_size=0", "--inChannels=80", "--channel=80",
         "--channels=1024", "--emb_size=192",

@@ -25,10 +25,14 @@ META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": 
 
 
 def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: Any) -> Path:
-    """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics."""
+    """Write a checkpoint with batch norms of every kind: scales above, below and at zero, shifts, real statistics.
+
+    Args:
+        settings: keys of the model beside or instead of SETTINGS; None leaves one out.
+    """
     rng = np.random.default_rng(0)
     np.random.seed(0)
-    settings = {**SETTINGS, **settings}
+    settings = {key: value for key, value in {**SETTINGS, **settings}.items() if value is not None}
     model = create_model(settings)
     for parameter in model.get_parameters():
         kind = parameter.name.rsplit(".", 1)[-1]
@@ -48,13 +52,9 @@ def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: A
 
 def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
     """Return the configuration of an export of the toy model."""
-    sizes = (
-        f"--inChannels={NUM_MELS}",
-        f"--channel={NUM_MELS}",
-        "--channels=16",
-        "--emb_size=6",
-        "--device_target=CPU",
-    )
+    sizes = ["--device_target=CPU"]
+    if "channels" in read_checkpoint(checkpoint)[1]["model"]:
+        sizes += [f"--inChannels={NUM_MELS}", f"--channel={NUM_MELS}", "--channels=16", "--emb_size=6"]
     given = {option.split("=")[0] for option in options}
     words = (f"--exp_ckpt_file={checkpoint}", f"--file_name={file_name}", *sizes)
     return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
