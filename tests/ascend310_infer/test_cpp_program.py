@@ -197,20 +197,6 @@ def test_a_model_with_kaldis_front_end_gives_the_embeddings_of_python(program, w
     assert "short.wav: too short: 399 samples at 16000 Hz, a frame has 400" in done.stderr
 
 
-@pytest.mark.slow
-def test_cam_plus_plus_gives_the_embeddings_of_python(program, worked, tmp_path):
-    from mindvox.engines.engine import load_engine
-
-    front_end = KaldiFbank(n_mels=NUM_MELS)
-    settings = {"name": "campplus", "init_channels": 6, "growth_rate": 3, "channels": None, "global_context": None}
-    checkpoint = make_checkpoint(tmp_path / "ckpt", front_end, **settings)
-    model = write_toy(checkpoint, tmp_path / "m.onnx", "--length=0", "--batch_size=0")
-    must(worked, program, "--model", model, "--wav_list", "wav", "--output", tmp_path / "out")
-    feats = front_end.finish(front_end(noise(1, 11000)))
-    expected = load_engine(model).encode(feats[None])[0]
-    assert close(EmbeddingStore.open(tmp_path / "out").embeddings[1], expected)
-
-
 def rewrite(model: Path, folder: Path, changes: dict) -> Path:
     """Copy an IR with other values in its description, and without what only the formats' other versions have."""
     for path in (model, model.with_suffix(".bin")):

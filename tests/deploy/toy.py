@@ -7,7 +7,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindvox.config import Config, load_config
 from mindvox.deploy.export import describe, write_model
@@ -104,6 +104,11 @@ def without_compiling() -> Iterator[None]:
 def encoder(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return the checkpoint's Cell as a function: features (B, T, F) to embeddings."""
     model, _ = load_model(checkpoint)
+    return uncompiled_encoder(model)
+
+
+def uncompiled_encoder(model: nn.Cell, *_: object) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a Cell as a function, in place of `cell_encoder`, whose other arguments say how to compile."""
 
     def encode(feats: np.ndarray) -> np.ndarray:
         with without_compiling():
