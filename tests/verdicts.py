@@ -4,9 +4,9 @@
 the defaults: min_duration 0.1 s, max_clipped_fraction 0.2.
 
 Second variants, which the issue's text does not name: a data size of 0 with a RIFF size of 0, or behind a LIST chunk;
-36 bytes too great and a block too great; ADPCM and ALAC beside GSM; an MP3 of changing rate without its table; silence
-with an offset and dither; the same kinds as FLAC, AIFF, OGG. Of several streams in one file: tags, damage and another
-codec between them, an MP3 without its table before or behind.
+an entry of a LIST that is too long; 36 bytes too great and a block too great; ADPCM and ALAC beside GSM; an MP3 of
+changing rate without its table; silence with an offset and dither; the same kinds as FLAC, AIFF, OGG. Of several
+streams in one file: tags, damage and another codec between them, an MP3 without its table before or behind.
 """
 
 import io
@@ -53,6 +53,16 @@ def encoded(samples: np.ndarray, rate: int = RATE, **options) -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, samples, rate, **options)
     return stream.getvalue()
+
+
+def with_list(size: int, order: str = "<") -> bytes:
+    """Return a WAV with a LIST chunk of two entries, the second of a name that is not known, and of this size."""
+    entries = b"INFOISFT" + struct.pack(f"{order}I", 4) + b"abc\0XXXX" + struct.pack(f"{order}I", size) + bytes(120)
+    form = struct.pack(f"{order}HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    samples = np.frombuffer(SAMPLES, "<i2").astype(f"{order}i2").tobytes()
+    parts = ((b"fmt ", form), (b"LIST", entries), (b"data", samples))
+    body = b"WAVE" + b"".join(name + struct.pack(f"{order}I", len(part)) + part for name, part in parts)
+    return (b"RIFF" if order == "<" else b"RIFX") + struct.pack(f"{order}I", len(body)) + body
 
 
 def audio(samples: np.ndarray, rate: int = RATE, **options) -> Callable[[Path], None]:
@@ -270,6 +280,12 @@ CASES: dict[str, Case] = {
     "g723.au": Case(audio(LONG, subtype="G723_24")),
     "gsm_aiff.aiff": Case(audio(LONG, subtype="GSM610")),
     "dwvw.aiff": Case(audio(NOISE, subtype="DWVW_16"), num_samples=RATE),
+    # libsndfile 1.2.2 never returns from opening these
+    "list_that_goes_back.wav": Case(content(with_list(0xFFFFFFF8)), "not a readable audio file (damaged LIST chunk)"),
+    "list_that_goes_back_in_big_endian.wav": Case(
+        content(with_list(0xFFFFFFF8, ">")), "not a readable audio file (damaged LIST chunk)"
+    ),
+    "list_with_an_entry_too_long.wav": Case(content(with_list(5000)), num_samples=RATE),
     "alac.caf": Case(audio(LONG, subtype="ALAC_16"), num_samples=10 * RATE),
     # usable, although libsndfile would read the first stream alone
     "chain.ogg": Case(content(VORBIS + VORBIS), num_samples=20 * RATE),

@@ -169,6 +169,7 @@ class AudioFile::Bytes : public ByteReader {
 
 AudioFile::AudioFile(const std::filesystem::path& path)
     : bytes_(std::make_unique<Bytes>(path)), file_(nullptr, &sf_close) {
+  if (HasEndlessList(*bytes_)) throw InputError("not a readable audio file (damaged LIST chunk)");
   if (!Open()) {
     const std::string suffix = SuffixOf(path.string());
     if (IsAudioName(path.string()) && !IsSndfileName(path.string())) {

@@ -23,9 +23,10 @@ struct Chunk {
 };
 
 // Returns name and size of the RIFF chunk at a place, if there is one.
-std::optional<Chunk> ChunkAt(const ByteReader& file, int64_t position) {
-  const std::string head = file.Read(position, 8);
+std::optional<Chunk> ChunkAt(const ByteReader& file, int64_t position, bool is_big_endian = false) {
+  std::string head = file.Read(position, 8);
   if (head.size() < 8) return std::nullopt;
+  if (is_big_endian) std::reverse(head.begin() + 4, head.end());
   const uint32_t size = Byte(head, 4) | Byte(head, 5) << 8 | Byte(head, 6) << 16 | Byte(head, 7) << 24;
   return Chunk{head.substr(0, 4), static_cast<int64_t>(size)};
 }
@@ -253,6 +254,28 @@ bool EndsWithLastOggPage(const ByteReader& file) {
   size_t length = kOggHeadBytes + num_segments;
   for (size_t i = kOggHeadBytes; i < std::min(kOggHeadBytes + num_segments, page.size()); ++i) length += Byte(page, i);
   return length <= page.size() && (Byte(page, 5) & 4) != 0;
+}
+
+bool HasEndlessList(const ByteReader& file) {
+  constexpr int64_t kGoesBack = int64_t{1} << 31;
+  const std::string start = file.Read(0, 12);
+  const std::string riff = start.substr(0, 4);
+  if (start.size() < 12 || start.substr(8) != "WAVE" || (riff != "RIFF" && riff != "RF64" && riff != "RIFX")) {
+    return false;
+  }
+  const bool is_big_endian = riff == "RIFX";
+  for (int64_t position = 12; const auto chunk = ChunkAt(file, position, is_big_endian);) {
+    const int64_t end = position + 8 + chunk->size;
+    int64_t entry = position + 12;  // behind the list's own name
+    while (chunk->name == "LIST" && entry < end) {
+      const auto found = ChunkAt(file, entry, is_big_endian);
+      if (!found) break;
+      if (found->size >= kGoesBack) return true;
+      entry += 8 + found->size + found->size % 2;
+    }
+    position = end + chunk->size % 2;
+  }
+  return false;
 }
 
 std::optional<UnclosedData> FindUnclosedData(const ByteReader& file) {

@@ -38,6 +38,10 @@ std::vector<int64_t> PartStarts(const ByteReader& file, int format);
 // Tells whether a file ends with a whole Ogg page that is marked as the last of its stream.
 bool EndsWithLastOggPage(const ByteReader& file);
 
+// Tells whether libsndfile (1.2.2) may never return from opening a WAV: in a LIST chunk it goes back, over and over, by
+// an entry's size of 2^31 or more, which no whole file has.
+bool HasEndlessList(const ByteReader& file);
+
 // Samples that a WAV does not count.
 struct UnclosedData {
   int64_t size_at;    // where its header says that there are none

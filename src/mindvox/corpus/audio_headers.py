@@ -15,6 +15,7 @@ _MP3_RATES = (44100, 48000, 32000)  # of MPEG 1, Hz; MPEG 2 has the half of them
 _MP3_HEAD = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # how a frame of layer III begins
 _MP3_CHAIN = 3  # frames that follow each other are an MP3, two may be chance
 _FIND_BYTES = 1 << 12  # searched at once
+_WAV_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # how their sizes are written, as struct says it
 _OGG_HEAD = 27  # bytes of a page's header before the table of its segments
 
 
@@ -173,6 +174,31 @@ def ends_with_last_ogg_page(path: Path) -> bool:
     return is_whole and bool(page[5] & 4)
 
 
+def has_endless_list(path: Path) -> bool:
+    """Tell whether libsndfile (1.2.2) may never return from opening a WAV.
+
+    In a LIST chunk it goes back, over and over, by an entry's size of 2^31 or more, which no whole file has.
+    """
+    with open(path, "rb") as stream:
+        start = stream.read(12)
+        order = _WAV_ORDERS.get(start[:4])
+        if order is None or start[8:] != b"WAVE":
+            return False
+        position = 12
+        while (head := _chunk_at(stream, position, order)) is not None:
+            name, size = head
+            entry = position + 12  # behind the list's own name
+            while name == b"LIST" and entry < position + 8 + size:
+                found = _chunk_at(stream, entry, order)
+                if found is None:
+                    break
+                if found[1] >= 1 << 31:
+                    return True
+                entry += 8 + found[1] + found[1] % 2
+            position += 8 + size + size % 2
+    return False
+
+
 def unclosed_data(path: Path) -> Optional[tuple[int, int]]:
     """Return where a WAV's header says that it has no samples, and how many bytes of samples follow all the same.
 
@@ -204,8 +230,8 @@ def _is_chain(stream: BinaryIO, position: int, length: int) -> bool:
     return position <= length + 1
 
 
-def _chunk_at(stream: BinaryIO, position: int) -> Optional[tuple[bytes, int]]:
-    """Return name and size of the RIFF chunk at a place, if there is one."""
+def _chunk_at(stream: BinaryIO, position: int, order: str = "<") -> Optional[tuple[bytes, int]]:
+    """Return name and size of the RIFF chunk at a place, if there is one; `order` is struct's for bytes."""
     stream.seek(position)
     head = stream.read(8)
-    return (head[:4], struct.unpack("<I", head[4:])[0]) if len(head) == 8 else None
+    return (head[:4], struct.unpack(f"{order}I", head[4:])[0]) if len(head) == 8 else None

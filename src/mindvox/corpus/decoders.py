@@ -14,7 +14,13 @@ from typing import Any, BinaryIO, Optional, Protocol
 import numpy as np
 import soundfile
 
-from mindvox.corpus.audio_headers import ends_with_last_ogg_page, has_mp3_table, part_starts, unclosed_data
+from mindvox.corpus.audio_headers import (
+    ends_with_last_ogg_page,
+    has_endless_list,
+    has_mp3_table,
+    part_starts,
+    unclosed_data,
+)
 from mindvox.files import PathLike
 
 SNDFILE_SUFFIXES = frozenset(
@@ -110,7 +116,13 @@ def open_recording(path: PathLike) -> Iterator[Decoder]:
 
 
 def _open_sndfile(path: Path) -> Decoder:
-    """Open by libsndfile, which itself would read only the first of several streams."""
+    """Open by libsndfile, which itself would read only the first of several streams, and hang on some damaged files."""
+    try:
+        is_endless = has_endless_list(path)
+    except OSError as error:
+        raise BadAudio(str(error.strerror).lower()) from None
+    if is_endless:
+        raise BadAudio("not a readable audio file (damaged LIST chunk)")
     first = SndfileDecoder(path)
     try:
         starts = part_starts(path, first.container)
