@@ -19,7 +19,7 @@ from mindvox.corpus.quality import DEFAULT_LIMITS, read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.engines.engine import AUTO, Engine, encode_named, load_engine
 from mindvox.engines.exported import description_path, find_exported
-from mindvox.engines.pieces import Piece, pieces_of_waveform
+from mindvox.engines.pieces import ModelInput, pieces_of_waveform
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
 from mindvox.frontend import front_end_of
@@ -205,7 +205,7 @@ class Embedder:
 
     def _pieces(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
-    ) -> Iterator[Piece]:
+    ) -> Iterator[ModelInput]:
         """Yield what the model is given of a recording; UnusableRecording comes before the first."""
         waveform = self._waveform(name, recording, sample_rate, channel)
         least = self.front_end.num_samples(1 if self.engine.exported.num_frames else self.engine.exported.min_frames)
@@ -248,14 +248,14 @@ class _Rows:
         self._engine = engine
         self._batch_size = batch_size
         self._max_frames = max_frames or MAX_FRAMES
-        self._waiting: dict[int, list[tuple[int, str, Piece]]] = {}  # by length
+        self._waiting: dict[int, list[tuple[int, str, ModelInput]]] = {}  # by length
         self._num_waiting = 0  # frames
         self._sums: dict[int, np.ndarray] = {}  # of each row's embeddings times their frames, in double precision
         self._num_frames: dict[int, int] = {}  # of each row
         self._last_row = -1
         self.has_windows = False  # a row had more than one piece
 
-    def add(self, row: int, name: str, piece: Piece) -> None:
+    def add(self, row: int, name: str, piece: ModelInput) -> None:
         """Embed a piece of the recording `name`, at once or later; the pieces of a row come one after the other."""
         self.has_windows |= row == self._last_row
         self._last_row = row

@@ -90,7 +90,7 @@ def test_an_engine_that_runs_out_of_memory_is_told_with_the_recording(exported):
     def run_out(_):
         raise MemoryError
 
-    utterance = parity.Utterance("a/long.wav", np.zeros((50, 16), np.float32))
+    utterance = parity.ParityCase("a/long.wav", np.zeros((50, 16), np.float32))
     with pytest.raises(InputError, match=r"a/long.wav: 50 frames at once .* smaller max_frames"):
         parity._one_by_one(ExportedModel.read(exported), FRONT_END, run_out)([utterance])
 

@@ -1,4 +1,4 @@
-"""Train ECAPA-TDNN on a training store: python train.py [--config_path FILE] [--key=value ...]."""
+"""Train a model on a training store: python train.py [--config_path FILE] [--key=value ...]."""
 
 from collections.abc import Sequence
 from typing import Optional

@@ -30,7 +30,7 @@ SAME_KEYS = ("kind", "front_end", "settings", "speakers_sha256")
 
 
 @dataclass(frozen=True)
-class Source:
+class StorePart:
     """A store to join, or what one part made of it.
 
     Args:
@@ -71,7 +71,7 @@ def merge_stores(config: TrainPrepConfig) -> None:
         _merge(config, sources, settings)
 
 
-def _merge(config: TrainPrepConfig, sources: Sequence[Source], settings: dict[str, Any]) -> None:
+def _merge(config: TrainPrepConfig, sources: Sequence[StorePart], settings: dict[str, Any]) -> None:
     target, first = Path(config.feat_folder_merge), sources[0].manifest
     made_from = {key: getattr(first, key) for key in SAME_KEYS} | {"settings": settings}
     if holds_store(target, MANIFEST_FILE, made_from, "feat_folder_merge"):
@@ -90,7 +90,7 @@ def _merge(config: TrainPrepConfig, sources: Sequence[Source], settings: dict[st
     print(f"{target}: {merged.num_utterances} records of {len(sources)} stores in {len(merged.shards)} files")
 
 
-def _find_sources(folder: Path) -> list[Source]:
+def _find_sources(folder: Path) -> list[StorePart]:
     parts = sorted(path for path in folder.glob("part-*") if path.is_dir())
     folders = [folder] if (folder / MANIFEST_FILE).exists() or (folder / PLAN_FILE).exists() else []
     if not folders and not parts:
@@ -100,9 +100,9 @@ def _find_sources(folder: Path) -> list[Source]:
     return [_open_source(path) for path in folders + parts]
 
 
-def _open_source(folder: Path) -> Source:
+def _open_source(folder: Path) -> StorePart:
     if (folder / MANIFEST_FILE).exists() or not (folder / PLAN_FILE).exists():
-        return Source(folder, read_manifest(folder))
+        return StorePart(folder, read_manifest(folder))
     plan = read_plan(folder)
     identity = plan_identity(plan)
     found: dict[int, ShardResult] = {}
@@ -110,10 +110,10 @@ def _open_source(folder: Path) -> Source:
         result = read_marker(folder, index, identity)
         if result is not None:
             found[index] = result
-    return Source(folder, describe_shards(folder, plan, list(found.values())), tuple(found), plan["num_shards"])
+    return StorePart(folder, describe_shards(folder, plan, list(found.values())), tuple(found), plan["num_shards"])
 
 
-def _check_alike(sources: Sequence[Source]) -> None:
+def _check_alike(sources: Sequence[StorePart]) -> None:
     first = asdict(sources[0].manifest)
     for source in sources[1:]:
         other = asdict(source.manifest)
@@ -131,7 +131,7 @@ def _check_alike(sources: Sequence[Source]) -> None:
             )
 
 
-def _augmentation_contents(source: Source) -> dict[str, dict[str, str]]:
+def _augmentation_contents(source: StorePart) -> dict[str, dict[str, str]]:
     """Return the content of each noise and room response that a store says it was made with."""
     tables = {name: sources_path(source.folder, name) for name in ("noise_folder", "rir_folder")}
     return {
@@ -141,7 +141,7 @@ def _augmentation_contents(source: Source) -> dict[str, dict[str, str]]:
     }
 
 
-def _check_complete(sources: Sequence[Source]) -> None:
+def _check_complete(sources: Sequence[StorePart]) -> None:
     """Raise InputError unless the parts that are no complete stores are one together."""
     parts = [source for source in sources if source.num_shards]
     if not parts:
@@ -160,12 +160,12 @@ def _check_complete(sources: Sequence[Source]) -> None:
         raise InputError(f"{names}: {len(found) - len(set(found))} shards are in two of them. Remove one of each.")
 
 
-def _content_sha256(sources: Sequence[Source]) -> str:
+def _content_sha256(sources: Sequence[StorePart]) -> str:
     hashes = [shard.sha256 for source in sources for shard in source.manifest.shards]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def _copy_records(sources: Sequence[Source], writer: TrainStoreWriter) -> None:
+def _copy_records(sources: Sequence[StorePart], writer: TrainStoreWriter) -> None:
     """Copy all records; raise InputError when a store lacks some, or a record is in two of them."""
     total = sum(source.manifest.num_utterances for source in sources)
     progress = Progress(total, "records")
@@ -186,7 +186,7 @@ def _copy_records(sources: Sequence[Source], writer: TrainStoreWriter) -> None:
         seen |= names
 
 
-def _groups(sources: Sequence[Source]) -> list[list[tuple[Path, int]]]:
+def _groups(sources: Sequence[StorePart]) -> list[list[tuple[Path, int]]]:
     """Return the files of each store with their numbers of records; the parts are one store, in its order."""
     groups, parts = [], []
     for source in sources:

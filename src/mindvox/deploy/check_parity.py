@@ -44,7 +44,7 @@ ENGINES = {
 
 
 @dataclass(frozen=True)
-class Utterance:
+class ParityCase:
     """What a model is tried on: features before `finish` (T, F), and their waveform (N,) where there is one."""
 
     utt_id: str
@@ -80,7 +80,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     utterances = [
         window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, front_end)
     ]
-    reference = Reference(checkpoint, front_end)
+    reference = CellEmbeddings(checkpoint, front_end)
     print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
     checked, all_agree = [], True
     for engine, path, encode_all in _candidates(exported, front_end, arguments.cpp):
@@ -145,7 +145,7 @@ def _check_same_checkpoint(checkpoint: Path, exported: dict[Path, ExportedModel]
             raise InputError(f"{path}: exported from another checkpoint than {checkpoint}.")
 
 
-def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[Utterance], str]:
+def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[ParityCase], str]:
     """Return what to compare on, and what it is in words.
 
     Args:
@@ -159,22 +159,22 @@ def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[U
         return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
     if (folder / META_FILE).is_file():
         store = EvalStore.open(folder, front_end.to_dict())
-        return [Utterance(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
+        return [ParityCase(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
     paths = [folder / name for name in walk_audio(folder).names]
     if not paths:
         raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
     return [_read_recording(path, folder, front_end) for path in paths], f"recordings in {folder}"
 
 
-def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> Utterance:
+def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> ParityCase:
     try:
         waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
-    return Utterance(str(path.relative_to(folder)), front_end(waveform), waveform)
+    return ParityCase(str(path.relative_to(folder)), front_end(waveform), waveform)
 
 
-def _random_utterances(front_end: FrontEnd) -> Iterator[Utterance]:
+def _random_utterances(front_end: FrontEnd) -> Iterator[ParityCase]:
     """Yield coloured noise that swells and fades, 2 to 6 s: features as far apart as those of speech, no silence."""
     rng = np.random.default_rng(0)
     rate = front_end.sample_rate
@@ -184,20 +184,20 @@ def _random_utterances(front_end: FrontEnd) -> Iterator[Utterance]:
         noise[1:] += 0.9 * noise[:-1]
         loudness = np.repeat(10 ** rng.uniform(-2, 0, num_samples // 1600 + 1), 1600)[:num_samples]
         waveform = (0.1 * noise * loudness).astype(np.float32)
-        yield Utterance(f"random-{index}", front_end(waveform), waveform)
+        yield ParityCase(f"random-{index}", front_end(waveform), waveform)
 
 
-def windows_of(utterance: Utterance, max_frames: int, front_end: FrontEnd) -> Iterator[Utterance]:
+def windows_of(utterance: ParityCase, max_frames: int, front_end: FrontEnd) -> Iterator[ParityCase]:
     """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is."""
     edges = window_edges(len(utterance.feats), max_frames).tolist()
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         waveform = utterance.waveform
         if waveform is not None:
             waveform = samples_of_window(front_end, waveform, first, last)
-        yield Utterance(utterance.utt_id, utterance.feats[first:last], waveform)
+        yield ParityCase(utterance.utt_id, utterance.feats[first:last], waveform)
 
 
-class Reference:
+class CellEmbeddings:
     """Embeddings of the checkpoint's Cell, each kind of input computed once."""
 
     def __init__(self, checkpoint: Path, front_end: FrontEnd) -> None:
@@ -211,7 +211,7 @@ class Reference:
         self._front_end = front_end
         self._known: dict[tuple[str, Optional[int]], np.ndarray] = {}
 
-    def embed(self, exported: ExportedModel, utterances: Sequence[Utterance]) -> np.ndarray:
+    def embed(self, exported: ExportedModel, utterances: Sequence[ParityCase]) -> np.ndarray:
         """Return embeddings (U, D) of what `exported` is given."""
         key = (exported.input_kind, exported.num_frames)
         if key not in self._known:
@@ -226,7 +226,7 @@ class Reference:
         return self._known[key]
 
 
-def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: Utterance) -> np.ndarray:
+def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: ParityCase) -> np.ndarray:
     """Return what a model is given of an utterance: finished features (T, F), or samples (N,)."""
     if exported.input_kind == "waveform" and utterance.waveform is not None:
         (piece,) = pieces_of_waveform(exported, front_end, utterance.waveform)
@@ -235,7 +235,7 @@ def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: Utteran
     return piece.values
 
 
-def reference_feats(exported: ExportedModel, front_end: FrontEnd, utterance: Utterance) -> np.ndarray:
+def reference_feats(exported: ExportedModel, front_end: FrontEnd, utterance: ParityCase) -> np.ndarray:
     """Return the finished features (T, F) that a model's input stands for."""
     values = model_input(exported, front_end, utterance)
     return front_end.finish(front_end(values)) if exported.input_kind == "waveform" else values
@@ -249,7 +249,7 @@ def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
     return Agreement(float(cosine.min()), float(np.abs(expected - got).max()), float(np.abs(expected).max()))
 
 
-EncodeAll = Callable[[Sequence[Utterance]], np.ndarray]
+EncodeAll = Callable[[Sequence[ParityCase]], np.ndarray]
 
 
 def _candidates(
@@ -266,7 +266,7 @@ def _candidates(
 
 
 def _one_by_one(exported: ExportedModel, front_end: FrontEnd, encode: Encode) -> EncodeAll:
-    def encode_all(utterances: Sequence[Utterance]) -> np.ndarray:
+    def encode_all(utterances: Sequence[ParityCase]) -> np.ndarray:
         inputs = ((model_input(exported, front_end, utterance), utterance.utt_id) for utterance in utterances)
         return np.concatenate([encode_named(encode, values[None], [utt_id]) for values, utt_id in inputs])
 
@@ -276,7 +276,7 @@ def _one_by_one(exported: ExportedModel, front_end: FrontEnd, encode: Encode) ->
 def _in_cpp(program: Path, path: Path, exported: ExportedModel) -> EncodeAll:
     """Return a run of the C++ program over a store of the utterances."""
 
-    def encode_all(utterances: Sequence[Utterance]) -> np.ndarray:
+    def encode_all(utterances: Sequence[ParityCase]) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             store, output = Path(folder, "store"), Path(folder, "output")
             with EvalStoreWriter(store, exported.front_end) as writer:

@@ -10,7 +10,7 @@ from mindvox.frontend import FrontEnd
 from mindvox.frontend.frames import cut_frames, repeat_to, window_edges
 
 
-class Piece(NamedTuple):
+class ModelInput(NamedTuple):
     """An input of a model.
 
     Attributes:
@@ -24,7 +24,7 @@ class Piece(NamedTuple):
 
 def pieces_of_waveform(
     exported: ExportedModel, front_end: FrontEnd, waveform: np.ndarray, max_frames: int = 0
-) -> Iterator[Piece]:
+) -> Iterator[ModelInput]:
     """Yield what a model is given of a waveform (N,), full scale 1, at the front end's sample rate.
 
     A model of a fixed length gets the start, repeated when it is shorter. Any other gets the whole, or windows
@@ -37,22 +37,22 @@ def pieces_of_waveform(
     if exported.input_kind == "features":
         yield from pieces_of_feats(exported, front_end, front_end(waveform), max_frames)
     elif exported.num_frames is not None and exported.num_samples is not None:
-        yield Piece(exported.num_frames, repeat_to(waveform, exported.num_samples))
+        yield ModelInput(exported.num_frames, repeat_to(waveform, exported.num_samples))
     else:
         num_frames = front_end.num_frames(len(waveform))
         for first, last in _windows(num_frames, max_frames):
-            yield Piece(last - first, samples_of_window(front_end, waveform, first, last))
+            yield ModelInput(last - first, samples_of_window(front_end, waveform, first, last))
 
 
 def pieces_of_feats(
     exported: ExportedModel, front_end: FrontEnd, feats: np.ndarray, max_frames: int = 0
-) -> Iterator[Piece]:
+) -> Iterator[ModelInput]:
     """Yield what a model of features is given of features (T, F) before `finish`; see pieces_of_waveform."""
     if exported.num_frames is not None:
-        yield Piece(exported.num_frames, front_end.finish(cut_frames(feats, exported.num_frames)))
+        yield ModelInput(exported.num_frames, front_end.finish(cut_frames(feats, exported.num_frames)))
     else:
         for first, last in _windows(len(feats), max_frames):
-            yield Piece(last - first, front_end.finish(feats[first:last]))
+            yield ModelInput(last - first, front_end.finish(feats[first:last]))
 
 
 def samples_of_window(front_end: FrontEnd, waveform: np.ndarray, first: int, last: int) -> np.ndarray:
