@@ -14,12 +14,13 @@ import soundfile
 
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import atomic_path, lock_folder, user_path
+from mindvox.files import atomic_path, lock_folder, read_json, user_path, write_json
 
 SIZE_M = ((3.0, 10.0), (3.0, 8.0), (2.4, 4.0))  # length, width, height: least and greatest
 RT60_S = (0.2, 0.8)  # by Sabine's formula 0.18 s is the least that the largest of these rooms can have
 MARGIN_M = 0.5  # of speaker and microphone to the walls
 MIN_DISTANCE_M = 0.5
+SEED_FILE = "rooms.json"
 
 
 class Room(NamedTuple):
@@ -59,7 +60,13 @@ def room_response(room: Room) -> np.ndarray:
 
 
 def make_rooms(folder: Path, count: int, seed: int) -> None:
-    """Write `count` responses as room-00000.wav, ...; those that are there stay, since a seed gives the same again."""
+    """Write `count` responses as room-00000.wav, ...; those that are there stay, since a seed gives the same again.
+
+    Raises:
+        InputError: the folder's rooms were drawn with another seed, or pyroomacoustics is missing.
+    """
+    _pyroomacoustics()
+    _keep_seed(folder / SEED_FILE, seed)
     for index in range(count):
         path = folder / f"room-{index:05d}.wav"
         if not path.exists():
@@ -67,6 +74,15 @@ def make_rooms(folder: Path, count: int, seed: int) -> None:
             with atomic_path(path) as temporary:
                 soundfile.write(temporary, response, SAMPLE_RATE, subtype="PCM_16")
     print(f"{folder}: {count} room responses; set rir_folder: {folder}")
+
+
+def _keep_seed(path: Path, seed: int) -> None:
+    if not path.exists():
+        write_json(path, {"seed": seed})
+        return
+    known = read_json(path)
+    if known != {"seed": seed}:
+        raise InputError(f"{path}: {known}: its rooms were drawn so. Give that seed, or another folder.")
 
 
 def _pyroomacoustics() -> Any:
