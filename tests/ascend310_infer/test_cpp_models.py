@@ -1,6 +1,6 @@
 """Every registered model in the C++ program, behind a front end that the program computes itself.
 
-ECAPA-TDNN and its variant run here with --all; test_cpp_program.py has ECAPA-TDNN by default.
+By default CAM++ behind Kaldi's front end; all others with --all. test_cpp_program.py has ECAPA-TDNN by default.
 """
 
 import json
@@ -24,12 +24,15 @@ from tests.deploy.toy import uncompiled_encoder
 from tests.test_registry import NUM_MELS, model_keys
 
 ONLY_IN_PYTHON: set[str] = set()  # front ends that the program does not compute
-ECAPA = ("ecapa_tdnn", "wespeaker_ecapa")
+BY_DEFAULT = ("campplus", "kaldi_fbank")
+PAIRS = [(name, front_end) for name in MODELS for front_end in FRONT_ENDS if front_end not in ONLY_IN_PYTHON]
 BOUND = 2e-5  # of the greatest value: float32 sums in another order
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ECAPA else n for n in MODELS])
-@pytest.mark.parametrize("front_end_name", [name for name in FRONT_ENDS if name not in ONLY_IN_PYTHON])
+@pytest.mark.parametrize(
+    ("name", "front_end_name"),
+    [pair if pair == BY_DEFAULT else pytest.param(*pair, marks=pytest.mark.slow) for pair in PAIRS],
+)
 def test_embeddings_are_those_of_python(program, name, front_end_name, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "cell_encoder", uncompiled_encoder)
     np.random.seed(0)

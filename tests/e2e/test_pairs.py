@@ -252,7 +252,9 @@ def at_once(name: str, command: Sequence[str]) -> AtOnce:
 
 
 @pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "demo_corpus" else name for name in PAIRS]
+)
 def test_two_at_once_give_what_one_gives(world, name, num_times):
     command, result_of = PAIRS[name]
     with at_once(name, command) as commands:

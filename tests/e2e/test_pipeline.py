@@ -116,7 +116,11 @@ def worked(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "cut"), [(("--length=0", "--batch_size=0"), "false"), (("--length=100", "--batch_size=1"), "true")]
+    ("options", "cut"),
+    [
+        (("--length=0", "--batch_size=0"), "false"),
+        pytest.param(("--length=100", "--batch_size=1"), "true", marks=pytest.mark.slow),
+    ],
 )
 def test_exported_model_scores_as_the_checkpoint_does(worked, options, cut):
     """The dynamic model at full length, the fixed one with cut_wav."""

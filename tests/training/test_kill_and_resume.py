@@ -1,9 +1,11 @@
 """A run that is stopped, then killed again and again, ends with the weights of one that nothing disturbed."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from mindvox.config import ROOT
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
+from tests.small_model import in_place_of_ecapa
 from tests.training.test_training import write_store
 
 RUN_TIMEOUT_S = 1500
@@ -28,7 +31,7 @@ def start(store: Path, folder: Path, num_epochs: int) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={"PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ["PYTHONPATH"]},
     )
 
 
@@ -86,8 +89,16 @@ def run_with_kills(store: Path, folder: Path, num_kills: int, num_epochs: int) -
     return torn
 
 
-@pytest.mark.parametrize(("num_kills", "num_epochs"), [(2, 40), pytest.param(20, 100, marks=pytest.mark.slow)])
-def test_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, num_kills, num_epochs):
+@pytest.mark.parametrize(
+    ("model", "num_kills", "num_epochs"),
+    [("small", 2, 600), pytest.param("ecapa_tdnn", 20, 100, marks=pytest.mark.slow)],
+)
+def test_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, model, num_kills, num_epochs):
+    with in_place_of_ecapa() if model == "small" else nullcontext():
+        kill_and_compare(tmp_path, num_kills, num_epochs)
+
+
+def kill_and_compare(tmp_path: Path, num_kills: int, num_epochs: int) -> None:
     store, whole, killed = write_store(tmp_path / "feat_train"), tmp_path / "whole", tmp_path / "killed"
     said, _ = start(store, whole, num_epochs).communicate(timeout=RUN_TIMEOUT_S)
     assert "a new run" in said

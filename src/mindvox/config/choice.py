@@ -53,6 +53,9 @@ class Choice:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Choice) and (self.registry, self.to_dict()) == (other.registry, other.to_dict())
 
+    def __repr__(self) -> str:
+        return f"Choice({self.name!r}, {self.given!r})"
+
     @cached_property
     def options(self) -> Any:
         """The class's `Options` with the given keys.
