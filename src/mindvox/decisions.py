@@ -7,7 +7,7 @@ from typing import Optional
 
 import numpy as np
 
-from mindvox.embedder import Embedder, Recording, UnusableRecording
+from mindvox.embedder import Embedder, Recording, UnreadRecording, UnusableRecording
 from mindvox.errors import InputError, UsageError
 from mindvox.home import CARD, ONNX, read_card
 
@@ -122,6 +122,8 @@ def verify(
         )
     try:
         embeddings = [embedder.embed(recording, sample_rate, channel) for recording in (first, second)]
+    except UnreadRecording:
+        raise  # says nothing about the recording
     except UnusableRecording as error:
         return Decision(CANNOT_TELL, None, thresholds, str(error).rstrip("."))
     score = cosine(*embeddings)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mindvox.config import Config
 from mindvox.corpus.audio import CHANNELS_CANCEL, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_of_array
+from mindvox.corpus.decoders import NoDecoder
 from mindvox.corpus.quality import DEFAULT_LIMITS, read_usable
 from mindvox.corpus.walk import walk_audio
 from mindvox.engines.engine import AUTO, Engine, encode_named, load_engine
@@ -44,6 +45,10 @@ class UnusableRecording(InputError):  # noqa: N818 - a finding about a recording
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}.")
         self.name, self.reason = name, reason
+
+
+class UnreadRecording(UnusableRecording):
+    """Nothing that is installed reads a recording; there may be speech in it."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ class Embedder:
 
         Raises:
             UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, or its channels cancel.
+            UnreadRecording: the package that reads it is not installed.
             InputError: memory runs out, or the model returns NaN.
             ValueError: the array is none of these, or a file was given with a sample rate.
         """
@@ -229,6 +235,8 @@ class Embedder:
                 raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
             else:
                 clip = read_usable(recording, sample_rate=rate, channel=channel)
+        except NoDecoder as error:
+            raise UnreadRecording(name, error.reason) from None
         except BadAudio as error:
             advice = ": choose one of them (channel 0, 1, ...)" if error.reason == CHANNELS_CANCEL else ""
             raise UnusableRecording(name, error.reason + advice) from None

@@ -81,6 +81,18 @@ def test_what_cannot_be_used_is_exit_code_4(home, recordings, capsys, name):
         assert line.startswith(f"cannot tell: {recordings / name}: {UNUSABLE[name]}")
 
 
+def test_a_missing_decoder_is_no_answer(home, recordings, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    unread = tmp_path / "a.m4a"
+    unread.write_bytes(b"\0\0\0\x18ftypM4A ")
+    with pytest.raises(InputError, match="a.m4a: m4a: install the extra media"):
+        verify([str(unread), str(recordings / "anna" / "1.wav")])
+    with pytest.raises(InputError, match="no recording can be used"):
+        embed([str(tmp_path), f"--out={tmp_path / 'out.npz'}"])
+    ((name, reason),) = read_skipped(tmp_path / "out.skipped.csv")
+    assert name == "a.m4a" and "install the extra media" in reason
+
+
 def test_json_holds_the_whole_answer(home, models, recordings, capsys):
     files = pair(recordings, "silent.wav", "anna/1.wav")
     assert verify([*files, "--json"]) == 4

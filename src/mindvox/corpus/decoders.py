@@ -65,6 +65,10 @@ class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers
         self.reason = reason
 
 
+class NoDecoder(BadAudio):
+    """Nothing that is installed reads a recording; it may be a good one."""
+
+
 class Decoder(Protocol):
     """An open recording.
 
@@ -152,7 +156,7 @@ def _open_media(path: Path, reason: str) -> "MediaDecoder":
         import av
     except ImportError:
         if suffix in MEDIA_SUFFIXES:
-            reason = f"{suffix[1:]}: install the extra media (PyAV), or convert"
+            raise NoDecoder(f"{suffix[1:]}: install the extra media (PyAV), or convert") from None
         raise BadAudio(reason) from None
     try:
         return MediaDecoder(path)
