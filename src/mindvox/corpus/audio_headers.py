@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Optional
 
@@ -184,18 +185,14 @@ def has_endless_list(path: Path) -> bool:
         order = _WAV_ORDERS.get(start[:4])
         if order is None or start[8:] != b"WAVE":
             return False
-        position = 12
-        while (head := _chunk_at(stream, position, order)) is not None:
-            name, size = head
-            entry = position + 12  # behind the list's own name
-            while name == b"LIST" and entry < position + 8 + size:
-                found = _chunk_at(stream, entry, order)
-                if found is None:
+        for name, begin, size in _chunks(stream, 12, order):
+            if name != b"LIST":
+                continue
+            for _, entry, entry_size in _chunks(stream, begin + 4, order):  # behind the list's own name
+                if entry - 8 >= begin + size:
                     break
-                if found[1] >= 1 << 31:
+                if entry_size >= 1 << 31:
                     return True
-                entry += 8 + found[1] + found[1] % 2
-            position += 8 + size + size % 2
     return False
 
 
@@ -210,28 +207,24 @@ def unclosed_data(path: Path) -> Optional[tuple[int, int]]:
         start = stream.read(12)
         if start[:4] != b"RIFF" or start[8:] != b"WAVE":
             return None
-        position = 12
-        while (head := _chunk_at(stream, position)) is not None:
-            name, size = head
+        for name, begin, size in _chunks(stream, 12):
             if name == b"data":
-                begin = position + 8
                 rest = length - begin
-                return (position + 4, rest) if size == 0 and rest and not _is_chain(stream, begin, length) else None
-            position += 8 + size + size % 2
+                return (begin - 4, rest) if size == 0 and rest and not _is_chain(stream, begin, length) else None
     return None
 
 
 def _is_chain(stream: BinaryIO, position: int, length: int) -> bool:
-    while position < length:
-        head = _chunk_at(stream, position)
-        if head is None or not head[0].isascii() or not head[0].decode().isprintable():
+    for name, begin, size in _chunks(stream, position):
+        if not name.isascii() or not name.decode().isprintable():
             return False
-        position += 8 + head[1] + head[1] % 2
-    return position <= length + 1
+        position = begin + size + size % 2
+    return length <= position <= length + 1
 
 
-def _chunk_at(stream: BinaryIO, position: int, order: str = "<") -> Optional[tuple[bytes, int]]:
-    """Return name and size of the RIFF chunk at a place, if there is one; `order` is struct's for bytes."""
-    stream.seek(position)
-    head = stream.read(8)
-    return (head[:4], struct.unpack(f"{order}I", head[4:])[0]) if len(head) == 8 else None
+def _chunks(stream: BinaryIO, position: int, order: str = "<") -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, begin of the content, and size of the RIFF chunks from a place on; `order` is struct's for bytes."""
+    while len(head := _read_at(stream, position, 8)) == 8:
+        (size,) = struct.unpack(f"{order}I", head[4:])
+        yield head[:4], position + 8, size
+        position += 8 + size + size % 2

@@ -1,7 +1,7 @@
 """The front end that a configuration asks for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import copy
 from typing import Any, Union
 
 import numpy as np
@@ -117,8 +117,8 @@ def take_front_end(config: Config, stored: Mapping[str, Any], source: object) ->
         print(f"not used: {unused} of the configuration; {source} has the front end {_described(section)}")
     name = section.pop("name")
     keys = {key: Given(str(source), f"front_end.{key}", value) for key, value in section.items()}
-    taken = replace(config, front_end=Choice(FRONT_ENDS, name, {**keys, **kept}))
-    taken.on_command_line = config.on_command_line  # no field, which `replace` would keep
+    taken = copy(config)
+    taken.front_end = Choice(FRONT_ENDS, name, {**keys, **kept})
     return taken
 
 

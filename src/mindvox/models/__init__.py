@@ -1,7 +1,7 @@
 """Models from their settings and from checkpoints."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -125,8 +125,8 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
     if others:
         unused = ", ".join(f"{given.key} {given.value}" for given in others)
         print(f"not used: {unused} of the configuration, which describes the model of a new training")
-    taken = replace(config, model=section_of(settings, checkpoint))
-    taken.on_command_line = config.on_command_line  # no field, which `replace` would keep
+    taken = copy(config)
+    taken.model = section_of(settings, checkpoint)
     return taken
 
 
