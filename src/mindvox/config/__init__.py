@@ -4,7 +4,7 @@ For shell scripts, `python -m mindvox.config CLASS ARGUMENT...` checks arguments
 `python -m mindvox.config CLASS --keys` prints the keys.
 """
 
-from mindvox.config.choice import Choice, Given
+from mindvox.config.choice import Choice, Given, describe
 from mindvox.config.load import (
     ROOT,
     fixed_keys,
@@ -38,6 +38,7 @@ __all__ = [
     "Given",
     "Reference",
     "TrainPrepConfig",
+    "describe",
     "fixed_keys",
     "from_first_version",
     "load_config",

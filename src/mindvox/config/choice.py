@@ -123,6 +123,11 @@ class Choice:
         return f"no {self.registry.kind} has such a key; {self.name} has {', '.join(known) or 'none'}."
 
 
+def describe(settings: Mapping[str, Any]) -> str:
+    """Return the name and the keys of a section, as `Choice.to_dict` returns it, in words."""
+    return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"
+
+
 def section(registry: Registry, default: str, help_text: str, flat: Mapping[str, str]) -> Any:
     """Describe a section of a configuration.
 

@@ -6,7 +6,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from mindvox.config import Choice, Config, EvalPrepConfig, Given, TrainPrepConfig
+from mindvox.config import Choice, Config, EvalPrepConfig, Given, TrainPrepConfig, describe
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend import FrontEnd, check_front_end, front_end_of
@@ -109,12 +109,12 @@ def take_front_end(config: Config, stored: Mapping[str, Any], source: object) ->
     if wrong:
         said = ", ".join(f"--{given.key}={given.value}" for given in wrong)
         raise InputError(
-            f"{source}: has the front end {_described(section)}; the command line says {said}. Leave that out, or name "
+            f"{source}: has the front end {describe(section)}; the command line says {said}. Leave that out, or name "
             "another checkpoint or store."
         )
     if others:
         unused = ", ".join(f"{given.key} {given.value}" for given in others)
-        print(f"not used: {unused} of the configuration; {source} has the front end {_described(section)}")
+        print(f"not used: {unused} of the configuration; {source} has the front end {describe(section)}")
     name = section.pop("name")
     keys = {key: Given(str(source), f"front_end.{key}", value) for key, value in section.items()}
     taken = copy(config)
@@ -126,10 +126,6 @@ def _as_section(stored: Mapping[str, Any], source: object) -> dict[str, Any]:
     """Return a stored front end as a section of the configuration."""
     front_end = front_end_of(stored, source)
     return {"name": front_end.name, **vars(front_end.options)}
-
-
-def _described(section: Mapping[str, Any]) -> str:
-    return f"{section['name']} ({', '.join(f'{key} {value}' for key, value in section.items() if key != 'name')})"
 
 
 def _check_sample_rate(front_end: FrontEnd) -> None:

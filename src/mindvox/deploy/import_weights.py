@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
+from mindvox.config import describe
 from mindvox.corpus.table_io import read_speakers, write_speakers
 from mindvox.deploy.toolkits.toolkit import State
 from mindvox.deploy.torch_file import read_state
@@ -212,12 +213,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         meta = import_weights(
             arguments.toolkit, arguments.source, arguments.target, arguments.classifier, arguments.speakers
         )
-    from mindvox.models import describe_settings
-
-    print(f"{arguments.target}: {describe_settings(meta['model'])}, from {arguments.toolkit}")
+    print(f"{arguments.target}: {describe(meta['model'])}, from {arguments.toolkit}")
     front_end = dict(meta["front_end"])
-    kind = front_end.pop("type")
-    print(f"features: {kind} ({', '.join(f'{key} {value}' for key, value in front_end.items())})")
+    print(f"features: {describe({'name': front_end.pop('type'), **front_end})}")
     known = "speakers.csv beside it" if meta["speakers_sha256"] else "unknown; eval.py cannot keep them out of trials"
     print(f"training speakers: {known}")
     return 0

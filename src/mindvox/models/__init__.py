@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindvox.config import Choice, Config, Given
+from mindvox.config import Choice, Config, Given, describe
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 from mindvox.layers.building import building_for
@@ -118,18 +118,13 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
     if wrong:
         said = ", ".join(f"--{given.key}={given.value}" for given in wrong)
         raise InputError(
-            f"{checkpoint}: the checkpoint has {describe_settings(settings)}; the command line says {said}. Leave that "
+            f"{checkpoint}: the checkpoint has {describe(settings)}; the command line says {said}. Leave that "
             "out, the checkpoint knows its model; or name another checkpoint."
         )
-    print(f"model: {describe_settings(settings)}, of {checkpoint}")
+    print(f"model: {describe(settings)}, of {checkpoint}")
     if others:
         unused = ", ".join(f"{given.key} {given.value}" for given in others)
         print(f"not used: {unused} of the configuration, which describes the model of a new training")
     taken = copy(config)
     taken.model = section_of(settings, checkpoint)
     return taken
-
-
-def describe_settings(settings: Mapping[str, Any]) -> str:
-    """Return a model's name and keys in words."""
-    return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"

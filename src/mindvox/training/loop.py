@@ -13,13 +13,13 @@ from typing import Any, Optional
 import mindspore as ms
 from mindspore import Tensor, nn
 
-from mindvox.config import Config, require, save_config
+from mindvox.config import Config, describe, require, save_config
 from mindvox.data.front_ends import take_front_end
 from mindvox.data.pipeline import Batch, TrainBatches, open_batches
 from mindvox.errors import InputError, Stopped
 from mindvox.files import lock_folder
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
-from mindvox.models import create_model, describe_settings, take_settings
+from mindvox.models import create_model, take_settings
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
 from mindvox.training.batch_norm import set_batch_norms
@@ -292,7 +292,7 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
 def _describe(run: Run, device_target: str) -> None:
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(f"model: {describe_settings(run.meta['model'])}")
+    print(f"model: {describe(run.meta['model'])}")
     print(f"{millions:.2f} M parameters, on {device_target}")
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
