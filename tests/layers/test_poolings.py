@@ -1,13 +1,10 @@
 """Poolings against the public code of three toolkits in double precision.
 
-tests/models/reference/make_campplus_reference.py made the numbers.
-
 Outputs may differ by 2e-6 of the greatest value, gradients by 2e-5: single precision. Channel 5 of utterance 1 is
 constant, so that eps counts.
 """
 
 import json
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -17,7 +14,7 @@ from mindspore import Tensor, nn
 from mindvox.deploy.toolkits.speechbrain import ecapa_name
 from mindvox.layers.mask import length_mask
 from mindvox.registry import POOLINGS
-from tests.models.reference import named_weights
+from tests.vectors import load_vector, weights
 
 ATTENTIVE = {"attention_channels": 8}
 CASES = {
@@ -54,19 +51,18 @@ class Gradient(nn.Cell):
 
 @pytest.mark.parametrize("name", CASES)
 def test_pooling_equals_the_toolkits(name):
-    with np.load(Path(__file__).with_name("reference") / "poolings.npz") as stored:
-        case = {key.removeprefix(f"{name}/"): stored[key] for key in stored if key.startswith(f"{name}/")}
+    case, _ = load_vector(f"pool_{name}")
     pooling_name, keys = CASES[name]
     pooling = POOLINGS.get(pooling_name)(12, **keys)
     assert pooling.out_channels == 24
-    state = named_weights.make_state(json.loads(str(case["state"])))
+    state = weights.make_state(json.loads(str(case["state"])))
     names = {p.name: ecapa_name(p.name) if pooling_name == "asp" else p.name for p in pooling.get_parameters()}
     assert {*names.values(), "tdnn.norm.norm.num_batches_tracked"} >= state.keys() >= set(names.values())
     for parameter in pooling.get_parameters():
         parameter.set_data(Tensor(state[names[parameter.name]].reshape(parameter.shape)))
 
     mask = length_mask(Tensor(case["lengths"].astype(np.float32)), 30) if "lengths" in case else None
-    weight = Tensor(named_weights.normal("grad_weight", (2, 24)).astype(np.float32))
+    weight = Tensor(weights.normal("grad_weight", (2, 24)).astype(np.float32))
     step = Gradient(pooling).set_train(False)
     for _ in range(3):  # MindSpore 2.10 has gradients that go wrong from the second execution on
         (_, pooled), gradients = step(Tensor(case["x"].astype(np.float32)), weight, mask)

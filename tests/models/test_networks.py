@@ -1,0 +1,59 @@
+"""Every network of the reference vectors: ours gives the numbers of its own code.
+
+A network is a line here. Tiny ones lie in tests/vectors/stored; full ones are read from ../shared.
+"""
+
+import mindspore as ms
+import pytest
+from mindspore import Tensor
+
+from tests.deploy.toy import without_compiling
+from tests.vectors.networks import Network, check_embeddings, check_gradients, check_training
+
+SLOW = pytest.mark.slow
+TINY = [  # compiled and with gradients in --all
+    "3d_campplus_tiny",
+    "ws_campplus_tiny",
+]
+FULL = ["3d_campplus"]
+FULL_LATER = ["3d_campplus_192", "mv_campplus", "ws_campplus"]  # with --all
+NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_embeddings_of_every_length_equal_the_toolkits(name):
+    network = Network(name)
+    model = network.model()
+    assert sum(parameter.size for parameter in model.trainable_params()) == network.meta["params"]
+    with without_compiling():
+        check_embeddings(network, model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_outputs_and_statistics_equal_the_toolkits(name):
+    network = Network(name)
+    if "train" not in network.arrays:
+        pytest.skip("the vectors have evaluation alone")
+    check_training(network)
+
+
+@pytest.mark.parametrize("name", [TINY[0], *(pytest.param(name, marks=SLOW) for name in TINY[1:])])
+def test_form_for_ascend_equals_the_toolkits(name):
+    network = Network(name)
+    with without_compiling():
+        check_embeddings(network, network.model("Ascend"))
+
+
+@SLOW
+@pytest.mark.parametrize("name", TINY)
+def test_one_compiled_graph_serves_every_length(name):
+    network = Network(name)
+    model = network.model()
+    model.set_inputs(Tensor(shape=[None, None, network.feats("xtrain").shape[2]], dtype=ms.float32))
+    check_embeddings(network, model)
+
+
+@SLOW
+@pytest.mark.parametrize("name", TINY)
+def test_gradients_of_three_executions_equal_the_toolkits(name):
+    check_gradients(Network(name))

@@ -1,0 +1,144 @@
+"""Networks of the reference vectors: ours with their weights, and comparisons with their results.
+
+Single precision may differ by ten times what PyTorch's own does in each number, which the vectors state: outputs
+absolutely, gradients and running statistics relative to their greatest entry. Gradients are so sensitive because
+rounding flips ReLUs; those of full networks are not compared.
+"""
+
+import json
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindvox.deploy.import_weights import build
+from mindvox.models import create_model
+from mindvox.registry import TOOLKITS
+from tests.deploy.toy import without_compiling
+from tests.vectors import load_vector, weights
+
+TOOLKIT = {"3d": "3dspeaker", "mv": "mvector", "rn": "rawnet2", "vt": "voxceleb_trainer", "ws": "wespeaker"}
+
+
+def made_input(meta: dict[str, Any], key: str) -> np.ndarray:
+    """Return the input "x<length>" or "xtrain" of a network, which follows from its name."""
+    if meta["input"] == "feats":
+        if key == "xtrain":
+            return weights.features(key, meta.get("train_batch", 6), meta.get("train_frames", 64), meta["bins"])
+        num_frames = int(key[1:])
+        return weights.features(key, 2 if num_frames <= 200 else 1, num_frames, meta["bins"])
+    if key == "xtrain":
+        return weights.waveform(key, meta.get("train_batch", 4), meta["train_samples"])
+    return weights.waveform(key, 2, int(key[1:]))
+
+
+class Network:
+    """A network of the vectors.
+
+    Args:
+        name: of its file, without "net_".
+
+    Attributes:
+        toolkit: whose it is.
+        state: the model's weights, by their names in the toolkit.
+        arrays, meta: see the vectors' README.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.arrays, self.meta = load_vector(f"net_{name}")
+        self.toolkit = TOOLKIT[name.split("_")[0]]
+        self.state, _ = TOOLKITS.get(self.toolkit).split(weights.make_state(json.loads(str(self.arrays["state"]))))
+
+    def model(self, device_target: str = "CPU") -> nn.Cell:
+        """Return our model with these weights."""
+        settings, model = build(self.toolkit, self.state, "reference")
+        if device_target == "CPU":
+            return model
+        native = create_model(settings, device_target)
+        for source, target in zip(model.get_parameters(), native.get_parameters(), strict=True):
+            target.set_data(source.value())
+        return native
+
+    def names(self, model: nn.Cell) -> dict[str, ms.Parameter]:
+        """Return the model's parameters by their names in the toolkit."""
+        name_of = TOOLKITS.get(self.toolkit).architecture_of(self.state, "reference").name
+        named = ((name_of(parameter.name), parameter) for parameter in model.get_parameters())
+        return {name: parameter for name, parameter in named if name is not None}
+
+    def feats(self, key: str) -> Tensor:
+        """Return what our model is given, (B, T, F): "x<length>", "xtrain" or "loud"."""
+        if key == "loud":
+            return Tensor(made_input(self.meta, self.meta["loud"]) * np.float32(self.meta["loud_gain"]))
+        front = f"front_{key[1:]}"
+        if front in self.arrays:  # the network's own front end has been run
+            return Tensor(np.ascontiguousarray(self.arrays[front].swapaxes(1, 2)))
+        values = made_input(self.meta, key)
+        return Tensor(values if values.ndim == 3 else values[:, :, None])  # a sample is a frame of one number
+
+    def check(self, key: str, value: np.ndarray) -> None:
+        """Compare one result."""
+        expected = self.arrays[key]
+        scale = 1.0 if key.startswith(("eval", "train")) else np.abs(expected).max()
+        difference = np.abs(value.reshape(expected.shape) - expected).max()
+        assert difference <= 10 * self.meta["float32_dev"][key] * scale, (key, difference)
+
+    def check_statistics(self, model: nn.Cell) -> None:
+        """Compare the running statistics after one batch in training mode."""
+        own, prefix = self.names(model), TOOLKITS.get(self.toolkit).prefix
+        names = [key for key in self.arrays if key.startswith("after_train/")]
+        assert names
+        for key in names:
+            self.check(key, own[key.removeprefix("after_train/").removeprefix(prefix)].asnumpy())
+
+
+def check_embeddings(network: Network, model: nn.Cell) -> None:
+    """Compare the embeddings of every length."""
+    model.set_train(False)
+    for length in network.meta["lengths"]:
+        network.check(f"eval_{length}", model(network.feats(f"x{length}")).asnumpy())
+    if "eval_loud" in network.arrays:
+        network.check("eval_loud", model(network.feats("loud")).asnumpy())
+
+
+def check_training(network: Network) -> None:
+    """Compare the output of one batch in training mode, and the running statistics after it."""
+    model = network.model().set_train()
+    with without_compiling():
+        network.check("train", model(network.feats("xtrain")).asnumpy())
+    network.check_statistics(model)
+
+
+def check_gradients(network: Network) -> None:
+    """Compare outputs and gradients of a compiled graph in training mode, three times, and its first statistics."""
+    model, prefix = network.model(), TOOLKITS.get(network.toolkit).prefix
+    names = [key.removeprefix("grad/").removeprefix(prefix) for key in network.arrays if key.startswith("grad/")]
+    assert names
+    own = network.names(model)
+    step = _Gradient(model, [own[name] for name in names])
+    step.set_train()
+    feats = network.feats("xtrain")
+    weight = Tensor(weights.normal("grad_weight", network.arrays["train"].shape).astype(np.float32))
+    for execution in range(3):  # MindSpore 2.10 has gradients that go wrong from the second one on
+        (_, embedding), gradients = step(feats, weight)
+        network.check("train", embedding.asnumpy())
+        for name, gradient in zip(names, gradients, strict=True):
+            network.check(f"grad/{name}", gradient.asnumpy())
+        if execution == 0:
+            network.check_statistics(model)
+
+
+class _Gradient(nn.Cell):
+    """Embeddings, and the gradients of their sum with weights."""
+
+    def __init__(self, model: nn.Cell, parameters: list) -> None:
+        super().__init__(auto_prefix=False)
+        self.model = model
+        self.gradient = ms.value_and_grad(self.objective, None, ms.ParameterTuple(parameters), has_aux=True)
+
+    def objective(self, feats: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.model(feats)
+        return (embedding * weight).sum(), embedding
+
+    def construct(self, feats: Tensor, weight: Tensor) -> tuple:
+        return self.gradient(feats, weight)
