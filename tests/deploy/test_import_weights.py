@@ -78,7 +78,7 @@ def test_3dspeakers_names_are_speechbrains_and_its_features_are_kaldis(tmp_path)
 
 
 def test_features_of_another_kind_are_refused_with_what_they_are():
-    kaldi = TOOLKITS.get("wespeaker").front_end(80)
+    kaldi = TOOLKITS.get("wespeaker").front_end({"in_channels": 80})
     with pytest.raises(InputError, match="store: holds features of the front end fbank, the model takes kaldi_fbank"):
         check_front_end(kaldi, Fbank().to_dict(), "store")
 

@@ -1,4 +1,4 @@
-"""CAM++ as three toolkits keep it: names, sizes, front ends. What it computes: tests/models/test_campplus_parity.py."""
+"""CAM++ as three toolkits keep it: names, sizes, front ends. What it computes: tests/models/test_networks.py."""
 
 import json
 import struct
@@ -108,4 +108,4 @@ def test_sizes_that_do_not_fit_are_refused_before_building(name, shape, state, m
 
 def test_every_toolkit_names_its_front_end_for_the_size_of_a_frame():
     for name in TOOLKITS:
-        assert TOOLKITS.get(name).front_end(40)["n_mels"] == 40
+        assert TOOLKITS.get(name).front_end({"in_channels": 40})["n_mels"] == 40

@@ -60,7 +60,7 @@ def import_weights(
         parameters |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
     meta = {
         "model": settings,
-        "front_end": TOOLKITS.get(toolkit).front_end(settings["in_channels"]),
+        "front_end": TOOLKITS.get(toolkit).front_end(settings),
         "speakers_sha256": _write_speakers(Path(target).with_name("speakers.csv"), labels) if labels else None,
         "epoch": 0,
         "step": 0,

@@ -7,7 +7,7 @@ from mindvox.frontend.kaldi_fbank import KaldiFbank
 
 TOOLKIT = Toolkit(
     (ECAPA, campplus(pooling_eps=0.0)),
-    lambda n_mels: KaldiFbank(n_mels=n_mels, window="povey", waveform_scale=1.0).to_dict(),
+    lambda model: KaldiFbank(n_mels=model["in_channels"], window="povey", waveform_scale=1.0).to_dict(),
     prefix="0.",  # its trainer saves a sequence of model and classifier
     left_out=r"1\..*",
 )

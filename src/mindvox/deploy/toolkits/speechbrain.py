@@ -32,4 +32,4 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 
 
 ECAPA = Architecture("ECAPA-TDNN", "blocks.0.conv.conv.weight", ecapa_settings, ecapa_name)
-TOOLKIT = Toolkit((ECAPA,), lambda n_mels: Fbank(n_mels=n_mels).to_dict())
+TOOLKIT = Toolkit((ECAPA,), lambda model: Fbank(n_mels=model["in_channels"]).to_dict())

@@ -38,14 +38,14 @@ class Toolkit:
 
     Attributes:
         architectures: those that are read.
-        front_end: the features that its models take, as checkpoints store them, for a number of mel bins.
+        front_end: the features that a model takes, as checkpoints store them, from its section `model`.
         prefix: what stands before each name of the model's entries in files of a training; files without it are read
             too.
         left_out: pattern of entries that belong to training and are not imported.
     """
 
     architectures: tuple[Architecture, ...]
-    front_end: Callable[[int], dict[str, Any]]
+    front_end: Callable[[dict[str, Any]], dict[str, Any]]
     prefix: str = ""
     left_out: str = r"$^"
 

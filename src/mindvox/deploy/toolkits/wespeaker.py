@@ -40,6 +40,6 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 ECAPA = Architecture("ECAPA-TDNN", "layer1.conv.weight", ecapa_settings, ecapa_name)
 TOOLKIT = Toolkit(
     (ECAPA, campplus(pooling_eps=1e-7)),
-    lambda n_mels: KaldiFbank(n_mels=n_mels, window="hamming", waveform_scale=32768.0).to_dict(),
+    lambda model: KaldiFbank(n_mels=model["in_channels"], window="hamming", waveform_scale=32768.0).to_dict(),
     left_out=r"projection\..*",
 )
