@@ -7,6 +7,11 @@
 #include "src/errors.h"
 
 namespace ecapa {
+namespace {
+
+constexpr double kInstanceEps = 1e-5;
+
+}  // namespace
 
 bool AllFinite(const float* values, size_t count) {
   uint32_t greatest = 0;  // of the bits without sign: infinity is the first that is not finite; one vectorised pass
@@ -36,6 +41,23 @@ void SubtractMean(int64_t size, std::vector<float>* feats) {
   for (size_t bin = 0; bin < width; ++bin) rounded[bin] = static_cast<float>(mean[bin] / num_frames);
   for (size_t i = 0; i < feats->size(); i += width) {
     for (size_t bin = 0; bin < width; ++bin) (*feats)[i + bin] -= rounded[bin];
+  }
+}
+
+void NormaliseInstance(int64_t size, std::vector<float>* feats) {
+  const auto width = static_cast<size_t>(size);
+  const auto num_frames = static_cast<double>(feats->size() / width);
+  for (size_t bin = 0; bin < width; ++bin) {
+    double mean = 0, variance = 0;
+    for (size_t i = bin; i < feats->size(); i += width) mean += static_cast<double>((*feats)[i]) / num_frames;
+    for (size_t i = bin; i < feats->size(); i += width) {
+      const double centred = static_cast<double>((*feats)[i]) - mean;
+      variance += centred * centred / num_frames;
+    }
+    const double deviation = std::sqrt(variance + kInstanceEps);
+    for (size_t i = bin; i < feats->size(); i += width) {
+      (*feats)[i] = static_cast<float>((static_cast<double>((*feats)[i]) - mean) / deviation);
+    }
   }
 }
 

@@ -17,6 +17,10 @@ void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats);
 // Subtracts from each bin of feats (T, size) its mean over the frames.
 void SubtractMean(int64_t size, std::vector<float>* feats);
 
+// Gives each bin of feats (T, size) a mean of zero and a biased deviation of one over the frames; 1e-5 is added to the
+// variance.
+void NormaliseInstance(int64_t size, std::vector<float>* feats);
+
 // Returns the cosine of two vectors of one length; throws InputError when one has no length.
 double Cosine(const std::vector<float>& a, const std::vector<float>& b);
 
