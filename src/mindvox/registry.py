@@ -79,6 +79,7 @@ LOSSES = Registry(
     angular_prototypical="mindvox.losses.angular_prototypical:AngularPrototypical",
     arm_softmax="mindvox.losses.arm_softmax:ArmSoftmax",
     ge2e="mindvox.losses.ge2e:Ge2e",
+    ham_softmax="mindvox.losses.ham_softmax:HamSoftmax",
     prototypical="mindvox.losses.prototypical:Prototypical",
     softmax="mindvox.losses.softmax:Softmax",
     softmax_prototypical="mindvox.losses.softmax_prototypical:SoftmaxPrototypical",

@@ -10,7 +10,7 @@ from mindvox.losses.triplet import Triplet
 from mindvox.registry import LOSSES
 from tests.deploy.toy import without_compiling
 
-MARGINS = ("aam_softmax", "am_softmax", "arm_softmax", "sphere", "sphereface2", "triplet_angular")
+MARGINS = ("aam_softmax", "am_softmax", "arm_softmax", "ham_softmax", "sphere", "sphereface2", "triplet_angular")
 
 
 @pytest.mark.parametrize("name", MARGINS)
@@ -25,6 +25,41 @@ def test_gradients_are_finite_where_an_embedding_lies_on_a_centre_or_opposite(na
         )
     assert np.isfinite(float(value)) and np.isfinite(of_embedding.asnumpy()).all()
     assert all(np.isfinite(gradient.asnumpy()).all() for gradient in of_parameters)
+
+
+def hyperbolic(x, weight, label, margin, scale, curvature):
+    """Loss and distances of HAM-softmax in double precision."""
+    edge = (1 - 1e-5) / np.sqrt(curvature)
+    x, y = (values * np.minimum(1, edge / np.linalg.norm(values, axis=1, keepdims=True)) for values in (x, weight))
+    squares = np.square(x[:, None] - y).sum(axis=2)
+    space = np.maximum(np.outer(1 - np.square(x).sum(axis=1), 1 - np.square(y).sum(axis=1)), 1e-5)
+    distance = np.arccosh(1 + 2 * squares / space)
+    logits = -scale * (distance + margin * (np.arange(len(y)) == label[:, None]))
+    peak = logits.max(axis=1)
+    log_sum = np.log(np.exp(logits - peak[:, None]).sum(axis=1)) + peak
+    return (log_sum - logits[np.arange(len(x)), label]).mean(), distance
+
+
+@pytest.mark.parametrize("keys", [{}, {"margin": 0.0, "curvature": 5.0}, {"scale": 10.0, "curvature": 1.0}])
+def test_hyperbolic_loss_and_gradient_are_those_of_its_formula(keys):
+    rng = np.random.default_rng(0)
+    loss = LOSSES.get("ham_softmax")(4, 5, **keys)
+    options = {"margin": 0.2, "scale": 30.0, "curvature": 3.0, **keys}
+    weight, x, label = 0.3 * rng.standard_normal((5, 4)), rng.standard_normal((6, 4)), np.arange(6) % 5
+    x[::2] *= 0.1  # inside the ball, the others on its edge
+    loss.weight.set_data(Tensor(weight, ms.float32))
+    with without_compiling():
+        step = ms.value_and_grad(loss, 0, loss.trainable_params(), has_aux=True)
+        (value, score), (of_x, _) = step(Tensor(x, ms.float32), Tensor(label, ms.int32))
+    expected, distance = hyperbolic(x, weight, label, **options)
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(-score.asnumpy(), distance, rtol=2e-4)
+    for index in np.ndindex(2, 4):
+        moved = [x.copy(), x.copy()]
+        for sign, copy in zip((1, -1), moved, strict=True):
+            copy[index] += sign * 1e-5
+        up, down = (hyperbolic(copy, weight, label, **options)[0] for copy in moved)
+        assert of_x.asnumpy()[index] == pytest.approx((up - down) / 2e-5, rel=1e-2, abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["angular_prototypical", "ge2e", "prototypical", "triplet"])

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
-from mindspore import Parameter, Tensor, ops
+from mindspore import Parameter, Tensor
 
 from mindvox.config.option import checked, option
 from mindvox.losses.functions import cross_entropy, own_rows, share_of_hits
 from mindvox.losses.objective import Objective
+
+TORCH_EPS = 1e-6  # torch's pairwise distance adds it to each difference
 
 
 class BatchObjective(Objective):
@@ -77,11 +79,3 @@ class ScaledCosines(BatchObjective):
 def mean_of_others(x: Tensor) -> Tensor:
     """Return the mean of all but the first utterance of each speaker, (N, D), for x (N, M, D)."""
     return x[:, 1:].mean(axis=1)
-
-
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Return the squared distance of each row of x (N, D) to each of y (M, D), (N, M), with torch's 1e-6 in x - y."""
-    x = x + 1e-6
-    products = ops.MatMul(transpose_b=True)(x, y)
-    squares = ops.square(x).sum(axis=1, keepdims=True) + ops.square(y).sum(axis=1, keepdims=True).swapaxes(0, 1)
-    return ops.relu(squares - 2 * products)  # rounding can leave less than 0

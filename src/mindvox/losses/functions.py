@@ -63,3 +63,10 @@ def share_of_hits(score: Tensor, label: Tensor) -> Tensor:
 def own_rows(score: Tensor) -> Tensor:
     """Return the numbers of the rows of (N, M), (N,), int32."""
     return ops.arange(score.shape[0]).astype(ms.int32)
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return the squared distance of each row of x (N, D) to each row of y (M, D), (N, M)."""
+    products = ops.MatMul(transpose_b=True)(x, y)
+    squares = ops.square(x).sum(axis=1, keepdims=True) + ops.square(y).sum(axis=1, keepdims=True).swapaxes(0, 1)
+    return ops.relu(squares - 2 * products)  # rounding can leave less than 0

@@ -2,8 +2,8 @@
 
 from mindspore import Tensor
 
-from mindvox.losses.batch import BatchObjective, mean_of_others, squared_distances
-from mindvox.losses.functions import cross_entropy, one_hot, own_rows
+from mindvox.losses.batch import TORCH_EPS, BatchObjective, mean_of_others
+from mindvox.losses.functions import cross_entropy, one_hot, own_rows, squared_distances
 
 
 class Prototypical(BatchObjective):
@@ -14,5 +14,5 @@ class Prototypical(BatchObjective):
     """
 
     def compare(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        score = -squared_distances(x[:, 0], mean_of_others(x))
+        score = -squared_distances(x[:, 0] + TORCH_EPS, mean_of_others(x))
         return cross_entropy(score, one_hot(own_rows(score), score.shape[1])), score

@@ -8,8 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from mindvox.config.option import option
-from mindvox.losses.batch import BatchObjective, squared_distances
-from mindvox.losses.functions import unit
+from mindvox.losses.batch import TORCH_EPS, BatchObjective
+from mindvox.losses.functions import squared_distances, unit
 
 FAR = 1e3  # more than any distance of unit vectors
 NUM_DRAWS = 1021  # prime, so that batches of every size see all of them
@@ -72,7 +72,7 @@ class Triplet(BatchObjective):
         return {"first_draw": float(updates * STEP % NUM_DRAWS)}
 
     def compare(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        distances = squared_distances(unit(x[:, 0]), unit(x[:, 1]))  # (N, N): of anchors and positives
+        distances = squared_distances(unit(x[:, 0]) + TORCH_EPS, unit(x[:, 1]))  # (N, N): of anchors and positives
         negatives = self.negatives(ops.stop_gradient(distances))
         eye = ops.eye(distances.shape[0], distances.shape[0], ms.float32)
         of_positive = (distances * eye).sum(axis=1)
