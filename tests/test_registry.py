@@ -39,6 +39,8 @@ SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's
 SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
 TOYS = {"mean_model", "squared_loss"}
+OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e", "prototypical"), 2)}
+OF_BATCH |= {"softmax_prototypical": 2, "triplet": 2}  # utterances of each speaker in a batch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -64,7 +66,15 @@ def model_keys(name: str) -> list[str]:
 
 def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
     words = [*model_keys(model), f"--loss.name={loss}", f"--train_data_path={store}", "--device_target=CPU"]
-    words += [f"--ckpt_save_dir={folder / 'ckpt'}", "--minibatch_size=7", "--train_frames=20", "--max_lrate=0.01"]
+    if loss in OF_BATCH:
+        words += ["--sampler.name=speakers", f"--sampler.num_utterances={OF_BATCH[loss]}"]
+    words += ["--loss.hard_rank=0"] if loss == "triplet" else []
+    words += [
+        f"--ckpt_save_dir={folder / 'ckpt'}",
+        f"--minibatch_size={8 if loss in OF_BATCH else 7}",
+        "--train_frames=20",
+        "--max_lrate=0.01",
+    ]
     words += ["--base_lrate=0.001", "--step_size=6", "--num_epochs=2", "--tensorboard=false"]
     words += ["--save_checkpoint_steps=1", *more]
     path = folder / "empty.yaml"
@@ -73,7 +83,8 @@ def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> C
     return load_config(Config, [f"--config_path={path}", *words], check=("model", "loss", "sampler"))
 
 
-PAIRS = [("mean_model", "squared_loss"), *(("mean_model", name) for name in LOSSES if name not in TOYS)]
+PAIRS = [("mean_model", "squared_loss"), ("mean_model", "aam_softmax")]
+PAIRS += [pytest.param("mean_model", name, marks=pytest.mark.slow) for name in LOSSES if name != "aam_softmax"]
 PAIRS += [pytest.param(name, "aam_softmax", marks=pytest.mark.slow) for name in MODELS if name not in TOYS]
 
 

@@ -6,8 +6,7 @@ their keyword arguments.
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
-- An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
-  `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
+- An objective: see `Objective`.
 - A sampler: see `Sampler`.
 - A front end: see `FrontEnd`.
 - A toolkit is an object: see `Toolkit`.
@@ -82,8 +81,28 @@ POOLINGS = Registry(
     tsp="mindvox.layers.pooling.statistics:Tsp",
     tstp="mindvox.layers.pooling.statistics:Tstp",
 )
-LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
-SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
+LOSSES = Registry(
+    "loss",
+    aam_softmax="mindvox.losses.aam_softmax:AamSoftmax",
+    am_softmax="mindvox.losses.am_softmax:AmSoftmax",
+    angular_prototypical="mindvox.losses.angular_prototypical:AngularPrototypical",
+    arm_softmax="mindvox.losses.arm_softmax:ArmSoftmax",
+    ge2e="mindvox.losses.ge2e:Ge2e",
+    ham_softmax="mindvox.losses.ham_softmax:HamSoftmax",
+    prototypical="mindvox.losses.prototypical:Prototypical",
+    softmax="mindvox.losses.softmax:Softmax",
+    softmax_prototypical="mindvox.losses.softmax_prototypical:SoftmaxPrototypical",
+    sphere="mindvox.losses.sphere:SphereSoftmax",
+    sphereface2="mindvox.losses.sphereface2:SphereFace2",
+    triplet="mindvox.losses.triplet:Triplet",
+    triplet_angular="mindvox.losses.triplet_angular:TripletAngular",
+)
+SAMPLERS = Registry(
+    "sampler",
+    balanced="mindvox.data.samplers.balanced:Balanced",
+    shuffle="mindvox.data.samplers.shuffle:Shuffle",
+    speakers="mindvox.data.samplers.speakers:Speakers",
+)
 TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
