@@ -64,7 +64,11 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    eres2net="mindvox.models.eres2net:ERes2Net",
+    eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
+    res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
+    xvector="mindvox.models.xvector:XVector",
 )
 POOLINGS = Registry(
     "pooling",

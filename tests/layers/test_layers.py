@@ -14,7 +14,7 @@ from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.pooling.astp import Astp
 from mindvox.layers.pooling.simple import MaxPooling
 from mindvox.layers.pooling.statistics import StatisticsPooling
-from mindvox.layers.se import SEBlock
+from mindvox.layers.se import SEBlock, SEBlock2d
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
 from tests.gradients import input_and_weight_gradients, numeric_gradient, same_parameters
@@ -40,6 +40,7 @@ LAYERS = {
     "mirrored conv 3x3": (lambda: Conv2d(8, 6, 3, dilation=2, padding="reflect"), (2, 8, 6, 11)),
     "tdnn": (lambda: TDNNBlock(8, 6, 3, 2), (2, 8, 11)),
     "squeeze-excitation": (lambda: SEBlock(8, 4), (2, 8, 11)),
+    "squeeze-excitation of a map": (lambda: SEBlock2d(8, 2), (2, 8, 3, 5)),
     "res2net": (lambda: Res2NetBlock(16, 3, 2), (2, 16, 11)),
     "se-res2net": (lambda: SERes2NetBlock(16, 3, 3), (2, 16, 11)),
     "pooling": (lambda: AttentiveStatisticsPooling(8, 4), (3, 8, 11)),
@@ -123,6 +124,17 @@ def test_conv_computes_known_values():
     np.testing.assert_allclose(conv(x).asnumpy(), [[[313.5, 422.5, 331.5, 242.5]]])
 
 
+def test_squeeze_excitation_of_a_map_computes_the_formula():
+    layer, shape = build("squeeze-excitation of a map")
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    values = [*layer.block.conv1.get_parameters(), *layer.block.conv2.get_parameters()]
+    inner, inner_bias, outer, outer_bias = (value.asnumpy().squeeze().astype(np.float64) for value in values)
+    assert inner.shape == (4, 8)
+    hidden = np.maximum(x.mean(axis=(2, 3), dtype=np.float64) @ inner.T + inner_bias, 0)
+    gate = 1 / (1 + np.exp(-(hidden @ outer.T + outer_bias)))
+    np.testing.assert_allclose(layer(Tensor(x)).asnumpy(), x * gate[:, :, None, None], rtol=1e-5, atol=1e-6)
+
+
 def test_pooling_of_constant_frames_has_finite_gradient():
     layer, _ = build("pooling")
     layer.set_train(False)
@@ -177,6 +189,7 @@ def test_one_graph_serves_every_length(name, device_target):
         lambda: Conv1d(2, 2, 3, padding="valid", pad=1),
         lambda: Conv2d(2, 3, 3, groups=2),
         lambda: Res2NetBlock(12, 3, 1),
+        lambda: SEBlock2d(8, 16),
     ],
 )
 def test_impossible_options_are_refused(make):

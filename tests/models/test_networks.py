@@ -13,10 +13,25 @@ from tests.vectors.networks import Network, check_embeddings, check_gradients, c
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
+    "3d_eres2net_tiny",
+    "3d_eres2netv2_tiny",
+    "3d_xvector_tiny",
     "ws_campplus_tiny",
 ]
-FULL = ["3d_campplus"]
-FULL_LATER = ["3d_campplus_192", "mv_campplus", "ws_campplus"]  # with --all
+FULL = ["3d_campplus", "3d_res2net"]
+FULL_LATER = [  # with --all
+    "3d_campplus_192",
+    "3d_eres2net_base",
+    "3d_eres2net_huge",
+    "3d_eres2net_large",
+    "3d_eres2netv2",
+    "3d_eres2netv2_w24s4ep4",
+    "3d_xvector",
+    "mv_campplus",
+    "mv_eres2net",
+    "mv_eres2netv2",
+    "ws_campplus",
+]
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
 
 
