@@ -65,6 +65,10 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    res2netse34="mindvox.models.res2netse34:Res2NetSE34",
+    resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
+    resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
+    vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
@@ -73,6 +77,10 @@ POOLINGS = Registry(
     asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
     astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    channel_asp="mindvox.layers.pooling.channel_attention:ChannelAsp",
+    channel_sap="mindvox.layers.pooling.channel_attention:ChannelSap",
+    frame_asp="mindvox.layers.pooling.frame_attention:FrameAsp",
+    frame_sap="mindvox.layers.pooling.frame_attention:FrameSap",
     max="mindvox.layers.pooling.simple:MaxPooling",
     mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
     sap="mindvox.layers.pooling.sap:SelfAttentivePooling",

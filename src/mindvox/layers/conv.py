@@ -106,11 +106,11 @@ class Conv2d(nn.Cell):
 
     def _extended(self, x: Tensor) -> Tensor:
         """Add `pad` bins and frames on each side."""
+        if self.padding != "reflect":
+            return extended_by_zeros(x, self.pad)
         if self.pad[1] > 0:
-            x = _reflect_time(x, self.pad[1]) if self.padding == "reflect" else _zeros_time(x, self.pad[1])
-        if self.pad[0] > 0:
-            x = _reflect_bins(x, self.pad[0]) if self.padding == "reflect" else _zeros_bins(x, self.pad[0])
-        return x
+            x = _reflect_time(x, self.pad[1])
+        return _reflect_bins(x, self.pad[0]) if self.pad[0] > 0 else x
 
     def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
         x = self._stacked(x)
@@ -300,14 +300,15 @@ def _reflect_bins(x: Tensor, pad: int) -> Tensor:
     return ops.cat([*left, x, *right], axis=2)
 
 
-def _zeros_time(x: Tensor, pad: int) -> Tensor:
-    zeros = ops.zeros_like(x[:, :, :, :pad])
-    return ops.cat((zeros, x, zeros), axis=3)
-
-
-def _zeros_bins(x: Tensor, pad: int) -> Tensor:
-    zeros = ops.zeros_like(x[:, :, :pad])
-    return ops.cat((zeros, x, zeros), axis=2)
+def extended_by_zeros(x: Tensor, pad: tuple[int, int]) -> Tensor:
+    """Add bins and frames of zeros on each side of x (B, C, F, T)."""
+    if pad[1] > 0:
+        zeros = ops.zeros_like(x[:, :, :, : pad[1]])
+        x = ops.cat((zeros, x, zeros), axis=3)
+    if pad[0] > 0:
+        zeros = ops.zeros_like(x[:, :, : pad[0]])
+        x = ops.cat((zeros, x, zeros), axis=2)
+    return x
 
 
 def pair(size: Size) -> tuple[int, int]:
