@@ -4,8 +4,10 @@ A model, an objective, a sampler and a front end each have a dataclass `Options`
 their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
-- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
+  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
+  `folded` with `is_foldable`, see `EcapaTdnn`.
+- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
+  `min_frames` where it needs more than one.
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
@@ -65,6 +67,7 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    tdnn="mindvox.models.tdnn:Tdnn",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
