@@ -10,6 +10,7 @@ from mindspore import Tensor
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for, building_form
 from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.pool2d import MaxPool2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.pooling.astp import Astp
 from mindvox.layers.pooling.simple import MaxPooling
@@ -38,6 +39,9 @@ LAYERS = {
     "conv 3x3 of one channel with stride": (lambda: Conv2d(1, 12, 3, stride=(2, 1)), (2, 1, 8, 11)),
     "grouped conv 3x3": (lambda: Conv2d(8, 4, 3, stride=2, dilation=2, groups=2), (2, 8, 9, 13)),
     "mirrored conv 3x3": (lambda: Conv2d(8, 6, 3, dilation=2, padding="reflect"), (2, 8, 6, 11)),
+    "max pool 3x3": (lambda: MaxPool2d(3, 2), (2, 8, 7, 10)),
+    "max pool 1x3": (lambda: MaxPool2d((1, 3), (1, 2)), (2, 8, 4, 11)),
+    "max pool 3x3, pad 1": (lambda: MaxPool2d(3, 2, pad=1), (2, 8, 6, 11)),
     "tdnn": (lambda: TDNNBlock(8, 6, 3, 2), (2, 8, 11)),
     "squeeze-excitation": (lambda: SEBlock(8, 4), (2, 8, 11)),
     "squeeze-excitation of a map": (lambda: SEBlock2d(8, 2), (2, 8, 3, 5)),
@@ -124,6 +128,13 @@ def test_conv_computes_known_values():
     np.testing.assert_allclose(conv(x).asnumpy(), [[[313.5, 422.5, 331.5, 242.5]]])
 
 
+def test_max_pool_computes_known_values():
+    x = Tensor(-1 - np.arange(20, dtype=np.float32).reshape(1, 1, 4, 5))  # the greatest value is the first
+    np.testing.assert_array_equal(MaxPool2d(3, 2)(x).asnumpy()[0, 0], [[-1, -3]])
+    np.testing.assert_array_equal(MaxPool2d(3, 2, pad=1)(x).asnumpy()[0, 0], [[-1, -2, -4], [-6, -7, -9]])
+    np.testing.assert_array_equal(MaxPool2d((1, 3), (1, 2))(x).asnumpy()[0, 0, :2], [[-1, -3], [-6, -8]])
+
+
 def test_squeeze_excitation_of_a_map_computes_the_formula():
     layer, shape = build("squeeze-excitation of a map")
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -170,7 +181,9 @@ def test_form_follows_the_device_and_ends_with_the_context():
 
 
 @pytest.mark.parametrize("device_target", ["CPU", "Ascend"])
-@pytest.mark.parametrize("name", ["conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv"])
+@pytest.mark.parametrize(
+    "name", ["conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"]
+)
 def test_one_graph_serves_every_length(name, device_target):
     layer, shape = build(name, device_target)
     layer.set_inputs(Tensor(shape=[None, *shape[1:-1], None], dtype=ms.float32))
@@ -190,6 +203,7 @@ def test_one_graph_serves_every_length(name, device_target):
         lambda: Conv2d(2, 3, 3, groups=2),
         lambda: Res2NetBlock(12, 3, 1),
         lambda: SEBlock2d(8, 16),
+        lambda: MaxPool2d(3, 2, pad=2),
     ],
 )
 def test_impossible_options_are_refused(make):

@@ -58,7 +58,7 @@ class Conv2d(nn.Cell):
         pad: Optional[Size] = None,
     ) -> None:
         super().__init__()
-        kernel, stride, dilation = (_pair(size) for size in (kernel_size, stride, dilation))
+        kernel, stride, dilation = (pair(size) for size in (kernel_size, stride, dilation))
         if min(in_channels, out_channels, groups, *kernel, *stride, *dilation) < 1:
             raise ValueError("channels, `groups`, `kernel_size`, `stride` and `dilation` must be at least 1.")
         if in_channels % groups or out_channels % groups:
@@ -310,7 +310,8 @@ def _zeros_bins(x: Tensor, pad: int) -> Tensor:
     return ops.cat((zeros, x, zeros), axis=2)
 
 
-def _pair(size: Size) -> tuple[int, int]:
+def pair(size: Size) -> tuple[int, int]:
+    """Return a size for (frequency, time)."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
@@ -320,7 +321,7 @@ def _pad(kernel: tuple[int, int], spans: tuple[int, ...], padding: str, pad: Opt
             raise ValueError(f"`pad` must be None with padding 'valid', got {pad}.")
         return 0, 0
     if pad is not None:
-        return _pair(pad)
+        return pair(pad)
     if any(size % 2 == 0 for size in kernel):
         raise ValueError(f"`kernel_size` must be odd, or `pad` must be given, got {kernel}.")
     return spans[0] // 2, spans[1] // 2
