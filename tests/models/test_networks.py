@@ -13,10 +13,18 @@ from tests.vectors.networks import Network, check_embeddings, check_gradients, c
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
+    "mv_ecapa_asp_tiny",
+    "mv_ecapa_sap_tiny",
+    "mv_ecapa_tap_tiny",
+    "mv_ecapa_tsp_tiny",
+    "mv_tdnn_asp_tiny",
+    "mv_tdnn_sap_tiny",
+    "mv_tdnn_tap_tiny",
+    "mv_tdnn_tsp_tiny",
     "ws_campplus_tiny",
 ]
-FULL = ["3d_campplus"]
-FULL_LATER = ["3d_campplus_192", "mv_campplus", "ws_campplus"]  # with --all
+FULL = ["3d_campplus", "mv_tdnn"]
+FULL_LATER = ["3d_campplus_192", "3d_ecapa_c1024", "mv_campplus", "mv_ecapa", "ws_campplus"]  # with --all
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
 
 
