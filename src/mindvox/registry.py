@@ -100,6 +100,7 @@ TOOLKITS = Registry(
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
+    voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
 )
 FRONT_ENDS = Registry(

@@ -21,10 +21,17 @@ TINY = [  # compiled and with gradients in --all
     "mv_tdnn_sap_tiny",
     "mv_tdnn_tap_tiny",
     "mv_tdnn_tsp_tiny",
+    "vt_resnetse34l_asp_tiny",
+    "vt_resnetse34l_sap_tiny",
+    "vt_resnetse34v2_asp_tiny",
+    "vt_resnetse34v2_sap_tiny",
     "ws_campplus_tiny",
 ]
 FULL = ["3d_campplus", "mv_tdnn"]
 FULL_LATER = ["3d_campplus_192", "3d_ecapa_c1024", "mv_campplus", "mv_ecapa", "ws_campplus"]  # with --all
+FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_nolog"]
+FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
+FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
 
 
