@@ -17,6 +17,13 @@ TINY = [  # compiled and with gradients in --all
     "mv_ecapa_sap_tiny",
     "mv_ecapa_tap_tiny",
     "mv_ecapa_tsp_tiny",
+    "mv_res2net_sap_tiny",
+    "mv_res2net_scale4_tiny",
+    "mv_res2net_tap_tiny",
+    "mv_res2net_tsp_tiny",
+    "mv_resnetse_sap_tiny",
+    "mv_resnetse_tap_tiny",
+    "mv_resnetse_tsp_tiny",
     "mv_tdnn_asp_tiny",
     "mv_tdnn_sap_tiny",
     "mv_tdnn_tap_tiny",
@@ -28,7 +35,8 @@ TINY = [  # compiled and with gradients in --all
     "ws_campplus_tiny",
 ]
 FULL = ["3d_campplus", "mv_tdnn"]
-FULL_LATER = ["3d_campplus_192", "3d_ecapa_c1024", "mv_campplus", "mv_ecapa", "ws_campplus"]  # with --all
+FULL_LATER = ["3d_campplus_192", "3d_ecapa_c1024", "mv_campplus", "ws_campplus"]  # with --all
+FULL_LATER += ["mv_ecapa", "mv_res2net", "mv_resnetse"]
 FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_nolog"]
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]

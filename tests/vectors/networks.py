@@ -23,6 +23,8 @@ TOOLKIT = {"3d": "3dspeaker", "mv": "mvector", "rn": "rawnet2", "vt": "voxceleb_
 
 STATISTICS_BOUND = 2e-6
 MODEL_KEYS = {"vt_vggvox40_max": {"pooling": "max"}, "vt_vggvox40_tap": {"pooling": "tap"}}  # what no file tells
+MODEL_KEYS |= {f"mv_res2net_{kind}_tiny": {"pooling": kind} for kind in ("tap", "tsp")}
+MODEL_KEYS["mv_resnetse_tsp_tiny"] = {"pooling": "tsp"}
 
 
 def made_input(meta: dict[str, Any], key: str) -> np.ndarray:
