@@ -64,6 +64,7 @@ class Registry:
 MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
+    ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
@@ -78,6 +79,8 @@ SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
 TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
+    joovvhan="mindvox.deploy.toolkits.joovvhan:TOOLKIT",
+    mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",

@@ -171,6 +171,8 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     else:
         network = create_model(exported.model, device_target)
         assign(network, dict(arrays), "model.", "checkpoint")
+        if exported.further_outputs:
+            network.return_further(sorted(exported.further_outputs))
     if exported.input_kind == "waveform":
         network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)

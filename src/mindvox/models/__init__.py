@@ -59,7 +59,9 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
 
 def is_foldable(settings: Mapping[str, Any]) -> bool:
     """Return whether the model of these settings has a form without batch norms."""
-    return hasattr(MODELS.get(settings["name"]), "folded")
+    choice = section_of(settings, "the checkpoint")
+    cls = MODELS.get(choice.name)
+    return hasattr(cls, "folded") and cls.is_foldable(choice.options)
 
 
 def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:

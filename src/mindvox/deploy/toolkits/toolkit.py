@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 
@@ -42,12 +43,14 @@ class Toolkit:
         prefix: what stands before each name of the model's entries in files of a training; files without it are read
             too.
         left_out: pattern of entries that belong to training and are not imported.
+        read: its file as arrays by name; InputError when it is none.
     """
 
     architectures: tuple[Architecture, ...]
     front_end: Callable[[dict[str, Any]], dict[str, Any]]
     prefix: str = ""
     left_out: str = r"$^"
+    read: Callable[[PathLike], dict[str, np.ndarray]] = read_state
 
     def split(self, state: State) -> tuple[dict[str, np.ndarray], list[str]]:
         """Return the model's entries of a file by their names in the model, and the names of those left out."""

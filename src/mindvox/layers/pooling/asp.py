@@ -84,14 +84,21 @@ class AttentiveStatisticsPooling(nn.Cell):
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         x = channels_over_time(x, self.channels)
-        frames = x.astype(ms.float32)  # in mixed precision only the products of the attention are half
+        return self.statistics(x, self.attention(x, mask))
+
+    def attention(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        """Return the weights of the frames of x (B, channels, T): the same shape, float32, 1 in sum over T."""
         if self.global_context:
-            context = biased_statistics(frames, self.form, self.eps, mask)
+            # In mixed precision only the products of the attention are half.
+            context = biased_statistics(x.astype(ms.float32), self.form, self.eps, mask)
             hidden = self.tdnn(x, context.astype(x.dtype))
         else:
             hidden = self.tdnn(x)
         energy = self.conv(tanh(hidden)).astype(ms.float32)
         if mask is not None:
             energy = ops.masked_fill(energy, mask == 0, float("-inf"))
-        weight = self.softmax(energy)
-        return weighted_statistics(frames, weight, self.eps, self.form).squeeze(2)
+        return self.softmax(energy)
+
+    def statistics(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return weighted means, then deviations, of x (B, channels, T): (B, 2 * channels), float32."""
+        return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
