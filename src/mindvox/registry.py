@@ -71,8 +71,17 @@ MODELS = Registry(
 POOLINGS = Registry(
     "pooling",
     asp="mindvox.layers.pooling.asp:AttentiveStatisticsPooling",
+    asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
+    astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    max="mindvox.layers.pooling.simple:MaxPooling",
+    mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
+    sap="mindvox.layers.pooling.sap:SelfAttentivePooling",
     statistics="mindvox.layers.pooling.statistics:StatisticsPooling",
+    tap="mindvox.layers.pooling.simple:MeanPooling",
+    tsdp="mindvox.layers.pooling.statistics:Tsdp",
+    tsp="mindvox.layers.pooling.statistics:Tsp",
+    tstp="mindvox.layers.pooling.statistics:Tstp",
 )
 LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
 SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
@@ -81,6 +90,7 @@ TOOLKITS = Registry(
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
     joovvhan="mindvox.deploy.toolkits.joovvhan:TOOLKIT",
     mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
+    modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",

@@ -44,7 +44,18 @@ def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
     """Return the mel spectrogram of NVIDIA's tacotron2, whose logarithms -12 to 0 become -1 to 1."""
     from mindvox.frontend.mel_spectrogram import MelSpectrogram
 
-    return MelSpectrogram(n_mels=model["in_channels"]).to_dict()
+    return MelSpectrogram(
+        n_mels=model["in_channels"],
+        hop_length_ms=10.0,
+        mel_scale="slaney",
+        mel_norm="slaney",
+        power=1.0,
+        floor=1e-5,
+        log="natural",
+        feature_scale=1 / 6,
+        feature_shift=1.0,
+        normalisation="none",
+    ).to_dict()
 
 
 TOOLKIT = Toolkit(

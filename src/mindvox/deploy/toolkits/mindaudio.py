@@ -1,4 +1,6 @@
-"""MindSpore's own: checkpoints of mindaudio and of the model zoo's ECAPA-TDNN, whose network is the same.
+"""Checkpoints of mindaudio and of the model zoo's ECAPA-TDNN. One network, but two front ends.
+
+The model zoo's features are SpeechBrain's. A file does not tell whose it is, so each has its name.
 
 It is SpeechBrain's (`EcapaTdnn`) but for two things: zeros are behind the edges, and the attention has no global
 context (with `global_context` the zoo's network builds a layer for it and fails).
@@ -35,10 +37,18 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 ECAPA = Architecture("ECAPA-TDNN", "blocks.0.norm.norm2d.gamma", ecapa_settings, ecapa_name)
 PREFIX = "network."  # in files of a training, beside classifier, optimiser and the last output
 OF_TRAINING = r"(?!(network\.)?(blocks|mfa|asp|asp_bn|fc)\.).*"
-TOOLKIT = Toolkit(
-    (ECAPA,),
-    lambda model: Fbank(n_mels=model["in_channels"]).to_dict(),
-    prefix=PREFIX,
-    left_out=OF_TRAINING,
-    read=read_mindspore,
+
+
+def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
+    """Return mindaudio's own features: with a Hann window, mirrored edges and other filters than SpeechBrain's."""
+    from mindvox.frontend.mel_spectrogram import MelSpectrogram
+
+    return MelSpectrogram(
+        n_mels=model["in_channels"], hop_length_ms=10.0, floor=1e-10, log="db", top_db=80.0, normalisation="mean"
+    ).to_dict()
+
+
+TOOLKIT = Toolkit((ECAPA,), front_end_of, PREFIX, OF_TRAINING, read_mindspore)
+MODEL_ZOO = Toolkit(
+    (ECAPA,), lambda model: Fbank(n_mels=model["in_channels"]).to_dict(), PREFIX, OF_TRAINING, read_mindspore
 )

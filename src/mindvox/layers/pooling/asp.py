@@ -102,3 +102,16 @@ class AttentiveStatisticsPooling(nn.Cell):
     def statistics(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return weighted means, then deviations, of x (B, channels, T): (B, 2 * channels), float32."""
         return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
+
+
+
+class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):
+    """`AttentiveStatisticsPooling` whose attention sees each frame alone, without the global context.
+
+    Args:
+        channels: channels of the input.
+        attention_channels, eps: see there.
+    """
+
+    def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:
+        super().__init__(channels, attention_channels, global_context=False, eps=eps)
