@@ -151,7 +151,11 @@ CASES: dict[str, dict[str, Any]] = {
         "what": "mindspore-ai/models official/audio/EcapaTDNN/src/ecapa_tdnn.py and mindspore-lab/mindaudio "
         "mindaudio/models/ecapatdnn.py, 32 channels",
         "stats": ["blocks.0.norm.norm2d.moving_mean", "blocks.2.res2net_block.blocks.3.norm.norm2d.moving_variance"],
-        "grads": ["blocks.0.conv.weight", "blocks.1.res2net_block.blocks.0.conv.weight", "blocks.3.se_block.conv1.weight"]
+        "grads": [
+            "blocks.0.conv.weight",
+            "blocks.1.res2net_block.blocks.0.conv.weight",
+            "blocks.3.se_block.conv1.weight",
+        ]
         + ["asp.tdnn.conv.weight", "fc.weight"],
     },
 }

@@ -2,7 +2,7 @@
 
 The file is one protobuf message, `Checkpoint`: for each parameter its name, its sizes, the word for its type, and its
 numbers. A parameter of more than 512 MB is several entries of one name, whose numbers follow one another. Behind the
-message may be "crc_num" and a checksum of ten bytes. Nothing is copied before its size has been compared with the file's.
+message may be "crc_num" and a checksum of ten bytes. Nothing is copied before its size was compared with the file's.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 
-TYPES = {
+TYPES: dict[str, np.dtype] = {
     "Float32": np.dtype("<f4"),
     "Float64": np.dtype("<f8"),
     "Float16": np.dtype("<f2"),

@@ -151,4 +151,3 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def share_of_hits(score: Tensor, label: Tensor) -> Tensor:
     """Return the share of rows (B, K) whose greatest value is at their label (B,)."""
     return (score.argmax(1).astype(ms.int32) == label).astype(ms.float32).mean()
-

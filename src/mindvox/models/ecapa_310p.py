@@ -1,9 +1,9 @@
 """ECAPA-TDNN as the Ascend 310P guide runs it: Joovvhan/ECAPA-TDNN, so that its weights fit.
 
-Where it departs from `EcapaTdnn` (SpeechBrain's form of the paper, arXiv:2005.07143): edges are padded by zeros; a Res2Net
-block has eight times the channels around it, so that each split is as wide as the network; a block's input is the sum
-of all results before it; the layer that joins the blocks has no batch norm; the attention is ReLU between two products,
-without tanh, batch norm and global context; the embedding is normalised, over the batch and then in length.
+Where it departs from `EcapaTdnn` (SpeechBrain's form of the paper, arXiv:2005.07143): edges are padded by zeros; a
+Res2Net block has eight times the channels around it, so that each split is as wide as the network; a block's input is
+the sum of all results before it; the layer that joins the blocks has no batch norm; the attention is ReLU between two
+products, without tanh, batch norm and global context; the embedding is normalised, over the batch and then in length.
 """
 
 from collections.abc import Sequence

@@ -50,9 +50,7 @@ class Res2NetBlock(nn.Cell):
             raise ValueError(f"`channels` must be a multiple of {scale}, got {channels}.")
         width = channels // scale
         self.scale = scale
-        self.blocks = nn.CellList(
-            [TDNNBlock(width, width, kernel_size, dilation, padding) for _ in range(scale - 1)]
-        )
+        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation, padding) for _ in range(scale - 1)])
 
     def construct(self, x: Tensor) -> Tensor:
         splits = ops.chunk(x, self.scale, axis=1)
@@ -183,9 +181,7 @@ class EcapaTdnn(nn.Cell):
         """From now on return the embedding and these of `further_outputs`, in the order of the alphabet."""
         self.returns_attention = "attention" in names
 
-    def construct(
-        self, feats: Tensor, lengths: Optional[Tensor] = None
-    ) -> Union[Tensor, tuple[Tensor, Tensor]]:
+    def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Union[Tensor, tuple[Tensor, Tensor]]:
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])
         x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
         outputs = []

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_form
-from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.conv import ContextConv1d, Conv1d
 from mindvox.layers.norm import batch_norm
 from mindvox.layers.over_time import SoftmaxOverTime
 from mindvox.layers.pooling.statistics import biased_statistics, channels_over_time, weighted_statistics
@@ -37,12 +37,11 @@ class ContextTDNN(nn.Cell):
 
     def __init__(self, channels: int, context_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.form = building_form()
-        self.conv = Conv1d(channels + context_channels, out_channels)
+        self.conv = ContextConv1d(channels, context_channels, out_channels)
         self.norm = batch_norm(out_channels)
 
     def construct(self, x: Tensor, context: Tensor) -> Tensor:
-        return self.norm(ops.relu(project_with_context(x, context, self.conv.weight, self.conv.bias, self.form)))
+        return self.norm(ops.relu(self.conv(x, context)))
 
 
 class AttentiveStatisticsPooling(nn.Cell):
@@ -102,7 +101,6 @@ class AttentiveStatisticsPooling(nn.Cell):
     def statistics(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return weighted means, then deviations, of x (B, channels, T): (B, 2 * channels), float32."""
         return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
-
 
 
 class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):
