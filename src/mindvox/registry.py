@@ -66,6 +66,7 @@ class Registry:
 MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
+    ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
     res2net="mindvox.models.res2net:Res2Net",
     res2netse34="mindvox.models.res2netse34:Res2NetSE34",
@@ -100,6 +101,9 @@ SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
 TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
+    joovvhan="mindvox.deploy.toolkits.joovvhan:TOOLKIT",
+    mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
+    modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",

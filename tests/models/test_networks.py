@@ -8,11 +8,13 @@ import pytest
 from mindspore import Tensor
 
 from tests.deploy.toy import without_compiling
-from tests.vectors.networks import Network, check_embeddings, check_gradients, check_training
+from tests.vectors.networks import Network, check_attention, check_embeddings, check_gradients, check_training
 
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
+    "jv_ecapa_tiny",
+    "ma_ecapa_tiny",
     "mv_ecapa_sap_tiny",
     "mv_ecapa_tsp_tiny",
     "mv_res2net_tsp_tiny",
@@ -67,6 +69,13 @@ def test_form_for_ascend_equals_the_toolkits(name):
     network = Network(name)
     with without_compiling():
         check_embeddings(network, network.model("Ascend"))
+
+
+@pytest.mark.parametrize("name", ["jv_ecapa_tiny", "ma_ecapa_tiny"])
+def test_weights_of_the_frames_equal_the_toolkits(name):
+    network = Network(name)
+    with without_compiling():
+        check_attention(network, network.model())
 
 
 @SLOW

@@ -19,7 +19,8 @@ from mindvox.registry import TOOLKITS
 from tests.deploy.toy import without_compiling
 from tests.vectors import load_vector, weights
 
-TOOLKIT = {"3d": "3dspeaker", "mv": "mvector", "rn": "rawnet2", "vt": "voxceleb_trainer", "ws": "wespeaker"}
+TOOLKIT = {"3d": "3dspeaker", "jv": "joovvhan", "ma": "mindaudio", "mv": "mvector", "rn": "rawnet2"}
+TOOLKIT |= {"vt": "voxceleb_trainer", "ws": "wespeaker"}
 
 STATISTICS_BOUND = 2e-6
 MODEL_KEYS = {"vt_vggvox40_max": {"pooling": "max"}, "vt_vggvox40_tap": {"pooling": "tap"}}  # what no file tells
@@ -110,6 +111,17 @@ def check_embeddings(network: Network, model: nn.Cell) -> None:
         network.check(f"eval_{length}", model(network.feats(f"x{length}")).asnumpy())
     if "eval_loud" in network.arrays:
         network.check("eval_loud", model(network.feats("loud")).asnumpy())
+
+
+def check_attention(network: Network, model: nn.Cell) -> None:
+    """Compare the weights of the frames, and the embeddings that are returned with them."""
+    model.set_train(False).return_further(["attention"])
+    lengths = [key.removeprefix("attention_") for key in network.arrays if key.startswith("attention_")]
+    assert lengths
+    for length in lengths:
+        embedding, attention = model(network.feats(f"x{length}"))
+        network.check(f"eval_{length}", embedding.asnumpy())
+        network.check(f"attention_{length}", attention.asnumpy())
 
 
 def check_training(network: Network) -> None:

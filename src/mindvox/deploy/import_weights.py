@@ -59,7 +59,7 @@ def import_weights(
     from mindvox.losses import saved_parameters
     from mindvox.models.checkpoint import write_checkpoint
 
-    state, left_out = TOOLKITS.get(toolkit).split(read_state(source))
+    state, left_out = TOOLKITS.get(toolkit).split(TOOLKITS.get(toolkit).read(source))
     settings, model = build(toolkit, state, source, model_keys)
     parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
     labels = read_label_encoder(speakers) if speakers else None

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 
@@ -59,6 +60,7 @@ class Toolkit:
         constants: pattern of entries that are no parameters; sizes may be read off them.
         untold: keys of the front end that its files do not tell. The user may give them, and `front_end` has the most
             common value.
+        read: its file as arrays by name; InputError when it is none.
     """
 
     architectures: tuple[Architecture, ...]
@@ -67,6 +69,7 @@ class Toolkit:
     left_out: str = r"$^"
     constants: str = r"$^"
     untold: tuple[str, ...] = ()
+    read: Callable[[PathLike], dict[str, np.ndarray]] = read_state
 
     def split(self, state: State) -> tuple[dict[str, np.ndarray], list[str]]:
         """Return the model's entries of a file by their names in the model, and the names of those left out."""
