@@ -4,8 +4,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
+from mindvox.layers.unit_length import unit
 from mindvox.losses.batch import ScaledCosines
-from mindvox.losses.functions import cosines, one_hot, share_of_hits, unit
+from mindvox.losses.functions import cosines, one_hot, share_of_hits
 
 LEAST_COSINE = 1e-6  # voxceleb_trainer's
 

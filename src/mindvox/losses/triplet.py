@@ -8,8 +8,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, ops
 
 from mindvox.config.option import option
+from mindvox.layers.unit_length import unit
 from mindvox.losses.batch import TORCH_EPS, BatchObjective
-from mindvox.losses.functions import squared_distances, unit
+from mindvox.losses.functions import squared_distances
 
 FAR = 1e3  # more than any distance of unit vectors
 NUM_DRAWS = 1021  # prime, so that batches of every size see all of them
