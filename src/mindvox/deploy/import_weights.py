@@ -126,7 +126,7 @@ def _with_untold(settings: dict[str, Any], given: Mapping[str, str], source: Pat
             got = f"got {given[key]!r}" if key in given else "it was not given"
             raise UsageError(f"--model.{key}: {source} does not tell it: expected {' or '.join(value.choices)}; {got}.")
         settings = settings | value.also.get(given[key], {})
-    return settings | given
+    return {**settings, **given}
 
 
 def _front_end(toolkit: str, settings: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ResNetSE34V2(nn.Cell):
         self.pool = create_pooling(options.pooling, channels * -(-options.in_channels // REDUCED), options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
-    def _stages(self, options: StageOptions) -> tuple[nn.CellList, int]:
+    def _stages(self, options: Any) -> tuple[nn.CellList, int]:
         """Return the residual stages, and how many channels they give."""
         return stages(options.layer1_channels, options, STRIDES), options.layer4_channels
 

@@ -56,7 +56,7 @@ class VGGVox40(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         num_rows = (options.in_channels + 1) // BIN_STRIDE - 1
-        shapes = [
+        shapes: list[dict[str, Any]] = [
             {"kernel_size": (5, 7), "stride": (1, 2), "pad": 2},
             {"kernel_size": 5, "stride": 2, "pad": 1},
             *({"kernel_size": 3} for _ in range(3)),

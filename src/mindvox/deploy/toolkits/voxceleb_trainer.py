@@ -49,7 +49,8 @@ def _num_bins(state: State, otherwise: int) -> int:
 
 def _stage_sizes(state: State) -> tuple[dict[str, int], int]:
     """Return the keys of `StageOptions`, and the channels of the last stage."""
-    sizes, seen = {}, state["conv1.weight"].shape[0]
+    sizes: dict[str, int] = {}
+    seen = state["conv1.weight"].shape[0]
     for stage in (1, 2, 3, 4):
         channels, inner, _, _ = state[f"layer{stage}.0.conv1.weight"].shape
         check_sizes(inner == seen)
