@@ -125,7 +125,7 @@ def test_metadata_of_version_2_inside_a_file_is_compared_in_the_words_of_version
         ({"input_kind": "mfcc"}, "impossible values: input_kind 'mfcc'"),
         ({"front_end": []}, "impossible values: front_end"),
         ({"weights_sha256": "0"}, "impossible values: weights_sha256"),
-        ({"input_kind": "waveform", "front_end": {"type": "mfcc"}}, "expected a front end of type"),
+        ({"input_kind": "waveform", "front_end": {"type": "plp"}}, "expected a front end of type"),
         ({"file_sha256": "0"}, "sha256 differs"),
     ],
 )
