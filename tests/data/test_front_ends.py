@@ -144,6 +144,10 @@ def test_training_takes_the_models_size_where_none_is_given():
     assert training_front_end(config).to_dict() == KaldiFbank(n_mels=24, dither=1.0).to_dict()
     config = load_config(Config, ["--inChannels=24", "--front_end.n_mels=40"])
     assert training_front_end(config).size == 40
+    config = load_config(Config, ["--inChannels=24", "--front_end.name=mfcc"])
+    assert training_front_end(config).options.n_mfcc == 24
+    config = load_config(Config, ["--inChannels=24", "--front_end.name=spectrogram"])  # of no key alone
+    assert training_front_end(config).size == 201
 
 
 def test_training_on_a_store_of_features_takes_its_front_end_unless_another_is_asked_for():
