@@ -48,7 +48,11 @@ def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
     ).to_dict()
 
 
-TOOLKIT = Toolkit((ECAPA,), front_end_of, PREFIX, OF_TRAINING, read_mindspore)
+TOOLKIT = Toolkit((ECAPA,), front_end_of, prefix=PREFIX, left_out=OF_TRAINING, read=read_mindspore)
 MODEL_ZOO = Toolkit(
-    (ECAPA,), lambda model: Fbank(n_mels=model["in_channels"]).to_dict(), PREFIX, OF_TRAINING, read_mindspore
+    (ECAPA,),
+    lambda model: Fbank(n_mels=model["in_channels"]).to_dict(),
+    prefix=PREFIX,
+    left_out=OF_TRAINING,
+    read=read_mindspore,
 )
