@@ -21,18 +21,18 @@ def xvector_name(name: str) -> Optional[str]:
 
 
 def xvector_settings(state: State) -> dict[str, Any]:
-    """Return the section `model` of a state of the x-vector; a pooling without weights is the default, TSTP."""
+    """Return the section `model` of a state of the x-vector."""
     channels, in_channels, _ = state["frame_1.conv_1d.weight"].shape
     pooled_channels, inner, _ = state["frame_5.conv_1d.weight"].shape
     emb_size, pooled = state["seg_1.weight"].shape
-    check_sizes(inner == channels and pooled == 2 * pooled_channels)
+    check_sizes(inner == channels)
     return {
         "name": "xvector",
         "in_channels": in_channels,
         "emb_size": emb_size,
         "channels": channels,
         "pooled_channels": pooled_channels,
-        **pooling_of(state, pooled_channels),
+        **pooling_of(state, pooled_channels, pooled),
     }
 
 
