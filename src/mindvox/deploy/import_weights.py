@@ -1,7 +1,7 @@
 """Weights of other toolkits as checkpoints of this project.
 
-mindvox import-weights --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt
-    --speakers label_encoder.txt] --to ecapa.ckpt
+mindvox import --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt --speakers label_encoder.txt]
+    --to ecapa.ckpt
 """
 
 import argparse
@@ -38,7 +38,7 @@ def import_weights(
 
     Args:
         toolkit: a name in TOOLKITS.
-        source: the model's state, of torch.save or safetensors.
+        source: the model's state, of torch.save or safetensors, or as the toolkit has it.
         target: the checkpoint to write.
         classifier: SpeechBrain's classifier, whose rows become the objective's weight.
         speakers: SpeechBrain's label_encoder.txt: speakers.csv is written beside `target`, and the classifier's rows
@@ -68,7 +68,7 @@ def import_weights(
     }
     write_checkpoint(target, parameters, meta)
     if left_out:
-        print(f"left out: {', '.join(left_out)}")
+        print(f"left out: {_listed(left_out)}")
     return meta
 
 
@@ -97,6 +97,12 @@ def build(toolkit: str, state: State, source: PathLike) -> tuple[dict[str, Any],
         raise InputError(f"{wrong}: {str(error).rstrip('.')}.") from None
     _fill(model, architecture.name, state, source)
     return settings, model
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a line; of many the first ones."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
 
 
 def _fill(model: "nn.Cell", name_of: Callable[[str], Optional[str]], state: State, source: PathLike) -> None:
@@ -182,8 +188,13 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox import-weights", description=main.__doc__)
-    parser.add_argument("source", type=user_path, metavar="FILE", help="the model's state: torch.save or safetensors")
+    parser = argparse.ArgumentParser(prog="mindvox import", description=main.__doc__)
+    parser.add_argument(
+        "source",
+        type=user_path,
+        metavar="FILE",
+        help="the model's state: torch.save or safetensors; a MindSpore checkpoint for mindaudio and modelzoo",
+    )
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
@@ -201,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Turn another toolkit's ECAPA-TDNN or CAM++ into a checkpoint of this project; nothing in the file is executed."""
+    """Turn another toolkit's model into a checkpoint of this project; nothing in the file is executed."""
     arguments = _parser().parse_args(argv)
     if arguments.target.suffix != ".ckpt":
         raise UsageError(f"--to: expected a name that ends in .ckpt, got {arguments.target}.")
