@@ -99,4 +99,7 @@ FRONT_ENDS = Registry(
     "front_end",
     fbank="mindvox.frontend.fbank:Fbank",
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
+    mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
+    mfcc="mindvox.frontend.mfcc:Mfcc",
+    spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )
