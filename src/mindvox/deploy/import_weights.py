@@ -188,7 +188,7 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox import", description=main.__doc__)
+    parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument(
         "source",
         type=user_path,
