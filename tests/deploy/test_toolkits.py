@@ -1,4 +1,7 @@
-"""CAM++ as three toolkits keep it, and the 310P guide's ECAPA-TDNN: names, sizes, front ends. What it computes: tests/models/test_networks.py."""
+"""CAM++ as three toolkits keep it, and the 310P guide's network: names, sizes, front ends.
+
+What they compute: tests/models/test_networks.py.
+"""
 
 import json
 import struct
