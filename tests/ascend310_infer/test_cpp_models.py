@@ -1,6 +1,7 @@
 """Every registered model in the C++ program, behind a front end that the program computes itself.
 
-By default CAM++ behind Kaldi's front end, with transposed features; all others with --all. test_cpp_program.py has ECAPA-TDNN by default.
+By default CAM++ behind Kaldi's front end, with transposed features; all others with --all. test_cpp_program.py has
+ECAPA-TDNN by default.
 """
 
 import json

@@ -23,9 +23,9 @@ PAPER, CAM = (
 KALDI_80, FBANK_80 = "`kaldi_fbank`, 80", "`fbank`, 80"
 VOX2, VOX12 = "Vox1-O, trained on VoxCeleb2", "Vox1-O, trained on VoxCeleb1 and 2"
 LARGE_MARGIN = "after fine-tuning with a large margin, AS-norm"
+OWN_TRIALS = "trials of its own with 158 speakers, trained on VoxCeleb1 and 2 (mvector)"
 APACHE, CC_BY = "Apache-2.0", "CC-BY-4.0"
 NOT_PUBLIC = "none public"
-OWN_TRIALS = "trials of its own on VoxCeleb (mvector)"
 ERES2NET, ERES2NETV2 = (f"[arXiv:{one}](https://arxiv.org/abs/{one})" for one in ("2305.12838", "2406.02167"))
 RESNET = "[arXiv:1512.03385](https://arxiv.org/abs/1512.03385)"
 SIMAM = "[arXiv:2110.06534](https://arxiv.org/abs/2110.06534)"
@@ -69,7 +69,12 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             {"emb_size": 512},
         ),
         Network(
-            "192 values", f"{CAM}; 3D-Speaker, mvector", KALDI_80, ("3dspeaker", "mvector"), APACHE, "none for English"
+            "192 values",
+            f"{CAM}; 3D-Speaker, mvector",
+            KALDI_80,
+            ("3dspeaker", "mvector"),
+            APACHE,
+            f"2.66: {OWN_TRIALS}",
         ),
     ),
     "ecapa_joovvhan": (
@@ -96,8 +101,8 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             f"{PAPER}; mvector",
             KALDI_80,
             ("mvector",),
-            "none public",
-            "2.48: trials of its own (mvector)",
+            NOT_PUBLIC,
+            f"2.61: {OWN_TRIALS}",
             {"channels": 512},
         ),
         Network(
@@ -117,7 +122,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             KALDI_80,
             ("3dspeaker", "mvector"),
             APACHE,
-            f"0.97; 0.84 after fine-tuning with a large margin: {VOX2} (3D-Speaker)",
+            f"0.97; 0.84 after fine-tuning with a large margin: {VOX2} (3D-Speaker); 3.65: {OWN_TRIALS}",
         ),
         Network(
             "large, 512 values",
@@ -189,12 +194,12 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
     ),
     "res2net": (
         Network(
-            "defaults",
+            "16 blocks, scale 2",
             "[arXiv:1904.01169](https://arxiv.org/abs/1904.01169); mvector",
             KALDI_80,
             ("mvector",),
             NOT_PUBLIC,
-            f"4.37: {OWN_TRIALS}",
+            f"4.29: {OWN_TRIALS}",
         ),
     ),
     "res2net_3dspeaker": (
@@ -249,7 +254,14 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
         ),
     ),
     "resnet_se": (
-        Network("defaults", f"{RESNET}; mvector", KALDI_80, ("mvector",), NOT_PUBLIC, f"3.19: {OWN_TRIALS}"),
+        Network(
+            "16 blocks",
+            "[arXiv:1709.01507](https://arxiv.org/abs/1709.01507); mvector",
+            KALDI_80,
+            ("mvector",),
+            NOT_PUBLIC,
+            f"3.67: {OWN_TRIALS}",
+        ),
     ),
     "resnetse34l": (
         Network(
@@ -295,11 +307,11 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
     "tdnn": (
         Network(
             "512 channels",
-            "[x-vectors](https://www.danielpovey.com/files/2018_icassp_xvectors.pdf); mvector",
+            "x-vector, Snyder et al. 2018, ICASSP; mvector",
             KALDI_80,
             ("mvector",),
             NOT_PUBLIC,
-            f"3.49: {OWN_TRIALS}",
+            f"3.96: {OWN_TRIALS}",
         ),
     ),
     "vggvox40": (
@@ -316,7 +328,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
     "xvector": (
         Network(
             "512 values",
-            "[x-vectors](https://www.danielpovey.com/files/2018_icassp_xvectors.pdf); 3D-Speaker",
+            "x-vector, Snyder et al. 2018, ICASSP; 3D-Speaker",
             KALDI_80,
             ("3dspeaker",),
             APACHE,

@@ -6,6 +6,7 @@ It is SpeechBrain's (`EcapaTdnn`) but for two things: zeros are behind the edges
 context (with `global_context` the zoo's network builds a layer for it and fails).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from mindvox.deploy.mindspore_file import read_mindspore
@@ -47,7 +48,5 @@ def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
     ).to_dict()
 
 
-TOOLKIT = Toolkit((ECAPA,), front_end_of, PREFIX, OF_TRAINING, read_mindspore)
-MODEL_ZOO = Toolkit(
-    (ECAPA,), lambda model: Fbank(n_mels=model["in_channels"]).to_dict(), PREFIX, OF_TRAINING, read_mindspore
-)
+TOOLKIT = Toolkit((ECAPA,), front_end_of, prefix=PREFIX, left_out=OF_TRAINING, read=read_mindspore)
+MODEL_ZOO = replace(TOOLKIT, front_end=lambda model: Fbank(n_mels=model["in_channels"]).to_dict())
