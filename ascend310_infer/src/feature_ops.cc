@@ -30,6 +30,19 @@ void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats) {
   for (size_t i = given; i < wanted; ++i) (*feats)[i] = (*feats)[i - given];
 }
 
+std::vector<float> Transposed(const std::vector<float>& feats, int64_t num_frames, int64_t size) {
+  const auto rows = static_cast<size_t>(num_frames), columns = static_cast<size_t>(size);
+  std::vector<float> transposed(feats.size());
+  for (size_t start = 0; start + rows * columns <= feats.size(); start += rows * columns) {
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t column = 0; column < columns; ++column) {
+        transposed[start + column * rows + row] = feats[start + row * columns + column];
+      }
+    }
+  }
+  return transposed;
+}
+
 void SubtractMean(int64_t size, std::vector<float>* feats) {
   const auto width = static_cast<size_t>(size);
   std::vector<double> mean(width);  // a sum of many frames in float32 drifts

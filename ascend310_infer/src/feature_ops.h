@@ -14,6 +14,9 @@ bool AllFinite(const float* values, size_t count);
 // Keeps the first `num_frames` frames of feats (T, size); what is shorter is repeated from its start.
 void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats);
 
+// Returns feats (batch, T, size) as (batch, size, T).
+std::vector<float> Transposed(const std::vector<float>& feats, int64_t num_frames, int64_t size);
+
 // Subtracts from each bin of feats (T, size) its mean over the frames.
 void SubtractMean(int64_t size, std::vector<float>* feats);
 

@@ -1,4 +1,7 @@
-"""CAM++ as three toolkits keep it: names, sizes, front ends. What it computes: tests/models/test_networks.py."""
+"""CAM++ as three toolkits keep it, and the 310P guide's network: names, sizes, front ends.
+
+What they compute: tests/models/test_networks.py.
+"""
 
 import json
 import struct
@@ -9,10 +12,13 @@ import pytest
 
 from mindvox.deploy.import_weights import build, main
 from mindvox.deploy.toolkits.campplus import CONSTANT, name_of
+from mindvox.deploy.toolkits.joovvhan import name_of as name_of_guide
 from mindvox.errors import InputError
+from mindvox.frontend import front_end_of
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.registry import TOOLKITS
+from tests.vectors.networks import Network
 
 SETTINGS = {"name": "campplus", "in_channels": 16, "emb_size": 6, "init_channels": 6, "growth_rate": 3}
 SETTINGS |= {"bottleneck_factor": 2, "block1_layers": 2, "block2_layers": 1, "block3_layers": 3}
@@ -77,6 +83,28 @@ def test_campplus_is_found_by_its_names_and_imported(
     said = capsys.readouterr().out
     assert "campplus (in_channels 16, emb_size 6, " in said
     assert (f"left out: {classifier}" in said) == bool(classifier)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_the_guides_checkpoint_is_imported_with_its_front_end(prefix, tmp_path, capsys):
+    network = Network("jv_ecapa_tiny")
+    content = {prefix + name: array for name, array in network.state.items()}
+    content[f"{prefix}speaker_embedding.weight_g"] = np.ones((5, 1), np.float32)
+    source = write_safetensors(tmp_path / "x.safetensors", content)
+    assert main([str(source), "--from", "joovvhan", "--to", str(tmp_path / "x.ckpt")]) == 0
+    arrays, meta = read_checkpoint(tmp_path / "x.ckpt")
+    assert meta["model"] == {"name": "ecapa_joovvhan", "in_channels": 40, "channels": 4, "emb_size": 12}
+    assert {name_of_guide(name.removeprefix("model.")) for name in arrays} == network.state.keys()
+    assert f"left out: {prefix}speaker_embedding.weight_g" in capsys.readouterr().out
+    front_end = front_end_of(meta["front_end"])
+    silence, click = np.zeros(4000), np.eye(1, 4000)[0]
+    feats = front_end.finish(front_end(silence))
+    assert feats.shape == (26, 40)
+    np.testing.assert_allclose(feats, np.log(1e-5) / 6 + 1, atol=1e-6)
+    # A click at the first sample has the flat magnitude of the window's middle, 1; a filter's area over bins of 40 Hz
+    # is then 1 / 40, so that the mean of exp(6 (x - 1)) is near 0.025.
+    first = np.exp(6 * (front_end(click)[0] - 1))
+    assert np.mean(first) == pytest.approx(1 / 40, rel=0.2) and np.all(front_end(click)[3:] == feats[0, 0])
 
 
 def test_what_does_not_fit_is_listed(state):
