@@ -23,6 +23,7 @@ from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_pa
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
+from mindvox.layers.building import ONNX
 from mindvox.models import (
     create_model,
     evaluation_weights,
@@ -164,8 +165,9 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     is_old = exported.mindir_version == OLD_VERSION
     # Convolutions as such, not as products, are what other runtimes compute fast. Old Lite is fast in either form, and
     # knows the operators of free sizes in this one alone.
-    is_native = is_old or exported.file_format in ("ONNX", "IR")
-    device_target = "Ascend" if is_native else exported.device_target or "CPU"
+    becomes_onnx = exported.file_format in ("ONNX", "IR")
+    is_native = is_old or becomes_onnx
+    device_target = ONNX if becomes_onnx else "Ascend" if is_old else exported.device_target or "CPU"
     if is_foldable(exported.model):
         network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:
