@@ -66,13 +66,23 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    rawnet2="mindvox.models.rawnet2:RawNet2",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
     "pooling",
     asp="mindvox.layers.pooling.asp:AttentiveStatisticsPooling",
+    asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
+    astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    max="mindvox.layers.pooling.simple:MaxPooling",
+    mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
+    sap="mindvox.layers.pooling.sap:SelfAttentivePooling",
     statistics="mindvox.layers.pooling.statistics:StatisticsPooling",
+    tap="mindvox.layers.pooling.simple:MeanPooling",
+    tsdp="mindvox.layers.pooling.statistics:Tsdp",
+    tsp="mindvox.layers.pooling.statistics:Tsp",
+    tstp="mindvox.layers.pooling.statistics:Tstp",
 )
 LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
 SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
@@ -80,6 +90,7 @@ TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    rawnet2="mindvox.deploy.toolkits.rawnet2:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
 )
@@ -87,4 +98,8 @@ FRONT_ENDS = Registry(
     "front_end",
     fbank="mindvox.frontend.fbank:Fbank",
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
+    mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
+    mfcc="mindvox.frontend.mfcc:Mfcc",
+    samples="mindvox.frontend.samples:Samples",
+    spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )
