@@ -7,6 +7,11 @@ their keyword arguments.
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`, and `windows`, see
   `RawNet2`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
+- An objective: see `Objective`.
+  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
+  `folded` with `is_foldable`, see `EcapaTdnn`.
+- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
+  `min_frames` where it needs more than one.
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
@@ -65,9 +70,21 @@ class Registry:
 MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
+    ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
     rawnet2="mindvox.models.rawnet2:RawNet2",
+    eres2net="mindvox.models.eres2net:ERes2Net",
+    eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
+    res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
+    res2net="mindvox.models.res2net:Res2Net",
+    res2netse34="mindvox.models.res2netse34:Res2NetSE34",
+    resnet_se="mindvox.models.resnet_se:ResNetSE",
+    resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
+    resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
+    tdnn="mindvox.models.tdnn:Tdnn",
+    vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
+    xvector="mindvox.models.xvector:XVector",
 )
 POOLINGS = Registry(
     "pooling",
@@ -75,6 +92,10 @@ POOLINGS = Registry(
     asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
     astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    channel_asp="mindvox.layers.pooling.channel_attention:ChannelAsp",
+    channel_sap="mindvox.layers.pooling.channel_attention:ChannelSap",
+    frame_asp="mindvox.layers.pooling.frame_attention:FrameAsp",
+    frame_sap="mindvox.layers.pooling.frame_attention:FrameSap",
     max="mindvox.layers.pooling.simple:MaxPooling",
     mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
     sap="mindvox.layers.pooling.sap:SelfAttentivePooling",
@@ -84,14 +105,38 @@ POOLINGS = Registry(
     tsp="mindvox.layers.pooling.statistics:Tsp",
     tstp="mindvox.layers.pooling.statistics:Tstp",
 )
-LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
-SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
+LOSSES = Registry(
+    "loss",
+    aam_softmax="mindvox.losses.aam_softmax:AamSoftmax",
+    am_softmax="mindvox.losses.am_softmax:AmSoftmax",
+    angular_prototypical="mindvox.losses.angular_prototypical:AngularPrototypical",
+    arm_softmax="mindvox.losses.arm_softmax:ArmSoftmax",
+    ge2e="mindvox.losses.ge2e:Ge2e",
+    ham_softmax="mindvox.losses.ham_softmax:HamSoftmax",
+    prototypical="mindvox.losses.prototypical:Prototypical",
+    softmax="mindvox.losses.softmax:Softmax",
+    softmax_prototypical="mindvox.losses.softmax_prototypical:SoftmaxPrototypical",
+    sphere="mindvox.losses.sphere:SphereSoftmax",
+    sphereface2="mindvox.losses.sphereface2:SphereFace2",
+    triplet="mindvox.losses.triplet:Triplet",
+    triplet_angular="mindvox.losses.triplet_angular:TripletAngular",
+)
+SAMPLERS = Registry(
+    "sampler",
+    balanced="mindvox.data.samplers.balanced:Balanced",
+    shuffle="mindvox.data.samplers.shuffle:Shuffle",
+    speakers="mindvox.data.samplers.speakers:Speakers",
+)
 TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
+    joovvhan="mindvox.deploy.toolkits.joovvhan:TOOLKIT",
+    mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
+    modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     rawnet2="mindvox.deploy.toolkits.rawnet2:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
+    voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
 )
 FRONT_ENDS = Registry(

@@ -13,6 +13,7 @@ from mindvox.config import Choice, Config, Given, load_config
 from mindvox.data.pipeline import TrainBatches, random_crop
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import load_model
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
@@ -24,6 +25,7 @@ from mindvox.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
+FRONT_END = Fbank(n_mels=NUM_MELS)
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
     r"acc_aver:\d\.\d{4}"
@@ -32,16 +34,18 @@ FIRST_LINE = re.compile(r"  lr:\S+, first step:\d+\.\d s, compilation included")
 SPEED_LINE = re.compile(r"  lr:\S+, utts/s:\d+\.\d, left:\d+:\d\d:\d\d")
 
 
-def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS) -> Path:
-    """Each speaker has a spectral shape of its own; utterances have 15 to 45 frames."""
+def write_store(
+    folder: Path, num_speakers: int = NUM_SPEAKERS, front_end: FrontEnd = FRONT_END, shortest: int = 15
+) -> Path:
+    """Each speaker has a spectral shape of its own; utterances have up to 30 frames more than the shortest."""
     rng = np.random.default_rng(0)
     speakers = {f"id{label:02d}": label for label in range(num_speakers)}
-    with TrainStoreWriter(folder, Fbank(n_mels=NUM_MELS).to_dict(), speakers) as writer:
+    with TrainStoreWriter(folder, front_end.to_dict(), speakers) as writer:
         for spk_id, label in speakers.items():
-            shape = rng.standard_normal((2, NUM_MELS))
+            shape = rng.standard_normal((2, front_end.size))
             for index in range(UTTERANCES):
-                phase = np.sin(np.arange(15 + 10 * index))[:, None]
-                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), NUM_MELS))
+                phase = np.sin(np.arange(shortest + 10 * index))[:, None]
+                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), front_end.size))
                 writer.add(f"{spk_id}/s/{index}.wav", label, feats.astype(np.float32))
     return folder
 

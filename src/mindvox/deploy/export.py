@@ -19,7 +19,7 @@ from mindvox.deploy.mindir_to_onnx import mindir_to_onnx
 from mindvox.deploy.old_mindir import lower_mindir
 from mindvox.device import set_device
 from mindvox.engines.engine import load_engine, require_library
-from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
+from mindvox.engines.exported import BINS_FIRST, FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
@@ -27,6 +27,7 @@ from mindvox.layers.building import ONNX
 from mindvox.models import (
     create_model,
     evaluation_weights,
+    fewest_frames,
     folded_model,
     further_outputs,
     is_foldable,
@@ -35,8 +36,8 @@ from mindvox.models import (
     windows_of,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from mindvox.models.transposed_model import TransposedModel
 from mindvox.models.waveform_model import WaveformModel
-from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
 
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
@@ -102,7 +103,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
             "out, the checkpoint knows it; or name another checkpoint."
         )
-    min_frames, windows = MODELS.get(model["name"]).min_frames, windows_of(model)
+    min_frames, windows = fewest_frames(model), windows_of(model)
     if windows is not None:
         if config.length not in (0, windows.num_frames) and "length" in config.on_command_line:
             raise UsageError(
@@ -132,6 +133,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
         windows=windows,
+        input_layout=config.input_layout,
     )
 
 
@@ -181,6 +183,10 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     else:
         network = create_model(exported.model, device_target)
         assign(network, dict(arrays), "model.", "checkpoint")
+        if exported.further_outputs:
+            network.return_further(sorted(exported.further_outputs))
+    if exported.input_layout == BINS_FIRST:
+        network = TransposedModel(network)
     if exported.input_kind == "waveform":
         network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)

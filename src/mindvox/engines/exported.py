@@ -17,6 +17,7 @@ FORMAT_VERSION = 3
 OLD_VERSION = 2  # read as well, see `_upgraded`
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
 INPUT_KINDS = ("features", "waveform")
+FRAMES_FIRST, BINS_FIRST = INPUT_LAYOUTS = ("BTF", "BFT")
 CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
 """Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
 compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
@@ -54,6 +55,8 @@ class ExportedModel:
         least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
         windows: the windows of `num_frames` frames that an utterance is taken in, whose embeddings are averaged; None:
             an utterance is one input.
+        input_layout: axes of the features in the file, "BTF" or "BFT", the transposed one of the Ascend 310P guide.
+            `Engine.encode` takes (B, T, F) for both.
         conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
     """
 
@@ -75,6 +78,7 @@ class ExportedModel:
     mindir_version: Optional[int] = None
     least_lite: Optional[str] = None
     windows: Optional[Windows] = None
+    input_layout: str = FRAMES_FIRST  # which older descriptions do not say
     conversion: Optional[dict[str, Any]] = None
 
     @property
@@ -100,7 +104,12 @@ class ExportedModel:
         """Name, shape and dtype of the only input."""
         if self.input_kind == "waveform":
             return [_tensor("waveform", [self.batch_size, self.num_samples])]
-        return [_tensor("feats", [self.batch_size, self.num_frames, self.feature_size])]
+        return [_tensor("feats", self.shape_of_feats(self.batch_size, self.num_frames))]
+
+    def shape_of_feats(self, batch_size: Optional[int], num_frames: Optional[int]) -> list[Optional[int]]:
+        """Return the shape of features in the model's layout."""
+        sizes = [num_frames, self.feature_size]
+        return [batch_size, *(sizes if self.input_layout == FRAMES_FIRST else sizes[::-1])]
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -127,6 +136,7 @@ class ExportedModel:
         expected = self.metadata()
         if found.get("format_version") == str(OLD_VERSION):
             found = _as_text(_upgraded(found))
+        found = {"input_layout": FRAMES_FIRST, **found}  # older files do not say it
         differing = [key for key in {**expected, "windows": None} if found.get(key) != expected.get(key)]
         if differing:
             raise InputError(
@@ -182,6 +192,8 @@ class ExportedModel:
             wrong.append("file_format")
         if self.input_kind not in INPUT_KINDS:
             wrong.append("input_kind")
+        elif self.input_layout not in INPUT_LAYOUTS[: 2 if self.input_kind == "features" else 1]:
+            wrong.append("input_layout")
         elif self.input_kind == "waveform" and "front_end" not in wrong:
             front_end_of(self.front_end, str(path))
         if self.conversion is not None and not _is_conversion(self.conversion):

@@ -1,8 +1,5 @@
 """Recurrent layers with PyTorch's equations and weights: GRU (Cho et al. 2014, arXiv:1406.1078) and LSTM (Hochreiter
-and Schmidhuber 1997).
-
-Both compute in single precision, in mixed precision too: the state adds up over all frames.
-"""
+and Schmidhuber 1997)."""
 
 import math
 
@@ -36,7 +33,7 @@ class _Recurrent(nn.Cell):
     def inputs_of_gates(self, x: Tensor) -> Tensor:
         """Multiply all frames of x (B, T, in) at once: (T * B, gates * hidden), the frames outermost."""
         x = x.swapaxes(0, 1).reshape(-1, self.in_channels)
-        return ops.BiasAdd()(self.product(x, self.weight_ih.astype(ms.float32)), self.bias_ih.astype(ms.float32))
+        return ops.BiasAdd()(self.product(x, self.weight_ih.astype(x.dtype)), self.bias_ih.astype(x.dtype))
 
 
 class Gru(_Recurrent):
@@ -50,7 +47,7 @@ class Gru(_Recurrent):
         - **x** - (B, T, in_channels); T is known when the graph is compiled, and each frame adds to the graph.
 
     Outputs:
-        The state after each frame, (B, T, hidden_size), float32. It begins as zeros.
+        The state after each frame, (B, T, hidden_size). It begins as zeros.
     """
 
     def __init__(self, in_channels: int, hidden_size: int) -> None:
@@ -59,8 +56,8 @@ class Gru(_Recurrent):
 
     def construct(self, x: Tensor) -> Tensor:
         num_frames = x.shape[1]
-        gates = self.inputs_of_gates(x.astype(ms.float32))
-        weight, bias = self.weight_hh.astype(ms.float32), self.bias_hh.astype(ms.float32)
+        gates = self.inputs_of_gates(x)
+        weight, bias = self.weight_hh.astype(gates.dtype), self.bias_hh.astype(gates.dtype)
         states = self.steps(gates, weight, bias, num_frames)
         return states.reshape(num_frames, -1, self.hidden_size).swapaxes(0, 1)
 
@@ -150,7 +147,7 @@ class Lstm(_Recurrent):
         - **x** - (B, T, in_channels).
 
     Outputs:
-        The hidden state after each frame, (B, T, hidden_size), float32. Both states begin as zeros.
+        The hidden state after each frame, (B, T, hidden_size). Both states begin as zeros.
     """
 
     def __init__(self, in_channels: int, hidden_size: int) -> None:
@@ -161,22 +158,22 @@ class Lstm(_Recurrent):
         self.split_gates = ops.Split(1, 4)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = x.astype(ms.float32)
         states = self._at_once(x) if self.is_one_operation else self._unrolled(x)
         return states.swapaxes(0, 1)
 
     def _at_once(self, x: Tensor) -> Tensor:
-        """Return (T, B, hidden). The operation wants all weights in one tensor."""
+        """Return (T, B, hidden). The operation wants all weights in one tensor, and single precision."""
+        single = x.astype(ms.float32)
         weights = [self.weight_ih.reshape(-1), self.weight_hh.reshape(-1), self.bias_ih + self.bias_hh]
         packed = ops.cat(weights).astype(ms.float32).reshape(-1, 1, 1)
-        zeros = ops.MatMul()(ops.zeros_like(x[:, 0, :1]), self.zeros).expand_dims(0)
-        return self.lstm(x.swapaxes(0, 1), zeros, zeros, packed)[0]
+        zeros = ops.MatMul()(ops.zeros_like(single[:, 0, :1]), self.zeros.astype(ms.float32)).expand_dims(0)
+        return self.lstm(single.swapaxes(0, 1), zeros, zeros, packed)[0].astype(x.dtype)
 
     def _unrolled(self, x: Tensor) -> Tensor:
         num_frames = x.shape[1]
         gates = ops.Split(0, num_frames)(self.inputs_of_gates(x))
-        weight, bias = self.weight_hh.astype(ms.float32), self.bias_hh.astype(ms.float32)
-        hidden = cell = ops.MatMul()(ops.zeros_like(x[:, 0, :1]), self.zeros)
+        weight, bias = self.weight_hh.astype(x.dtype), self.bias_hh.astype(x.dtype)
+        hidden = cell = ops.MatMul()(ops.zeros_like(x[:, 0, :1]), self.zeros.astype(x.dtype))
         states = []
         for frame in range(num_frames):
             summed = gates[frame] + ops.BiasAdd()(self.product(hidden, weight), bias)

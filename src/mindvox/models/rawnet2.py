@@ -279,8 +279,7 @@ class RawNet2(nn.Cell):
         for block in self.blocks:
             x = block(x)
         states = self.gru(self.relu(self.gru_norm(x)).swapaxes(1, 2))
-        last = states[:, -1:].swapaxes(1, 2).astype(feats.dtype)
-        return self.linear(last).squeeze(2)
+        return self.linear(states[:, -1:].swapaxes(1, 2)).squeeze(2)
 
 
 def _mel_spaced(channels: int) -> np.ndarray:

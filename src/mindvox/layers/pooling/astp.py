@@ -5,7 +5,7 @@ from mindspore import Tensor, nn
 
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_form
-from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.conv import ContextConv1d, Conv1d
 from mindvox.layers.over_time import SoftmaxOverTime
 from mindvox.layers.pooling.statistics import channels_over_time, unbiased_statistics, weighted_statistics
 
@@ -32,6 +32,8 @@ class Astp(nn.Cell):
         (B, 2 * channels), float32: the means, then the biased deviations.
     """
 
+    min_frames = 2  # for the context's deviation
+
     def __init__(
         self, channels: int, attention_channels: int = ATTENTION_CHANNELS, global_context: bool = True, eps: float = EPS
     ) -> None:
@@ -42,15 +44,17 @@ class Astp(nn.Cell):
         self.eps = eps
         self.form = building_form()
         self.softmax = SoftmaxOverTime()
-        seen = 3 * channels if global_context else channels
-        self.linear1 = Conv1d(seen, attention_channels)
+        if global_context:
+            self.linear1 = ContextConv1d(channels, 2 * channels, attention_channels)
+        else:
+            self.linear1 = Conv1d(channels, attention_channels)
         self.linear2 = Conv1d(attention_channels, channels)
 
     def construct(self, x: Tensor) -> Tensor:
         x = channels_over_time(x, self.channels)
         if self.global_context:
             context = unbiased_statistics(x, self.form, self.eps).astype(x.dtype)
-            hidden = project_with_context(x, context, self.linear1.weight, self.linear1.bias, self.form)
+            hidden = self.linear1(x, context)
         else:
             hidden = self.linear1(x)
         weight = self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))
@@ -65,6 +69,8 @@ class LocalAstp(Astp):
         channels: channels of the input.
         attention_channels, eps: see there.
     """
+
+    min_frames = 1
 
     def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:
         super().__init__(channels, attention_channels, global_context=False, eps=eps)
