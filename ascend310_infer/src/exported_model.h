@@ -45,7 +45,7 @@ struct ExportedModel {
   // Reads FILE.json and checks that it belongs to FILE.
   //
   // Throws InputError: model or description is missing or damaged, they do not belong together, or the model takes
-  // something else than features.
+  // something else than features, or is evaluated on windows.
   static ExportedModel Read(const std::filesystem::path& path);
 
   // Returns the shape of `batch` utterances of as many frames, in the model's layout.

@@ -109,6 +109,7 @@ MIT, VOXCELEB_TRAINER_MIT = "MIT", "https://github.com/clovaai/voxceleb_trainer/
 SAMPLES_OF_16_BITS = {"waveform_scale": "32768"}  # voxceleb_trainer's when these weights were made (its issue 144)
 VOXCELEB_TRAINER_DATA = "http://www.robots.ox.ac.uk/~joon/data"
 SPEECHBRAIN_REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
+RAWNET_REVISION = "fd6121db44d994dce476bf7ad4a8ef067f841958"
 
 PUBLIC_MODELS = {
     "campplus_zh_en": PublicModel(
@@ -331,6 +332,18 @@ PUBLIC_MODELS = {
         url=_hugging_face("Wespeaker/wespeaker-voxceleb-campplus-LM", "avg_model.pt"),
         toolkit="wespeaker",
         front_end="kaldi_fbank",
+    ),
+    "rawnet2_en": PublicModel(
+        summary="RawNet2, 1024 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="Jungjee/RawNet, RawNet2",
+        licence=MIT,
+        licence_url="https://github.com/Jungjee/RawNet/blob/master/LICENSE",
+        file_name="rawnet2_best_weights.pt",
+        url=f"https://github.com/Jungjee/RawNet/raw/{RAWNET_REVISION}/python/RawNet2/Pre-trained_model/rawnet2_best_weights.pt",
+        toolkit="rawnet2",
+        front_end="samples",
     ),
     "resnetse34l_en_voxceleb_trainer": PublicModel(
         summary="ResNetSE34L, 512 values, VoxCeleb2",

@@ -6,6 +6,8 @@ their keyword arguments.
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` with `return_further`, and `folded` with
   `is_foldable`, see `EcapaTdnn`.
+  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`, and `windows`, see
+  `RawNet2`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
 - An objective: see `Objective`.
   has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
@@ -72,6 +74,7 @@ MODELS = Registry(
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    rawnet2="mindvox.models.rawnet2:RawNet2",
     eres2net="mindvox.models.eres2net:ERes2Net",
     eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
     res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
@@ -133,6 +136,7 @@ TOOLKITS = Registry(
     mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
     modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    rawnet2="mindvox.deploy.toolkits.rawnet2:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
@@ -143,5 +147,6 @@ FRONT_ENDS = Registry(
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
     mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
     mfcc="mindvox.frontend.mfcc:Mfcc",
+    samples="mindvox.frontend.samples:Samples",
     spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )

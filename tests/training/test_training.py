@@ -27,6 +27,7 @@ from mindvox.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
+FRONT_END = Fbank(n_mels=NUM_MELS)
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
     r"acc_aver:\d\.\d{4}"
@@ -45,12 +46,13 @@ def write_store(
     """Each speaker has a spectral shape of its own; utterances have up to 30 frames more than the shortest."""
     rng = np.random.default_rng(0)
     speakers = {f"id{label:02d}": label for label in range(num_speakers)}
-    with TrainStoreWriter(folder, (front_end or Fbank(n_mels=num_mels)).to_dict(), speakers) as writer:
+    front_end = front_end or Fbank(n_mels=num_mels)
+    with TrainStoreWriter(folder, front_end.to_dict(), speakers) as writer:
         for spk_id, label in speakers.items():
-            shape = rng.standard_normal((2, num_mels))
+            shape = rng.standard_normal((2, front_end.size))
             for index in range(UTTERANCES):
                 phase = np.sin(np.arange(shortest + 10 * index))[:, None]
-                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), num_mels))
+                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), front_end.size))
                 writer.add(f"{spk_id}/s/{index}.wav", label, feats.astype(np.float32))
     return folder
 
