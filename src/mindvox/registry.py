@@ -70,8 +70,17 @@ MODELS = Registry(
 POOLINGS = Registry(
     "pooling",
     asp="mindvox.layers.pooling.asp:AttentiveStatisticsPooling",
+    asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
+    astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    max="mindvox.layers.pooling.simple:MaxPooling",
+    mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
+    sap="mindvox.layers.pooling.sap:SelfAttentivePooling",
     statistics="mindvox.layers.pooling.statistics:StatisticsPooling",
+    tap="mindvox.layers.pooling.simple:MeanPooling",
+    tsdp="mindvox.layers.pooling.statistics:Tsdp",
+    tsp="mindvox.layers.pooling.statistics:Tsp",
+    tstp="mindvox.layers.pooling.statistics:Tstp",
 )
 LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
 SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
@@ -86,4 +95,7 @@ FRONT_ENDS = Registry(
     "front_end",
     fbank="mindvox.frontend.fbank:Fbank",
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
+    mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
+    mfcc="mindvox.frontend.mfcc:Mfcc",
+    spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )

@@ -12,6 +12,7 @@ from mindvox.layers.building import building_for, building_form
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.pooling.astp import Astp
+from mindvox.layers.pooling.simple import MaxPooling
 from mindvox.layers.pooling.statistics import StatisticsPooling
 from mindvox.layers.se import SEBlock
 from mindvox.layers.tdnn import TDNNBlock
@@ -45,6 +46,7 @@ LAYERS = {
     "pooling without context": (lambda: AttentiveStatisticsPooling(8, 4, False), (3, 8, 11)),
     "statistics pooling": (lambda: StatisticsPooling(8), (3, 8, 11)),
     "pooling of a map": (lambda: Astp(8, 4), (3, 2, 4, 11)),
+    "pooling by maxima": (lambda: MaxPooling(8), (3, 2, 4, 11)),
     "ecapa": (lambda: EcapaTdnn(in_channels=8, channels=8, emb_size=4), (3, 11, 8)),
 }
 CONVOLUTIONS = [name for name in LAYERS if "conv" in name]

@@ -95,3 +95,15 @@ class AttentiveStatisticsPooling(nn.Cell):
             energy = ops.masked_fill(energy, mask == 0, float("-inf"))
         weight = self.softmax(energy)
         return weighted_statistics(frames, weight, self.eps, self.form).squeeze(2)
+
+
+class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):
+    """`AttentiveStatisticsPooling` whose attention sees each frame alone, without the global context.
+
+    Args:
+        channels: channels of the input.
+        attention_channels, eps: see there.
+    """
+
+    def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:
+        super().__init__(channels, attention_channels, global_context=False, eps=eps)

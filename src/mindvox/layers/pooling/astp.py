@@ -9,6 +9,7 @@ from mindvox.layers.conv import Conv1d, project_with_context
 from mindvox.layers.over_time import SoftmaxOverTime
 from mindvox.layers.pooling.statistics import channels_over_time, unbiased_statistics, weighted_statistics
 
+ATTENTION_CHANNELS = 128
 EPS = 1e-7  # wespeaker's; 3D-Speaker has 1e-10
 
 
@@ -32,7 +33,7 @@ class Astp(nn.Cell):
     """
 
     def __init__(
-        self, channels: int, attention_channels: int = 128, global_context: bool = True, eps: float = EPS
+        self, channels: int, attention_channels: int = ATTENTION_CHANNELS, global_context: bool = True, eps: float = EPS
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -55,3 +56,15 @@ class Astp(nn.Cell):
         weight = self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))
         # In mixed precision only the products of the attention are half.
         return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
+
+
+class LocalAstp(Astp):
+    """`Astp` whose attention sees each frame alone, without the global context.
+
+    Args:
+        channels: channels of the input.
+        attention_channels, eps: see there.
+    """
+
+    def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:
+        super().__init__(channels, attention_channels, global_context=False, eps=eps)

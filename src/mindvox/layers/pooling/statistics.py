@@ -5,6 +5,7 @@ from typing import Optional
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from mindvox.errors import InputError
 from mindvox.layers.building import building_form
 from mindvox.layers.over_time import count_frames, for_each_frame, mean_over_time, sum_over_time
 
@@ -36,28 +37,55 @@ def unbiased_statistics(x: Tensor, form: str, eps: float) -> Tensor:
         form: see `building_form`.
         eps: added to the variance.
     """
+    mean, variance = mean_and_unbiased_variance(x, form)
+    return ops.cat((mean, _rooted(variance, eps)), axis=1)
+
+
+def mean_and_unbiased_variance(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
+    """Means and unbiased variances over time of x (B, C, T), T > 1: (B, C, 1) each, float32."""
     mean = mean_over_time(x, form)
     centred = _centred(x, mean, form)
-    variance = sum_over_time(centred * centred, form) / (count_frames(x, form) - 1)
-    return ops.cat((mean, ops.sqrt(variance + eps) if eps > 0 else floored_root(variance, TINY)), axis=1)
+    return mean, sum_over_time(centred * centred, form) / (count_frames(x, form) - 1)
 
 
 def weighted_statistics(x: Tensor, weight: Tensor, eps: float, form: str) -> Tensor:
     """Weighted means over time, then deviations, of x (B, C, T): (B, 2C, 1).
 
     Args:
-        weight: (B, C, T), sums to 1 over T.
+        weight: (B, C, T), or (B, 1, T) for all channels; sums to 1 over T.
         eps: floor of the variance.
         form: see `building_form`.
     """
-    mean = sum_over_time(weight * x, form)
+    mean = weighted_sum(x, weight, form)
     centred = _centred(x, mean, form)
-    return ops.cat((mean, floored_root(sum_over_time(weight * centred * centred, form), eps)), axis=1)
+    return ops.cat((mean, floored_root(weighted_sum(centred * centred, weight, form), eps)), axis=1)
+
+
+def weighted_sum(x: Tensor, weight: Tensor, form: str) -> Tensor:
+    """Weighted sums over time of x (B, C, T): (B, C, 1). The weight is (B, C, T), or (B, 1, T) for all channels."""
+    if weight.shape[1] == 1:
+        return sum_over_time(x, form, weight)
+    return sum_over_time(weight * x, form)
+
+
+def _rooted(variance: Tensor, eps: float) -> Tensor:
+    """Square root of a variance plus `eps`, with a finite slope also where both are 0."""
+    return ops.sqrt(variance + eps) if eps > 0 else floored_root(variance, TINY)
 
 
 def floored_root(variance: Tensor, eps: float) -> Tensor:
     """Square root of a variance that is at least `eps`, so that its slope stays finite."""
     return ops.sqrt(ops.maximum(variance, eps))
+
+
+def refuse_eps(pooling: str, eps: float) -> None:
+    """Refuse an eps for a pooling that takes no root of a variance.
+
+    Raises:
+        InputError: `eps` is not 0.
+    """
+    if eps != 0:
+        raise InputError(f"pooling {pooling}: it takes no root of a variance; expected eps 0, got {eps}. Leave it out.")
 
 
 def _centred(x: Tensor, mean: Tensor, form: str) -> Tensor:
@@ -70,7 +98,7 @@ class StatisticsPooling(nn.Cell):
 
     Args:
         channels: channels of the input.
-        eps: added to the variance: 0 is 3D-Speaker's and mvector's StatsPool, 1e-7 wespeaker's TSTP.
+        eps: added to the variance: 0 is 3D-Speaker's and mvector's StatsPool.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
@@ -89,3 +117,76 @@ class StatisticsPooling(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         x = channels_over_time(x, self.channels)
         return unbiased_statistics(x, self.form, self.eps).squeeze(2)
+
+
+class Tstp(StatisticsPooling):
+    """Pool by mean and unbiased deviation, as wespeaker does (its temporal statistics pooling, TSTP).
+
+    Args:
+        channels: channels of the input.
+        eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's and mvector's.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T), T > 1.
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the deviations.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-7) -> None:
+        super().__init__(channels, eps)
+
+
+class Tsdp(nn.Cell):
+    """Pool by the unbiased deviation alone (wespeaker's temporal standard deviation pooling, TSDP).
+
+    Args:
+        channels: channels of the input.
+        eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T), T > 1.
+
+    Outputs:
+        (B, channels), float32.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-7) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_channels = channels
+        self.eps = eps
+        self.form = building_form()
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, variance = mean_and_unbiased_variance(channels_over_time(x, self.channels), self.form)
+        return _rooted(variance, self.eps).squeeze(2)
+
+
+class Tsp(nn.Cell):
+    """Pool by mean and unbiased variance, without a root (mvector's temporal statistics pooling, TSP).
+
+    Args:
+        channels: channels of the input.
+        eps: must be 0: there is no root.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T), T > 1.
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the variances.
+
+    Raises:
+        InputError: `eps` is not 0.
+    """
+
+    def __init__(self, channels: int, eps: float = 0.0) -> None:
+        super().__init__()
+        refuse_eps("tsp", eps)
+        self.channels = channels
+        self.out_channels = 2 * channels
+        self.form = building_form()
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        return ops.cat(mean_and_unbiased_variance(x, self.form), axis=1).squeeze(2)
