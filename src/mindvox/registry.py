@@ -65,6 +65,7 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    ge2e_lstm="mindvox.models.ge2e_lstm:Ge2eLstm",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
@@ -88,6 +89,7 @@ TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    resemblyzer="mindvox.deploy.toolkits.resemblyzer:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
 )

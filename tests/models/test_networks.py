@@ -13,6 +13,7 @@ from tests.vectors.networks import Network, check_embeddings, check_gradients, c
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
+    "rs_ge2e_tiny",
     "ws_campplus_tiny",
 ]
 FULL = ["3d_campplus"]
