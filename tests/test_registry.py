@@ -38,7 +38,7 @@ from tests.training.test_training import NUM_MELS, write_store
 SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
 SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
-SMALL |= {"hidden_size": 5, "num_layers": 2}
+SMALL |= {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9}
 TOYS = {"mean_model", "squared_loss"}
 
 

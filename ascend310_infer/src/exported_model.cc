@@ -161,6 +161,11 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
                             "'; this program makes features by itself and runs models that take 'features'. Export "
                             "with --input=features."));
   }
+  if (const auto windows = content.find("windows"); windows != content.end() && !windows->is_null()) {
+    throw InputError(Concat(name, ": windows ", windows->dump(),
+                            ": the model is evaluated on windows, which this program does not make. Run it with "
+                            "`mindvox infer`."));
+  }
   model.front_end = ReadFrontEnd(model.stored_front_end, model.feature_size, name);
   return model;
 }

@@ -44,7 +44,7 @@ struct ExportedModel {
   // Reads FILE.json and checks that it belongs to FILE.
   //
   // Throws InputError: model or description is missing or damaged, they do not belong together, or the model takes
-  // something else than features.
+  // something else than features, or is evaluated on windows.
   static ExportedModel Read(const std::filesystem::path& path);
 
   // Reads the content of FILE.json, without FILE; `name` is its path, for messages.

@@ -75,7 +75,8 @@ class Embedder:
         model_file: the exported model.
         engine: it, loaded.
         max_frames: longer recordings are embedded in windows of at most this many frames, whose embeddings are
-            averaged; 0: no limit. Without effect on a model of a fixed length, which sees the start.
+            averaged; 0: no limit. Without effect on a model of a fixed length, which sees the start, or windows of its
+            own.
 
     Attributes:
         model_file, engine: as given.
@@ -250,13 +251,15 @@ class _Rows:
     Args:
         engine: the model.
         batch_size: most pieces of a batch.
-        max_frames: most frames that wait for others of their length, or go through the model at once; 0: MAX_FRAMES.
+        max_frames: most frames that wait for others of their length, or go through the model at once; 0: MAX_FRAMES. Of
+            a model that takes windows, a batch of these.
     """
 
     def __init__(self, engine: Engine, batch_size: int, max_frames: int) -> None:
         self._engine = engine
         self._batch_size = batch_size
-        self._max_frames = max_frames or MAX_FRAMES
+        windows = engine.exported.windows
+        self._max_frames = batch_size * windows.num_frames if windows is not None else max_frames or MAX_FRAMES
         self._waiting: dict[int, list[tuple[int, str, ModelInput]]] = {}  # by length
         self._num_waiting = 0  # frames
         self._sums: dict[int, np.ndarray] = {}  # of each row's embeddings times their frames, in double precision

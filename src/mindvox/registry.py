@@ -4,7 +4,8 @@ A model, an objective, a sampler and a front end each have a dataclass `Options`
 their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
+  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`, and `windows`, see
+  `RawNet2`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.

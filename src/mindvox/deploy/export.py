@@ -32,6 +32,7 @@ from mindvox.models import (
     is_foldable,
     load_model,
     take_settings,
+    windows_of,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from mindvox.models.waveform_model import WaveformModel
@@ -101,8 +102,14 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
             "out, the checkpoint knows it; or name another checkpoint."
         )
-    min_frames = MODELS.get(model["name"]).min_frames
-    if 0 < config.length < min_frames:
+    min_frames, windows = MODELS.get(model["name"]).min_frames, windows_of(model)
+    if windows is not None:
+        if config.length != windows.num_frames and "length" in config.on_command_line:
+            raise UsageError(
+                f"length: a {model['name']} of these settings takes windows of {windows.num_frames} frames alone, got "
+                f"{config.length}. Leave it out."
+            )
+    elif 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
     if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
@@ -110,7 +117,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         file_format=config.file_format,
         input_kind=config.input_kind,
         batch_size=config.batch_size or None,
-        num_frames=config.length or None,
+        num_frames=windows.num_frames if windows is not None else config.length or None,
         min_frames=min_frames,
         feature_size=feature_size,
         emb_size=model["emb_size"],
@@ -124,6 +131,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         weights_sha256=None,
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
+        windows=windows,
     )
 
 

@@ -9,11 +9,14 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindvox.config.option import checked, option
+from mindvox.frontend.frames import Windows
 from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d
 from mindvox.layers.over_time import sum_over_time
 from mindvox.layers.recurrent import Lstm
 
+COVERAGE = 0.75  # of a last window that a recording fills, or the window is left out
+EDGE_FRAMES = 2  # of the zeros behind a recording, which see its end: the front end of Resemblyzer's weights makes them
 TINY = 1e-12  # added to a squared length: its root has a slope where all outputs are 0
 
 
@@ -38,8 +41,22 @@ class Ge2eLstm(nn.Cell):
         emb_size: int = option(256, "size of an embedding", minimum=1)
         hidden_size: int = option(256, "size of the state of an LSTM layer", minimum=1)
         num_layers: int = option(3, "LSTM layers", minimum=1)
+        window_frames: int = option(160, "frames of the windows that recordings are embedded in", minimum=8)
+        window_step: int = option(77, "distance between two windows, frames", minimum=1)
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys, one line each."""
+            if self.window_step <= self.window_frames:
+                return []
+            return [f"window_step: expected at most window_frames, {self.window_frames}, got {self.window_step}."]
 
     min_frames = 1
+
+    @staticmethod
+    def windows(options: Any) -> Windows:
+        """Return Resemblyzer's partial utterances: zeros follow the last."""
+        num_frames = options.window_frames
+        return Windows(num_frames, options.window_step, "padded", (COVERAGE * num_frames + EDGE_FRAMES) / num_frames)
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
