@@ -8,6 +8,7 @@ tests/e2e.
 import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Optional
 
 import mindspore as ms
 import numpy as np
@@ -17,12 +18,15 @@ from mindspore import Tensor
 import mindvox.deploy.export as export_module
 from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
+from mindvox.data.train_store import TrainStoreWriter
 from mindvox.deploy.export import export, random_input
 from mindvox.engines.engine import libraries_of, load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
 from mindvox.frontend.fbank import Fbank
-from mindvox.models import create_model
+from mindvox.frontend.frames import Windows
+from mindvox.frontend.samples import Samples
+from mindvox.models import create_model, windows_of
 from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
@@ -38,7 +42,11 @@ from tests.training.test_training import NUM_MELS, write_store
 SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
 SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
-SMALL |= {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9}
+OWN = {  # by model
+    "ge2e_lstm": {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9},
+    "rawnet2": {"in_channels": 1, "num_samples": 2500, "wide_channels": 6, "gru_size": 5},
+}
+SAMPLES = Samples()
 TOYS = {"mean_model", "squared_loss"}
 
 
@@ -53,28 +61,40 @@ def toys():
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    return write_store(tmp_path_factory.mktemp("store") / "feat_train")
+def stores(tmp_path_factory) -> dict[int, Path]:
+    """Training stores by the size of a frame; the one of samples for models of raw waveforms."""
+    folder = tmp_path_factory.mktemp("store")
+    rng = np.random.default_rng(0)
+    speakers = {f"id{label:02d}": label for label in range(6)}
+    with TrainStoreWriter(folder / "samples", SAMPLES.to_dict(), speakers) as writer:
+        for spk_id, label in speakers.items():
+            for index in range(4):
+                time = np.arange(2000 + 500 * index)
+                tone = np.sin((0.05 + 0.1 * label) * time + index) + 0.1 * rng.standard_normal(len(time))
+                writer.add(f"{spk_id}/s/{index}.wav", label, tone.astype(np.float32)[:, None])
+    return {NUM_MELS: write_store(folder / "feat_train"), 1: folder / "samples"}
 
 
 def model_keys(name: str) -> list[str]:
     keys = {field.name for field in dataclasses.fields(MODELS.get(name).Options)}
-    sizes = {"in_channels": NUM_MELS, **{key: size for key, size in SMALL.items() if key in keys}}
+    sizes = {"in_channels": NUM_MELS, **{key: size for key, size in SMALL.items() if key in keys}, **OWN.get(name, {})}
     return [f"--model.name={name}", *(f"--model.{key}={value}" for key, value in sizes.items())]
 
 
-def free_length(name: str) -> tuple[str, ...]:
-    """Return the keys of an export of any number of frames, where the model does not take windows of one number."""
-    return () if hasattr(MODELS.get(name), "windows") else ("--length=0",)
+def frame_size(model: str) -> int:
+    return OWN.get(model, {}).get("in_channels", NUM_MELS)
 
 
-def lengths_to_try(exported: ExportedModel, *lengths: int) -> tuple[int, ...]:
-    return lengths if exported.windows is None else (exported.windows.num_frames,)
+def windows_of_model(model: str) -> Optional[Windows]:
+    keys = (word.removeprefix("--model.").split("=") for word in model_keys(model))
+    return windows_of({key: int(value) if value.isdecimal() else value for key, value in keys})
 
 
-def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
-    words = [*model_keys(model), f"--loss.name={loss}", f"--train_data_path={store}", "--device_target=CPU"]
-    words += [f"--ckpt_save_dir={folder / 'ckpt'}", "--minibatch_size=7", "--train_frames=20", "--max_lrate=0.01"]
+def config_of(model: str, loss: str, stores: dict[int, Path], folder: Path, *more: str) -> Config:
+    windows = windows_of_model(model)
+    words = [*model_keys(model), f"--loss.name={loss}", f"--train_data_path={stores[frame_size(model)]}"]
+    words += [f"--train_frames={windows.num_frames if windows else 20}", "--device_target=CPU"]
+    words += [f"--ckpt_save_dir={folder / 'ckpt'}", "--minibatch_size=7", "--max_lrate=0.01"]
     words += ["--base_lrate=0.001", "--step_size=6", "--num_epochs=2", "--tensorboard=false"]
     words += ["--save_checkpoint_steps=1", *more]
     path = folder / "empty.yaml"
@@ -108,14 +128,14 @@ def test_names_are_imported_when_they_are_asked_for_and_unknown_ones_are_errors(
 
 @pytest.mark.parametrize(("model", "loss"), PAIRS)
 def test_run_that_is_stopped_and_resumed_has_equal_weights_and_names_its_files_by_the_model(
-    model, loss, store, tmp_path
+    model, loss, stores, tmp_path
 ):
     every = ("--valid_utterances=2", "--valid_steps=2", "--valid_epochs=0")
-    whole = train(config_of(model, loss, store, tmp_path / "whole", *every), lambda *_: FakeValidation(0))
+    whole = train(config_of(model, loss, stores, tmp_path / "whole", *every), lambda *_: FakeValidation(0))
     with pytest.raises(Stopped):
-        train(config_of(model, loss, store, tmp_path / "parts", *every), lambda *_: FakeValidation(0, stop_at=2))
+        train(config_of(model, loss, stores, tmp_path / "parts", *every), lambda *_: FakeValidation(0, stop_at=2))
     parts = train(
-        config_of(model, loss, store, tmp_path / "parts", *every, "--resume=auto"), lambda *_: FakeValidation(2)
+        config_of(model, loss, stores, tmp_path / "parts", *every, "--resume=auto"), lambda *_: FakeValidation(2)
     )
     arrays, meta = read_checkpoint(whole)
     resumed, resumed_meta = read_checkpoint(parts)
@@ -130,18 +150,20 @@ def test_run_that_is_stopped_and_resumed_has_equal_weights_and_names_its_files_b
 
 
 @pytest.mark.parametrize(("model", "loss"), PAIRS)
-def test_half_precision_trains(model, loss, store, tmp_path):
-    path = train(config_of(model, loss, store, tmp_path / "half", "--amp_level=O2", "--num_epochs=1"))
+def test_half_precision_trains(model, loss, stores, tmp_path):
+    path = train(config_of(model, loss, stores, tmp_path / "half", "--amp_level=O2", "--num_epochs=1"))
     arrays, _ = read_checkpoint(path)
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert all(array.dtype != np.float16 for array in arrays.values())
 
 
 @pytest.mark.parametrize(("model", "loss"), PAIRS)
-def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_path):
+def test_checkpoint_is_validated_evaluated_and_exported(model, loss, stores, tmp_path):
     folder = tmp_path / "run"
-    path = train(config_of(model, loss, store, folder, "--num_epochs=1", "--valid_utterances=4"), make_validation)
-    write_eval_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
+    path = train(config_of(model, loss, stores, folder, "--num_epochs=1", "--valid_utterances=4"), make_validation)
+    front_end = read_checkpoint(path)[1]["front_end"]
+    num_frames = 3000 if frame_size(model) == 1 else 40
+    write_eval_store(tmp_path / "eval_store", "id", 4, 2, num_frames, front_end, frame_size(model))
     names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
     trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
     (tmp_path / "eval_store" / "veri_test2.txt").write_text("".join(trials))
@@ -149,12 +171,17 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_
     words += [f"--eval_data_path={tmp_path / 'eval_store'}", f"--npy_file_path={tmp_path / 'npys'}"]
     results = evaluate_checkpoint(load_config(Config, [*words, "--allow_seen_speakers"]))
     assert set(results) == {"baseline"}
-    words += [*free_length(model), "--batch_size=0", f"--file_name={tmp_path / 'm'}"]
-    engine = load_engine(export(load_config(Config, words)))
+    windows = windows_of_model(model)
+    exported = export(load_config(Config, [*words, "--length=0", "--batch_size=0", f"--file_name={tmp_path / 'm'}"]))
+    engine = load_engine(exported)
+    assert engine.exported.windows == windows
+    if windows is not None:
+        assert engine.encode(np.ones((2, windows.num_frames, frame_size(model)), np.float32)).shape[0] == 2
+        return
     least = MODELS.get(model).min_frames
-    for num_frames in lengths_to_try(engine.exported, least, least + 20):
+    for num_frames in (least, least + 20):
         assert engine.encode(np.ones((2, num_frames, NUM_MELS), np.float32)).shape[0] == 2
-    with pytest.raises(InputError, match=f"expected at least {least} frames|the model takes feats float32"):
+    with pytest.raises(InputError, match=f"expected at least {least} frames"):
         engine.encode(np.ones((1, least - 1, NUM_MELS), np.float32))
 
 
@@ -164,7 +191,8 @@ def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_for
     pytest.importorskip("openvino", reason="needs the extra onnx")
     settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
     np.random.seed(0)
-    model, front_end = create_model(settings).set_train(False), Fbank(n_mels=NUM_MELS)
+    model = create_model(settings).set_train(False)
+    front_end = SAMPLES if frame_size(name) == 1 else Fbank(n_mels=NUM_MELS)
     checkpoint = checkpoint_path(tmp_path, name, 1, 1)
     meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
     write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}, meta)
@@ -175,32 +203,32 @@ def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_for
 
     monkeypatch.setattr(export_module, "cell_encoder", lambda *_: encode)
     words = ["--config_path=/dev/null", f"--exp_ckpt_file={checkpoint}", f"--file_name={tmp_path / 'm'}"]
-    words += [
-        f"--file_format={file_format}",
-        f"--input={kind}",
-        *free_length(name),
-        "--batch_size=0",
-        "--device_target=CPU",
-    ]
+    words += [f"--file_format={file_format}", f"--input={kind}", "--length=0", "--batch_size=0", "--device_target=CPU"]
     exported = export(load_config(Config, words))
     rng = np.random.default_rng(0)
     description = ExportedModel.read(exported)
     for library in libraries_of(description):
         engine = load_engine(exported, library)
-        for num_frames in lengths_to_try(description, MODELS.get(name).min_frames, 47):
+        windows = windows_of_model(name)
+        for num_frames in (windows.num_frames,) if windows else (MODELS.get(name).min_frames, 47):
             batch, feats = random_input(rng, description, num_frames)
             expected = encode(feats)
             bound = (1e-5 if kind == "features" else 1e-3) * np.abs(expected).max()
             np.testing.assert_allclose(engine.encode(batch), expected, rtol=0, atol=bound, err_msg=engine.name)
 
 
-def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatch):
+def test_two_ranks_train_the_toys_with_equal_weights(stores, tmp_path, monkeypatch):
     command, program = Job.command, Path(__file__).parent / "toys" / "train_toys.py"
     monkeypatch.setattr(Job, "command", lambda job, *arguments: command(job, *arguments, program=program))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.yaml").write_text("")
     words = [*model_keys("mean_model"), "--loss.name=squared_loss", "--config_path=empty.yaml", "--device_target=CPU"]
-    words += [f"--train_data_path={store}", "--ckpt_save_dir=ckpt", "--minibatch_size=4", "--train_frames=20"]
+    words += [
+        f"--train_data_path={stores[NUM_MELS]}",
+        "--ckpt_save_dir=ckpt",
+        "--minibatch_size=4",
+        "--train_frames=20",
+    ]
     words += ["--num_epochs=1", "--tensorboard=false", "--log_steps=1", "--max_lrate=0.01"]
     assert launch([str(ROOT / "hparams" / "rank_table_cpu_2.json"), *words]) == 0
     arrays, meta = read_checkpoint(find_checkpoint("ckpt"))  # the ranks compare their weights at the start and the end
@@ -214,7 +242,9 @@ def test_two_ranks_train_the_toys_with_equal_weights(store, tmp_path, monkeypatc
 def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name, compiled):
     settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
     rng = np.random.default_rng(0)
-    feats = Tensor(rng.standard_normal((2, 30, NUM_MELS)).astype(np.float32))
+    windows = windows_of_model(name)
+    shape = (2, windows.num_frames if windows else 30, frame_size(name))
+    feats = Tensor(rng.standard_normal(shape).astype(np.float32))
     found = []
     for device in ("CPU", "Ascend"):
         ms.set_seed(0)

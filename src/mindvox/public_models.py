@@ -103,6 +103,7 @@ def _hugging_face(repository: str, file_name: str, revision: str = "main") -> st
 APACHE, APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 CC_BY, CC_BY_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/legalcode"
 SPEECHBRAIN_REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
+RAWNET_REVISION = "fd6121db44d994dce476bf7ad4a8ef067f841958"
 
 PUBLIC_MODELS = {
     "campplus_zh_en": PublicModel(
@@ -233,6 +234,18 @@ PUBLIC_MODELS = {
         url=_hugging_face("Wespeaker/wespeaker-voxceleb-campplus-LM", "avg_model.pt"),
         toolkit="wespeaker",
         front_end="kaldi_fbank",
+    ),
+    "rawnet2_en": PublicModel(
+        summary="RawNet2, 1024 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="Jungjee/RawNet, RawNet2",
+        licence="MIT",
+        licence_url="https://github.com/Jungjee/RawNet/blob/master/LICENSE",
+        file_name="rawnet2_best_weights.pt",
+        url=f"https://github.com/Jungjee/RawNet/raw/{RAWNET_REVISION}/python/RawNet2/Pre-trained_model/rawnet2_best_weights.pt",
+        toolkit="rawnet2",
+        front_end="samples",
     ),
     "resemblyzer": PublicModel(
         summary="GE2E, three LSTM layers, 256 values, English",

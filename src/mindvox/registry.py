@@ -67,6 +67,7 @@ MODELS = Registry(
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
     ge2e_lstm="mindvox.models.ge2e_lstm:Ge2eLstm",
+    rawnet2="mindvox.models.rawnet2:RawNet2",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
@@ -90,6 +91,7 @@ TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    rawnet2="mindvox.deploy.toolkits.rawnet2:TOOLKIT",
     resemblyzer="mindvox.deploy.toolkits.resemblyzer:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
@@ -100,5 +102,6 @@ FRONT_ENDS = Registry(
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
     mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
     mfcc="mindvox.frontend.mfcc:Mfcc",
+    samples="mindvox.frontend.samples:Samples",
     spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )

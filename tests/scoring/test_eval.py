@@ -23,13 +23,13 @@ FRONT_END = Fbank(n_mels=8).to_dict()
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
 
 
-def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END):
+def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END, size=8):
     rng = np.random.default_rng(len(prefix) + num_frames)
     with EvalStoreWriter(folder, front_end) as writer:
         for speaker in range(num_speakers):
-            timbre = rng.normal(size=8)
+            timbre = rng.normal(size=size)
             for utt in range(utts_each):
-                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, 8))
+                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, size))
                 writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", feats.astype(np.float32))
 
 

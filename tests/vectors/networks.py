@@ -49,13 +49,16 @@ class Network:
     Attributes:
         toolkit: whose it is.
         state: the model's weights, by their names in the toolkit.
+        num_left_out: parameters of the toolkit's model that belong to training, and are not in ours.
         arrays, meta: see the vectors' README.
     """
 
     def __init__(self, name: str) -> None:
         self.arrays, self.meta = load_vector(f"net_{name}")
         self.toolkit = TOOLKIT[name.split("_")[0]]
-        self.state, _ = TOOLKITS.get(self.toolkit).split(weights.make_state(json.loads(str(self.arrays["state"]))))
+        state = weights.make_state(json.loads(str(self.arrays["state"])))
+        self.state, left_out = TOOLKITS.get(self.toolkit).split(state)
+        self.num_left_out = sum(state[name].size for name in left_out)
 
     def model(self, device_target: str = "CPU") -> nn.Cell:
         """Return our model with these weights."""

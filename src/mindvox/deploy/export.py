@@ -104,10 +104,10 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         )
     min_frames, windows = MODELS.get(model["name"]).min_frames, windows_of(model)
     if windows is not None:
-        if config.length != windows.num_frames and "length" in config.on_command_line:
+        if config.length not in (0, windows.num_frames) and "length" in config.on_command_line:
             raise UsageError(
                 f"length: a {model['name']} of these settings takes windows of {windows.num_frames} frames alone, got "
-                f"{config.length}. Leave it out."
+                f"{config.length}. Leave that out."
             )
     elif 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")

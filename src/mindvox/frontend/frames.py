@@ -111,12 +111,16 @@ def normalised(feats: np.ndarray, normalisation: str) -> np.ndarray:
 
     Args:
         normalisation: "none": as they are; "mean": each bin has a mean of zero over the frames; "instance": a mean of
-            zero and a biased deviation of one, 1e-5 being added to the variance.
+            zero and a biased deviation of one, 1e-5 being added to the variance; "peak": the largest absolute value of
+            each bin is one, unless all are zero.
     """
     if normalisation == "none":
         return feats
     if normalisation == "mean":
         return subtract_mean(feats)
+    if normalisation == "peak":
+        peak = np.abs(feats).max(axis=-2, keepdims=True)
+        return feats / np.where(peak > 0, peak, 1).astype(feats.dtype)
     centred = feats - feats.mean(axis=-2, keepdims=True, dtype=np.float64)
     variance = np.square(centred).mean(axis=-2, keepdims=True)
     return (centred / np.sqrt(variance + INSTANCE_EPS)).astype(feats.dtype)
