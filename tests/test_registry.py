@@ -49,7 +49,10 @@ SMALL |= {"m_channels": 3, "pooled_channels": 10}
 TOYS = {"mean_model", "squared_loss"}
 OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e", "prototypical"), 2)}
 OF_BATCH |= {"softmax_prototypical": 2, "triplet": 2}  # utterances of each speaker in a batch
-OWN = {"rawnet2": {"num_samples": 2500, "wide_channels": 6, "gru_size": 5}}  # sizes whose names mean other things
+OWN = {  # sizes whose names mean other things in other models
+    "ge2e_lstm": {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9},
+    "rawnet2": {"num_samples": 2500, "wide_channels": 6, "gru_size": 5},
+}
 NUM_BINS = {"rawnet2": 1, "vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
 EXPORTED_LATER = {"eres2net", "res2net_3dspeaker", "res2netse34", "resnetse34v2"}  # with --all
 

@@ -134,9 +134,10 @@ class Embedder:
             channel: the only channel that is used, from 0 on; None: the mean of all.
 
         Raises:
-            UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, or its channels cancel.
+            UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, its channels cancel, or the
+                model takes speech alone and there is none.
             UnreadRecording: the package that reads it is not installed.
-            InputError: memory runs out, or the model returns NaN.
+            InputError: memory runs out, the model returns NaN, or what its front end needs is not installed.
             ValueError: the array is none of these, or a file was given with a sample rate.
         """
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
@@ -226,7 +227,7 @@ class Embedder:
     def _waveform(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
     ) -> np.ndarray:
-        """Return samples (N,) at the front end's rate, judged."""
+        """Return samples (N,) at the front end's rate, judged, then prepared."""
         rate = self.front_end.sample_rate
         try:
             if isinstance(recording, np.ndarray):
@@ -236,12 +237,12 @@ class Embedder:
                 raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
             else:
                 clip = read_usable(recording, sample_rate=rate, channel=channel)
+            return self.front_end.prepare(clip.waveform)
         except NoDecoder as error:
             raise UnreadRecording(name, error.reason) from None
         except BadAudio as error:
             advice = ": choose one of them (channel 0, 1, ...)" if error.reason == CHANNELS_CANCEL else ""
             raise UnusableRecording(name, error.reason + advice) from None
-        return clip.waveform
 
 
 class _Rows:

@@ -1,4 +1,4 @@
-"""CAM++ as three toolkits keep it, and the 310P guide's network: names, sizes, front ends.
+"""CAM++ as three toolkits keep it, the 310P guide's network and Resemblyzer's: names, sizes, front ends.
 
 What they compute: tests/models/test_networks.py.
 """
@@ -137,3 +137,39 @@ def test_sizes_that_do_not_fit_are_refused_before_building(name, shape, state, m
 def test_every_toolkit_names_its_front_end_for_the_size_of_a_frame():
     for name in ("3dspeaker", "mvector", "speechbrain", "wespeaker"):
         assert TOOLKITS.get(name).front_end({"in_channels": 40})["n_mels"] == 40
+
+
+@pytest.fixture
+def encoder() -> dict[str, np.ndarray]:
+    """Resemblyzer's names at a small size, with what belongs to its loss."""
+    rng = np.random.default_rng(0)
+    shapes = {"linear.weight": (6, 5), "linear.bias": (6,), "similarity_weight": (1,), "similarity_bias": (1,)}
+    for layer, size in enumerate((12, 5)):
+        shapes |= {f"lstm.weight_ih_l{layer}": (20, size), f"lstm.weight_hh_l{layer}": (20, 5)}
+        shapes |= {f"lstm.bias_ih_l{layer}": (20,), f"lstm.bias_hh_l{layer}": (20,)}
+    return {name: rng.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_resemblyzers_encoder_is_imported_with_its_preparation(encoder, tmp_path, capsys):
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    assert main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")]) == 0
+    arrays, meta = read_checkpoint(tmp_path / "x.ckpt")
+    sizes = {"in_channels": 12, "emb_size": 6, "hidden_size": 5, "num_layers": 2}
+    assert meta["model"] == {"name": "ge2e_lstm", **sizes}
+    front_end = meta["front_end"]
+    assert (front_end["type"], front_end["n_mels"], front_end["mel_scale"]) == ("mel_spectrogram", 12, "slaney")
+    assert (front_end["trim"], front_end["raise_level_db"], front_end["zeros_after_ms"]) == ("webrtc", -30.0, 20.0)
+    np.testing.assert_array_equal(arrays["model.layers.1.weight_ih"], encoder["lstm.weight_ih_l1"])
+    np.testing.assert_array_equal(arrays["model.linear.weight"].squeeze((2, 3)), encoder["linear.weight"])
+    assert "left out: similarity_weight, similarity_bias" in capsys.readouterr().out
+
+
+def test_encoder_whose_sizes_do_not_fit_is_refused(encoder, tmp_path, capsys):
+    encoder["linear.weight"] = encoder["linear.weight"][:, :4]
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    with pytest.raises(InputError, match="not resemblyzer's GE2E encoder: the sizes of its layers do not fit"):
+        main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")])
+    del encoder["linear.weight"]
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    with pytest.raises(InputError, match=r"linear\.weight is missing"):
+        main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")])

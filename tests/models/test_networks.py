@@ -26,6 +26,7 @@ TINY = [  # compiled and with gradients in --all
     "mv_tdnn_sap_tiny",
     "rn_rawnet2_original_tiny",
     "rn_rawnet2_tiny",
+    "rs_ge2e_tiny",
     "vt_resnetse34l_asp_tiny",
     "vt_resnetse34l_sap_tiny",
     "vt_resnetse34v2_asp_tiny",

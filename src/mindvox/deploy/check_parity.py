@@ -169,7 +169,7 @@ def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[P
 
 def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> ParityCase:
     try:
-        waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
+        waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
     return ParityCase(str(path.relative_to(folder)), front_end(waveform), waveform)

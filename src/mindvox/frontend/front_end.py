@@ -61,6 +61,11 @@ class FrontEnd:
         return False
 
     @property
+    def prepares(self) -> bool:
+        """Whether `prepare` makes a difference."""
+        return False
+
+    @property
     def sample_rate(self) -> int:
         """Rate of the waveforms, Hz."""
         return self.options.sample_rate
@@ -77,6 +82,18 @@ class FrontEnd:
     def num_samples(self, num_frames: int) -> int:
         """Return the fewest samples that give `num_frames` frames or more, at least 1."""
         raise NotImplementedError
+
+    def prepare(self, waveform: np.ndarray) -> np.ndarray:
+        """Return a whole recording as it is embedded, before any of it is cut; crops in training are taken as they are.
+
+        Args:
+            waveform: (N,), floating, full scale 1, at `sample_rate`, judged to be usable.
+
+        Raises:
+            BadAudio: nothing of it is left.
+            InputError: a package that this needs is not installed.
+        """
+        return waveform
 
     def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
         """Return the features (T, F), float32, before `finish`.
