@@ -38,6 +38,8 @@ from tests.training.test_training import NUM_MELS, write_store
 SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
 SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
+SMALL |= {"depth": 0, "block": "basic"}  # of resnet
+SMALL |= {"m_channels": 2, **{f"layer{layer}_blocks": 1 for layer in (1, 2, 3, 4)}}
 TOYS = {"mean_model", "squared_loss"}
 
 

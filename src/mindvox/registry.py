@@ -65,6 +65,7 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    resnet="mindvox.models.resnet:ResNet",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(

@@ -14,9 +14,21 @@ SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
     "ws_campplus_tiny",
+    "ws_ecapa_tiny",
+    "ws_resnet_astp_tiny",
+    "ws_resnet_bottleneck_two_emb_tiny",
+    "ws_resnet_tap_tiny",
+    "ws_resnet_tiny",
 ]
-FULL = ["3d_campplus"]
-FULL_LATER = ["3d_campplus_192", "mv_campplus", "ws_campplus"]  # with --all
+FULL = ["3d_campplus", "3d_resnet34"]
+FULL_LATER = [
+    "3d_campplus_192",
+    "mv_campplus",
+    "ws_campplus",
+    "ws_ecapa_c1024_glob",
+    "ws_ecapa_c512_glob",
+    "ws_resnet34",
+]
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
 
 
