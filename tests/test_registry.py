@@ -22,7 +22,7 @@ from mindvox.engines.engine import libraries_of, load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
 from mindvox.frontend.fbank import Fbank
-from mindvox.models import create_model
+from mindvox.models import create_model, fewest_frames
 from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
@@ -143,7 +143,7 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store, tmp_
     assert set(results) == {"baseline"}
     exported = export(load_config(Config, [*words, "--length=0", "--batch_size=0", f"--file_name={tmp_path / 'm'}"]))
     engine = load_engine(exported)
-    least = MODELS.get(model).min_frames
+    least = fewest_frames(read_checkpoint(path)[1]["model"])
     for num_frames in (least, least + 20):
         assert engine.encode(np.ones((2, num_frames, NUM_MELS), np.float32)).shape[0] == 2
     with pytest.raises(InputError, match=f"expected at least {least} frames"):
@@ -173,7 +173,7 @@ def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_for
     description = ExportedModel.read(exported)
     for library in libraries_of(description):
         engine = load_engine(exported, library)
-        for num_frames in (MODELS.get(name).min_frames, 47):
+        for num_frames in (fewest_frames(settings), 47):
             batch, feats = random_input(rng, description, num_frames)
             expected = encode(feats)
             bound = (1e-5 if kind == "features" else 1e-3) * np.abs(expected).max()

@@ -4,8 +4,10 @@ A model, an objective, a sampler and a front end each have a dataclass `Options`
 their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
-- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
+  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
+  `folded` with `is_foldable`, see `EcapaTdnn`.
+- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
+  `min_frames` where it needs more than one.
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
@@ -65,7 +67,12 @@ MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    res2netse34="mindvox.models.res2netse34:Res2NetSE34",
     resnet="mindvox.models.resnet:ResNet",
+    resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
+    resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
+    tdnn="mindvox.models.tdnn:Tdnn",
+    vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
 )
 POOLINGS = Registry(
@@ -74,6 +81,10 @@ POOLINGS = Registry(
     asp_local="mindvox.layers.pooling.asp:LocalAttentiveStatisticsPooling",
     astp="mindvox.layers.pooling.astp:Astp",
     astp_local="mindvox.layers.pooling.astp:LocalAstp",
+    channel_asp="mindvox.layers.pooling.channel_attention:ChannelAsp",
+    channel_sap="mindvox.layers.pooling.channel_attention:ChannelSap",
+    frame_asp="mindvox.layers.pooling.frame_attention:FrameAsp",
+    frame_sap="mindvox.layers.pooling.frame_attention:FrameSap",
     max="mindvox.layers.pooling.simple:MaxPooling",
     mhastp="mindvox.layers.pooling.mhastp:MultiHeadAstp",
     sap="mindvox.layers.pooling.sap:SelfAttentivePooling",
@@ -96,4 +107,7 @@ FRONT_ENDS = Registry(
     "front_end",
     fbank="mindvox.frontend.fbank:Fbank",
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
+    mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
+    mfcc="mindvox.frontend.mfcc:Mfcc",
+    spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )

@@ -16,9 +16,9 @@ FRONT_END = Fbank().to_dict()
 
 @pytest.fixture(params=list(FRONT_ENDS))
 def front_end(request):
-    """Each front end of the registry, with 40 bins."""
+    """Each front end of the registry, with frames of 40 numbers where one key sets their size."""
     cls = FRONT_ENDS.get(request.param)
-    return cls(**{cls.size_option: 40})
+    return cls(**({cls.size_option: 40} if cls.size_option else {}))
 
 
 def test_stored_form_survives_json(front_end):
@@ -33,14 +33,16 @@ def test_it_has_the_frames_that_it_promises(front_end):
 
 
 def test_num_samples_are_the_fewest_that_give_so_many_frames(front_end):
+    least = front_end.num_frames(front_end.num_samples(1))  # mirrored edges need some samples
+    assert 1 <= least <= 2
     for num_frames in (1, 2, 9, 301):
         num_samples = front_end.num_samples(num_frames)
-        assert front_end.num_frames(num_samples) == num_frames
+        assert front_end.num_frames(num_samples) == max(least, num_frames)
         assert num_samples == 1 or front_end.num_frames(num_samples - 1) < num_frames
 
 
 def test_frame_shift_is_in_seconds(front_end):
-    assert front_end.frame_shift_s == 0.01 and front_end.sample_rate == 16000
+    assert front_end.frame_shift_s == front_end.options.hop_length_ms / 1000 and front_end.sample_rate == 16000
 
 
 def test_older_stored_form_of_kaldis_has_the_defaults_for_what_it_lacks():
@@ -54,8 +56,11 @@ def test_older_stored_form_of_kaldis_has_the_defaults_for_what_it_lacks():
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        ({}, r"store/meta\.json: expected a front end of type fbank or kaldi_fbank, got"),
-        ({**FRONT_END, "type": "mfcc"}, r"store/meta\.json: expected a front end of type fbank or kaldi_fbank, got"),
+        ({}, r"store/meta\.json: expected a front end of type fbank or kaldi_fbank or"),
+        (
+            {**FRONT_END, "type": "plp"},
+            r"store/meta\.json: expected a front end of type fbank or kaldi_fbank or",
+        ),
         ({**FRONT_END, "dither": 1}, r"store/meta\.json: expected a front end of type fbank with \['amin'"),
         ({"type": "fbank", "n_mels": 80}, r"store/meta\.json: expected a front end of type fbank with \['amin'"),
         ({**FRONT_END, "n_mels": "many"}, "impossible front end: n_mels: expected a number"),

@@ -10,11 +10,16 @@ from mindspore import Tensor
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for, building_form
 from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.pool2d import AvgPool2d, MaxPool2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.pooling.astp import Astp
+from mindvox.layers.pooling.channel_attention import ChannelAsp
+from mindvox.layers.pooling.frame_attention import FrameAsp
 from mindvox.layers.pooling.simple import MaxPooling
 from mindvox.layers.pooling.statistics import StatisticsPooling
-from mindvox.layers.se import SEBlock
+from mindvox.layers.res2_bottleneck import Res2Bottleneck
+from mindvox.layers.se import SEBlock, SEBlock2d
+from mindvox.layers.se_resnet import SEBasicBlock
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
 from tests.gradients import input_and_weight_gradients, numeric_gradient, same_parameters
@@ -38,20 +43,31 @@ LAYERS = {
     "conv 3x3 of one channel with stride": (lambda: Conv2d(1, 12, 3, stride=(2, 1)), (2, 1, 8, 11)),
     "grouped conv 3x3": (lambda: Conv2d(8, 4, 3, stride=2, dilation=2, groups=2), (2, 8, 9, 13)),
     "mirrored conv 3x3": (lambda: Conv2d(8, 6, 3, dilation=2, padding="reflect"), (2, 8, 6, 11)),
+    "max pool 3x3": (lambda: MaxPool2d(3, 2), (2, 8, 7, 10)),
+    "max pool 1x3": (lambda: MaxPool2d((1, 3), (1, 2)), (2, 8, 4, 11)),
+    "max pool 3x3, pad 1": (lambda: MaxPool2d(3, 2, pad=1), (2, 8, 6, 11)),
+    "average pool 3x3, pad 1": (lambda: AvgPool2d(3, 2, pad=1), (2, 8, 6, 11)),
     "tdnn": (lambda: TDNNBlock(8, 6, 3, 2), (2, 8, 11)),
     "squeeze-excitation": (lambda: SEBlock(8, 4), (2, 8, 11)),
+    "squeeze-excitation of a map": (lambda: SEBlock2d(8, 2), (2, 8, 3, 5)),
     "res2net": (lambda: Res2NetBlock(16, 3, 2), (2, 16, 11)),
     "se-res2net": (lambda: SERes2NetBlock(16, 3, 3), (2, 16, 11)),
     "pooling": (lambda: AttentiveStatisticsPooling(8, 4), (3, 8, 11)),
     "pooling without context": (lambda: AttentiveStatisticsPooling(8, 4, False), (3, 8, 11)),
     "statistics pooling": (lambda: StatisticsPooling(8), (3, 8, 11)),
     "pooling of a map": (lambda: Astp(8, 4), (3, 2, 4, 11)),
+    "pooling by one weight a frame": (lambda: FrameAsp(8), (3, 8, 11)),
+    "pooling by a weight a channel": (lambda: ChannelAsp(8, 4), (3, 8, 11)),
+    "residual block with se": (lambda: SEBasicBlock(8, 16, 2), (2, 8, 5, 6)),
+    "res2 bottleneck": (lambda: Res2Bottleneck(8, 4, 2, True, 26, 4, reduction=8), (2, 8, 5, 6)),
+    "res2 bottleneck in a stage": (lambda: Res2Bottleneck(16, 4, 1, False, 26, 4), (2, 16, 5, 6)),
     "pooling by maxima": (lambda: MaxPooling(8), (3, 2, 4, 11)),
     "ecapa": (lambda: EcapaTdnn(in_channels=8, channels=8, emb_size=4), (3, 11, 8)),
 }
 CONVOLUTIONS = [name for name in LAYERS if "conv" in name]
 # Of convolutions that are tested alone. tests/models/test_ecapa_parity.py has the gradients of the model's third step.
-BLOCKS = ("res2net", "se-res2net", "ecapa")
+BLOCKS = ("res2net", "se-res2net", "ecapa", "residual block with se", "res2 bottleneck", "res2 bottleneck in a stage")
+BLOCKS += ("max pool 3x3", "max pool 1x3", "pooling by one weight a frame", "pooling by a weight a channel")
 
 
 def blocks_slow(names: Iterable[str]) -> list:
@@ -123,6 +139,30 @@ def test_conv_computes_known_values():
     np.testing.assert_allclose(conv(x).asnumpy(), [[[313.5, 422.5, 331.5, 242.5]]])
 
 
+def test_average_pool_counts_the_zeros_at_the_edges():
+    x = Tensor(np.arange(20, dtype=np.float32).reshape(1, 1, 4, 5))
+    found = AvgPool2d(3, 2, pad=1)(x).asnumpy()[0, 0]
+    np.testing.assert_allclose(found, np.array([[12, 27, 24], [63, 108, 81]]) / 9, rtol=1e-6)
+
+
+def test_max_pool_computes_known_values():
+    x = Tensor(-1 - np.arange(20, dtype=np.float32).reshape(1, 1, 4, 5))  # the greatest value is the first
+    np.testing.assert_array_equal(MaxPool2d(3, 2)(x).asnumpy()[0, 0], [[-1, -3]])
+    np.testing.assert_array_equal(MaxPool2d(3, 2, pad=1)(x).asnumpy()[0, 0], [[-1, -2, -4], [-6, -7, -9]])
+    np.testing.assert_array_equal(MaxPool2d((1, 3), (1, 2))(x).asnumpy()[0, 0, :2], [[-1, -3], [-6, -8]])
+
+
+def test_squeeze_excitation_of_a_map_computes_the_formula():
+    layer, shape = build("squeeze-excitation of a map")
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    values = [*layer.block.conv1.get_parameters(), *layer.block.conv2.get_parameters()]
+    inner, inner_bias, outer, outer_bias = (value.asnumpy().squeeze().astype(np.float64) for value in values)
+    assert inner.shape == (4, 8)
+    hidden = np.maximum(x.mean(axis=(2, 3), dtype=np.float64) @ inner.T + inner_bias, 0)
+    gate = 1 / (1 + np.exp(-(hidden @ outer.T + outer_bias)))
+    np.testing.assert_allclose(layer(Tensor(x)).asnumpy(), x * gate[:, :, None, None], rtol=1e-5, atol=1e-6)
+
+
 def test_pooling_of_constant_frames_has_finite_gradient():
     layer, _ = build("pooling")
     layer.set_train(False)
@@ -158,7 +198,9 @@ def test_form_follows_the_device_and_ends_with_the_context():
 
 
 @pytest.mark.parametrize("device_target", ["CPU", "Ascend"])
-@pytest.mark.parametrize("name", ["conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv"])
+@pytest.mark.parametrize(
+    "name", ["conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"]
+)
 def test_one_graph_serves_every_length(name, device_target):
     layer, shape = build(name, device_target)
     layer.set_inputs(Tensor(shape=[None, *shape[1:-1], None], dtype=ms.float32))
@@ -177,6 +219,10 @@ def test_one_graph_serves_every_length(name, device_target):
         lambda: Conv1d(2, 2, 3, padding="valid", pad=1),
         lambda: Conv2d(2, 3, 3, groups=2),
         lambda: Res2NetBlock(12, 3, 1),
+        lambda: SEBlock2d(8, 16),
+        lambda: MaxPool2d(3, 2, pad=2),
+        lambda: Res2Bottleneck(16, 4, 1, False, 26, 1),
+        lambda: Res2Bottleneck(8, 4, 1, False, 26, 4),
     ],
 )
 def test_impossible_options_are_refused(make):

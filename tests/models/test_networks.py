@@ -13,6 +13,14 @@ from tests.vectors.networks import Network, check_embeddings, check_gradients, c
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
+    "mv_ecapa_asp_tiny",
+    "mv_ecapa_sap_tiny",
+    "mv_ecapa_tap_tiny",
+    "mv_ecapa_tsp_tiny",
+    "mv_tdnn_asp_tiny",
+    "mv_tdnn_sap_tiny",
+    "mv_tdnn_tap_tiny",
+    "mv_tdnn_tsp_tiny",
     "ws_campplus_tiny",
     "ws_ecapa_tiny",
     "ws_resnet_astp_tiny",
@@ -20,10 +28,13 @@ TINY = [  # compiled and with gradients in --all
     "ws_resnet_tap_tiny",
     "ws_resnet_tiny",
 ]
-FULL = ["3d_campplus", "3d_resnet34"]
-FULL_LATER = [
+FULL = ["3d_campplus", "mv_tdnn"]
+FULL_LATER = [  # with --all
     "3d_campplus_192",
+    "3d_ecapa_c1024",
+    "3d_resnet34",
     "mv_campplus",
+    "mv_ecapa",
     "ws_campplus",
     "ws_ecapa_c1024_glob",
     "ws_ecapa_c512_glob",

@@ -81,7 +81,10 @@ class Choice:
         return {"name": self.name, **vars(self.options)}
 
     def differing(self, settings: Mapping[str, Any]) -> list[Given]:
-        """Return what was given and is not what a section, as `to_dict` returns it, says."""
+        """Return what was given and is not what a section, as `to_dict` returns it, says.
+
+        A key that the section lacks is newer than it, and has its default there.
+        """
         cls = self.registry.get(settings["name"]).Options
         fields, types = {field.name: field for field in dataclasses.fields(cls)}, types_of(cls)
         found = [self.given_name] if self.given_name and self.given_name.value != settings["name"] else []
@@ -91,7 +94,7 @@ class Choice:
             except (KeyError, ValueError):
                 found.append(given)
             else:
-                found += [given] if value != settings.get(name) else []
+                found += [given] if value != settings.get(name, fields[name].default) else []
         return found
 
     def _convert(self) -> tuple[Any, list[str]]:

@@ -52,7 +52,7 @@ def prepared_front_end(config: Union[TrainPrepConfig, EvalPrepConfig]) -> FrontE
 def training_front_end(config: Config) -> FrontEnd:
     """Return the front end of a training configuration, in single precision.
 
-    Where the configuration does not say the size of a frame, it is the model's.
+    Where the configuration does not say the size of a frame, it is the model's, if one key sets it.
 
     Raises:
         UsageError: it is for recordings of another rate.
@@ -61,7 +61,7 @@ def training_front_end(config: Config) -> FrontEnd:
     choice = config.front_end
     cls = choice.registry.get(choice.name)
     settings = dict(vars(choice.options))
-    if cls.size_option not in choice.given:
+    if cls.size_option and cls.size_option not in choice.given:
         settings[cls.size_option] = config.model.options.in_channels
     front_end = cls(np.float32, **settings)
     _check_sample_rate(front_end)

@@ -141,7 +141,8 @@ class OnlineFeatures:
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]
             waveform = plan.apply(source, self._others(waves, crops.label, index))
-            feats[index] = self.front_end.finish(self.front_end(waveform, rng))
+            frames = self.front_end(waveform, rng)[: self.num_frames]  # mirrored edges can give more, see num_samples
+            feats[index] = self.front_end.finish(frames)
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
             label[index] += self._label_shift(plan.speed_index)

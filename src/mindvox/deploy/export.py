@@ -26,6 +26,7 @@ from mindvox.frontend import front_end_of
 from mindvox.models import (
     create_model,
     evaluation_weights,
+    fewest_frames,
     folded_model,
     further_outputs,
     is_foldable,
@@ -34,7 +35,6 @@ from mindvox.models import (
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from mindvox.models.waveform_model import WaveformModel
-from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
 
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
@@ -100,7 +100,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
             "out, the checkpoint knows it; or name another checkpoint."
         )
-    min_frames = MODELS.get(model["name"]).min_frames
+    min_frames = fewest_frames(model)
     if 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
     if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mindvox.config.option import option
-from mindvox.frontend.filterbank import Filterbank, dft_matrix, overlapping
+from mindvox.frontend.filterbank import (
+    Filterbank,
+    dft_matrix,
+    frequencies_problems,
+    htk_hz,
+    htk_mel,
+    overlapping,
+    padded_window,
+    rounded_samples,
+    sizes_problems,
+)
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -44,12 +54,15 @@ class Fbank(Filterbank):
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
             found = [f"n_fft: expected an even number, got {self.n_fft}."] if self.n_fft % 2 else []
-            sizes = (_samples(self.win_length_ms, self.sample_rate), _samples(self.hop_length_ms, self.sample_rate))
-            return found + Filterbank.sizes_problems(self, *sizes, self.n_fft)
+            sizes = (
+                rounded_samples(self.win_length_ms, self.sample_rate),
+                rounded_samples(self.hop_length_ms, self.sample_rate),
+            )
+            return found + sizes_problems(self, *sizes, self.n_fft) + frequencies_problems(self)
 
     name = "fbank"
     size_option = "n_mels"
-    subtracts_mean = True
+    normalisation = "mean"
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
@@ -61,11 +74,11 @@ class Fbank(Filterbank):
 
     @property
     def win_length(self) -> int:
-        return _samples(self.options.win_length_ms, self.sample_rate)
+        return rounded_samples(self.options.win_length_ms, self.sample_rate)
 
     @property
     def hop_length(self) -> int:
-        return _samples(self.options.hop_length_ms, self.sample_rate)
+        return rounded_samples(self.options.hop_length_ms, self.sample_rate)
 
     def num_frames(self, num_samples: int) -> int:
         return 1 + num_samples // self.hop_length
@@ -93,8 +106,7 @@ class Fbank(Filterbank):
 
     def filters(self) -> np.ndarray:
         options = self.options
-        mel = np.linspace(_hz_to_mel(options.f_min), _hz_to_mel(options.f_max), options.n_mels + 2)
-        edges = 700 * (10 ** (mel / 2595) - 1)
+        edges = htk_hz(np.linspace(htk_mel(options.f_min), htk_mel(options.f_max), options.n_mels + 2))
         centre, width = edges[1:-1], np.diff(edges)[:-1]
         frequency = np.arange(self.n_fft // 2 + 1)[:, None] * self.sample_rate / self.n_fft
         return np.maximum(0, 1 - np.abs(frequency - centre) / width)
@@ -108,16 +120,5 @@ class Fbank(Filterbank):
         return FbankCell(self, form)
 
     def _padded_window(self) -> np.ndarray:
-        """Return the window (n_fft,), centred between zeros when it is shorter than the transform."""
-        length = self.win_length
-        window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(length) / length)
-        left = (self.n_fft - length) // 2
-        return np.pad(window, (left, self.n_fft - length - left))
-
-
-def _samples(duration_ms: float, sample_rate: int) -> int:
-    return round(sample_rate * duration_ms / 1000)
-
-
-def _hz_to_mel(frequency: float) -> float:
-    return 2595 * np.log10(1 + frequency / 700)
+        """Return the window (n_fft,)."""
+        return padded_window("hamming", self.win_length, self.n_fft)

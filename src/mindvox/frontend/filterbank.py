@@ -1,7 +1,7 @@
 """What filterbanks share: blocks of frames in bounded memory, one Fourier transform a block, filters in groups."""
 
 import threading
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import scipy.fft
@@ -13,18 +13,25 @@ GROUP_MELS = 20  # filters in one matrix product: neighbours see few of the freq
 
 
 class Filterbank(FrontEnd):
-    """A front end that takes the energy of each frame in mel filters; see `FrontEnd`.
+    """A front end that takes the energy of each frame in filters, or at each frequency; see `FrontEnd`.
 
     In double precision the transform alone is double; what follows only adds and takes logarithms of what is positive,
     and is single.
 
     Args:
         dtype, settings: see `FrontEnd`.
+
+    Attributes:
+        takes_magnitudes: the filters weigh magnitudes, not powers.
     """
+
+    takes_magnitudes = False
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
-        self._filters = _grouped(self.filters().astype(np.float32))
+        filters = self.filters()
+        self._filters = None if filters is None else _grouped(filters.astype(np.float32))
+        self._num_energies = self.n_fft // 2 + 1 if filters is None else filters.shape[1]
         self._scratch = _Scratch(self.n_fft, self.dtype)
 
     @property
@@ -46,8 +53,8 @@ class Filterbank(FrontEnd):
     def frame_shift_s(self) -> float:
         return self.hop_length / self.sample_rate
 
-    def filters(self) -> np.ndarray:
-        """Return the weight of each frequency in each filter, (n_fft // 2 + 1, F)."""
+    def filters(self) -> Optional[np.ndarray]:
+        """Return the weight of each frequency in each filter, (n_fft // 2 + 1, M); None: there are no filters."""
         raise NotImplementedError
 
     def analysis(self) -> np.ndarray:
@@ -62,17 +69,19 @@ class Filterbank(FrontEnd):
         raise NotImplementedError
 
     def energies(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the energy of each frame in each filter, (T, F), float32."""
-        feats = np.empty((self.num_frames(len(waveform)), self.size), np.float32)
+        """Return the energy of each frame in each filter (T, M), or at each frequency (T, n_fft // 2 + 1), float32."""
+        feats = np.empty((self.num_frames(len(waveform)), self._num_energies), np.float32)
         for first in range(0, len(feats), BLOCK_FRAMES):
             block = feats[first : first + BLOCK_FRAMES]
             frames = self._scratch.frames[: len(block)]
             self.windowed(waveform, first, frames)
             parts = scipy.fft.rfft(frames, axis=1).view(self.dtype)  # real and imaginary in turn
             parts *= parts
-            power = self._scratch.power[: len(block)]
+            power = block if self._filters is None else self._scratch.power[: len(block)]
             np.add(parts[:, ::2], parts[:, 1::2], out=power, casting="same_kind")
-            for frequencies, mels, weights in self._filters:
+            if self.takes_magnitudes:
+                np.sqrt(power, out=power)
+            for frequencies, mels, weights in self._filters or ():
                 np.matmul(power[:, frequencies], weights, out=block[:, mels])
         return feats
 
@@ -87,24 +96,6 @@ class Filterbank(FrontEnd):
         if waveform.ndim != 1 or len(waveform) < least or waveform.dtype.kind != "f":
             raise ValueError(f"expected floating samples (N,), N >= {least}, got {waveform.dtype} {waveform.shape}.")
         return waveform
-
-    @staticmethod
-    def sizes_problems(options: Any, win_length: int, hop_length: int, n_fft: int) -> list[str]:
-        """Return what is wrong between sizes and frequencies, one line each."""
-        found = []
-        if hop_length < 1:
-            found.append(f"hop_length_ms: expected at least one sample, got {options.hop_length_ms:g} ms.")
-        if not 1 <= win_length <= n_fft:
-            found.append(
-                f"win_length_ms: expected 1 to {n_fft} samples (n_fft), got {options.win_length_ms:g} ms, "
-                f"{win_length} samples."
-            )
-        if not options.f_min < options.f_max <= options.sample_rate / 2:
-            found.append(
-                f"f_max: expected more than f_min {options.f_min:g} Hz and at most half of sample_rate, "
-                f"{options.sample_rate / 2:g} Hz, got {options.f_max:g} Hz."
-            )
-        return found
 
 
 class _Scratch(threading.local):
@@ -121,6 +112,52 @@ def overlapping(samples: np.ndarray, count: int, size: int, hop: int) -> np.ndar
     return np.lib.stride_tricks.as_strided(  # sliding_window_view takes three times as long
         samples, (count, size), (hop * step, step), writeable=False
     )
+
+
+def sizes_problems(options: Any, win_length: int, hop_length: int, n_fft: int) -> list[str]:
+    """Return what is wrong between sizes, one line each."""
+    found = []
+    if hop_length < 1:
+        found.append(f"hop_length_ms: expected at least one sample, got {options.hop_length_ms:g} ms.")
+    if not 1 <= win_length <= n_fft:
+        found.append(
+            f"win_length_ms: expected 1 to {n_fft} samples (n_fft), got {options.win_length_ms:g} ms, "
+            f"{win_length} samples."
+        )
+    return found
+
+
+def frequencies_problems(options: Any) -> list[str]:
+    """Return what is wrong between frequencies, one line each."""
+    if options.f_min < options.f_max <= options.sample_rate / 2:
+        return []
+    return [
+        f"f_max: expected more than f_min {options.f_min:g} Hz and at most half of sample_rate, "
+        f"{options.sample_rate / 2:g} Hz, got {options.f_max:g} Hz."
+    ]
+
+
+def rounded_samples(duration_ms: float, sample_rate: int) -> int:
+    """Return a duration in samples, rounded to the nearest."""
+    return round(sample_rate * duration_ms / 1000)
+
+
+def padded_window(name: str, length: int, n_fft: int) -> np.ndarray:
+    """Return a periodic "hann" or "hamming" window (n_fft,), centred between zeros when it is shorter."""
+    cosine = np.cos(2 * np.pi * np.arange(length) / length)
+    window = 0.54 - 0.46 * cosine if name == "hamming" else 0.5 - 0.5 * cosine
+    left = (n_fft - length) // 2
+    return np.pad(window, (left, n_fft - length - left))
+
+
+def htk_mel(frequency: Any) -> Any:
+    """Return a frequency, Hz, on HTK's mel scale."""
+    return 2595 * np.log10(1 + frequency / 700)
+
+
+def htk_hz(mel: Any) -> Any:
+    """Return the frequency, Hz, of a place on HTK's mel scale."""
+    return 700 * (10 ** (mel / 2595) - 1)
 
 
 def dft_matrix(num_frequencies: int, num_samples: int, n_fft: int) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+INSTANCE_EPS = 1e-5  # torch's, of InstanceNorm1d
+NORMALISATIONS = ("none", "mean", "instance")
+
 
 def repeat_to(x: np.ndarray, length: int) -> np.ndarray:
     """Return the first `length` entries of `x` (..., after it its start again) along axis 0.
@@ -40,3 +43,19 @@ def subtract_mean(feats: np.ndarray) -> np.ndarray:
     """Return features (..., T, F) with a mean of zero over their frames in each bin."""
     mean = feats.mean(axis=-2, keepdims=True, dtype=np.float64)  # a sum of many frames in float32 drifts
     return feats - mean.astype(feats.dtype)
+
+
+def normalised(feats: np.ndarray, normalisation: str) -> np.ndarray:
+    """Return features (..., T, F) as a model sees them.
+
+    Args:
+        normalisation: "none": as they are; "mean": each bin has a mean of zero over the frames; "instance": a mean of
+            zero and a biased deviation of one, 1e-5 being added to the variance.
+    """
+    if normalisation == "none":
+        return feats
+    if normalisation == "mean":
+        return subtract_mean(feats)
+    centred = feats - feats.mean(axis=-2, keepdims=True, dtype=np.float64)
+    variance = np.square(centred).mean(axis=-2, keepdims=True)
+    return (centred / np.sqrt(variance + INSTANCE_EPS)).astype(feats.dtype)

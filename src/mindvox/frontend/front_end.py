@@ -9,7 +9,7 @@ import numpy as np
 
 from mindvox.config.option import checked, typed, types_of
 from mindvox.errors import InputError
-from mindvox.frontend.frames import subtract_mean
+from mindvox.frontend.frames import normalised
 from mindvox.registry import FRONT_ENDS
 
 if TYPE_CHECKING:  # a Cell is made where a model takes waveforms, and nowhere else
@@ -29,19 +29,20 @@ class FrontEnd:
     Attributes:
         name: in the registry, and "type" in the stored form.
         Options: the keys of the section `front_end`, with `sample_rate`.
-        size_option: the key of Options that is the size of a frame.
+        size_option: the key of Options that is the size of a frame; None where the size follows from several.
         training_options: keys that change training features alone; front ends that differ in these fit each other.
         later_options: keys that older stored forms lack; they had the defaults.
-        subtracts_mean: `finish` makes the mean of each bin zero, over the frames that the model sees.
+        normalisation: what `finish` does, over the frames that the model sees: "none", "mean" or "instance", see
+            `normalised`.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type]
-    size_option: ClassVar[str]
+    size_option: ClassVar[Optional[str]]
     training_options: ClassVar[frozenset[str]] = frozenset()
     later_options: ClassVar[frozenset[str]] = frozenset()
 
-    subtracts_mean: bool
+    normalisation: str
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         self.options: Any = checked(self.Options(**settings))
@@ -50,6 +51,8 @@ class FrontEnd:
     @property
     def size(self) -> int:
         """Size of a frame, F."""
+        if self.size_option is None:
+            raise NotImplementedError
         return getattr(self.options, self.size_option)
 
     @property
@@ -72,7 +75,7 @@ class FrontEnd:
         raise NotImplementedError
 
     def num_samples(self, num_frames: int) -> int:
-        """Return the fewest samples that give `num_frames` frames, at least 1."""
+        """Return the fewest samples that give `num_frames` frames or more, at least 1."""
         raise NotImplementedError
 
     def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
@@ -98,7 +101,7 @@ class FrontEnd:
 
     def finish(self, feats: np.ndarray) -> np.ndarray:
         """Return features (..., T, F) as the model sees them, after they were cut."""
-        return subtract_mean(feats) if self.subtracts_mean else feats
+        return normalised(feats, self.normalisation)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that is stored beside features and in models."""

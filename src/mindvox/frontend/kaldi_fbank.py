@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mindvox.config.option import option
-from mindvox.frontend.filterbank import Filterbank, dft_matrix, overlapping
+from mindvox.frontend.filterbank import Filterbank, dft_matrix, frequencies_problems, overlapping, sizes_problems
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -54,7 +54,7 @@ class KaldiFbank(Filterbank):
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
             sizes = (_samples(self.win_length_ms, self.sample_rate), _samples(self.hop_length_ms, self.sample_rate))
-            found = Filterbank.sizes_problems(self, *sizes, _power_of_two(sizes[0]))
+            found = sizes_problems(self, *sizes, _power_of_two(sizes[0])) + frequencies_problems(self)
             if sizes[0] < 2:
                 found.append(f"win_length_ms: expected at least 2 samples, got {self.win_length_ms:g} ms.")
             return found
@@ -66,7 +66,7 @@ class KaldiFbank(Filterbank):
 
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
-        self.subtracts_mean = self.options.subtract_mean
+        self.normalisation = "mean" if self.options.subtract_mean else "none"
         self._window: np.ndarray = self._scaled_window().astype(self.dtype)
 
     @property

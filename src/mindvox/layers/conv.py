@@ -58,7 +58,7 @@ class Conv2d(nn.Cell):
         pad: Optional[Size] = None,
     ) -> None:
         super().__init__()
-        kernel, stride, dilation = (_pair(size) for size in (kernel_size, stride, dilation))
+        kernel, stride, dilation = (pair(size) for size in (kernel_size, stride, dilation))
         if min(in_channels, out_channels, groups, *kernel, *stride, *dilation) < 1:
             raise ValueError("channels, `groups`, `kernel_size`, `stride` and `dilation` must be at least 1.")
         if in_channels % groups or out_channels % groups:
@@ -106,11 +106,11 @@ class Conv2d(nn.Cell):
 
     def _extended(self, x: Tensor) -> Tensor:
         """Add `pad` bins and frames on each side."""
+        if self.padding != "reflect":
+            return extended_by_zeros(x, self.pad)
         if self.pad[1] > 0:
-            x = _reflect_time(x, self.pad[1]) if self.padding == "reflect" else _zeros_time(x, self.pad[1])
-        if self.pad[0] > 0:
-            x = _reflect_bins(x, self.pad[0]) if self.padding == "reflect" else _zeros_bins(x, self.pad[0])
-        return x
+            x = _reflect_time(x, self.pad[1])
+        return _reflect_bins(x, self.pad[0]) if self.pad[0] > 0 else x
 
     def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:
         x = self._stacked(x)
@@ -300,17 +300,19 @@ def _reflect_bins(x: Tensor, pad: int) -> Tensor:
     return ops.cat([*left, x, *right], axis=2)
 
 
-def _zeros_time(x: Tensor, pad: int) -> Tensor:
-    zeros = ops.zeros_like(x[:, :, :, :pad])
-    return ops.cat((zeros, x, zeros), axis=3)
+def extended_by_zeros(x: Tensor, pad: tuple[int, int]) -> Tensor:
+    """Add bins and frames of zeros on each side of x (B, C, F, T)."""
+    if pad[1] > 0:
+        zeros = ops.zeros_like(x[:, :, :, : pad[1]])
+        x = ops.cat((zeros, x, zeros), axis=3)
+    if pad[0] > 0:
+        zeros = ops.zeros_like(x[:, :, : pad[0]])
+        x = ops.cat((zeros, x, zeros), axis=2)
+    return x
 
 
-def _zeros_bins(x: Tensor, pad: int) -> Tensor:
-    zeros = ops.zeros_like(x[:, :, :pad])
-    return ops.cat((zeros, x, zeros), axis=2)
-
-
-def _pair(size: Size) -> tuple[int, int]:
+def pair(size: Size) -> tuple[int, int]:
+    """Return a size for (frequency, time)."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
@@ -320,7 +322,7 @@ def _pad(kernel: tuple[int, int], spans: tuple[int, ...], padding: str, pad: Opt
             raise ValueError(f"`pad` must be None with padding 'valid', got {pad}.")
         return 0, 0
     if pad is not None:
-        return _pair(pad)
+        return pair(pad)
     if any(size % 2 == 0 for size in kernel):
         raise ValueError(f"`kernel_size` must be odd, or `pad` must be given, got {kernel}.")
     return spans[0] // 2, spans[1] // 2

@@ -36,3 +36,28 @@ class SEBlock(nn.Cell):
         gate = mean_over_time(x, self.form, mask).astype(x.dtype)
         gate = ops.sigmoid(self.conv2(ops.relu(self.conv1(gate))))
         return x * for_each_frame(gate, x, self.form)
+
+
+class SEBlock2d(nn.Cell):
+    """Scale each channel of a map by a gate computed from its mean over frequency and time.
+
+    Args:
+        channels: channels of input and output.
+        reduction: the two products have channels // reduction channels between them.
+
+    Inputs:
+        - **x** - (B, channels, F, T).
+
+    Outputs:
+        (B, channels, F, T).
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        if not 1 <= reduction <= channels:
+            raise ValueError(f"`reduction` must be 1 to {channels}, the channels, got {reduction}.")
+        super().__init__()
+        self.block = SEBlock(channels, channels // reduction)
+
+    def construct(self, x: Tensor) -> Tensor:
+        flat = x.reshape(x.shape[0], x.shape[1], -1)  # bins and frames are one axis of F * T
+        return self.block(flat).reshape(x.shape)

@@ -57,9 +57,18 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     return model, meta
 
 
+def fewest_frames(settings: Mapping[str, Any]) -> int:
+    """Return the fewest frames that the model of these settings embeds."""
+    choice = section_of(settings, "the checkpoint")
+    least = MODELS.get(choice.name).min_frames
+    return least if isinstance(least, int) else least(choice.options)
+
+
 def is_foldable(settings: Mapping[str, Any]) -> bool:
     """Return whether the model of these settings has a form without batch norms."""
-    return hasattr(MODELS.get(settings["name"]), "folded")
+    choice = section_of(settings, "the checkpoint")
+    cls = MODELS.get(choice.name)
+    return hasattr(cls, "folded") and cls.is_foldable(choice.options)
 
 
 def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:

@@ -15,9 +15,11 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d
 from mindvox.layers.mask import length_mask
 from mindvox.layers.norm import batch_norm
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.se import SEBlock
 from mindvox.layers.tdnn import TDNNBlock
+from mindvox.registry import POOLINGS
 
 SCALE = 8  # splits of a Res2Net block
 STEM_SIZE = 5  # kernel of the first layer, frames
@@ -97,10 +99,14 @@ class EcapaTdnn(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
         - **lengths** - None, or the share of the T frames that each utterance fills, (B,), float32, in (0, 1]: what
           is behind is padding and left out of all means, deviations and attention, as in SpeechBrain. The embedding of
-          a padded utterance still is not that of the utterance alone, because convolutions see the padding.
+          a padded utterance still is not that of the utterance alone, because convolutions see the padding. With other
+          poolings than asp and asp_local, which cannot leave padding out, it must be None.
 
     Outputs:
         Embeddings, (B, emb_size), not normalised in length.
+
+    Raises:
+        ValueError: `lengths` is given and the pooling cannot take them.
     """
 
     @dataclass
@@ -112,7 +118,17 @@ class EcapaTdnn(nn.Cell):
             1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=SCALE, multiple_of=SCALE
         )
         emb_size: int = option(192, "size of an embedding", minimum=1)
-        global_context: bool = option(True, "attention sees the utterance's mean and deviation")
+        global_context: bool = option(True, "attention of asp sees the utterance's mean and deviation")
+        pooling: str = option(
+            "asp", "pooling over time; SpeechBrain has asp, mvector asp, sap, tap, tsp", choices=tuple(POOLINGS)
+        )
+        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys."""
+            if self.global_context or self.pooling == "asp":
+                return []
+            return [f"global_context: false belongs to pooling asp, got pooling {self.pooling}. Leave it out."]
 
     min_frames = 9  # the widest convolution: kernel 3, dilation 4
     checkpoint_prefix = "train_ecapa_vox12"  # the model zoo's
@@ -120,7 +136,12 @@ class EcapaTdnn(nn.Cell):
     @staticmethod
     def further_outputs(options: Options) -> dict[str, int]:
         """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
-        return {"attention": 3 * options.channels}
+        return {"attention": 3 * options.channels} if EcapaTdnn.is_foldable(options) else {}
+
+    @staticmethod
+    def is_foldable(options: Options) -> bool:
+        """Return whether there is a form without batch norms: it is written for the published pooling."""
+        return options.pooling == "asp" and options.pooling_eps == 0
 
     @staticmethod
     def folded(arrays: Mapping[str, np.ndarray], options: Options, with_attention: bool = False) -> nn.Cell:
@@ -128,7 +149,7 @@ class EcapaTdnn(nn.Cell):
 
         Args:
             arrays: "model.*".
-            options: of the model.
+            options: of the model, foldable.
             with_attention: also return the weights of the frames.
 
         Raises:
@@ -148,11 +169,15 @@ class EcapaTdnn(nn.Cell):
             + [SERes2NetBlock(channels, BLOCK_SIZE, dilation) for dilation in DILATIONS]
         )
         self.mfa = TDNNBlock(3 * channels, 3 * channels)  # multi-layer feature aggregation
-        self.asp = AttentiveStatisticsPooling(3 * channels, global_context=options.global_context)
+        pooling = options.pooling if options.global_context else "asp_local"
+        self.asp = create_pooling(pooling, 3 * channels, options.pooling_eps)
+        self.takes_lengths = isinstance(self.asp, AttentiveStatisticsPooling)
         self.asp_bn = batch_norm(self.asp.out_channels)
         self.fc = Conv1d(self.asp.out_channels, emb_size)
 
     def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
+        if lengths is not None and not self.takes_lengths:
+            raise ValueError("`lengths` needs pooling asp or asp_local: others cannot leave padding out.")
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])
         x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
         outputs = []
@@ -160,5 +185,5 @@ class EcapaTdnn(nn.Cell):
             x = block(x, mask)
             outputs.append(x)
         x = self.mfa(ops.cat(outputs, axis=1))
-        x = self.asp_bn(self.asp(x, mask))
+        x = self.asp_bn(self.asp(x) if mask is None else self.asp(x, mask))
         return self.fc(x.expand_dims(2)).squeeze(2)

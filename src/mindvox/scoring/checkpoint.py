@@ -6,9 +6,8 @@ from mindvox.config import Config, require
 from mindvox.data.front_ends import take_front_end
 from mindvox.device import set_device
 from mindvox.files import lock_folder, sha256_file
-from mindvox.models import load_model, take_settings
+from mindvox.models import fewest_frames, load_model, take_settings
 from mindvox.models.checkpoint import find_checkpoint
-from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import cell_encoder
 from mindvox.scoring.error_rates import Result
 from mindvox.scoring.evaluate import evaluate
@@ -43,6 +42,6 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
             engine=f"mindspore {ms.__version__} {target}",
             cut_frames=config.cut_frames if config.cut_wav else None,
             batch_size=config.eval_batch_size,
-            min_frames=MODELS.get(meta["model"]["name"]).min_frames,
+            min_frames=fewest_frames(meta["model"]),
         )
         return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)

@@ -14,10 +14,9 @@ from mindvox.data.eval_store import EvalStore, StoredFeatures
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
 from mindvox.frontend.frames import repeat_to
-from mindvox.models import create_model
+from mindvox.models import create_model, fewest_frames
 from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
-from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
 from mindvox.scoring.error_rates import warn_if_swapped
 from mindvox.scoring.metrics import eer
@@ -93,7 +92,7 @@ def make_validation(
     if config.valid_trials:
         trials = _listed_trials(config, batches)
     elif config.valid_utterances:
-        trials = _trials_of_halves(batches, MODELS.get(settings["name"]).min_frames)
+        trials = _trials_of_halves(batches, fewest_frames(settings))
     else:
         return None
     num_targets = np.count_nonzero(trials.is_target)

@@ -267,9 +267,11 @@ def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
         )
     size, in_channels = batches.front_end.size, config.model.options.in_channels
     if in_channels != size:
+        key = batches.front_end.size_option
         raise InputError(
             f"inChannels: the model takes frames of {in_channels}, {config.train_data_path} gives frames of {size}: "
-            f"set inChannels: {size}, or take features with front_end.{batches.front_end.size_option}: {in_channels}."
+            f"set inChannels: {size}, or take features "
+            + (f"with front_end.{key}: {in_channels}." if key else "of another front end.")
         )
     return {
         "model": config.model.to_dict(),

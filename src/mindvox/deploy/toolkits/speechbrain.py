@@ -17,18 +17,19 @@ def ecapa_name(name: str) -> str:
 
 
 def ecapa_settings(state: State) -> dict[str, Any]:
-    """Return the section `model` of a state of ECAPA-TDNN."""
-    channels, in_channels, _ = state["blocks.0.conv.conv.weight"].shape
-    emb_size, pooled, _ = state["fc.conv.weight"].shape
+    """Return the section `model` of a state of ECAPA-TDNN with its attentive pooling."""
+    sizes, num_pooled = ecapa_sizes(state)
     _, seen, _ = state["asp.tdnn.conv.conv.weight"].shape
-    check_sizes(state["mfa.conv.conv.weight"].shape == (3 * channels, 3 * channels, 1) and pooled == 6 * channels)
-    return {
-        "name": "ecapa_tdnn",
-        "in_channels": in_channels,
-        "channels": channels,
-        "emb_size": emb_size,
-        "global_context": seen == 9 * channels,
-    }
+    check_sizes(num_pooled == 6 * sizes["channels"])
+    return {**sizes, "global_context": seen == 9 * sizes["channels"]}
+
+
+def ecapa_sizes(state: State) -> tuple[dict[str, Any], int]:
+    """Return what sections of ECAPA-TDNN with any pooling have in common, and the numbers that the pooling gives."""
+    channels, in_channels, _ = state["blocks.0.conv.conv.weight"].shape
+    emb_size, num_pooled, _ = state["fc.conv.weight"].shape
+    check_sizes(state["mfa.conv.conv.weight"].shape == (3 * channels, 3 * channels, 1))
+    return {"name": "ecapa_tdnn", "in_channels": in_channels, "channels": channels, "emb_size": emb_size}, num_pooled
 
 
 ECAPA = Architecture("ECAPA-TDNN", "blocks.0.conv.conv.weight", ecapa_settings, ecapa_name)

@@ -21,7 +21,7 @@ class Architecture:
 
     Attributes:
         title: what people call it.
-        mark: an entry that no other architecture's state has.
+        mark: an entry that its states have and those of the architectures behind it in `Toolkit` have not.
         settings: the section `model`, read off the shapes of a state; KeyError or ValueError when that cannot be.
         name: the toolkit's name of one of our parameters; None: the toolkit has no such entry, because it is constant.
     """

@@ -32,6 +32,8 @@ class Astp(nn.Cell):
         (B, 2 * channels), float32: the means, then the biased deviations.
     """
 
+    min_frames = 2  # for the context's deviation
+
     def __init__(
         self, channels: int, attention_channels: int = ATTENTION_CHANNELS, global_context: bool = True, eps: float = EPS
     ) -> None:
@@ -65,6 +67,8 @@ class LocalAstp(Astp):
         channels: channels of the input.
         attention_channels, eps: see there.
     """
+
+    min_frames = 1
 
     def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:
         super().__init__(channels, attention_channels, global_context=False, eps=eps)

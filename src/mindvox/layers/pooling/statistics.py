@@ -107,6 +107,8 @@ class StatisticsPooling(nn.Cell):
         (B, 2 * channels), float32: the means, then the deviations.
     """
 
+    min_frames = 2
+
     def __init__(self, channels: int, eps: float = 0.0) -> None:
         super().__init__()
         self.channels = channels
@@ -151,6 +153,8 @@ class Tsdp(nn.Cell):
         (B, channels), float32.
     """
 
+    min_frames = 2
+
     def __init__(self, channels: int, eps: float = 1e-7) -> None:
         super().__init__()
         self.channels = channels
@@ -179,6 +183,8 @@ class Tsp(nn.Cell):
     Raises:
         InputError: `eps` is not 0.
     """
+
+    min_frames = 2
 
     def __init__(self, channels: int, eps: float = 0.0) -> None:
         super().__init__()

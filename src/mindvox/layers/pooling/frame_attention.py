@@ -1,0 +1,97 @@
+"""Attentive poolings of voxceleb_trainer's ResNetSE34L and VGGVox: one weight a frame, which all channels share."""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from mindvox.layers.activation import tanh
+from mindvox.layers.building import building_form
+from mindvox.layers.conv import Conv1d, project
+from mindvox.layers.over_time import SoftmaxOverTime
+from mindvox.layers.pooling.statistics import channels_over_time, refuse_eps, weighted_statistics, weighted_sum
+
+EPS = 1e-5  # voxceleb_trainer's floor of the variance
+
+
+class FrameAttention(nn.Cell):
+    """Weigh frames by how much tanh of a linear layer looks like a vector (Cai et al. 2018, arXiv:1804.05160, eq. 2-3).
+
+    Args:
+        channels: channels of a frame.
+
+    Inputs:
+        - **x** - (B, channels, T).
+
+    Outputs:
+        (B, 1, T), float32; sums to 1 over T.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = Conv1d(channels, channels)
+        deviation = math.sqrt(2 / (channels + 1))  # Xavier's, as voxceleb_trainer begins
+        self.vector = Parameter(Tensor(np.random.normal(0, deviation, (channels, 1)), ms.float32), name="vector")
+        self.softmax = SoftmaxOverTime()
+
+    def construct(self, x: Tensor) -> Tensor:
+        energy = project(tanh(self.linear(x)), self.vector.reshape(1, -1, 1, 1))
+        return self.softmax(energy.astype(ms.float32))  # in mixed precision only the two products are half
+
+
+class FrameSap(nn.Cell):
+    """Pool by the attentive mean (voxceleb_trainer's SAP).
+
+    Args:
+        channels: channels of the input.
+        eps: must be 0: there is no variance.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T).
+
+    Outputs:
+        (B, channels), float32.
+
+    Raises:
+        InputError: `eps` is not 0.
+    """
+
+    def __init__(self, channels: int, eps: float = 0.0) -> None:
+        super().__init__()
+        refuse_eps("frame_sap", eps)
+        self.channels = channels
+        self.out_channels = channels
+        self.form = building_form()
+        self.attention = FrameAttention(channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        return weighted_sum(x.astype(ms.float32), self.attention(x), self.form).squeeze(2)
+
+
+class FrameAsp(nn.Cell):
+    """Pool by the attentive mean and deviation (voxceleb_trainer's ASP; Okabe et al. 2018, arXiv:1803.10963, eq. 5-6).
+
+    Args:
+        channels: channels of the input.
+        eps: floor of a variance.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T).
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the biased deviations.
+    """
+
+    def __init__(self, channels: int, eps: float = EPS) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_channels = 2 * channels
+        self.eps = eps
+        self.form = building_form()
+        self.attention = FrameAttention(channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        return weighted_statistics(x.astype(ms.float32), self.attention(x), self.eps, self.form).squeeze(2)

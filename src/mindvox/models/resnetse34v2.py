@@ -1,0 +1,63 @@
+"""ResNetSE34V2, voxceleb_trainer's "H / ASP" (Heo et al. 2020, arXiv:2009.14153), so that its weights fit."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.se_resnet import StageOptions, stages
+from mindvox.registry import POOLINGS
+
+STRIDES = (1, 2, 2, 2)
+REDUCED = 8  # frequency, by the strides
+
+
+class ResNetSE34V2(nn.Cell):
+    """ResNetSE34V2: frames to one embedding an utterance. The pooling sees each channel at each frequency by itself.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >= 9.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options(StageOptions):
+        """Keys of the section `model`."""
+
+        in_channels: int = option(64, "size of a feature frame", minimum=1)
+        emb_size: int = option(512, "size of an embedding", minimum=1)
+        pooling: str = option(
+            "channel_asp", "pooling over time; voxceleb_trainer has channel_asp, channel_sap", choices=tuple(POOLINGS)
+        )
+        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+
+    min_frames = 9  # the strides leave two of them; a deviation needs that many
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        self.conv1 = Conv2d(1, options.layer1_channels, 3)
+        self.norm1 = batch_norm_2d(options.layer1_channels)
+        self.layers, channels = self._stages(options)
+        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
+        self.pool = POOLINGS.get(options.pooling)(channels * -(-options.in_channels // REDUCED), **own)
+        self.fc = Conv1d(self.pool.out_channels, options.emb_size)
+
+    def _stages(self, options: StageOptions) -> tuple[nn.CellList, int]:
+        """Return the residual stages, and how many channels they give."""
+        return stages(options.layer1_channels, options, STRIDES), options.layer4_channels
+
+    def construct(self, feats: Tensor) -> Tensor:
+        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
+        x = self.norm1(ops.relu(self.conv1(x)))
+        for layer in self.layers:
+            x = layer(x)
+        return self.fc(self.pool(x).expand_dims(2)).squeeze(2)

@@ -1,0 +1,77 @@
+"""VGGVox40, voxceleb_trainer's "VGG-M-40" (Nagrani et al. 2017, arXiv:1706.08612, on 40 mel bins; Chung et al. 2020,
+arXiv:2003.11982), so that its weights fit.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pool2d import MaxPool2d
+from mindvox.registry import POOLINGS
+
+CHANNELS = (1, 96, 256, 384, 256, 256, 512)
+FEWEST_BINS = 15  # fewer leave no row for the last convolution
+
+
+class VGGVox40(nn.Cell):
+    """VGGVox40: frames to one embedding an utterance. Its last convolution sees all frequencies at once.
+
+    That one has as many rows as are left of the bins; with voxceleb_trainer's 40 bins they are 4.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >= 95.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `model`."""
+
+        in_channels: int = option(40, "size of a feature frame", minimum=FEWEST_BINS)
+        emb_size: int = option(512, "size of an embedding", minimum=1)
+        pooling: str = option(
+            "frame_sap", "pooling over time; voxceleb_trainer has frame_sap, tap, max", choices=tuple(POOLINGS)
+        )
+        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+
+    min_frames = 95  # convolutions and max poolings leave two of them; a deviation needs that many
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        shapes = [
+            {"kernel_size": (5, 7), "stride": (1, 2), "pad": 2},
+            {"kernel_size": 5, "stride": 2, "pad": 1},
+            *({"kernel_size": 3} for _ in range(3)),
+            {"kernel_size": (_rows_left(options.in_channels), 1), "padding": "valid"},
+        ]
+        sizes = zip(CHANNELS[:-1], CHANNELS[1:], shapes, strict=True)
+        self.convs = nn.CellList([Conv2d(inner, outer, **shape) for inner, outer, shape in sizes])
+        self.norms = nn.CellList([batch_norm_2d(channels) for channels in CHANNELS[1:]])
+        none = nn.Identity()
+        self.max_pools = nn.CellList([MaxPool2d((1, 3), (1, 2)), MaxPool2d(3, 2), none, none, MaxPool2d(3, 2), none])
+        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
+        self.pool = POOLINGS.get(options.pooling)(CHANNELS[-1], **own)
+        self.fc = Conv1d(self.pool.out_channels, options.emb_size)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
+        for index in range(len(self.convs)):
+            x = self.max_pools[index](ops.relu(self.norms[index](self.convs[index](x))))
+        return self.fc(self.pool(x).expand_dims(2)).squeeze(2)  # x: (B, 512, 1, T')
+
+
+def _rows_left(num_bins: int) -> int:
+    """Return the rows before the last convolution: the second convolution and two max poolings have a stride of 2."""
+    for added in (2, 0, 0):
+        num_bins = (num_bins + added - (5 if added else 3)) // 2 + 1
+    return num_bins
