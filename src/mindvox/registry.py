@@ -71,6 +71,7 @@ MODELS = Registry(
     resnet="mindvox.models.resnet:ResNet",
     resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
     resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
+    simam_resnet="mindvox.models.simam_resnet:SimAMResNet",
     tdnn="mindvox.models.tdnn:Tdnn",
     vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",

@@ -27,6 +27,7 @@ TINY = [  # compiled and with gradients in --all
     "ws_resnet_bottleneck_two_emb_tiny",
     "ws_resnet_tap_tiny",
     "ws_resnet_tiny",
+    "ws_simam_resnet_tiny",
 ]
 FULL = ["3d_campplus", "mv_tdnn"]
 FULL_LATER = [  # with --all
@@ -39,6 +40,7 @@ FULL_LATER = [  # with --all
     "ws_ecapa_c1024_glob",
     "ws_ecapa_c512_glob",
     "ws_resnet34",
+    "ws_simam_resnet34",
 ]
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
 

@@ -1,10 +1,11 @@
-"""ResNet, whose entries have the same names in wespeaker and 3D-Speaker."""
+"""ResNet, whose entries have the same names in wespeaker and 3D-Speaker, and wespeaker's SimAM-ResNet."""
 
 import re
 from functools import partial
 from typing import Any, Optional
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
+from mindvox.models import simam_resnet
 from mindvox.models.resnet import BLOCKS, SIZES, TOTAL_STRIDE
 
 CONSTANT = ("between.gamma", "between.beta")  # 1 and 0: that batch norm has neither in torch
@@ -16,6 +17,15 @@ TRUNK = (
     (r"\.norm(\d)$", r".bn\1"),
 )
 RESNET = (*TRUNK, (r"^trunk\.", ""), (r"^embedding(\d)$", r"seg_\1"), (r"^between$", "seg_bn_1"))
+SIMAM = (
+    *TRUNK,
+    (r"^trunk\.", "front."),
+    (r"\.shortcut\.", ".downsample."),
+    (r"^pool\.attention\.tdnn\.conv$", "pooling.attention.0"),
+    (r"^pool\.attention\.tdnn\.norm$", "pooling.attention.2"),
+    (r"^pool\.attention\.conv$", "pooling.attention.3"),
+    (r"^embedding$", "bottleneck"),
+)
 
 
 def name_of(name: str) -> Optional[str]:
@@ -23,6 +33,11 @@ def name_of(name: str) -> Optional[str]:
     if name in CONSTANT:
         return None
     return _renamed(name, RESNET)
+
+
+def simam_name(name: str) -> str:
+    """Return wespeaker's name of a parameter of `SimAMResNet`."""
+    return _renamed(name, SIMAM)
 
 
 def _renamed(name: str, patterns: tuple) -> str:
@@ -84,7 +99,30 @@ def _layers(num_blocks: tuple[int, ...]) -> dict[str, int]:
     return {f"layer{index + 1}_blocks": size for index, size in enumerate(num_blocks)}
 
 
+def simam_settings(state: State) -> dict[str, Any]:
+    """Return the section `model` of a state of SimAM-ResNet. The size of a frame is the multiple of 8 that fits."""
+    channels, _, _, _ = state["front.conv1.weight"].shape
+    num_blocks = tuple(_count(state, f"front.layer{layer}") for layer in (1, 2, 3, 4))
+    emb_size, pooled = state["bottleneck.weight"].shape
+    last = state[f"front.layer4.{num_blocks[3] - 1}.conv2.weight"]
+    _, seen, _ = state["pooling.attention.0.weight"].shape
+    check_sizes(last.shape[0] == 8 * channels and seen % (8 * channels) == 0 and pooled == 2 * seen)
+    depth = next((depth for depth, size in simam_resnet.SIZES.items() if size == num_blocks), 0)
+    return {
+        "name": "simam_resnet",
+        "in_channels": seen // channels,
+        "emb_size": emb_size,
+        "depth": depth,
+        **({} if depth else _layers(num_blocks)),
+        "m_channels": channels,
+        "pooling": "channel_asp",
+    }
+
+
 def resnet(statistics_eps: float, attention_eps: float) -> Architecture:
     """Return ResNet as a toolkit keeps it that adds these to the variances of its TSTP and its ASTP."""
     settings = partial(settings_of, statistics_eps=statistics_eps, attention_eps=attention_eps)
     return Architecture("ResNet", "layer1.0.conv2.weight", settings, name_of)
+
+
+SIMAM_RESNET = Architecture("SimAM-ResNet", "front.conv1.weight", simam_settings, simam_name)
