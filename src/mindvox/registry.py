@@ -4,6 +4,9 @@ A model, an objective, a sampler and a front end each have a dataclass `Options`
 their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
+  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
+- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
+- An objective: see `Objective`.
   has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
   `folded` with `is_foldable`, see `EcapaTdnn`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
@@ -66,15 +69,22 @@ class Registry:
 MODELS = Registry(
     "model",
     campplus="mindvox.models.campplus:CamPlusPlus",
+    ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    eres2net="mindvox.models.eres2net:ERes2Net",
+    eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
+    res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
+    res2net="mindvox.models.res2net:Res2Net",
     res2netse34="mindvox.models.res2netse34:Res2NetSE34",
     resnet="mindvox.models.resnet:ResNet",
+    resnet_se="mindvox.models.resnet_se:ResNetSE",
     resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
     resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
     simam_resnet="mindvox.models.simam_resnet:SimAMResNet",
     tdnn="mindvox.models.tdnn:Tdnn",
     vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
+    xvector="mindvox.models.xvector:XVector",
 )
 POOLINGS = Registry(
     "pooling",
@@ -95,13 +105,37 @@ POOLINGS = Registry(
     tsp="mindvox.layers.pooling.statistics:Tsp",
     tstp="mindvox.layers.pooling.statistics:Tstp",
 )
-LOSSES = Registry("loss", aam_softmax="mindvox.losses.aam_softmax:AamSoftmax")
-SAMPLERS = Registry("sampler", shuffle="mindvox.data.samplers:Shuffle")
+LOSSES = Registry(
+    "loss",
+    aam_softmax="mindvox.losses.aam_softmax:AamSoftmax",
+    am_softmax="mindvox.losses.am_softmax:AmSoftmax",
+    angular_prototypical="mindvox.losses.angular_prototypical:AngularPrototypical",
+    arm_softmax="mindvox.losses.arm_softmax:ArmSoftmax",
+    ge2e="mindvox.losses.ge2e:Ge2e",
+    ham_softmax="mindvox.losses.ham_softmax:HamSoftmax",
+    prototypical="mindvox.losses.prototypical:Prototypical",
+    softmax="mindvox.losses.softmax:Softmax",
+    softmax_prototypical="mindvox.losses.softmax_prototypical:SoftmaxPrototypical",
+    sphere="mindvox.losses.sphere:SphereSoftmax",
+    sphereface2="mindvox.losses.sphereface2:SphereFace2",
+    triplet="mindvox.losses.triplet:Triplet",
+    triplet_angular="mindvox.losses.triplet_angular:TripletAngular",
+)
+SAMPLERS = Registry(
+    "sampler",
+    balanced="mindvox.data.samplers.balanced:Balanced",
+    shuffle="mindvox.data.samplers.shuffle:Shuffle",
+    speakers="mindvox.data.samplers.speakers:Speakers",
+)
 TOOLKITS = Registry(
     "toolkit",
     **{"3dspeaker": "mindvox.deploy.toolkits.threed_speaker:TOOLKIT"},
+    joovvhan="mindvox.deploy.toolkits.joovvhan:TOOLKIT",
+    mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
+    modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
+    voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
 )
 FRONT_ENDS = Registry(

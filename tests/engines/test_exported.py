@@ -155,3 +155,27 @@ def test_missing_model_or_description_is_named(path):
     description_path(path).unlink()
     with pytest.raises(InputError, match=r"a\.onnx\.json: no such file"):
         ExportedModel.read(path)
+
+
+def test_transposed_input_stands_in_the_description(path):
+    save_description(path, MODEL, input_layout="BFT", batch_size=4)
+    read = ExportedModel.read(path)
+    assert read.inputs == [{"name": "feats", "shape": [4, 16, 301], "dtype": "float32"}]
+    assert read.metadata()["input_layout"] == "BFT"
+
+
+def test_description_without_a_layout_is_of_frames_first_and_fits_the_metadata_of_its_time(path):
+    alter(path, input_layout="gone")
+    read = ExportedModel.read(path)
+    assert read.input_layout == "BTF"
+    found = {key: value for key, value in read.metadata().items() if key != "input_layout"}
+    read.check_metadata(found, "m.onnx")
+    with pytest.raises(InputError, match="differ in input_layout"):
+        read.check_metadata({**found, "input_layout": "BFT"}, "m.onnx")
+
+
+@pytest.mark.parametrize("changes", [{"input_layout": "TBF"}, {"input_layout": "BFT", "input_kind": "waveform"}])
+def test_impossible_layouts_are_refused(path, changes):
+    alter(path, **changes)
+    with pytest.raises(InputError, match="impossible values: input_layout"):
+        ExportedModel.read(path)

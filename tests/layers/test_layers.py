@@ -201,7 +201,8 @@ def test_form_follows_the_device_and_ends_with_the_context():
 
 @pytest.mark.parametrize("device_target", ["CPU", "Ascend"])
 @pytest.mark.parametrize(
-    "name", ["conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"]
+    "name",
+    ["conv 3x3", "conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"],
 )
 def test_one_graph_serves_every_length(name, device_target):
     layer, shape = build(name, device_target)

@@ -8,19 +8,26 @@ import pytest
 from mindspore import Tensor
 
 from tests.deploy.toy import without_compiling
-from tests.vectors.networks import Network, check_embeddings, check_gradients, check_training
+from tests.vectors.networks import Network, check_attention, check_embeddings, check_gradients, check_training
 
 SLOW = pytest.mark.slow
 TINY = [  # compiled and with gradients in --all
     "3d_campplus_tiny",
-    "mv_ecapa_asp_tiny",
+    "3d_eres2net_tiny",
+    "3d_eres2netv2_tiny",
+    "3d_xvector_tiny",
+    "jv_ecapa_tiny",
+    "ma_ecapa_tiny",
     "mv_ecapa_sap_tiny",
-    "mv_ecapa_tap_tiny",
     "mv_ecapa_tsp_tiny",
+    "mv_res2net_tsp_tiny",
+    "mv_resnetse_tap_tiny",
     "mv_tdnn_asp_tiny",
     "mv_tdnn_sap_tiny",
-    "mv_tdnn_tap_tiny",
-    "mv_tdnn_tsp_tiny",
+    "vt_resnetse34l_asp_tiny",
+    "vt_resnetse34l_sap_tiny",
+    "vt_resnetse34v2_asp_tiny",
+    "vt_resnetse34v2_sap_tiny",
     "ws_campplus_tiny",
     "ws_ecapa_tiny",
     "ws_resnet_astp_tiny",
@@ -29,20 +36,27 @@ TINY = [  # compiled and with gradients in --all
     "ws_resnet_tiny",
     "ws_simam_resnet_tiny",
 ]
-FULL = ["3d_campplus", "mv_tdnn"]
-FULL_LATER = [  # with --all
-    "3d_campplus_192",
-    "3d_ecapa_c1024",
-    "3d_resnet34",
-    "mv_campplus",
-    "mv_ecapa",
-    "ws_campplus",
-    "ws_ecapa_c1024_glob",
-    "ws_ecapa_c512_glob",
-    "ws_resnet34",
-    "ws_simam_resnet34",
+TINY_LATER = [  # networks of TINY with other poolings, with --all
+    "mv_ecapa_asp_tiny",
+    "mv_ecapa_tap_tiny",
+    "mv_res2net_sap_tiny",
+    "mv_res2net_scale4_tiny",
+    "mv_res2net_tap_tiny",
+    "mv_resnetse_sap_tiny",
+    "mv_resnetse_tsp_tiny",
+    "mv_tdnn_tap_tiny",
+    "mv_tdnn_tsp_tiny",
 ]
-NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in FULL_LATER)]
+FULL = ["3d_campplus", "3d_res2net"]
+FULL_LATER = ["3d_campplus_192", "3d_ecapa_c1024", "mv_campplus", "ws_campplus"]  # with --all
+FULL_LATER += ["3d_eres2net_base", "3d_eres2net_huge", "3d_eres2net_large", "3d_xvector"]
+FULL_LATER += ["3d_eres2netv2", "3d_eres2netv2_w24s4ep4", "mv_eres2net", "mv_eres2netv2"]
+FULL_LATER += ["mv_ecapa", "mv_res2net", "mv_resnetse", "mv_tdnn"]
+FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_nolog"]
+FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
+FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
+FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
+NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_LATER))]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,15 +76,22 @@ def test_training_outputs_and_statistics_equal_the_toolkits(name):
     check_training(network)
 
 
-@pytest.mark.parametrize("name", [TINY[0], *(pytest.param(name, marks=SLOW) for name in TINY[1:])])
+@pytest.mark.parametrize("name", [TINY[0], *(pytest.param(name, marks=SLOW) for name in (*TINY[1:], *TINY_LATER))])
 def test_form_for_ascend_equals_the_toolkits(name):
     network = Network(name)
     with without_compiling():
         check_embeddings(network, network.model("Ascend"))
 
 
+@pytest.mark.parametrize("name", ["jv_ecapa_tiny", "ma_ecapa_tiny"])
+def test_weights_of_the_frames_equal_the_toolkits(name):
+    network = Network(name)
+    with without_compiling():
+        check_attention(network, network.model())
+
+
 @SLOW
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
 def test_one_compiled_graph_serves_every_length(name):
     network = Network(name)
     model = network.model()
@@ -79,6 +100,6 @@ def test_one_compiled_graph_serves_every_length(name):
 
 
 @SLOW
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
 def test_gradients_of_three_executions_equal_the_toolkits(name):
     check_gradients(Network(name))

@@ -25,7 +25,7 @@ def state_of(settings: dict) -> dict[str, np.ndarray]:
     for parameter in create_model({"name": "resnet", **settings}).get_parameters():
         if parameter.name not in CONSTANT:
             shape = parameter.shape
-            if parameter.name.startswith("embedding") and len(shape) == 4:  # a Linear
+            if parameter.name.startswith("embed.linear") and len(shape) == 4:  # a Linear
                 shape = shape[:2]
             elif parameter.name.startswith("pool") and len(shape) == 4:  # a Conv1d
                 shape = (*shape[:2], shape[3])

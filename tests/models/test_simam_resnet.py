@@ -24,7 +24,7 @@ def state_of(settings: dict) -> dict[str, np.ndarray]:
     state = {}
     for parameter in create_model({"name": "simam_resnet", **settings}).get_parameters():
         shape = parameter.shape
-        if parameter.name == "embedding.weight":  # a Linear
+        if parameter.name == "embed.linear1.weight":  # a Linear
             shape = shape[:2]
         elif parameter.name.startswith("pool") and len(shape) == 4:  # a Conv1d
             shape = (*shape[:2], shape[3])

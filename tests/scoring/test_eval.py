@@ -24,12 +24,12 @@ MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "
 
 
 def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END):
-    rng = np.random.default_rng(len(prefix) + num_frames)
+    rng, num_bins = np.random.default_rng(len(prefix) + num_frames), front_end["n_mels"]
     with EvalStoreWriter(folder, front_end) as writer:
         for speaker in range(num_speakers):
-            timbre = rng.normal(size=8)
+            timbre = rng.normal(size=num_bins)
             for utt in range(utts_each):
-                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, 8))
+                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, num_bins))
                 writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", feats.astype(np.float32))
 
 

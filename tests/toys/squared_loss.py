@@ -5,13 +5,14 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, ops
 
 from mindvox.config.option import checked, option
-from mindvox.losses.margin_softmax import cross_entropy, share_of_hits
+from mindvox.losses.functions import cross_entropy
+from mindvox.losses.objective import Objective
 
 
-class SquaredLoss(nn.Cell):
+class SquaredLoss(Objective):
     """Cross entropy over negated squared distances from each speaker's centre, sharpened by a scheduled factor."""
 
     @dataclass
@@ -33,11 +34,5 @@ class SquaredLoss(nn.Cell):
         target = ops.one_hot(label, distance.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         return cross_entropy(-self.factor * distance, target), -distance
 
-    def accuracy(self, score: Tensor, label: Tensor) -> Tensor:
-        return share_of_hits(score, label)
-
-    def schedule(self, epochs: float) -> dict[str, float]:
+    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
         return {"factor": self.options.sharpness * min(1.0, 0.5 + 0.5 * epochs)}
-
-    def adapt(self, arrays: dict[str, np.ndarray], before: dict[str, Any]) -> dict[str, np.ndarray]:
-        return arrays

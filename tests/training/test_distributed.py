@@ -108,6 +108,14 @@ def test_pair_computes_what_one_process_does_with_both_batches(either_model, sto
     assert logs[1] == "" and "[INFO]" not in logs[0]  # none of MindSpore's own lines
 
 
+def test_pair_compares_the_utterances_of_both_batches(small_model, tmp_path, capsys):
+    store = write_store(tmp_path / "store" / "feat_train", num_speakers=6)
+    pairs = ("--loss.name=angular_prototypical", "--sampler.name=speakers", "--num_epochs=7")
+    pair, one = compare_with_one(store, tmp_path, capsys, *pairs)
+    assert len(losses(pair)) == 21
+    np.testing.assert_allclose(losses(pair)[:20], losses(one)[:20], rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_pair_gathers_scales_and_validates_as_one_process_does(either_model, store, tmp_path, capsys):
     gathered = ("--accumulate_steps=3", "--loss_scale=dynamic", "--loss_scale_window=2", "--ema_decay=0.5")

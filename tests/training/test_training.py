@@ -32,16 +32,16 @@ FIRST_LINE = re.compile(r"  lr:\S+, first step:\d+\.\d s, compilation included")
 SPEED_LINE = re.compile(r"  lr:\S+, utts/s:\d+\.\d, left:\d+:\d\d:\d\d")
 
 
-def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS) -> Path:
-    """Each speaker has a spectral shape of its own; utterances have 15 to 45 frames."""
+def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS, num_mels: int = NUM_MELS, shortest: int = 15) -> Path:
+    """Each speaker has a spectral shape of its own; utterances have up to 30 frames more than the shortest."""
     rng = np.random.default_rng(0)
     speakers = {f"id{label:02d}": label for label in range(num_speakers)}
-    with TrainStoreWriter(folder, Fbank(n_mels=NUM_MELS).to_dict(), speakers) as writer:
+    with TrainStoreWriter(folder, Fbank(n_mels=num_mels).to_dict(), speakers) as writer:
         for spk_id, label in speakers.items():
-            shape = rng.standard_normal((2, NUM_MELS))
+            shape = rng.standard_normal((2, num_mels))
             for index in range(UTTERANCES):
-                phase = np.sin(np.arange(15 + 10 * index))[:, None]
-                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), NUM_MELS))
+                phase = np.sin(np.arange(shortest + 10 * index))[:, None]
+                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), num_mels))
                 writer.add(f"{spk_id}/s/{index}.wav", label, feats.astype(np.float32))
     return folder
 

@@ -36,6 +36,8 @@ class Choice:
         name: of the class.
         given: by attribute of the class's `Options`, or by a name that it does not have.
         given_name: how the user gave the name; None: it is the default.
+        instead_of: the class that the file chooses, where the command line chose another. Keys of the file that this
+            one has and the chosen class has not are not used.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class Choice:
         name: str,
         given: Optional[Mapping[str, Given]] = None,
         given_name: Optional[Given] = None,
+        instead_of: Optional[str] = None,
     ) -> None:
         self.registry = registry
         self.name = name
         self.given = dict(given or {})
         self.given_name = given_name
+        self.instead_of = instead_of
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Choice) and (self.registry, self.to_dict()) == (other.registry, other.to_dict())
@@ -97,6 +101,17 @@ class Choice:
                 found += [given] if value != settings.get(name, fields[name].default) else []
         return found
 
+    def unused(self) -> list[Given]:
+        """Return the keys of the file that belong to the class in whose place this one was chosen."""
+        if self.instead_of is None:
+            return []
+        own, others = (_keys(self.registry.get(name).Options) for name in (self.name, self.instead_of))
+        return [
+            given
+            for name, given in self.given.items()
+            if not given.is_of_command_line and name not in own and name in others
+        ]
+
     def _convert(self) -> tuple[Any, list[str]]:
         try:
             cls = self.registry.get(self.name).Options
@@ -104,7 +119,11 @@ class Choice:
             return None, [str(error)]
         types, values, problems = types_of(cls), {}, []
         known = {name: field for field in dataclasses.fields(cls) for name in spellings(field)}
-        for name, (source, key, value) in self.given.items():
+        unused = self.unused()
+        for name, given in self.given.items():
+            if given in unused:
+                continue
+            source, key, value = given
             if name not in known:
                 problems.append(f"{source}: {key}: {self._without(name, list(known))}")
                 continue

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -53,12 +54,11 @@ def load_config(
         _unknown_key(cls, word.lstrip("-").split("=")[0], COMMAND_LINE) for word in unknown if word.startswith("-")
     ]
     problems += [f"command line: did not expect {word!r}." for word in unknown if not word.startswith("-")]
-    values: dict[str, Given] = {}
-    for source, found in ((str(path), _read_yaml(path)), (COMMAND_LINE, items)):
-        named, wrong = _by_path(cls, found, source)
-        values.update(named)
-        problems += wrong
-    sections = {name: _choice(field, name, values) for name, field in _sections(cls).items()}
+    of_file, wrong = _by_path(cls, _read_yaml(path), str(path))
+    of_words, also_wrong = _by_path(cls, items, COMMAND_LINE)
+    values = {**of_file, **of_words}
+    problems += wrong + also_wrong
+    sections = {name: _choice(field, name, values, of_file) for name, field in _sections(cls).items()}
     for name in check:
         problems += sections[name].problems()
     config, wrong = _convert(cls, values, sections)
@@ -67,6 +67,12 @@ def load_config(
         problems += problems_of(config)
     if problems or config is None:
         raise UsageError(problems_text(problems))
+    for name in check:
+        if unused := sections[name].unused():
+            print(f"not used: what {path} says about {name} {sections[name].instead_of} alone:")
+            print(
+                textwrap.fill(", ".join(given.key for given in unused), 98, initial_indent="  ", subsequent_indent="  ")
+            )
     if isinstance(config, Config):
         config.on_command_line = frozenset(name for name, given in values.items() if given.is_of_command_line)
     return config
@@ -236,8 +242,12 @@ def _chosen(cls: type, words: Sequence[str], default_path: PathLike) -> dict[str
     for name in _sections(cls):
         parser.add_argument(f"--{name}.name", f"--{name}", dest=f"{name}.name", default=argparse.SUPPRESS)
     items = vars(parser.parse_known_args([word for word in words if word not in ("-h", "--help")])[0])
-    values = {**_by_path(cls, _read_yaml(items.pop("config_path")), "")[0], **_by_path(cls, items, COMMAND_LINE)[0]}
-    return {name: _choice(field, name, values) for name, field in _sections(cls).items()}
+    of_file, of_words = (
+        _by_path(cls, _read_yaml(items.pop("config_path")), "")[0],
+        _by_path(cls, items, COMMAND_LINE)[0],
+    )
+    values = {**of_file, **of_words}
+    return {name: _choice(field, name, values, of_file) for name, field in _sections(cls).items()}
 
 
 def _help(field: dataclasses.Field, also: Sequence[str] = ()) -> str:
@@ -332,12 +342,21 @@ def _unknown_key(cls: type, key: str, source: str) -> str:
     return f"{source}: unknown key '{key}'{hint}"
 
 
-def _choice(field: dataclasses.Field, name: str, values: dict[str, Given]) -> Choice:
-    """Return what a section chooses."""
+def _choice(field: dataclasses.Field, name: str, values: dict[str, Given], of_file: dict[str, Given]) -> Choice:
+    """Return what a section chooses.
+
+    Args:
+        field, name: of the section.
+        values: all that was given, by path.
+        of_file: the part of the YAML file.
+    """
     of_section = {path.partition(".")[2]: given for path, given in values.items() if path.startswith(f"{name}.")}
     chosen = of_section.pop("name", None)
-    value = str(chosen.value) if chosen else field.metadata["default"]
-    return Choice(field.metadata["registry"], value, of_section, chosen)
+    registry, default = field.metadata["registry"], field.metadata["default"]
+    value = str(chosen.value) if chosen else default
+    before = str(of_file[f"{name}.name"].value) if f"{name}.name" in of_file else default
+    is_other = value != before and value in registry and before in registry
+    return Choice(registry, value, of_section, chosen, before if is_other else None)
 
 
 def _convert(cls: type[T], values: dict[str, Given], sections: dict[str, Choice]) -> tuple[Optional[T], list[str]]:

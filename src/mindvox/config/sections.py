@@ -375,6 +375,12 @@ class ExportOptions:
         choices=("features", "waveform"),
         parse=parsers.input_kind,
     )
+    input_layout: str = option(
+        "BTF",
+        "axes of the features that the exported model takes: batch, frames, size of a frame; BFT: transposed, as in "
+        "the Ascend 310P guide",
+        choices=("BTF", "BFT"),
+    )
     outputs: tuple[str, ...] = option(
         ("embedding",),
         "what the exported model gives: embedding, then further outputs of the model, such as embedding,attention",
@@ -389,6 +395,8 @@ class ExportOptions:
         found = []
         if self.file_format == "AIR" and (self.input_kind == "waveform" or not (self.batch_size and self.length)):
             found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
+        if self.input_layout != "BTF" and self.input_kind == "waveform":
+            found.append(f"input_layout: {self.input_layout} is for input features; a waveform has no frames.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):

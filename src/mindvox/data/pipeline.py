@@ -16,9 +16,10 @@ import numpy as np
 
 from mindvox.config import Config
 from mindvox.data.front_ends import check_training_front_end
-from mindvox.data.held_out import choose_held_out
+from mindvox.data.held_out import choose_held_out, utterance_of
 from mindvox.data.online import CROP, Crops, FeatureWorkers, OnlineFeatures, crop_samples, generator
-from mindvox.data.samplers import Sampler, Shuffle
+from mindvox.data.samplers.sampler import Sampler
+from mindvox.data.samplers.shuffle import Shuffle
 from mindvox.data.train_store import WAVEFORM, decode_wave, read_manifest, shard_paths
 from mindvox.errors import InputError
 from mindvox.files import PathLike
@@ -53,8 +54,8 @@ class TrainBatches:
         rank: this process among those that train together, from 0.
         num_ranks: how many they are; a global batch has batch_size utterances for each.
         num_held_out: utterances that are left out of the batches, to validate with.
-        make_sampler: called with the records, a function that returns their labels, the size of a global batch and the
-            seed; returns what decides the order.
+        make_sampler: called with the records, functions that return their labels and the numbers of their utterances,
+            the size of a global batch and the seed; returns what decides the order.
 
     Raises:
         InputError: the store is missing, damaged, or smaller than one global batch; or so many utterances cannot be
@@ -101,7 +102,7 @@ class TrainBatches:
         self.front_end = online.front_end if online else front_end_of(self.manifest.front_end or {}, folder)
         self.rank = rank
         self.num_ranks = num_ranks
-        self.sampler = make_sampler(self.records, self._labels, self.global_size, seed)
+        self.sampler = make_sampler(self.records, self._labels, self._utterances, self.global_size, seed)
 
     @property
     def num_classes(self) -> int:
@@ -208,6 +209,16 @@ class TrainBatches:
         """Return the label of each record that batches are made of; features and samples are not read."""
         rows = self._read(self.records.tolist(), ["label"]).batch(NAMES_AT_ONCE)
         return np.concatenate([label for (label,) in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)])
+
+    def _utterances(self) -> np.ndarray:
+        """Return a number for each record that batches are made of, equal for those of one utterance."""
+        numbers: dict[str, int] = {}
+        rows = self._read(self.records.tolist(), ["utt_id"]).batch(NAMES_AT_ONCE)
+        found = [
+            [numbers.setdefault(utterance_of(name), len(numbers)) for name in names.tolist()]
+            for (names,) in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)
+        ]
+        return np.concatenate(found)
 
     def _crop(
         self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, feats: list, batch: ds.BatchInfo

@@ -267,7 +267,7 @@ def _batches(feats: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _median_call_s(engine: Engine, feats: np.ndarray, size: int, loops: int) -> float:
-    batches = _batches(feats, size)
+    batches = _batches(engine.arranged(feats), size)
     engine.run(next(batches))
     times = []
     for _ in range(loops):

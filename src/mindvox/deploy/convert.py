@@ -79,7 +79,7 @@ def convert(
         command = [str(converter), "--fmk=MINDIR", "--saveType=MINDIR", "--optimize=ascend_oriented"]
         command += [f"--modelFile={source}", f"--outputFile={made.with_suffix('')}", f"--configFile={config}"]
         if len(shapes.frames) == 1:
-            command.append(f"--inputShape=feats:{shapes.batch_size},{shapes.frames[0]},{exported.feature_size}")
+            command.append(f"--inputShape=feats:{_shape_text(exported, shapes.batch_size, shapes.frames[0])}")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode or not made.is_file():
             sys.stderr.write(done.stdout.decode(errors="replace"))
@@ -138,10 +138,14 @@ def converter_config(exported: ExportedModel, shapes: Shapes, precision_mode: st
         lines = [
             "[acl_build_options]",
             'input_format="ND"',
-            f'input_shape="feats:{shapes.batch_size},-1,{exported.feature_size}"',
+            f'input_shape="feats:{_shape_text(exported, shapes.batch_size, -1)}"',
             f'ge.dynamicDims="{";".join(map(str, shapes.frames))}"',
         ]
     return "\n".join([*lines, "[ascend_context]", f"precision_mode={precision_mode}", ""])
+
+
+def _shape_text(exported: ExportedModel, batch_size: int, num_frames: int) -> str:
+    return ",".join(map(str, exported.shape_of_feats(batch_size, num_frames)))
 
 
 def find_converter() -> Path:

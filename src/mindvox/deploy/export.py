@@ -19,7 +19,7 @@ from mindvox.deploy.mindir_to_onnx import mindir_to_onnx
 from mindvox.deploy.old_mindir import lower_mindir
 from mindvox.device import set_device
 from mindvox.engines.engine import load_engine, require_library
-from mindvox.engines.exported import FILE_FORMATS, ExportedModel, description_path, weights_path
+from mindvox.engines.exported import BINS_FIRST, FILE_FORMATS, ExportedModel, description_path, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
@@ -34,6 +34,7 @@ from mindvox.models import (
     take_settings,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
+from mindvox.models.transposed_model import TransposedModel
 from mindvox.models.waveform_model import WaveformModel
 from mindvox.scoring.embeddings import cell_encoder
 
@@ -123,6 +124,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         weights_sha256=None,
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
+        input_layout=config.input_layout,
     )
 
 
@@ -171,6 +173,10 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     else:
         network = create_model(exported.model, device_target)
         assign(network, dict(arrays), "model.", "checkpoint")
+        if exported.further_outputs:
+            network.return_further(sorted(exported.further_outputs))
+    if exported.input_layout == BINS_FIRST:
+        network = TransposedModel(network)
     if exported.input_kind == "waveform":
         network = WaveformModel(front_end_of(exported.front_end), network, "native" if is_native else "product")
     return network.set_train(False)

@@ -1,30 +1,33 @@
 """Weights of other toolkits as checkpoints of this project.
 
 mindvox import-weights --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt
-    --speakers label_encoder.txt] --to ecapa.ckpt
+    --speakers label_encoder.txt] [--model.KEY=VALUE] [--front_end.KEY=VALUE] --to ecapa.ckpt
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
 from mindvox.config import describe
 from mindvox.corpus.table_io import read_speakers, write_speakers
-from mindvox.deploy.toolkits.toolkit import State
+from mindvox.deploy.toolkits.toolkit import State, Untold
 from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_folder, sha256_file, text_lines, user_path
+from mindvox.frontend import front_end_of
 from mindvox.registry import TOOLKITS
 
 if TYPE_CHECKING:
     from mindspore import nn
 
 MOST_LISTED = 20  # entries that one message names
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def import_weights(
@@ -33,6 +36,8 @@ def import_weights(
     target: PathLike,
     classifier: Optional[PathLike] = None,
     speakers: Optional[PathLike] = None,
+    model_keys: Mapping[str, str] = NOTHING,
+    front_end_keys: Mapping[str, str] = NOTHING,
 ) -> dict[str, Any]:
     """Write a checkpoint from another toolkit's file, and return its meta.
 
@@ -43,16 +48,19 @@ def import_weights(
         classifier: SpeechBrain's classifier, whose rows become the objective's weight.
         speakers: SpeechBrain's label_encoder.txt: speakers.csv is written beside `target`, and the classifier's rows
             are put in its order. Without it the training speakers stay unknown.
+        model_keys: see `build`.
+        front_end_keys: values of keys that the toolkit's files do not tell of their features, as on a command line.
 
     Raises:
+        UsageError: a key is one that the toolkit's files tell, or is missing, or its value is impossible.
         InputError: a file is missing, damaged or not of weights alone, its entries are not a model of this toolkit, or
             classifier and speakers do not fit.
     """
     from mindvox.losses import saved_parameters
     from mindvox.models.checkpoint import write_checkpoint
 
-    state, left_out = TOOLKITS.get(toolkit).split(read_state(source))
-    settings, model = build(toolkit, state, source)
+    state, left_out = TOOLKITS.get(toolkit).split(TOOLKITS.get(toolkit).read(source))
+    settings, model = build(toolkit, state, source, model_keys)
     parameters = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
     labels = read_label_encoder(speakers) if speakers else None
     if classifier:
@@ -60,7 +68,7 @@ def import_weights(
         parameters |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
     meta = {
         "model": settings,
-        "front_end": TOOLKITS.get(toolkit).front_end(settings),
+        "front_end": _front_end(toolkit, settings, front_end_keys),
         "speakers_sha256": _write_speakers(Path(target).with_name("speakers.csv"), labels) if labels else None,
         "epoch": 0,
         "step": 0,
@@ -72,15 +80,19 @@ def import_weights(
     return meta
 
 
-def build(toolkit: str, state: State, source: PathLike) -> tuple[dict[str, Any], "nn.Cell"]:
+def build(
+    toolkit: str, state: State, source: PathLike, model_keys: Mapping[str, str] = NOTHING
+) -> tuple[dict[str, Any], "nn.Cell"]:
     """Return settings and model of another toolkit's state, the model with its weights.
 
     Args:
         toolkit: a name in TOOLKITS.
         state: the model's entries, as `Toolkit.split` returns them.
         source: their file, for the messages.
+        model_keys: values of keys of the section `model` that the state does not tell, by name.
 
     Raises:
+        UsageError: one of these keys is told by the state, or is missing, or its value is impossible.
         InputError: it is none of the toolkit's models, or entries are missing, surplus, misshapen or not finite; up to
             20 of them are listed.
     """
@@ -89,14 +101,43 @@ def build(toolkit: str, state: State, source: PathLike) -> tuple[dict[str, Any],
     architecture = TOOLKITS.get(toolkit).architecture_of(state, source)
     wrong = f"{source}: not {toolkit}'s {architecture.title}"
     try:
-        settings = architecture.settings(state)
+        settings = _with_untold(architecture.settings(state), model_keys, source)
         model = create_model(settings)
+    except UsageError:
+        raise
     except KeyError as error:
         raise InputError(f"{wrong}: {error.args[0]} is missing.") from None
     except ValueError as error:
         raise InputError(f"{wrong}: {str(error).rstrip('.')}.") from None
+    constants = TOOLKITS.get(toolkit).constants
+    state = {name: array for name, array in state.items() if not re.fullmatch(constants, name)}
     _fill(model, architecture.name, state, source)
     return settings, model
+
+
+def _with_untold(settings: dict[str, Any], given: Mapping[str, str], source: PathLike) -> dict[str, Any]:
+    """Return a section `model` with the keys that its file does not tell."""
+    untold = {key: value for key, value in settings.items() if isinstance(value, Untold)}
+    for key in given:
+        if key not in untold:
+            raise UsageError(f"--model.{key}: {source} tells it. Leave the option out.")
+    for key, value in untold.items():
+        if given.get(key) not in value.choices:
+            got = f"got {given[key]!r}" if key in given else "it was not given"
+            raise UsageError(f"--model.{key}: {source} does not tell it: expected {' or '.join(value.choices)}; {got}.")
+        settings = settings | value.also.get(given[key], {})
+    return {**settings, **given}
+
+
+def _front_end(toolkit: str, settings: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the stored form of a model's front end, with the keys that its file does not tell."""
+    untold = TOOLKITS.get(toolkit).untold
+    for key in given:
+        if key not in untold:
+            expected = " or ".join(f"--front_end.{one}" for one in untold)
+            hint = f"expected {expected}" if expected else "leave the option out"
+            raise UsageError(f"--front_end.{key}: all models of {toolkit} have one value of it; {hint}.")
+    return front_end_of({**TOOLKITS.get(toolkit).front_end(settings), **given}, "--front_end").to_dict()
 
 
 def _fill(model: "nn.Cell", name_of: Callable[[str], Optional[str]], state: State, source: PathLike) -> None:
@@ -182,7 +223,12 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox import-weights", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="mindvox import-weights",
+        description=main.__doc__,
+        epilog="What a file does not tell is given as --model.KEY=VALUE or --front_end.KEY=VALUE, such as "
+        "--model.pooling=max, --front_end.log=none or --front_end.waveform_scale=32768; keys that it tells are refused",
+    )
     parser.add_argument("source", type=user_path, metavar="FILE", help="the model's state: torch.save or safetensors")
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
     parser.add_argument(
@@ -200,9 +246,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _given_keys(words: Sequence[str], parser: argparse.ArgumentParser) -> dict[str, dict[str, str]]:
+    """Return the options `--model.KEY=VALUE` and `--front_end.KEY=VALUE` by section and key."""
+    given: dict[str, dict[str, str]] = {"model": {}, "front_end": {}}
+    for word in words:
+        match = re.fullmatch(r"--(model|front_end)\.(\w+)=(.+)", word)
+        if not match:
+            parser.error(f"unrecognized arguments: {word}")
+        given[match[1]][match[2]] = match[3]
+    return given
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Turn another toolkit's ECAPA-TDNN or CAM++ into a checkpoint of this project; nothing in the file is executed."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    given = _given_keys(others, parser)
     if arguments.target.suffix != ".ckpt":
         raise UsageError(f"--to: expected a name that ends in .ckpt, got {arguments.target}.")
     if arguments.target.resolve() == Path(arguments.source).resolve():
@@ -211,7 +270,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("--classifier and --speakers are SpeechBrain's files.")
     with lock_folder(arguments.target.parent, "import"):  # speakers.csv lies beside the checkpoint
         meta = import_weights(
-            arguments.toolkit, arguments.source, arguments.target, arguments.classifier, arguments.speakers
+            arguments.toolkit,
+            arguments.source,
+            arguments.target,
+            arguments.classifier,
+            arguments.speakers,
+            model_keys=given["model"],
+            front_end_keys=given["front_end"],
         )
     print(f"{arguments.target}: {describe(meta['model'])}, from {arguments.toolkit}")
     front_end = dict(meta["front_end"])

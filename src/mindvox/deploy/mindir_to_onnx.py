@@ -149,7 +149,10 @@ def _named_shape(tensor: str, shape: Shape, names: Mapping[Size, str]) -> list[U
 
 
 def _axis_name(tensor: str, axis: int) -> str:
-    return ("batch", "samples" if tensor == "waveform" else "frames")[axis] if axis < 2 else f"{tensor}_axis_{axis}"
+    """Return the name of a free size of an input."""
+    if axis == 0:
+        return "batch"
+    return "samples" if tensor == "waveform" else "frames"
 
 
 # --- arguments ---

@@ -247,7 +247,7 @@ def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optio
 
     print(f"{name}: converting, and comparing the exported model with the checkpoint", flush=True)
     with contextlib.redirect_stdout(io.StringIO()):  # what these print is about files of temporary names
-        meta = import_weights(model.toolkit, source, staged / CHECKPOINT)
+        meta = import_weights(model.toolkit, source, staged / CHECKPOINT, front_end_keys=model.front_end_keys)
         front_end = meta["front_end"]
         if front_end["type"] != model.front_end:
             raise InputError(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mindvox.engines.exported import FILE_FORMATS, ExportedModel, find_exported
+from mindvox.engines.exported import BINS_FIRST, FILE_FORMATS, ExportedModel, find_exported
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
 from mindvox.frontend.frames import repeat_to
@@ -53,7 +53,8 @@ class Engine:
     Attributes:
         name: library, version and device, such as "openvino 2026.4.1 CPU".
         exported: the model's description.
-        run: an input of exactly the model's shape to all its outputs, in the order of `exported.outputs`.
+        run: an input of exactly the model's shape (see `arranged`) to all its outputs, in the order of
+            `exported.outputs`.
     """
 
     name: str
@@ -71,15 +72,22 @@ class Engine:
                 on to its output.
         """
         self._check(batch)
+        batch = self.arranged(batch)
         size = self.exported.batch_size
         if not size:
             return self.run(batch)[0]
         embed = fill_batches(lambda part: self.run(part)[0], size)
         return np.concatenate([embed(batch[first : first + size]) for first in range(0, len(batch), size)])
 
+    def arranged(self, batch: np.ndarray) -> np.ndarray:
+        """Return features (B, T, F) in the model's layout; waveforms as they are."""
+        return np.ascontiguousarray(batch.swapaxes(1, 2)) if self.exported.input_layout == BINS_FIRST else batch
+
     def _check(self, batch: np.ndarray) -> None:
         (expected,) = self.exported.inputs
         shape = [None, *expected["shape"][1:]]
+        if self.exported.input_layout == BINS_FIRST:
+            shape = [None, *shape[:0:-1]]
         fits = batch.ndim == len(shape) and len(batch) and batch.dtype == np.float32
         if not fits or any(size not in (None, got) for size, got in zip(shape, batch.shape, strict=True)):
             raise InputError(

@@ -16,6 +16,7 @@ FORMAT_VERSION = 3
 OLD_VERSION = 2  # read as well, see `_upgraded`
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
 INPUT_KINDS = ("features", "waveform")
+FRAMES_FIRST, BINS_FIRST = INPUT_LAYOUTS = ("BTF", "BFT")
 CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
 """Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
 compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
@@ -51,6 +52,8 @@ class ExportedModel:
         weights_sha256: of the `.bin` beside an IR's `.xml`; None for other formats.
         mindir_version: version of the format of a MINDIR; None: another format, or not known.
         least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
+        input_layout: axes of the features in the file, "BTF" or "BFT", the transposed one of the Ascend 310P guide.
+            `Engine.encode` takes (B, T, F) for both.
         conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
     """
 
@@ -71,6 +74,7 @@ class ExportedModel:
     weights_sha256: Optional[str]
     mindir_version: Optional[int] = None
     least_lite: Optional[str] = None
+    input_layout: str = FRAMES_FIRST  # which older descriptions do not say
     conversion: Optional[dict[str, Any]] = None
 
     @property
@@ -91,7 +95,12 @@ class ExportedModel:
         """Name, shape and dtype of the only input."""
         if self.input_kind == "waveform":
             return [_tensor("waveform", [self.batch_size, self.num_samples])]
-        return [_tensor("feats", [self.batch_size, self.num_frames, self.feature_size])]
+        return [_tensor("feats", self.shape_of_feats(self.batch_size, self.num_frames))]
+
+    def shape_of_feats(self, batch_size: Optional[int], num_frames: Optional[int]) -> list[Optional[int]]:
+        """Return the shape of features in the model's layout."""
+        sizes = [num_frames, self.feature_size]
+        return [batch_size, *(sizes if self.input_layout == FRAMES_FIRST else sizes[::-1])]
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
@@ -117,6 +126,7 @@ class ExportedModel:
         expected = self.metadata()
         if found.get("format_version") == str(OLD_VERSION):
             found = _as_text(_upgraded(found))
+        found = {"input_layout": FRAMES_FIRST, **found}  # older files do not say it
         differing = [key for key in expected if found.get(key) != expected[key]]
         if differing:
             raise InputError(
@@ -171,6 +181,8 @@ class ExportedModel:
             wrong.append("file_format")
         if self.input_kind not in INPUT_KINDS:
             wrong.append("input_kind")
+        elif self.input_layout not in INPUT_LAYOUTS[: 2 if self.input_kind == "features" else 1]:
+            wrong.append("input_layout")
         elif self.input_kind == "waveform" and "front_end" not in wrong:
             front_end_of(self.front_end, str(path))
         if self.conversion is not None and not _is_conversion(self.conversion):

@@ -215,6 +215,35 @@ class Conv1d(Conv2d):
         return super().construct(x.expand_dims(2)).squeeze(2)
 
 
+class ContextConv1d(Conv1d):
+    """Multiply [x; context], each frame of x joined by the same context, by a weight.
+
+    The context's share of the product is computed once and not for every frame, which saves its part of the work and,
+    in float32, most of the rounding of its gradient. Parameters are those of `Conv1d` over the joined input.
+
+    Args:
+        channels: channels of a frame.
+        context_channels: channels of the context.
+        out_channels: channels of the output.
+
+    Inputs:
+        - **x** - (B, channels, T).
+        - **context** - (B, context_channels, 1).
+
+    Outputs:
+        (B, out_channels, T).
+    """
+
+    def __init__(self, channels: int, context_channels: int, out_channels: int) -> None:
+        super().__init__(channels + context_channels, out_channels)
+        self.channels = channels
+        self.form = building_form()
+
+    def construct(self, x: Tensor, context: Tensor) -> Tensor:  # type: ignore[override]
+        context = add_bias(project(context, self.weight[:, self.channels :]), self.bias)
+        return project(x, self.weight[:, : self.channels]) + for_each_frame(context, x, self.form)
+
+
 class StackedConv(nn.Cell):
     """Convolve over frequency and time with zeros at the edges, and keep the size; by one product over all taps.
 
@@ -390,22 +419,6 @@ class _InputGradient(nn.Cell):
 def project(x: Tensor, weight: Tensor) -> Tensor:
     """Multiply the channels of (B, in, T) by a weight (out, in, 1, 1): (B, out, T)."""
     return ops.Conv2D(weight.shape[0], 1)(x.expand_dims(2), weight.astype(x.dtype)).squeeze(2)
-
-
-def project_with_context(x: Tensor, context: Tensor, weight: Tensor, bias: Tensor, form: str) -> Tensor:
-    """Multiply [x; context], each frame of x (B, in, T) joined by the same context (B, C, 1), and add the bias.
-
-    The context's share of the product is computed once and not for every frame, which saves its part of the work and,
-    in float32, most of the rounding of its gradient.
-
-    Args:
-        weight: (out, in + C, 1, 1).
-        bias: (out,).
-        form: see `building_form`.
-    """
-    channels = x.shape[1]
-    context = add_bias(project(context, weight[:, channels:]), bias)
-    return project(x, weight[:, :channels]) + for_each_frame(context, x, form)
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from mindspore import nn
 EPS = 1e-5
 
 
-def batch_norm(channels: int) -> nn.BatchNorm1d:
-    """Return batch normalisation of (B, channels) or (B, channels, T)."""
-    return nn.BatchNorm1d(channels, eps=EPS, momentum=0.9, affine=True)
+def batch_norm(channels: int, affine: bool = True) -> nn.BatchNorm1d:
+    """Return batch normalisation of (B, channels) or (B, channels, T); `affine`: see `batch_norm_2d`."""
+    return nn.BatchNorm1d(channels, eps=EPS, momentum=0.9, affine=affine)
 
 
 def batch_norm_2d(channels: int, affine: bool = True) -> nn.BatchNorm2d:

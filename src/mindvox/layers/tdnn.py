@@ -15,20 +15,27 @@ class TDNNBlock(nn.Cell):
         kernel_size: frames seen at once, odd.
         dilation: distance between them, frames.
         padding: what is behind the edges, see `Conv2d`.
+        affine: see `batch_norm_2d`.
 
     Inputs:
         - **x** - (B, in_channels, T).
 
     Outputs:
-        (B, out_channels, T).
+        (B, out_channels, T); with "valid", dilation (kernel_size - 1) frames less.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 1, dilation: int = 1, padding: str = "reflect"
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        dilation: int = 1,
+        padding: str = "reflect",
+        affine: bool = True,
     ) -> None:
         super().__init__()
         self.conv = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding)
-        self.norm = batch_norm(out_channels)
+        self.norm = batch_norm(out_channels, affine)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.norm(ops.relu(self.conv(x)))

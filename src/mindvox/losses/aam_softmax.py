@@ -1,8 +1,15 @@
 """Additive angular margin softmax (Deng et al. 2019, arXiv:1801.07698)."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from mindspore import Tensor, ops
 
+from mindvox.config.option import option
+from mindvox.losses.functions import wider
 from mindvox.losses.margin_softmax import MarginSoftmax
+
+FALLBACKS = ("sine", "cosine")
 
 
 class AamSoftmax(MarginSoftmax):
@@ -12,8 +19,33 @@ class AamSoftmax(MarginSoftmax):
     inputs and outputs are those of `MarginSoftmax`.
     """
 
+    @dataclass
+    class Options(MarginSoftmax.Options):
+        """Keys of the section `loss`."""
+
+        easy_margin: bool = option(False, "no margin where the target's angle is beyond 90 degrees")
+        fallback: str = option(
+            "sine",
+            "what is subtracted from the target's cosine beyond pi - margin, without easy_margin: margin * sin(margin) "
+            "as in SpeechBrain and voxceleb_trainer, or 1 - cos(margin) as in wespeaker, 3D-Speaker and mvector",
+            choices=FALLBACKS,
+        )
+
+    def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
+        super().__init__(emb_size, num_classes, **keys)
+        self.easy_margin = self.options.easy_margin
+        self.fallback = self.options.fallback
+
     def shift(self, cosine: Tensor) -> Tensor:
         """Return cos(theta + margin) of the target's cosine."""
-        shifted = cosine * ops.cos(self.margin) - ops.sqrt(1 - ops.square(cosine)) * ops.sin(self.margin)
-        # Past theta = pi - m the shifted cosine would rise again; subtracting a constant keeps it falling.
-        return ops.where(cosine > -ops.cos(self.margin), shifted, cosine - ops.sin(self.margin) * self.margin)
+        return angular_shift(cosine, self.margin, self.fallback, self.easy_margin)
+
+
+def angular_shift(cosine: Tensor, margin: Tensor, fallback: str, easy_margin: bool = False) -> Tensor:
+    """Return cos(theta + margin), with something falling where that would rise again; see `AamSoftmax.Options`."""
+    shifted = wider(cosine, margin)
+    if easy_margin:
+        return ops.where(cosine > 0, shifted, cosine)
+    # Past theta = pi - m the shifted cosine would rise again; subtracting a constant keeps it falling.
+    constant = ops.sin(margin) * margin if fallback == "sine" else 1 - ops.cos(margin)
+    return ops.where(cosine > -ops.cos(margin), shifted, cosine - constant)

@@ -16,6 +16,7 @@ from mindspore import Tensor, nn, ops
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.residual import BasicBlock
 from mindvox.registry import POOLINGS
 
@@ -244,8 +245,7 @@ class CamPlusPlus(nn.Cell):
             channels = blocks[-1].out_channels
         self.blocks = nn.CellList(blocks)
         self.out_norm = batch_norm_2d(channels)
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(channels, **own)
+        self.pool = create_pooling(options.pooling, channels, options.pooling_eps)
         self.dense = Conv2d(self.pool.out_channels, options.emb_size, bias=False)
         self.dense_norm = batch_norm_2d(options.emb_size, affine=False)
 

@@ -4,9 +4,9 @@ Where SpeechBrain departs from the paper, so does this: convolution, ReLU, batch
 a Res2Net block passes unchanged; edges are padded by reflection.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -16,7 +16,6 @@ from mindvox.layers.conv import Conv1d
 from mindvox.layers.mask import length_mask
 from mindvox.layers.norm import batch_norm
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.se import SEBlock
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.registry import POOLINGS
@@ -25,6 +24,7 @@ SCALE = 8  # splits of a Res2Net block
 STEM_SIZE = 5  # kernel of the first layer, frames
 BLOCK_SIZE = 3  # kernel of the SE-Res2Net blocks, frames
 DILATIONS = (2, 3, 4)  # of these, frames
+ATTENTIVE = ("asp", "asp_local")  # poolings that leave padding out and tell the weights of the frames
 
 
 class Res2NetBlock(nn.Cell):
@@ -35,6 +35,7 @@ class Res2NetBlock(nn.Cell):
         kernel_size: frames seen at once.
         dilation: distance between them, frames.
         scale: number of splits.
+        padding: what is behind the edges, see `Conv2d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -43,13 +44,15 @@ class Res2NetBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int, scale: int = SCALE) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int, dilation: int, scale: int = SCALE, padding: str = "reflect"
+    ) -> None:
         super().__init__()
         if channels % scale:
             raise ValueError(f"`channels` must be a multiple of {scale}, got {channels}.")
         width = channels // scale
         self.scale = scale
-        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation) for _ in range(scale - 1)])
+        self.blocks = nn.CellList([TDNNBlock(width, width, kernel_size, dilation, padding) for _ in range(scale - 1)])
 
     def construct(self, x: Tensor) -> Tensor:
         splits = ops.chunk(x, self.scale, axis=1)
@@ -69,6 +72,8 @@ class SERes2NetBlock(nn.Cell):
         channels: channels of input and output.
         kernel_size: frames that the Res2Net block sees at once.
         dilation: distance between them, frames.
+        padding: what is behind the edges, see `Conv2d`.
+        inner_channels: channels of the Res2Net block; None: as many as outside.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -78,11 +83,19 @@ class SERes2NetBlock(nn.Cell):
         (B, channels, T).
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int,
+        dilation: int,
+        padding: str = "reflect",
+        inner_channels: Optional[int] = None,
+    ) -> None:
         super().__init__()
-        self.tdnn1 = TDNNBlock(channels, channels)
-        self.res2net_block = Res2NetBlock(channels, kernel_size, dilation)
-        self.tdnn2 = TDNNBlock(channels, channels)
+        inner = channels if inner_channels is None else inner_channels
+        self.tdnn1 = TDNNBlock(channels, inner)
+        self.res2net_block = Res2NetBlock(inner, kernel_size, dilation, padding=padding)
+        self.tdnn2 = TDNNBlock(inner, channels)
         self.se_block = SEBlock(channels)
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
@@ -103,7 +116,8 @@ class EcapaTdnn(nn.Cell):
           poolings than asp and asp_local, which cannot leave padding out, it must be None.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not normalised in length. After `return_further(["attention"])` a tuple of them and
+        the weights of the frames, (B, T, 3 * channels).
 
     Raises:
         ValueError: `lengths` is given and the pooling cannot take them.
@@ -119,6 +133,11 @@ class EcapaTdnn(nn.Cell):
         )
         emb_size: int = option(192, "size of an embedding", minimum=1)
         global_context: bool = option(True, "attention of asp sees the utterance's mean and deviation")
+        padding: str = option(
+            "reflect",
+            "what is behind the edges: mirrored frames as in SpeechBrain, zeros as in mindaudio and the model zoo",
+            choices=("reflect", "zero"),
+        )
         pooling: str = option(
             "asp", "pooling over time; SpeechBrain has asp, mvector asp, sap, tap, tsp", choices=tuple(POOLINGS)
         )
@@ -136,12 +155,15 @@ class EcapaTdnn(nn.Cell):
     @staticmethod
     def further_outputs(options: Options) -> dict[str, int]:
         """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
-        return {"attention": 3 * options.channels} if EcapaTdnn.is_foldable(options) else {}
+        return {"attention": 3 * options.channels} if options.pooling in ATTENTIVE else {}
 
     @staticmethod
     def is_foldable(options: Options) -> bool:
-        """Return whether there is a form without batch norms: it is written for the published pooling."""
-        return options.pooling == "asp" and options.pooling_eps == 0
+        """Return whether `folded` is equal: a shift that is folded into a convolution would also be where zeros are.
+
+        It is written for SpeechBrain's pooling.
+        """
+        return options.padding == "reflect" and options.pooling == "asp" and options.pooling_eps == 0
 
     @staticmethod
     def folded(arrays: Mapping[str, np.ndarray], options: Options, with_attention: bool = False) -> nn.Cell:
@@ -165,25 +187,36 @@ class EcapaTdnn(nn.Cell):
         options = checked(self.Options(**keys))
         in_channels, channels, emb_size = options.in_channels, options.channels, options.emb_size
         self.blocks = nn.CellList(
-            [TDNNBlock(in_channels, channels, STEM_SIZE)]
-            + [SERes2NetBlock(channels, BLOCK_SIZE, dilation) for dilation in DILATIONS]
+            [TDNNBlock(in_channels, channels, STEM_SIZE, padding=options.padding)]
+            + [SERes2NetBlock(channels, BLOCK_SIZE, dilation, options.padding) for dilation in DILATIONS]
         )
         self.mfa = TDNNBlock(3 * channels, 3 * channels)  # multi-layer feature aggregation
         pooling = options.pooling if options.global_context else "asp_local"
         self.asp = create_pooling(pooling, 3 * channels, options.pooling_eps)
-        self.takes_lengths = isinstance(self.asp, AttentiveStatisticsPooling)
+        self.takes_lengths = options.pooling in ATTENTIVE
         self.asp_bn = batch_norm(self.asp.out_channels)
         self.fc = Conv1d(self.asp.out_channels, emb_size)
+        self.returns_attention = False
 
-    def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Tensor:
+    def return_further(self, names: Sequence[str]) -> None:
+        """From now on return the embedding and these of `further_outputs`, in the order of the alphabet."""
+        self.returns_attention = "attention" in names
+
+    def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Union[Tensor, tuple[Tensor, Tensor]]:
         if lengths is not None and not self.takes_lengths:
             raise ValueError("`lengths` needs pooling asp or asp_local: others cannot leave padding out.")
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])
         x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
         outputs = []
-        for block in self.blocks[1:]:
-            x = block(x, mask)
+        for index in range(1, 1 + len(DILATIONS)):  # a slice would be a new list, which renames its parameters
+            x = self.blocks[index](x, mask)
             outputs.append(x)
         x = self.mfa(ops.cat(outputs, axis=1))
-        x = self.asp_bn(self.asp(x) if mask is None else self.asp(x, mask))
-        return self.fc(x.expand_dims(2)).squeeze(2)
+        if self.returns_attention:
+            weight = self.asp.attention(x, mask)
+            return self._embedding(self.asp.statistics(x, weight)), weight.swapaxes(1, 2)
+        return self._embedding(self.asp(x, mask) if self.takes_lengths else self.asp(x))
+
+    def _embedding(self, pooled: Tensor) -> Tensor:
+        """Return (B, emb_size) of pooled statistics."""
+        return self.fc(self.asp_bn(pooled).expand_dims(2)).squeeze(2)

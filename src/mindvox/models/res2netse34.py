@@ -7,12 +7,13 @@ the file has too, and the sizes that it names: base width 26, scale 4, expansion
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from mindspore import nn
 
 from mindvox.config.option import option
 from mindvox.layers.res2_bottleneck import EXPANSION, Res2Bottleneck
-from mindvox.layers.se_resnet import REDUCTION, StageOptions
+from mindvox.layers.se_resnet import REDUCTION
 from mindvox.models.resnetse34v2 import STRIDES, ResNetSE34V2
 
 
@@ -36,7 +37,7 @@ class Res2NetSE34(ResNetSE34V2):
         base_width: int = option(26, "channels of a group in a bottleneck, of 64 channels of the stage", minimum=1)
         scale: int = option(4, "groups of a bottleneck", minimum=2)
 
-    def _stages(self, options: StageOptions) -> tuple[nn.CellList, int]:
+    def _stages(self, options: Any) -> tuple[nn.CellList, int]:
         built, in_channels = nn.CellList(), options.layer1_channels
         sizes = {"base_width": options.base_width, "scale": options.scale, "reduction": REDUCTION}
         for (channels, num_blocks), stride in zip(options.stages(), STRIDES, strict=True):

@@ -12,8 +12,11 @@ from typing import Any
 from mindspore import Tensor, nn, ops
 
 from mindvox.config.option import checked, option
-from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.conv import Conv2d
+from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pooling import create_pooling
+from mindvox.layers.res2 import num_rows
 from mindvox.layers.residual import BasicBlock, Bottleneck
 from mindvox.registry import POOLINGS
 
@@ -29,7 +32,6 @@ SIZES = {
 }
 """Kind of block, and blocks of each of the four layers, by depth."""
 STRIDES = (1, 2, 2, 2)  # of the layers, over frequency and time
-TOTAL_STRIDE = 8
 
 
 class Trunk(nn.Cell):
@@ -67,11 +69,6 @@ class Trunk(nn.Cell):
         for layer in self.layers:
             x = layer(x)
         return x
-
-
-def num_rows(in_channels: int) -> int:
-    """Return the rows of frequency that a trunk leaves of frames of this size."""
-    return -(-in_channels // TOTAL_STRIDE)
 
 
 class ResNet(nn.Cell):
@@ -138,17 +135,9 @@ class ResNet(nn.Cell):
         options = checked(self.Options(**keys))
         kind, num_blocks = options.size()
         self.trunk = Trunk(options.m_channels, BLOCKS[kind], num_blocks)
-        own = {"eps": options.pooling_eps} if options.pooling_eps > 0 else {}
-        self.pool = POOLINGS.get(options.pooling)(self.trunk.out_channels * num_rows(options.in_channels), **own)
-        self.embedding1 = Conv1d(self.pool.out_channels, options.emb_size)
-        self.has_second = options.two_emb_layer
-        if self.has_second:
-            self.between = batch_norm_2d(options.emb_size, affine=False)
-            self.embedding2 = Conv1d(options.emb_size, options.emb_size)
+        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
 
     def construct(self, feats: Tensor) -> Tensor:
-        x = self.embedding1(self.pool(self.trunk(feats)).expand_dims(2))  # (B, emb_size, 1)
-        if self.has_second:
-            x = self.between(ops.relu(x).expand_dims(3)).squeeze(3)
-            x = self.embedding2(x)
-        return x.squeeze(2)
+        return self.embed(self.pool(self.trunk(feats)))

@@ -9,6 +9,7 @@ from mindspore import Tensor, nn, ops
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.se_resnet import REDUCTION, StageOptions, stages
 from mindvox.registry import POOLINGS
 
@@ -51,8 +52,7 @@ class ResNetSE34L(nn.Cell):
         self.conv1 = Conv2d(1, options.layer1_channels, 7, stride=(2, 1), bias=False)
         self.norm1 = batch_norm_2d(options.layer1_channels)
         self.layers = stages(options.layer1_channels, options, STRIDES)
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(options.layer4_channels, **own)
+        self.pool = create_pooling(options.pooling, options.layer4_channels, options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.se_resnet import StageOptions, stages
 from mindvox.registry import POOLINGS
 
@@ -47,11 +48,10 @@ class ResNetSE34V2(nn.Cell):
         self.conv1 = Conv2d(1, options.layer1_channels, 3)
         self.norm1 = batch_norm_2d(options.layer1_channels)
         self.layers, channels = self._stages(options)
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(channels * -(-options.in_channels // REDUCED), **own)
+        self.pool = create_pooling(options.pooling, channels * -(-options.in_channels // REDUCED), options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
-    def _stages(self, options: StageOptions) -> tuple[nn.CellList, int]:
+    def _stages(self, options: Any) -> tuple[nn.CellList, int]:
         """Return the residual stages, and how many channels they give."""
         return stages(options.layer1_channels, options, STRIDES), options.layer4_channels
 

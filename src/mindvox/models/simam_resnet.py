@@ -11,10 +11,12 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from mindvox.config.option import checked, option
-from mindvox.layers.conv import Conv1d
+from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
+from mindvox.layers.res2 import num_rows
 from mindvox.layers.residual import BasicBlock
 from mindvox.layers.simam import SimAM
-from mindvox.models.resnet import Trunk, num_rows
+from mindvox.models.resnet import Trunk
 from mindvox.registry import POOLINGS
 
 SIZES = {34: (3, 4, 6, 3), 100: (6, 16, 24, 3)}
@@ -86,9 +88,9 @@ class SimAMResNet(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         self.trunk = Trunk(options.m_channels, SimAMBlock, options.num_blocks())
-        own = {"eps": options.pooling_eps} if options.pooling_eps > 0 else {}
-        self.pool = POOLINGS.get(options.pooling)(self.trunk.out_channels * num_rows(options.in_channels), **own)
-        self.embedding = Conv1d(self.pool.out_channels, options.emb_size)
+        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:
-        return self.embedding(self.pool(self.trunk(feats)).expand_dims(2)).squeeze(2)
+        return self.embed(self.pool(self.trunk(feats)))

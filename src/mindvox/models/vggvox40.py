@@ -11,10 +11,13 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.pool2d import MaxPool2d
+from mindvox.layers.pooling import create_pooling, min_pooled_frames
 from mindvox.registry import POOLINGS
 
 CHANNELS = (1, 96, 256, 384, 256, 256, 512)
-FEWEST_BINS = 15  # fewer leave no row for the last convolution
+# Three convolutions and poolings with a stride over frequency, and five over time, each make n of 2n + 1.
+BIN_STRIDE, FRAME_STRIDE = 2**3, 2**5
+FEWEST_BINS = 2 * BIN_STRIDE - 1  # fewer leave no row for the last convolution
 
 
 class VGGVox40(nn.Cell):
@@ -26,7 +29,8 @@ class VGGVox40(nn.Cell):
         keys: see `Options`.
 
     Inputs:
-        - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >= 95.
+        - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >=
+          `min_frames(options)`: 63, or 95 where the pooling has an unbiased variance.
 
     Outputs:
         Embeddings, (B, emb_size), not normalised in length.
@@ -43,24 +47,27 @@ class VGGVox40(nn.Cell):
         )
         pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
 
-    min_frames = 95  # convolutions and max poolings leave two of them; a deviation needs that many
+    @staticmethod
+    def min_frames(options: Options) -> int:
+        """Return the fewest frames of an utterance: they leave as many as the pooling needs."""
+        return FRAME_STRIDE * (min_pooled_frames(options.pooling) + 1) - 1
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
         options = checked(self.Options(**keys))
-        shapes = [
+        num_rows = (options.in_channels + 1) // BIN_STRIDE - 1
+        shapes: list[dict[str, Any]] = [
             {"kernel_size": (5, 7), "stride": (1, 2), "pad": 2},
             {"kernel_size": 5, "stride": 2, "pad": 1},
             *({"kernel_size": 3} for _ in range(3)),
-            {"kernel_size": (_rows_left(options.in_channels), 1), "padding": "valid"},
+            {"kernel_size": (num_rows, 1), "padding": "valid"},
         ]
         sizes = zip(CHANNELS[:-1], CHANNELS[1:], shapes, strict=True)
         self.convs = nn.CellList([Conv2d(inner, outer, **shape) for inner, outer, shape in sizes])
         self.norms = nn.CellList([batch_norm_2d(channels) for channels in CHANNELS[1:]])
         none = nn.Identity()
         self.max_pools = nn.CellList([MaxPool2d((1, 3), (1, 2)), MaxPool2d(3, 2), none, none, MaxPool2d(3, 2), none])
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(CHANNELS[-1], **own)
+        self.pool = create_pooling(options.pooling, CHANNELS[-1], options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:
@@ -68,10 +75,3 @@ class VGGVox40(nn.Cell):
         for index in range(len(self.convs)):
             x = self.max_pools[index](ops.relu(self.norms[index](self.convs[index](x))))
         return self.fc(self.pool(x).expand_dims(2)).squeeze(2)  # x: (B, 512, 1, T')
-
-
-def _rows_left(num_bins: int) -> int:
-    """Return the rows before the last convolution: the second convolution and two max poolings have a stride of 2."""
-    for added in (2, 0, 0):
-        num_bins = (num_bins + added - (5 if added else 3)) // 2 + 1
-    return num_bins

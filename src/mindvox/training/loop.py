@@ -16,9 +16,10 @@ from mindspore import Tensor, nn
 from mindvox.config import Config, describe, require, save_config
 from mindvox.data.front_ends import take_front_end
 from mindvox.data.pipeline import Batch, TrainBatches, open_batches
-from mindvox.errors import InputError, Stopped
+from mindvox.errors import InputError, Stopped, UsageError
 from mindvox.files import lock_folder
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
+from mindvox.losses.objective import Objective
 from mindvox.models import create_model, take_settings
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
@@ -62,7 +63,7 @@ class Run:
         step_cell = self.step_cell
         lrate = self.schedule.lrate(position.update, position.elapsed_s)
         epochs = self.schedule.epochs(position.update, position.elapsed_s)
-        scheduled = step_cell.model_with_loss.loss.schedule(epochs)
+        scheduled = step_cell.model_with_loss.loss.schedule(epochs, position.update)
         updates = step_cell.num_updates
         loss, accuracy = _step(step_cell, batch, lrate, scheduled)
         updates = step_cell.num_updates - updates
@@ -131,11 +132,35 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
-    step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size)
+    check_batches(loss, config, batches)
+    step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size, world.rank)
     step_cell.set_train()
     schedule = Schedule(config, batches.num_batches(), world.size)
     start = restore(earlier, meta["run"], step_cell, batches) if earlier else Position()
     return Run(config, world, batches, step_cell, schedule, start, meta)
+
+
+def check_batches(loss: Objective, config: Config, batches: TrainBatches) -> None:
+    """Raise UsageError when an objective cannot be computed of the batches that the sampler makes."""
+    needed, given = loss.utterances_per_speaker, batches.sampler.utterances_per_speaker
+    if needed is None:
+        return
+    if needed != given:
+        raise UsageError(
+            f"sampler: {config.loss.name} compares {needed} utterances of each speaker in a batch, "
+            f"{config.sampler.name} gives {given}. Set sampler.name: speakers and sampler.num_utterances: {needed}."
+        )
+    if config.speed_classes:
+        raise UsageError(
+            f"speed_classes: {config.loss.name} compares utterances of a speaker, which would be of several classes: "
+            "set speed_classes: false."
+        )
+    least = loss.least_speakers
+    if batches.global_size // needed < least:
+        raise UsageError(
+            f"minibatch_size: {config.loss.name} needs at least {least} speakers in a batch, got "
+            f"{batches.global_size // needed}."
+        )
 
 
 def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Validate] = None) -> Path:

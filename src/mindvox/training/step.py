@@ -1,29 +1,41 @@
 """One optimiser step as one compiled graph."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Optional
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindvox.config import Config
 from mindvox.losses import saved_parameters
+from mindvox.losses.objective import Objective
 from mindvox.training.accumulation import GradientMean
 from mindvox.training.ema import MovingAverage
+from mindvox.training.gather import GlobalBatch
 from mindvox.training.optimizers import make_optimizer
 from mindvox.training.precision import loss_scaler
 
 
 class ModelWithLoss(nn.Cell):
-    """A model and its objective: (feats, label) -> loss, score."""
+    """A model and its objective: (feats, label) -> loss, score, and the labels that the score belongs to.
 
-    def __init__(self, model: nn.Cell, loss: nn.Cell) -> None:
+    Args:
+        model, loss: what they are.
+        global_batch: joins the embeddings of all processes before the objective; None: it sees those of this one.
+    """
+
+    def __init__(self, model: nn.Cell, loss: nn.Cell, global_batch: Optional[GlobalBatch] = None) -> None:
         super().__init__(auto_prefix=False)  # a prefix would rename the parameters
         self.model = model
         self.loss = loss
+        self.global_batch = global_batch
 
-    def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        return self.loss(self.model(feats), label)
+    def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        embedding = self.model(feats)
+        if self.global_batch is not None:
+            embedding, label = self.global_batch(embedding, label)
+        loss, score = self.loss(embedding, label)
+        return loss, score, label
 
 
 class TrainStep(nn.Cell):
@@ -93,7 +105,7 @@ class TrainStep(nn.Cell):
         return self.average.in_model() if self.average else nullcontext()
 
     def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        (loss, score), gradients = self.gradient(feats, label)
+        (loss, score, label), gradients = self.gradient(feats, label)
         self.take(gradients)
         return self.measures(loss, score, label)
 
@@ -160,12 +172,12 @@ class ScaledTrainStep(TrainStep):
             state |= {f"scale.{name}": getattr(self.loss_scaler, name) for name in ("scale_value", "counter")}
         return state
 
-    def objective(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        loss, score = self.model_with_loss(feats, label)
-        return self.loss_scaler.scale(loss), loss, score
+    def objective(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        loss, score, label = self.model_with_loss(feats, label)
+        return self.loss_scaler.scale(loss), loss, score, label
 
     def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        (_, loss, score), gradients = self.gradient(feats, label)
+        (_, loss, score, label), gradients = self.gradient(feats, label)
         self.take(self.loss_scaler.unscale(gradients))
         return self.measures(loss, score, label)
 
@@ -217,9 +229,11 @@ class MeanOverRanks(nn.Cell):
         return loss, hits
 
 
-def make_step(config: Config, model: nn.Cell, loss: nn.Cell, num_ranks: int = 1) -> TrainStep:
-    """Return the step of a configuration, with its optimiser, for one of `num_ranks` processes."""
-    model_with_loss, optimizer = ModelWithLoss(model, loss), make_optimizer(config, model, loss)
+def make_step(config: Config, model: nn.Cell, loss: Objective, num_ranks: int = 1, rank: int = 0) -> TrainStep:
+    """Return the step of a configuration, with its optimiser, for process `rank` of `num_ranks`."""
+    is_joined = num_ranks > 1 and loss.utterances_per_speaker is not None
+    model_with_loss = ModelWithLoss(model, loss, GlobalBatch(rank, num_ranks) if is_joined else None)
+    optimizer = make_optimizer(config, model, loss)
     scaler = loss_scaler(config.loss_scale, config.amp_level, config.loss_scale_start, config.loss_scale_window)
     options: dict[str, Any] = {
         "clip_grad_norm": config.clip_grad_norm,

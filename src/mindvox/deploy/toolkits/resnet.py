@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any, Optional
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
+from mindvox.layers.res2 import TOTAL_STRIDE
 from mindvox.models import simam_resnet
-from mindvox.models.resnet import BLOCKS, SIZES, TOTAL_STRIDE
+from mindvox.models.resnet import BLOCKS, SIZES
 
-CONSTANT = ("between.gamma", "between.beta")  # 1 and 0: that batch norm has neither in torch
+CONSTANT = ("embed.norm.gamma", "embed.norm.beta")  # 1 and 0: that batch norm has neither in torch
 TRUNK = (
     (r"^trunk\.layers\.(\d)\.", lambda match: f"trunk.layer{int(match[1]) + 1}."),
     (r"^trunk\.(conv|norm)$", r"trunk.\g<1>1"),
@@ -16,7 +17,7 @@ TRUNK = (
     (r"\.shortcut_norm$", ".shortcut.1"),
     (r"\.norm(\d)$", r".bn\1"),
 )
-RESNET = (*TRUNK, (r"^trunk\.", ""), (r"^embedding(\d)$", r"seg_\1"), (r"^between$", "seg_bn_1"))
+RESNET = (*TRUNK, (r"^trunk\.", ""), (r"^embed\.linear(\d)$", r"seg_\1"), (r"^embed\.norm$", "seg_bn_1"))
 SIMAM = (
     *TRUNK,
     (r"^trunk\.", "front."),
@@ -24,7 +25,7 @@ SIMAM = (
     (r"^pool\.attention\.tdnn\.conv$", "pooling.attention.0"),
     (r"^pool\.attention\.tdnn\.norm$", "pooling.attention.2"),
     (r"^pool\.attention\.conv$", "pooling.attention.3"),
-    (r"^embedding$", "bottleneck"),
+    (r"^embed\.linear1$", "bottleneck"),
 )
 
 

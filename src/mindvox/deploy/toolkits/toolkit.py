@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.deploy.torch_file import read_state
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 
@@ -16,13 +17,27 @@ COUNTER = "num_batches_tracked"  # torch's batch norms count their updates; noth
 
 
 @dataclass(frozen=True)
+class Untold:
+    """A key of the section `model` that a toolkit's files do not tell: whoever imports one has to.
+
+    Attributes:
+        choices: the values that it may have there.
+        also: other values of keys of the section that a choice brings, by the choice.
+    """
+
+    choices: tuple[str, ...]
+    also: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A model as other toolkits keep it.
 
     Attributes:
         title: what people call it.
         mark: an entry that its states have and those of the architectures behind it in `Toolkit` have not.
-        settings: the section `model`, read off the shapes of a state; KeyError or ValueError when that cannot be.
+        settings: the section `model`, read off the shapes of a state; KeyError or ValueError when that cannot be. A key
+            that cannot be read off is `Untold`.
         name: the toolkit's name of one of our parameters; None: the toolkit has no such entry, because it is constant.
     """
 
@@ -42,12 +57,19 @@ class Toolkit:
         prefix: what stands before each name of the model's entries in files of a training; files without it are read
             too.
         left_out: pattern of entries that belong to training and are not imported.
+        constants: pattern of entries that are no parameters; sizes may be read off them.
+        untold: keys of the front end that its files do not tell. The user may give them, and `front_end` has the most
+            common value.
+        read: its file as arrays by name; InputError when it is none.
     """
 
     architectures: tuple[Architecture, ...]
     front_end: Callable[[dict[str, Any]], dict[str, Any]]
     prefix: str = ""
     left_out: str = r"$^"
+    constants: str = r"$^"
+    untold: tuple[str, ...] = ()
+    read: Callable[[PathLike], dict[str, np.ndarray]] = read_state
 
     def split(self, state: State) -> tuple[dict[str, np.ndarray], list[str]]:
         """Return the model's entries of a file by their names in the model, and the names of those left out."""

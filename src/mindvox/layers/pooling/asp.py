@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_form
-from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.conv import ContextConv1d, Conv1d
 from mindvox.layers.norm import batch_norm
 from mindvox.layers.over_time import SoftmaxOverTime
 from mindvox.layers.pooling.statistics import biased_statistics, channels_over_time, weighted_statistics
@@ -37,12 +37,11 @@ class ContextTDNN(nn.Cell):
 
     def __init__(self, channels: int, context_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.form = building_form()
-        self.conv = Conv1d(channels + context_channels, out_channels)
+        self.conv = ContextConv1d(channels, context_channels, out_channels)
         self.norm = batch_norm(out_channels)
 
     def construct(self, x: Tensor, context: Tensor) -> Tensor:
-        return self.norm(ops.relu(project_with_context(x, context, self.conv.weight, self.conv.bias, self.form)))
+        return self.norm(ops.relu(self.conv(x, context)))
 
 
 class AttentiveStatisticsPooling(nn.Cell):
@@ -84,17 +83,24 @@ class AttentiveStatisticsPooling(nn.Cell):
 
     def construct(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
         x = channels_over_time(x, self.channels)
-        frames = x.astype(ms.float32)  # in mixed precision only the products of the attention are half
+        return self.statistics(x, self.attention(x, mask))
+
+    def attention(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+        """Return the weights of the frames of x (B, channels, T): the same shape, float32, 1 in sum over T."""
         if self.global_context:
-            context = biased_statistics(frames, self.form, self.eps, mask)
+            # In mixed precision only the products of the attention are half.
+            context = biased_statistics(x.astype(ms.float32), self.form, self.eps, mask)
             hidden = self.tdnn(x, context.astype(x.dtype))
         else:
             hidden = self.tdnn(x)
         energy = self.conv(tanh(hidden)).astype(ms.float32)
         if mask is not None:
             energy = ops.masked_fill(energy, mask == 0, float("-inf"))
-        weight = self.softmax(energy)
-        return weighted_statistics(frames, weight, self.eps, self.form).squeeze(2)
+        return self.softmax(energy)
+
+    def statistics(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return weighted means, then deviations, of x (B, channels, T): (B, 2 * channels), float32."""
+        return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
 
 
 class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):

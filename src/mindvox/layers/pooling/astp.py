@@ -5,7 +5,7 @@ from mindspore import Tensor, nn
 
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_form
-from mindvox.layers.conv import Conv1d, project_with_context
+from mindvox.layers.conv import ContextConv1d, Conv1d
 from mindvox.layers.over_time import SoftmaxOverTime
 from mindvox.layers.pooling.statistics import channels_over_time, unbiased_statistics, weighted_statistics
 
@@ -44,15 +44,17 @@ class Astp(nn.Cell):
         self.eps = eps
         self.form = building_form()
         self.softmax = SoftmaxOverTime()
-        seen = 3 * channels if global_context else channels
-        self.linear1 = Conv1d(seen, attention_channels)
+        if global_context:
+            self.linear1 = ContextConv1d(channels, 2 * channels, attention_channels)
+        else:
+            self.linear1 = Conv1d(channels, attention_channels)
         self.linear2 = Conv1d(attention_channels, channels)
 
     def construct(self, x: Tensor) -> Tensor:
         x = channels_over_time(x, self.channels)
         if self.global_context:
             context = unbiased_statistics(x, self.form, self.eps).astype(x.dtype)
-            hidden = project_with_context(x, context, self.linear1.weight, self.linear1.bias, self.form)
+            hidden = self.linear1(x, context)
         else:
             hidden = self.linear1(x)
         weight = self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))

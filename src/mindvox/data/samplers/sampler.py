@@ -1,4 +1,4 @@
-"""Which records of a training store make up an epoch, and in which order."""
+"""What a sampler is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,28 +18,38 @@ class Sampler:
     Args:
         records: numbers of the records that may be drawn, (R,), rising.
         labels: returns the label of each of them, (R,); called only by samplers that need labels.
+        utterances: returns a number for each of them, (R,), which is equal where they are pieces or distorted copies
+            of one utterance; called only by samplers that need it.
         global_size: records of a global batch.
         seed: of the order.
         keys: see `Options`.
+
+    Attributes:
+        utterances_per_speaker: so many consecutive records are of one speaker, who is in a global batch once; 1:
+            records come as they will.
     """
 
     @dataclass
     class Options:
         """Keys of the section `sampler`."""
 
+    utterances_per_speaker = 1
+
     def __init__(
         self,
         records: np.ndarray,
         labels: Callable[[], np.ndarray],
+        utterances: Callable[[], np.ndarray],
         global_size: int,
         seed: int,
         **keys: Any,
     ) -> None:
         self.records = records
         self.labels = labels
+        self.utterances = utterances
         self.global_size = global_size
         self.seed = seed
-        self.options = checked(self.Options(**keys))
+        self.options: Any = checked(self.Options(**keys))
 
     @property
     def num_records(self) -> int:
@@ -68,19 +78,6 @@ class Sampler:
             values[used].reshape(num_batches, self.global_size)[:, columns] for values in (order, drawn_before(order))
         )
         return records, earlier
-
-
-class Shuffle(Sampler):
-    """Take every record once, in random order."""
-
-    @property
-    def num_records(self) -> int:
-        """Records of an epoch."""
-        return len(self.records)
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Return a permutation of the records."""
-        return np.random.default_rng((self.seed, epoch)).permutation(self.records)
 
 
 def drawn_before(order: np.ndarray) -> np.ndarray:

@@ -1,0 +1,58 @@
+"""Every speaker equally often."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mindvox.config.option import option
+from mindvox.data.samplers.sampler import Sampler
+
+
+class Balanced(Sampler):
+    """Take equally many records of every speaker, in random order.
+
+    Of a speaker with more, each epoch draws others; those of a speaker with fewer come several times, and each time get
+    another crop.
+
+    Args:
+        records, labels, utterances, global_size, seed: see `Sampler`.
+        keys: see `Options`.
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `sampler`."""
+
+        per_speaker: int = option(0, "records of each speaker in an epoch; 0: the mean number, rounded up", minimum=0)
+
+    def __init__(
+        self,
+        records: np.ndarray,
+        labels: Callable[[], np.ndarray],
+        utterances: Callable[[], np.ndarray],
+        global_size: int,
+        seed: int,
+        **keys: Any,
+    ) -> None:
+        super().__init__(records, labels, utterances, global_size, seed, **keys)
+        self.by_speaker = split_by_label(records, labels())
+        self.per_speaker = self.options.per_speaker or -(-len(records) // len(self.by_speaker))
+
+    @property
+    def num_records(self) -> int:
+        """Records of an epoch."""
+        return self.per_speaker * len(self.by_speaker)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return equally many records of each speaker."""
+        rng = np.random.default_rng((self.seed, epoch))
+        drawn = [np.resize(rng.permutation(of_speaker), self.per_speaker) for of_speaker in self.by_speaker]
+        return rng.permutation(np.concatenate(drawn))
+
+
+def split_by_label(values: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Return the values (R,) of each label, in the order of the labels."""
+    order = np.argsort(labels, kind="stable")
+    return np.split(values[order], np.flatnonzero(np.diff(labels[order])) + 1)

@@ -1,0 +1,164 @@
+"""Res2 blocks of two-dimensional convolutions (Gao et al. 2019, arXiv:1904.01169), and how ERes2Net fuses maps."""
+
+from collections.abc import Callable, Sequence
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.layers.activation import ClippedReLU, silu, tanh
+from mindvox.layers.conv import Conv2d
+from mindvox.layers.norm import batch_norm_2d
+
+REDUCTION = 4  # channels of a fusion's input that become one inside
+STRIDES = (1, 2, 2, 2)  # of the four layers, over frequency and time
+TOTAL_STRIDE = 8
+FULL_WIDTH = 64  # base_width at which a group of a block has as many channels as the block's layer
+
+
+class AttentionalFusion(nn.Cell):
+    """Add two maps, weighted for each channel, bin and frame (Chen et al. 2023, arXiv:2305.12838).
+
+    Args:
+        channels: channels of each map, at least 4.
+
+    Inputs:
+        - **x** - (B, channels, F, T).
+        - **y** - the same shape.
+
+    Outputs:
+        (1 + w) x + (1 - w) y, the same shape; w in (-1, 1) follows from both.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        if channels < REDUCTION:
+            raise ValueError(f"`channels` must be at least {REDUCTION}, got {channels}.")
+        inner = channels // REDUCTION
+        self.reduce = Conv2d(2 * channels, inner)
+        self.reduce_norm = batch_norm_2d(inner)
+        self.expand = Conv2d(inner, channels)
+        self.expand_norm = batch_norm_2d(channels)
+
+    def construct(self, x: Tensor, y: Tensor) -> Tensor:
+        hidden = silu(self.reduce_norm(self.reduce(ops.cat((x, y), axis=1))))
+        weight = tanh(self.expand_norm(self.expand(hidden)))
+        return x + y + weight * (x - y)
+
+
+class Res2Block(nn.Cell):
+    """1x1 convolution, 3x3 convolutions of groups of channels, 1x1 convolution, with a residual connection.
+
+    Each group is joined by the result of the one before it. Activations end at 20.
+
+    Args:
+        in_channels: channels of the input.
+        planes: channels of the block's layer.
+        stride: of the first convolution, bins and frames.
+        base_width: channels of a group, of 64 planes.
+        scale: number of groups.
+        expansion: channels of the output, as a multiple of `planes`.
+        fuses: join by `AttentionalFusion`; otherwise by a sum.
+        passes_last: the last group is not convolved, and goes alone.
+
+    Inputs:
+        - **x** - (B, in_channels, F, T).
+
+    Outputs:
+        (B, expansion * planes, ceil(F / stride), ceil(T / stride)).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        planes: int,
+        stride: int,
+        base_width: int,
+        scale: int,
+        expansion: int,
+        fuses: bool = False,
+        passes_last: bool = False,
+    ) -> None:
+        super().__init__()
+        width = planes * base_width // FULL_WIDTH
+        if width < 1:
+            raise ValueError(f"`planes` times `base_width` must be at least {FULL_WIDTH}, got {planes * base_width}.")
+        self.out_channels = expansion * planes
+        self.scale, self.fuses, self.passes_last = scale, fuses, passes_last
+        self.num_convs = scale - 1 if passes_last else scale
+        self.conv1 = Conv2d(in_channels, scale * width, stride=stride, bias=False)
+        self.norm1 = batch_norm_2d(scale * width)
+        self.convs = nn.CellList([Conv2d(width, width, 3, bias=False) for _ in range(self.num_convs)])
+        self.norms = nn.CellList([batch_norm_2d(width) for _ in range(self.num_convs)])
+        if fuses:
+            self.fusions = nn.CellList([AttentionalFusion(width) for _ in range(self.num_convs - 1)])
+        self.conv3 = Conv2d(scale * width, self.out_channels, bias=False)
+        self.norm3 = batch_norm_2d(self.out_channels)
+        self.has_shortcut = stride > 1 or in_channels != self.out_channels
+        if self.has_shortcut:
+            self.shortcut = Conv2d(in_channels, self.out_channels, stride=stride, bias=False)
+            self.shortcut_norm = batch_norm_2d(self.out_channels)
+        self.clip = ClippedReLU()
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = self.norm3(self.conv3(self.convolve_groups(self.clip(self.norm1(self.conv1(x))))))
+        if self.has_shortcut:
+            x = self.shortcut_norm(self.shortcut(x))
+        return self.clip(y + x)
+
+    def convolve_groups(self, x: Tensor) -> Tensor:
+        groups = ops.chunk(x, self.scale, axis=1)
+        y = groups[0]
+        outputs = []
+        for index in range(self.num_convs):
+            if index > 0:
+                y = self.fusions[index - 1](y, groups[index]) if self.fuses else y + groups[index]
+            y = self.clip(self.norms[index](self.convs[index](y)))
+            outputs.append(y)
+        if self.passes_last:
+            outputs.append(groups[self.scale - 1])
+        return ops.cat(outputs, axis=1)
+
+
+class Res2Trunk(nn.Cell):
+    """A 3x3 convolution and four layers of blocks; from the second layer on each halves frequency and time.
+
+    Args:
+        channels: planes of the first layer; each further one has twice as many.
+        blocks: what builds a block of each layer from (in_channels, planes, stride).
+        num_blocks: blocks of each layer.
+
+    Inputs:
+        - **feats** - (B, T, F).
+
+    Outputs:
+        The layers' outputs, (B, sizes[i], ceil(F / 2^i), ceil(T / 2^i)) for i = 0 to 3.
+    """
+
+    def __init__(
+        self, channels: int, blocks: Sequence[Callable[[int, int, int], nn.Cell]], num_blocks: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.conv = Conv2d(1, channels, 3, bias=False)
+        self.norm = batch_norm_2d(channels)
+        in_channels, layers, self.sizes = channels, [], []
+        for index, (block, depth) in enumerate(zip(blocks, num_blocks, strict=True)):
+            layer = []
+            for position in range(depth):
+                layer.append(block(in_channels, channels * 2**index, 1 if position else STRIDES[index]))
+                in_channels = layer[-1].out_channels
+            layers.append(nn.SequentialCell(layer))
+            self.sizes.append(in_channels)
+        self.layers = nn.CellList(layers)
+
+    def construct(self, feats: Tensor) -> tuple[Tensor, ...]:
+        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
+        x = ops.relu(self.norm(self.conv(x)))
+        outputs = []
+        for layer in self.layers:
+            x = layer(x)
+            outputs.append(x)
+        return tuple(outputs)
+
+
+def num_rows(in_channels: int) -> int:
+    """Return the rows of frequency that the trunk leaves of frames of this size."""
+    return -(-in_channels // TOTAL_STRIDE)

@@ -1,0 +1,59 @@
+"""Softmax over a linear classifier: no angles, no margin."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.norm import batch_norm
+from mindvox.losses.classifier import HiddenLayers
+from mindvox.losses.functions import cross_entropy, one_hot, smoothed
+from mindvox.losses.objective import Objective
+
+
+class Softmax(Objective):
+    """Cross entropy over a linear layer's outputs.
+
+    Args:
+        emb_size: size of an embedding.
+        num_classes: training speakers K.
+        keys: see `Options`.
+
+    Inputs:
+        - **embedding** - (B, emb_size).
+        - **label** - class indices, (B,), int32.
+
+    Outputs:
+        The mean loss, a scalar, and the linear layer's outputs, (B, K).
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `loss`."""
+
+        norm_first: bool = option(False, "batch norm and ReLU before the linear layer: wespeaker's softmax")
+        hidden_layers: int = option(0, "linear layers with batch norm before it (mvector)", minimum=0)
+        hidden_size: int = option(192, "size of their outputs", minimum=1)
+        label_smoothing: float = option(0.0, "share of the target that is spread over all speakers", minimum=0, below=1)
+
+    def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        self.norm = batch_norm(emb_size) if options.norm_first else None
+        self.hidden = HiddenLayers(emb_size, options.hidden_layers, options.hidden_size)
+        self.linear = nn.Dense(self.hidden.out_size, num_classes)
+        self.num_classes = num_classes
+        self.label_smoothing = options.label_smoothing
+
+    def construct(self, embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.logits(embedding.astype(ms.float32))
+        target = one_hot(label, self.num_classes)
+        return cross_entropy(logits, smoothed(target, self.label_smoothing) if self.label_smoothing else target), logits
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """Return the linear layer's outputs (B, K) for embeddings (B, emb_size), float32."""
+        if self.norm is not None:
+            embedding = ops.relu(self.norm(embedding))
+        return self.linear(self.hidden(embedding))

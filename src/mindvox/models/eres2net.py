@@ -1,0 +1,96 @@
+"""ERes2Net (Chen, Zheng, Wang, Cheng, Chen, Qi 2023, arXiv:2305.12838), so that the weights of 3D-Speaker and mvector
+fit: Res2Net whose groups are joined by attention in the third and fourth layer, and whose four layers are fused.
+
+The published sizes are base (the defaults), large (m_channels 64) and huge (m_channels 64, base_width 24, scale 3,
+expansion 4). Frames may have any size F, with ceil(F / 8) rows before the pooling; the toolkits' own code takes only
+multiples of 8.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mindspore import Tensor, nn
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv2d
+from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.res2 import FULL_WIDTH, AttentionalFusion, Res2Block, Res2Trunk, num_rows
+from mindvox.registry import POOLINGS
+
+
+@dataclass
+class Res2Options:
+    """Keys of the section `model` that networks of Res2 blocks share, with the sizes of ERes2Net base."""
+
+    in_channels: int = option(80, "size of a feature frame", minimum=1)
+    emb_size: int = option(192, "size of an embedding", minimum=1)
+    m_channels: int = option(32, "channels of the first layer; each further one has twice as many", minimum=1)
+    layer1_blocks: int = option(3, "blocks of the first layer", minimum=1)
+    layer2_blocks: int = option(4, "blocks of the second layer", minimum=1)
+    layer3_blocks: int = option(6, "blocks of the third layer", minimum=1)
+    layer4_blocks: int = option(3, "blocks of the fourth layer", minimum=1)
+    base_width: int = option(32, "channels of a group of a block, of 64 channels of its layer", minimum=1)
+    scale: int = option(2, "groups of channels of a block, which are convolved one after the other", minimum=2)
+    expansion: int = option(2, "channels of a block's output, as a multiple of those of its layer", minimum=1)
+    two_emb_layer: bool = option(False, "a second embedding layer, whose output is the embedding")
+    pooling: str = option("tstp", "pooling over time", choices=tuple(POOLINGS))
+    pooling_eps: float = option(
+        0.0,
+        "keeps variances in the pooling above 0; 0: the pooling's own; 3D-Speaker and mvector have 1e-8",
+        minimum=0,
+    )
+
+    def problems(self) -> list[str]:
+        """Return what is wrong between keys."""
+        if self.m_channels * self.base_width < FULL_WIDTH:
+            return [
+                f"m_channels: {self.m_channels} times base_width {self.base_width} is below {FULL_WIDTH}, so that a "
+                "group of the first layer has no channel: raise one of them."
+            ]
+        return []
+
+    @property
+    def num_blocks(self) -> tuple[int, ...]:
+        """Blocks of each layer."""
+        return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
+
+    def block(self, **kind: bool) -> partial:
+        """Return what builds a block of these sizes; `kind`: see `Res2Block`."""
+        return partial(Res2Block, base_width=self.base_width, scale=self.scale, expansion=self.expansion, **kind)
+
+
+class ERes2Net(nn.Cell):
+    """ERes2Net: frames to one embedding an utterance.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    Options = Res2Options
+    min_frames = 9  # the strides leave two of them; a deviation needs that many
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        summed, fused = options.block(), options.block(fuses=True)
+        self.trunk = Res2Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
+        sizes = self.trunk.sizes
+        self.downsamplings = nn.CellList([Conv2d(sizes[i], sizes[i + 1], 3, stride=2, bias=False) for i in range(3)])
+        self.fusions = nn.CellList([AttentionalFusion(size) for size in sizes[1:]])
+        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
+        self.pool = POOLINGS.get(options.pooling)(sizes[3] * num_rows(options.in_channels), **own)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        outputs = self.trunk(feats)
+        x = outputs[0]
+        for index in range(3):
+            x = self.fusions[index](outputs[index + 1], self.downsamplings[index](x))
+        return self.embed(self.pool(x))

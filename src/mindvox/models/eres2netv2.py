@@ -1,0 +1,58 @@
+"""ERes2NetV2 (Chen et al. 2024, arXiv:2406.02167), so that the weights of 3D-Speaker and mvector fit: ERes2Net with
+wider groups, of whose layers only the third and the fourth are fused.
+
+The published sizes are 3D-Speaker's of 17.9 M parameters (the defaults), its w24s4ep4 (base_width 24, scale 4,
+expansion 4) and mvector's (m_channels 32). Frames may have any size F, with ceil(F / 8) rows before the pooling; the
+toolkits' own code takes only multiples of 8.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv2d
+from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.res2 import AttentionalFusion, Res2Trunk, num_rows
+from mindvox.models.eres2net import Res2Options
+from mindvox.registry import POOLINGS
+
+
+class ERes2NetV2(nn.Cell):
+    """ERes2NetV2: frames to one embedding an utterance.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options(Res2Options):
+        """Keys of the section `model`."""
+
+        m_channels: int = option(64, "channels of the first layer; each further one has twice as many", minimum=1)
+        base_width: int = option(26, "channels of a group of a block, of 64 channels of its layer", minimum=1)
+
+    min_frames = 9  # the strides leave two of them; a deviation needs that many
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        summed, fused = options.block(), options.block(fuses=True)
+        self.trunk = Res2Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
+        _, _, third, fourth = self.trunk.sizes
+        self.downsampling = Conv2d(third, fourth, 3, stride=2, bias=False)
+        self.fusion = AttentionalFusion(fourth)
+        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
+        self.pool = POOLINGS.get(options.pooling)(fourth * num_rows(options.in_channels), **own)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        _, _, third, fourth = self.trunk(feats)
+        return self.embed(self.pool(self.fusion(fourth, self.downsampling(third))))

@@ -1,0 +1,98 @@
+"""Res2Net (Gao et al. 2019, arXiv:1904.01169) as mvector builds it, so that its weights fit.
+
+Where it departs from the paper: the first convolution has a stride of 3 and loses bins and frames at the edges, all
+sizes are halved, and the embedding lies between batch norms. mvector's own code takes frames of 64 to 95 bins; this
+takes any size of at least 5.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv1d, Conv2d
+from mindvox.layers.norm import batch_norm, batch_norm_2d
+from mindvox.layers.pool2d import MaxPool2d
+from mindvox.layers.pooling import create_pooling, min_pooled_frames
+from mindvox.layers.res2_bottleneck import EXPANSION, FULL_WIDTH, Res2Bottleneck
+from mindvox.layers.se_resnet import StageOptions
+from mindvox.registry import POOLINGS
+
+STEM_SIZE, STEM_STRIDE = 7, 3  # bins and frames
+STEM_SEEN = STEM_SIZE - 2  # fewest bins or frames that the first convolution takes: it adds one on each side
+STRIDES = (1, 2, 2, 2)  # of the stages, over frequency and time
+LATER_STRIDE = 16  # of the max pooling and the stages
+
+
+class Res2Net(nn.Cell):
+    """mvector's Res2Net: frames to one embedding an utterance.
+
+    The last batch norm makes an embedding in training depend on the whole batch.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= `min_frames(options)`.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options(StageOptions):
+        """Keys of the section `model`."""
+
+        in_channels: int = option(80, "size of a feature frame", minimum=STEM_SEEN)
+        emb_size: int = option(192, "size of an embedding", minimum=1)
+        base_width: int = option(
+            32, f"channels of a group in a bottleneck, of {FULL_WIDTH} channels of the stage", minimum=1
+        )
+        scale: int = option(2, "groups of a bottleneck", minimum=2)
+        pooling: str = option("asp", "pooling over time; mvector has asp, sap, tap, tsp", choices=tuple(POOLINGS))
+        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys."""
+            least = -(-FULL_WIDTH // self.base_width)
+            narrow = [f"layer{index}_channels" for index, (size, _) in enumerate(self.stages(), 1) if size < least]
+            return [f"{key}: expected at least {least} with base_width {self.base_width}." for key in narrow]
+
+    @staticmethod
+    def min_frames(options: Options) -> int:
+        """Return the fewest frames of an utterance: 5, or 53 where the pooling needs two behind the strides."""
+        return STEM_SEEN + STEM_STRIDE * LATER_STRIDE * (min_pooled_frames(options.pooling) - 1)
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        channels = options.layer1_channels
+        self.stem = Conv2d(1, channels, STEM_SIZE, stride=STEM_STRIDE, pad=1, bias=False)
+        self.stem_norm = batch_norm_2d(channels)
+        self.max_pool = MaxPool2d(3, 2, pad=1)
+        layers, sizes = [], (options.base_width, options.scale)
+        for (width, num_blocks), stride in zip(options.stages(), STRIDES, strict=True):
+            blocks = [Res2Bottleneck(channels, width, stride, True, *sizes)]
+            channels = EXPANSION * width
+            blocks += [Res2Bottleneck(channels, width, 1, False, *sizes) for _ in range(num_blocks - 1)]
+            layers.append(nn.SequentialCell(blocks))
+        self.layers = nn.CellList(layers)
+        self.pool = create_pooling(options.pooling, channels * num_rows(options.in_channels), options.pooling_eps)
+        self.pool_norm = batch_norm(self.pool.out_channels)
+        self.linear = Conv1d(self.pool.out_channels, options.emb_size)
+        self.norm = batch_norm(options.emb_size)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
+        x = self.max_pool(ops.relu(self.stem_norm(self.stem(x))))
+        for layer in self.layers:
+            x = layer(x)
+        x = self.pool_norm(self.pool(x))
+        return self.norm(self.linear(x.expand_dims(2)).squeeze(2))
+
+
+def num_rows(in_channels: int) -> int:
+    """Return the rows of frequency that are left of frames of this size before the pooling."""
+    rows = (in_channels - STEM_SEEN) // STEM_STRIDE + 1
+    return -(-rows // LATER_STRIDE)
