@@ -45,6 +45,7 @@ SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
 SMALL |= {f"layer{index}_channels": 8 for index in range(1, 5)}
 SMALL |= {f"layer{index}_blocks": 1 for index in range(1, 5)}
+SMALL |= {"depth": 0, "block": "basic"}  # of resnet
 SMALL |= {"m_channels": 3, "pooled_channels": 10}
 TOYS = {"mean_model", "squared_loss"}
 OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e", "prototypical"), 2)}

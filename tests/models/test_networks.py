@@ -32,6 +32,12 @@ TINY = [  # compiled and with gradients in --all
     "vt_resnetse34v2_asp_tiny",
     "vt_resnetse34v2_sap_tiny",
     "ws_campplus_tiny",
+    "ws_ecapa_tiny",
+    "ws_resnet_astp_tiny",
+    "ws_resnet_bottleneck_two_emb_tiny",
+    "ws_resnet_tap_tiny",
+    "ws_resnet_tiny",
+    "ws_simam_resnet_tiny",
 ]
 TINY_LATER = [  # networks of TINY with other poolings, with --all
     "mv_ecapa_asp_tiny",
@@ -52,6 +58,7 @@ FULL_LATER += ["mv_ecapa", "mv_res2net", "mv_resnetse", "mv_tdnn", "rn_rawnet2",
 FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_nolog"]
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
+FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
 NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_LATER))]
 
 
