@@ -24,8 +24,10 @@ from mindvox.deploy.export import export, random_input
 from mindvox.engines.engine import libraries_of, load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
-from mindvox.models import create_model, fewest_frames
+from mindvox.frontend.samples import Samples
+from mindvox.models import create_model, fewest_frames, windows_of
 from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
@@ -43,11 +45,16 @@ SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
 SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
 SMALL |= {f"layer{index}_channels": 8 for index in range(1, 5)}
 SMALL |= {f"layer{index}_blocks": 1 for index in range(1, 5)}
+SMALL |= {"depth": 0, "block": "basic"}  # of resnet
 SMALL |= {"m_channels": 3, "pooled_channels": 10}
 TOYS = {"mean_model", "squared_loss"}
 OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e", "prototypical"), 2)}
 OF_BATCH |= {"softmax_prototypical": 2, "triplet": 2}  # utterances of each speaker in a batch
-NUM_BINS = {"vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
+OWN = {  # sizes whose names mean other things in other models
+    "ge2e_lstm": {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9},
+    "rawnet2": {"num_samples": 2500, "wide_channels": 6, "gru_size": 5},
+}
+NUM_BINS = {"rawnet2": 1, "vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
 EXPORTED_LATER = {"eres2net", "res2net_3dspeaker", "res2netse34", "resnetse34v2"}  # with --all
 
 
@@ -66,19 +73,24 @@ def store_of(tmp_path_factory) -> Callable[[str], Path]:
     """Return the training store that a model takes."""
 
     @lru_cache
-    def write(num_bins: int, shortest: int) -> Path:
-        return write_store(tmp_path_factory.mktemp("store") / "feat_train", num_mels=num_bins, shortest=shortest)
+    def write(front_end: FrontEnd, shortest: int) -> Path:
+        return write_store(tmp_path_factory.mktemp("store") / "feat_train", front_end=front_end, shortest=shortest)
 
-    return lambda name: write(num_bins(name), 15 if least_frames(name) < 15 else 2 * least_frames(name))
+    return lambda name: write(front_end_for(name), 15 if least_frames(name) < 15 else 2 * least_frames(name))
 
 
 def num_bins(name: str) -> int:
     return NUM_BINS.get(name, NUM_MELS)
 
 
+def front_end_for(name: str) -> FrontEnd:
+    return Samples() if num_bins(name) == 1 else Fbank(n_mels=num_bins(name))
+
+
 def model_keys(name: str) -> list[str]:
     keys = {field.name for field in dataclasses.fields(MODELS.get(name).Options)}
     sizes = {"in_channels": num_bins(name), **{key: size for key, size in SMALL.items() if key in keys}}
+    sizes |= OWN.get(name, {})
     return [f"--model.name={name}", *(f"--model.{key}={value}" for key, value in sizes.items())]
 
 
@@ -87,7 +99,15 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def least_frames(name: str) -> int:
-    return fewest_frames(settings_of(name))
+    """Return the fewest frames that a model takes; where it takes windows, their length."""
+    settings = settings_of(name)
+    windows = windows_of(settings)
+    return windows.num_frames if windows is not None else fewest_frames(settings)
+
+
+def crop_frames(name: str, at_least: int) -> int:
+    """Return the frames of an input of a model, so many where it takes them."""
+    return least_frames(name) if windows_of(settings_of(name)) is not None else max(at_least, least_frames(name))
 
 
 def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
@@ -97,7 +117,7 @@ def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> C
     words += ["--loss.hard_rank=0"] if loss == "triplet" else []
     words += [f"--minibatch_size={8 if loss in OF_BATCH else 7}", "--max_lrate=0.01", "--base_lrate=0.001"]
     words += [f"--ckpt_save_dir={folder / 'ckpt'}"]
-    words += [f"--train_frames={max(20, least_frames(model))}", "--step_size=6", "--num_epochs=2"]
+    words += [f"--train_frames={crop_frames(model, 20)}", "--step_size=6", "--num_epochs=2"]
     words += ["--tensorboard=false", "--save_checkpoint_steps=1", *more]
     path = folder / "empty.yaml"
     folder.mkdir(exist_ok=True)
@@ -167,7 +187,7 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store_of, t
     path = train(
         config_of(model, loss, store_of(model), folder, "--num_epochs=1", "--valid_utterances=4"), make_validation
     )
-    sizes = {"num_frames": max(40, least_frames(model)), "front_end": Fbank(n_mels=bins).to_dict()}
+    sizes = {"num_frames": max(40, least_frames(model)), "front_end": front_end_for(model).to_dict()}
     write_eval_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, **sizes)
     names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
     trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
@@ -178,9 +198,13 @@ def test_checkpoint_is_validated_evaluated_and_exported(model, loss, store_of, t
     assert set(results) == {"baseline"}
     exported = export(load_config(Config, [*words, "--length=0", "--batch_size=0", f"--file_name={tmp_path / 'm'}"]))
     engine = load_engine(exported)
-    least = fewest_frames(read_checkpoint(path)[1]["model"])
-    for num_frames in (least, least + 20):
+    settings = read_checkpoint(path)[1]["model"]
+    least = least_frames(model)
+    assert engine.exported.windows == windows_of(settings)
+    for num_frames in (least, crop_frames(model, least + 20)):
         assert engine.encode(np.ones((2, num_frames, bins), np.float32)).shape[0] == 2
+    if engine.exported.windows is not None:
+        return
     with pytest.raises(InputError, match=f"expected at least {least} frames"):
         engine.encode(np.ones((1, least - 1, bins), np.float32))
 
@@ -197,7 +221,7 @@ def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_for
     pytest.importorskip("openvino", reason="needs the extra onnx")
     settings = settings_of(name)
     np.random.seed(0)
-    model, front_end = create_model(settings).set_train(False), Fbank(n_mels=num_bins(name))
+    model, front_end = create_model(settings).set_train(False), front_end_for(name)
     checkpoint = checkpoint_path(tmp_path, name, 1, 1)
     meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
     write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}, meta)
@@ -214,7 +238,7 @@ def test_onnx_and_ir_have_the_numbers_of_the_cell_in_every_engine(name, file_for
     description = ExportedModel.read(exported)
     for library in libraries_of(description):
         engine = load_engine(exported, library)
-        for num_frames in (fewest_frames(settings), fewest_frames(settings) + 24):
+        for num_frames in (least_frames(name), crop_frames(name, least_frames(name) + 24)):
             batch, feats = random_input(rng, description, num_frames)
             expected = encode(feats)
             bound = (1e-5 if kind == "features" else 1e-3) * np.abs(expected).max()
@@ -246,7 +270,7 @@ def test_two_ranks_train_the_toys_with_equal_weights(store_of, tmp_path, monkeyp
 def test_forms_of_both_devices_hold_the_same_parameters_and_agree(name, compiled):
     settings = settings_of(name)
     rng = np.random.default_rng(0)
-    feats = Tensor(rng.standard_normal((2, max(30, fewest_frames(settings)), num_bins(name))).astype(np.float32))
+    feats = Tensor(rng.standard_normal((2, crop_frames(name, 30), num_bins(name))).astype(np.float32))
     found = []
     for device in ("CPU", "Ascend"):
         ms.set_seed(0)

@@ -17,7 +17,7 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
 
-  // Returns embeddings (batch, emb_size) of finished, finite feats (batch, frames, feature_size).
+  // Returns embeddings (batch, emb_size) of finished, finite feats in the model's layout (ExportedModel::InputShape).
   //
   // Throws InputError: the library reports a failure, or gives something else than float32 (batch, emb_size).
   virtual std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) = 0;

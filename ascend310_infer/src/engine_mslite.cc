@@ -86,7 +86,7 @@ void Build(const ExportedModel& model, const EngineOptions& options, const Plan&
 class LiteEncoder : public Encoder {
  public:
   LiteEncoder(const ExportedModel& model, const EngineOptions& options, const Plan& plan)
-      : feature_size_(model.feature_size), emb_size_(model.emb_size), num_outputs_(1 + model.further_outputs.size()) {
+      : sizes_(model), num_outputs_(1 + model.further_outputs.size()) {
     if (!options.lite_config.empty()) {
       Check(model_.LoadConfig(options.lite_config.string()), "LoadConfig of " + options.lite_config.string());
     }
@@ -97,7 +97,7 @@ class LiteEncoder : public Encoder {
   }
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
-    mindspore::MSTensor input = InputOf({batch, frames, feature_size_});
+    mindspore::MSTensor input = InputOf(sizes_.InputShape(batch, frames));
     if (input.DataSize() != feats.size() * sizeof(float)) throw std::logic_error("feats do not have the shape given");
     void* const buffer = input.MutableData();
     if (buffer == nullptr) throw InputError("MindSpore Lite: the input has no memory");
@@ -108,10 +108,10 @@ class LiteEncoder : public Encoder {
       throw InputError(Concat("MindSpore Lite: the model gave ", outputs.size(), " outputs, expected ", num_outputs_));
     }
     const mindspore::MSTensor& output = outputs.front();  // the others are the model's further outputs
-    CheckTensor(output, {batch, emb_size_}, "output");
+    CheckTensor(output, {batch, sizes_.emb_size}, "output");
     const std::shared_ptr<const void> data = output.Data();  // a copy on the host, which lives as long as this
     if (data == nullptr) throw InputError("MindSpore Lite: the output has no memory");
-    std::vector<float> embeddings(static_cast<size_t>(batch * emb_size_));
+    std::vector<float> embeddings(static_cast<size_t>(batch * sizes_.emb_size));
     std::memcpy(embeddings.data(), data.get(), embeddings.size() * sizeof(float));
     return embeddings;
   }
@@ -126,7 +126,7 @@ class LiteEncoder : public Encoder {
       device->SetDeviceID(options.device_id);
       if (plan.sets_precision) device->SetPrecisionMode(plan.precision);
       if (plan.sets_input_shape) {
-        device->SetInputShape("feats:" + ShapeText({options.batch_hint, options.frames_hint, model.feature_size}));
+        device->SetInputShape("feats:" + ShapeText(model.InputShape(options.batch_hint, options.frames_hint)));
       }
       context->MutableDeviceInfo().push_back(device);
     } else {
@@ -149,8 +149,7 @@ class LiteEncoder : public Encoder {
   }
 
   mindspore::Model model_;
-  int64_t feature_size_;
-  int64_t emb_size_;
+  ExportedModel sizes_;
   size_t num_outputs_;
 };
 

@@ -24,15 +24,12 @@ std::string OneLine(std::string text) {
 class OpenVinoEncoder : public Encoder {
  public:
   OpenVinoEncoder(ov::CompiledModel* model, const ExportedModel& sizes)
-      : request_(model->create_infer_request()),
-        output_(model->outputs().front()),
-        feature_size_(sizes.feature_size),
-        emb_size_(sizes.emb_size) {}
+      : request_(model->create_infer_request()), output_(model->outputs().front()), sizes_(sizes) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
     try {
-      const ov::Shape shape = {static_cast<size_t>(batch), static_cast<size_t>(frames),
-                               static_cast<size_t>(feature_size_)};
+      const std::vector<int64_t> sizes = sizes_.InputShape(batch, frames);
+      const ov::Shape shape(sizes.begin(), sizes.end());
       if (ov::shape_size(shape) != feats.size()) throw std::logic_error("feats do not have the shape given");
       // The tensor refers to feats, which OpenVINO does not write to.
       request_.set_input_tensor(ov::Tensor(ov::element::f32, shape, const_cast<float*>(feats.data())));
@@ -41,7 +38,7 @@ class OpenVinoEncoder : public Encoder {
       std::fill_n(output.data<float>(), output.get_size(), kUnwritten);
       request_.infer();
       output = request_.get_tensor(output_);
-      const ov::Shape expected = {static_cast<size_t>(batch), static_cast<size_t>(emb_size_)};
+      const ov::Shape expected = {static_cast<size_t>(batch), static_cast<size_t>(sizes_.emb_size)};
       if (output.get_element_type() != ov::element::f32 || output.get_shape() != expected) {
         throw InputError(Concat("the model gave ", output.get_element_type().to_string(), " ", output.get_shape(),
                                 ", expected f32 ", expected));
@@ -57,8 +54,7 @@ class OpenVinoEncoder : public Encoder {
  private:
   ov::InferRequest request_;
   ov::Output<const ov::Node> output_;  // the first: the others are the model's further outputs
-  int64_t feature_size_;
-  int64_t emb_size_;
+  ExportedModel sizes_;
 };
 
 ov::Dimension DimensionOf(const std::optional<int64_t>& size) {
@@ -66,7 +62,8 @@ ov::Dimension DimensionOf(const std::optional<int64_t>& size) {
 }
 
 void CheckSignature(const ov::Model& network, const ExportedModel& model) {
-  const ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.feature_size};
+  ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.feature_size};
+  if (model.is_transposed) std::swap(feats[1], feats[2]);
   const ov::PartialShape embedding = {DimensionOf(model.batch_size), model.emb_size};
   const bool fits = network.inputs().size() == 1 && network.input().get_element_type() == ov::element::f32 &&
                     network.input().get_partial_shape() == feats &&

@@ -32,6 +32,13 @@ class Description {
   // Empty when the key is absent or null.
   std::string OptionalText(const char* key) { return IsGiven(key) ? Text(key) : ""; }
 
+  // Returns whether the value is the second one; the first when the key is absent.
+  bool OptionalChoice(const char* key, const char* first, const char* second) {
+    const json& value = Find(key);
+    if (!value.is_discarded() && value != first && value != second) Wrong(key, value);
+    return value == second;
+  }
+
   // 0 when the key is absent or null.
   int64_t OptionalCount(const char* key) { return IsGiven(key) ? Count(key) : 0; }
 
@@ -155,14 +162,25 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
   model.least_lite = description.OptionalText("least_lite");
   model.conversion = description.OptionalConversion("conversion");
   const std::string input_kind = description.Text("input_kind");
+  model.is_transposed = description.OptionalChoice("input_layout", "BTF", "BFT");
   description.Finish();
   if (input_kind != (is_old ? "fbank" : "features")) {
     throw InputError(Concat(name, ": the model takes input of kind '", input_kind,
                             "'; this program makes features by itself and runs models that take 'features'. Export "
                             "with --input=features."));
   }
+  if (const auto windows = content.find("windows"); windows != content.end() && !windows->is_null()) {
+    throw InputError(Concat(name, ": windows ", windows->dump(),
+                            ": the model is evaluated on windows, which this program does not make. Run it with "
+                            "`mindvox infer`."));
+  }
   model.front_end = ReadFrontEnd(model.stored_front_end, model.feature_size, name);
   return model;
+}
+
+std::vector<int64_t> ExportedModel::InputShape(int64_t batch, int64_t frames) const {
+  if (is_transposed) return {batch, feature_size, frames};
+  return {batch, frames, feature_size};
 }
 
 json ParseJson(std::string_view text, const std::string& name) {

@@ -30,6 +30,7 @@ struct ExportedModel {
   std::optional<int64_t> num_frames;  // frames of an utterance
   int64_t min_frames = 0;             // the fewest frames of an utterance
   int64_t feature_size = 0;           // numbers of a frame
+  bool is_transposed = false;         // features have time as the last axis
   int64_t emb_size = 0;
   std::map<std::string, int64_t> further_outputs;  // beside the embedding, (B, T, channels): channels by name
   nlohmann::json stored_front_end;                 // how the features are made, as it is stored
@@ -44,8 +45,11 @@ struct ExportedModel {
   // Reads FILE.json and checks that it belongs to FILE.
   //
   // Throws InputError: model or description is missing or damaged, they do not belong together, or the model takes
-  // something else than features.
+  // something else than features, or is evaluated on windows.
   static ExportedModel Read(const std::filesystem::path& path);
+
+  // Returns the shape of `batch` utterances of as many frames, in the model's layout.
+  std::vector<int64_t> InputShape(int64_t batch, int64_t frames) const;
 
   // Reads the content of FILE.json, without FILE; `name` is its path, for messages.
   static ExportedModel Parse(std::string_view text, const std::string& name);

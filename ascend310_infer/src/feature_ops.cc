@@ -7,6 +7,11 @@
 #include "src/errors.h"
 
 namespace ecapa {
+namespace {
+
+constexpr double kInstanceEps = 1e-5;
+
+}  // namespace
 
 bool AllFinite(const float* values, size_t count) {
   uint32_t greatest = 0;  // of the bits without sign: infinity is the first that is not finite; one vectorised pass
@@ -25,6 +30,19 @@ void CutFrames(int64_t num_frames, int64_t size, std::vector<float>* feats) {
   for (size_t i = given; i < wanted; ++i) (*feats)[i] = (*feats)[i - given];
 }
 
+std::vector<float> Transposed(const std::vector<float>& feats, int64_t num_frames, int64_t size) {
+  const auto rows = static_cast<size_t>(num_frames), columns = static_cast<size_t>(size);
+  std::vector<float> transposed(feats.size());
+  for (size_t start = 0; start + rows * columns <= feats.size(); start += rows * columns) {
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t column = 0; column < columns; ++column) {
+        transposed[start + column * rows + row] = feats[start + row * columns + column];
+      }
+    }
+  }
+  return transposed;
+}
+
 void SubtractMean(int64_t size, std::vector<float>* feats) {
   const auto width = static_cast<size_t>(size);
   std::vector<double> mean(width);  // a sum of many frames in float32 drifts
@@ -36,6 +54,23 @@ void SubtractMean(int64_t size, std::vector<float>* feats) {
   for (size_t bin = 0; bin < width; ++bin) rounded[bin] = static_cast<float>(mean[bin] / num_frames);
   for (size_t i = 0; i < feats->size(); i += width) {
     for (size_t bin = 0; bin < width; ++bin) (*feats)[i + bin] -= rounded[bin];
+  }
+}
+
+void NormaliseInstance(int64_t size, std::vector<float>* feats) {
+  const auto width = static_cast<size_t>(size);
+  const auto num_frames = static_cast<double>(feats->size() / width);
+  for (size_t bin = 0; bin < width; ++bin) {
+    double mean = 0, variance = 0;
+    for (size_t i = bin; i < feats->size(); i += width) mean += static_cast<double>((*feats)[i]) / num_frames;
+    for (size_t i = bin; i < feats->size(); i += width) {
+      const double centred = static_cast<double>((*feats)[i]) - mean;
+      variance += centred * centred / num_frames;
+    }
+    const double deviation = std::sqrt(variance + kInstanceEps);
+    for (size_t i = bin; i < feats->size(); i += width) {
+      (*feats)[i] = static_cast<float>((static_cast<double>((*feats)[i]) - mean) / deviation);
+    }
   }
 }
 

@@ -41,11 +41,18 @@ class OtherFrontEnd : public FrontEnd {
       : stored_(stored), size_(feature_size) {
     const json shift_ms = stored.value("hop_length_ms", json());
     if (shift_ms.is_number()) frame_shift_s_ = shift_ms.get<double>() / 1000;
-    subtract_mean_ = stored.value("subtract_mean", json(true)) != json(false);
+    normalisation_ = stored.value("subtract_mean", json(true)) == json(false) ? "none" : "mean";
+    if (stored.contains("normalisation")) normalisation_ = stored["normalisation"];
+    if (normalisation_ != "none" && normalisation_ != "mean" && normalisation_ != "instance") {
+      throw InputError(Concat(where, ": front end ", ValueText(stored, "type"),
+                              ": expected normalisation none, mean or ", "instance, got ",
+                              ValueText(stored, "normalisation"), ". Take a newer program."));
+    }
     std::string known;
     for (const auto& [type, reader] : Readers()) known += (known.empty() ? "" : " and ") + type;
     message_ = Concat(where, ": front end ", ValueText(stored, "type"), ": this program computes ", known,
-                      ". Give it features (--data or --features) instead of recordings.");
+                      ". Export the model with --input=waveform, which has its front end inside, or give it features ",
+                      "(--data or --features) instead of recordings.");
   }
 
   json comparable() const override { return stored_; }
@@ -56,14 +63,15 @@ class OtherFrontEnd : public FrontEnd {
   int64_t NumSamples(int64_t) const override { throw InputError(message_); }
   std::unique_ptr<Stream> Start(int64_t) const override { throw InputError(message_); }
   void Finish(std::vector<float>* feats) const override {
-    if (subtract_mean_) SubtractMean(size_, feats);
+    if (normalisation_ == "mean") SubtractMean(size_, feats);
+    if (normalisation_ == "instance") NormaliseInstance(size_, feats);
   }
 
  private:
   json stored_;
   int64_t size_;
   double frame_shift_s_ = 0;
-  bool subtract_mean_ = true;
+  json normalisation_;  // text, or whatever was stored
   std::string message_;
 };
 

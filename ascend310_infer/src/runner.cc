@@ -184,6 +184,7 @@ class Run {
     const auto batch_size = static_cast<size_t>(model_.batch_size.value_or(static_cast<int64_t>(num_rows)));
     feats->resize(filled / num_rows * batch_size);  // a fixed batch that is not full: utterances are repeated
     for (size_t i = filled; i < feats->size(); ++i) (*feats)[i] = (*feats)[i - filled];
+    if (model_.is_transposed) *feats = Transposed(*feats, num_frames, model_.feature_size);
     std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), num_frames);
     if (embeddings.size() < num_rows * static_cast<size_t>(model_.emb_size)) {
       throw InputError("the model gave too few numbers");

@@ -110,7 +110,8 @@ inline void WriteStore(const TemporaryFolder& folder, const std::vector<int64_t>
 // Gives each utterance a number of squares of its features; does not depend on the others of its batch.
 class FakeEncoder : public Encoder {
  public:
-  explicit FakeEncoder(const ExportedModel& model) : feature_size_(model.feature_size), emb_size_(model.emb_size) {}
+  explicit FakeEncoder(const ExportedModel& model)
+      : feature_size_(model.feature_size), emb_size_(model.emb_size), is_transposed_(model.is_transposed) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
     if (feats.size() != static_cast<size_t>(batch * frames * feature_size_)) throw std::logic_error("wrong feats");
@@ -121,7 +122,9 @@ class FakeEncoder : public Encoder {
       for (int64_t d = 0; d < emb_size_; ++d) {
         float sum = value_added;
         for (int64_t t = 0; t < frames; ++t) {
-          const float value = feats[static_cast<size_t>((row * frames + t) * feature_size_ + d % feature_size_)];
+          const int64_t bin = d % feature_size_;
+          const int64_t place = is_transposed_ ? bin * frames + t : t * feature_size_ + bin;
+          const float value = feats[static_cast<size_t>(row * frames * feature_size_ + place)];
           sum += value * value * static_cast<float>(t + d + 1);
         }
         embeddings.push_back(sum);
@@ -137,6 +140,7 @@ class FakeEncoder : public Encoder {
  private:
   int64_t feature_size_;
   int64_t emb_size_;
+  bool is_transposed_;
 };
 
 inline Engine FakeEngine(const ExportedModel& model, int num_workers = 1) {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "src/front_end.h"
 #include "tests/support.h"
 
@@ -38,9 +40,9 @@ TEST_CASE("a type that is not known finishes features and refuses waveforms, nam
   const auto other = ReadFrontEnd(stored, 2, "m.json");
   CHECK((other->size() == 2 && other->frame_shift_s() == doctest::Approx(0.0125)));
   const std::string expected =
-      "m.json: front end \"mfcc\": this program computes fbank and kaldi_fbank. Give it features (--data or "
-      "--features) "
-      "instead of recordings.";
+      "m.json: front end \"mfcc\": this program computes fbank and kaldi_fbank. Export the model with "
+      "--input=waveform, "
+      "which has its front end inside, or give it features (--data or --features) instead of recordings.";
   CHECK(MessageOf([&] { other->sample_rate(); }) == expected);
   CHECK(MessageOf([&] { other->NumFrames(16000); }) == expected);
   CHECK(MessageOf([&] { other->NumSamples(1); }) == expected);
@@ -51,6 +53,24 @@ TEST_CASE("a type that is not known finishes features and refuses waveforms, nam
   stored["subtract_mean"] = false;
   ReadFrontEnd(stored, 2, "m.json")->Finish(&feats);
   CHECK(feats == std::vector<float>{-1, -2, 1, 2});
+  stored["normalisation"] = "mean";
+  feats = {1, 2, 3, 6};
+  ReadFrontEnd(stored, 2, "m.json")->Finish(&feats);
+  CHECK(feats == std::vector<float>{-1, -2, 1, 2});
+  stored["normalisation"] = "instance";
+  ReadFrontEnd(stored, 2, "m.json")->Finish(&feats);
+  CHECK(feats[0] == doctest::Approx(-1 / std::sqrt(1 + 1e-5)).epsilon(1e-6));
+  CHECK(feats[3] == doctest::Approx(2 / std::sqrt(4 + 1e-5)).epsilon(1e-6));
+  stored["normalisation"] = "none";
+  feats = {1, 2, 3, 6};
+  ReadFrontEnd(stored, 2, "m.json")->Finish(&feats);
+  CHECK(feats == std::vector<float>{1, 2, 3, 6});
+  stored["normalisation"] = "range";
+  CHECK(MessageFor(stored, 2) ==
+        "m.json: front end \"mfcc\": expected normalisation none, mean or instance, got \"range\". Take a newer "
+        "program.");
+  stored["normalisation"] = nullptr;
+  CHECK(Contains(MessageFor(stored, 2), "got null. Take a newer program."));
   for (const json& unnamed : {json::object(), json{{"type", 3}}}) {
     CHECK(ReadFrontEnd(unnamed, 2, "m.json")->frame_shift_s() == 0);
     CHECK(Contains(MessageOf([&] { ReadFrontEnd(unnamed, 2, "m.json")->sample_rate(); }), "computes fbank and kaldi"));

@@ -43,6 +43,18 @@ TEST_CASE("a damaged description is refused, with all that is wrong") {
   json waveform = ModelJson(80, 192);
   waveform["input_kind"] = "waveform";
   CHECK(Contains(message(waveform), "runs models that take 'features'. Export with --input=features."));
+  json layout = ModelJson(80, 192);
+  CHECK(ExportedModel::Parse(layout.dump(), "m.json").InputShape(2, 50) == std::vector<int64_t>{2, 50, 80});
+  layout["input_layout"] = "BFT";
+  CHECK(ExportedModel::Parse(layout.dump(), "m.json").InputShape(2, 50) == std::vector<int64_t>{2, 80, 50});
+  layout["input_layout"] = "TBF";
+  CHECK(Contains(message(layout), "m.json: missing or impossible values: input_layout \"TBF\"."));
+  json windows = ModelJson(80, 192);
+  windows["windows"] = {{"num_frames", 160}, {"step", 77}, {"last", "padded"}, {"min_coverage", 0.75}};
+  CHECK(Contains(message(windows), "m.json: windows {\"last\":\"padded\",\"min_coverage\":0.75,\"num_frames\":160,"));
+  CHECK(Contains(message(windows), "the model is evaluated on windows, which this program does not make."));
+  windows["windows"] = nullptr;
+  CHECK(ExportedModel::Parse(windows.dump(), "m.json").feature_size == 80);
   json size = ModelJson(80, 192);
   size["feature_size"] = 40;
   CHECK(Contains(message(size), "m.json: its front end gives frames of 80 numbers, the model takes 40."));

@@ -87,6 +87,18 @@ TEST_CASE("a fixed batch is filled up and the surplus dropped") {
   for (const int64_t batch : dynamic_cast<FakeEncoder&>(*engine.encoders[0]).calls) CHECK(batch == 4);
 }
 
+TEST_CASE("a model of transposed features gets them so, in batches of any size") {
+  const MemorySource source(kLengths);
+  ExportedModel model = SmallModel();
+  model.is_transposed = true;
+  for (const int64_t batch_size : {1, 3}) {
+    Engine engine = FakeEngine(model);
+    RunOptions options;
+    options.batch_size = batch_size;
+    CHECK(EmbedAll(source, model, &engine, options).embeddings == RunWith(source, {}).embeddings);
+  }
+}
+
 TEST_CASE("the cut comes before the mean, and repeats what is short") {
   const MemorySource source({5, 12});
   RunOptions options;

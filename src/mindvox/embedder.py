@@ -75,7 +75,8 @@ class Embedder:
         model_file: the exported model.
         engine: it, loaded.
         max_frames: longer recordings are embedded in windows of at most this many frames, whose embeddings are
-            averaged; 0: no limit. Without effect on a model of a fixed length, which sees the start.
+            averaged; 0: no limit. Without effect on a model of a fixed length, which sees the start, or windows of its
+            own.
 
     Attributes:
         model_file, engine: as given.
@@ -133,9 +134,10 @@ class Embedder:
             channel: the only channel that is used, from 0 on; None: the mean of all.
 
         Raises:
-            UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, or its channels cancel.
+            UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, its channels cancel, or the
+                model takes speech alone and there is none.
             UnreadRecording: the package that reads it is not installed.
-            InputError: memory runs out, or the model returns NaN.
+            InputError: memory runs out, the model returns NaN, or what its front end needs is not installed.
             ValueError: the array is none of these, or a file was given with a sample rate.
         """
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
@@ -225,7 +227,7 @@ class Embedder:
     def _waveform(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
     ) -> np.ndarray:
-        """Return samples (N,) at the front end's rate, judged."""
+        """Return samples (N,) at the front end's rate, judged, then prepared."""
         rate = self.front_end.sample_rate
         try:
             if isinstance(recording, np.ndarray):
@@ -235,12 +237,12 @@ class Embedder:
                 raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
             else:
                 clip = read_usable(recording, sample_rate=rate, channel=channel)
+            return self.front_end.prepare(clip.waveform)
         except NoDecoder as error:
             raise UnreadRecording(name, error.reason) from None
         except BadAudio as error:
             advice = ": choose one of them (channel 0, 1, ...)" if error.reason == CHANNELS_CANCEL else ""
             raise UnusableRecording(name, error.reason + advice) from None
-        return clip.waveform
 
 
 class _Rows:
@@ -249,13 +251,15 @@ class _Rows:
     Args:
         engine: the model.
         batch_size: most pieces of a batch.
-        max_frames: most frames that wait for others of their length, or go through the model at once; 0: MAX_FRAMES.
+        max_frames: most frames that wait for others of their length, or go through the model at once; 0: MAX_FRAMES. Of
+            a model that takes windows, a batch of these.
     """
 
     def __init__(self, engine: Engine, batch_size: int, max_frames: int) -> None:
         self._engine = engine
         self._batch_size = batch_size
-        self._max_frames = max_frames or MAX_FRAMES
+        windows = engine.exported.windows
+        self._max_frames = batch_size * windows.num_frames if windows is not None else max_frames or MAX_FRAMES
         self._waiting: dict[int, list[tuple[int, str, ModelInput]]] = {}  # by length
         self._num_waiting = 0  # frames
         self._sums: dict[int, np.ndarray] = {}  # of each row's embeddings times their frames, in double precision

@@ -4,7 +4,10 @@ A model, an objective, a sampler and a front end each have a dataclass `Options`
 their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`.
+  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` with `return_further`, and `folded` with
+  `is_foldable`, see `EcapaTdnn`.
+  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`, and `windows`, see
+  `RawNet2`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
 - An objective: see `Objective`.
   has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
@@ -71,14 +74,18 @@ MODELS = Registry(
     campplus="mindvox.models.campplus:CamPlusPlus",
     ecapa_joovvhan="mindvox.models.ecapa_310p:JoovvhanEcapa",
     ecapa_tdnn="mindvox.models.ecapa_tdnn:EcapaTdnn",
+    ge2e_lstm="mindvox.models.ge2e_lstm:Ge2eLstm",
+    rawnet2="mindvox.models.rawnet2:RawNet2",
     eres2net="mindvox.models.eres2net:ERes2Net",
     eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
     res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
     res2net="mindvox.models.res2net:Res2Net",
     res2netse34="mindvox.models.res2netse34:Res2NetSE34",
+    resnet="mindvox.models.resnet:ResNet",
     resnet_se="mindvox.models.resnet_se:ResNetSE",
     resnetse34l="mindvox.models.resnetse34l:ResNetSE34L",
     resnetse34v2="mindvox.models.resnetse34v2:ResNetSE34V2",
+    simam_resnet="mindvox.models.simam_resnet:SimAMResNet",
     tdnn="mindvox.models.tdnn:Tdnn",
     vggvox40="mindvox.models.vggvox40:VGGVox40",
     wespeaker_ecapa="mindvox.models.wespeaker_ecapa:WespeakerEcapa",
@@ -132,6 +139,8 @@ TOOLKITS = Registry(
     mindaudio="mindvox.deploy.toolkits.mindaudio:TOOLKIT",
     modelzoo="mindvox.deploy.toolkits.mindaudio:MODEL_ZOO",
     mvector="mindvox.deploy.toolkits.mvector:TOOLKIT",
+    rawnet2="mindvox.deploy.toolkits.rawnet2:TOOLKIT",
+    resemblyzer="mindvox.deploy.toolkits.resemblyzer:TOOLKIT",
     speechbrain="mindvox.deploy.toolkits.speechbrain:TOOLKIT",
     voxceleb_trainer="mindvox.deploy.toolkits.voxceleb_trainer:TOOLKIT",
     wespeaker="mindvox.deploy.toolkits.wespeaker:TOOLKIT",
@@ -142,5 +151,6 @@ FRONT_ENDS = Registry(
     kaldi_fbank="mindvox.frontend.kaldi_fbank:KaldiFbank",
     mel_spectrogram="mindvox.frontend.mel_spectrogram:MelSpectrogram",
     mfcc="mindvox.frontend.mfcc:Mfcc",
+    samples="mindvox.frontend.samples:Samples",
     spectrogram="mindvox.frontend.spectrogram:Spectrogram",
 )

@@ -234,7 +234,8 @@ def test_a_front_end_that_is_not_known_takes_features_and_no_recordings(program,
         done = call(worked, program, "--model", model, *recordings)
         assert done.returncode == 1
         assert done.stderr == (
-            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Give it features '
+            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Export the '
+            "model with --input=waveform, which has its front end inside, or give it features "
             "(--data or --features) instead of recordings.\n"
         )
 

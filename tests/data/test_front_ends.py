@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 
 from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
 from mindvox.corpus.audio import read_audio
@@ -20,8 +21,11 @@ from mindvox.data.prepare_eval import prepare_eval
 from mindvox.data.train_store import read_manifest
 from mindvox.data.verify import verify_eval_store, verify_train_store
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend import preparation
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.kaldi_fbank import KaldiFbank
+from mindvox.frontend.mel_spectrogram import MelSpectrogram
+from tests.detector import LoudIsSpeech
 from tests.stores import read_records
 
 KALDI = KaldiFbank(n_mels=40, window="hamming", waveform_scale=32768.0)
@@ -107,6 +111,56 @@ def test_store_of_waveforms_gives_every_model_its_features(train_config, eval_co
     assert set(cohort.num_frames) == {front_end.num_frames(16000)}
 
 
+OF_SPEECH = MelSpectrogram(n_mels=20, trim="webrtc", zeros_after_ms=20.0)
+OF_SPEECH_KEYS = ("--front_end=mel_spectrogram", "--n_mels=20", "--front_end.trim=webrtc")
+OF_SPEECH_KEYS += ("--front_end.zeros_after_ms=20",)
+SOFT = "id00010/session/00001.wav"
+
+
+def soften(path, first):
+    """Make a recording soft from a sample on."""
+    samples, rate = soundfile.read(path)
+    samples[first:] *= 0.01
+    soundfile.write(path, samples, rate)
+
+
+def test_recordings_are_prepared_whole_for_stores_of_both_kinds(
+    train_config, eval_config, corpus, eval_corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preparation, "_detector", LoudIsSpeech)
+    soften(eval_corpus / "wav" / SOFT, 8000)
+    soften(corpus / "wav" / "id00001" / "session" / "00003.wav", 24000)  # of 64000; chunks are 16000
+    make_train_tables(train_config())
+    config = eval_config(*OF_SPEECH_KEYS, "--random_chunk=false")
+    prepare_eval(config)
+    folders = (f"--feat_eval_folder={tmp_path / 'samples'}", f"--feat_norm_folder={tmp_path / 'norm_samples'}")
+    samples = eval_config("--store_kind=waveform", *folders)
+    prepare_eval(samples)
+    for folder in (config.feat_eval_folder, samples.feat_eval_folder):
+        store = EvalStore.open(folder, OF_SPEECH.to_dict())
+        for row, name in enumerate(store.utt_ids):
+            waveform = read_audio(eval_corpus / "wav" / name).waveform
+            prepared = OF_SPEECH.prepare(waveform)
+            assert (len(prepared) < len(waveform) - 5000) == (name == SOFT)
+            np.testing.assert_array_equal(store.feats(row), OF_SPEECH(prepared))
+            assert store.num_frames[row] == len(store.feats(row))
+    cohort = EvalStore.open(config.feat_norm_folder, OF_SPEECH.to_dict())
+    waveform = read_audio(corpus / "wav" / "id00001" / "session" / "00003.wav").waveform
+    row = cohort.utt_ids.index("id00001/session/00003.wav")
+    np.testing.assert_array_equal(cohort.feats(row), OF_SPEECH(OF_SPEECH.prepare(waveform)[:16000]))
+
+
+def test_recording_without_speech_is_listed_with_the_reason(eval_config, eval_corpus, monkeypatch):
+    monkeypatch.setattr(preparation, "_detector", LoudIsSpeech)
+    soften(eval_corpus / "wav" / SOFT, 0)
+    with pytest.raises(InputError, match=rf"1 of its utterances cannot be used: {SOFT} \(no speech was found in it\)"):
+        prepare_eval(eval_config(*OF_SPEECH_KEYS))
+    config = eval_config("--store_kind=waveform")
+    prepare_eval(config)
+    with pytest.raises(InputError, match=rf"{SOFT}: no speech was found in it\. Leave the utterance out"):
+        EvalStore.open(config.feat_eval_folder, OF_SPEECH.to_dict())
+
+
 def test_store_of_waveforms_is_kept_and_checked(train_config, eval_config, capsys):
     make_train_tables(train_config())
     config = eval_config("--store_kind=waveform")
@@ -144,6 +198,10 @@ def test_training_takes_the_models_size_where_none_is_given():
     assert training_front_end(config).to_dict() == KaldiFbank(n_mels=24, dither=1.0).to_dict()
     config = load_config(Config, ["--inChannels=24", "--front_end.n_mels=40"])
     assert training_front_end(config).size == 40
+    config = load_config(Config, ["--inChannels=24", "--front_end.name=mfcc"])
+    assert training_front_end(config).options.n_mfcc == 24
+    config = load_config(Config, ["--inChannels=24", "--front_end.name=spectrogram"])  # of no key alone
+    assert training_front_end(config).size == 201
 
 
 def test_training_on_a_store_of_features_takes_its_front_end_unless_another_is_asked_for():
@@ -185,7 +243,7 @@ def test_description_of_a_store_that_makes_no_sense_is_refused(eval_config, tmp_
     path = f"{config.feat_eval_folder}/meta.json"
     with open(path, encoding="utf-8") as stream:
         meta = json.load(stream)
-    for front_end, message in (({"type": "mfcc"}, "expected a front end of type fbank or"), ([], "front_end")):
+    for front_end, message in (({"type": "plp"}, "expected a front end of type fbank or"), ([], "front_end")):
         with open(path, "w", encoding="utf-8") as stream:
             json.dump({**meta, "front_end": front_end}, stream)
         with pytest.raises(InputError, match=f"meta.json: .*{message}"):

@@ -10,6 +10,7 @@ import mindvox.deploy.check_parity as parity
 from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend.frames import Windows
 from mindvox.models.checkpoint import read_checkpoint
 from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
 
@@ -79,9 +80,12 @@ def test_long_recordings_are_compared_in_windows_of_features_or_samples(
 ):
     waveform = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=1", "--length=0", "--input=waveform")
     utterances, _ = parity.read_utterances(recordings, FRONT_END)
-    windows = [window for utterance in utterances for window in parity.windows_of(utterance, 20, FRONT_END)]
+    windows = [window for utterance in utterances for window in parity.windows_of(utterance, None, 20, FRONT_END)]
     assert [len(window.feats) for window in windows] == [13, 13, 16, 16]  # of 26 and 32 frames
     assert [len(window.waveform) for window in windows] == [12 * 160, 1920, 15 * 160, 2439]
+    own = [window for each in utterances for window in parity.windows_of(each, Windows(20, 15), 0, FRONT_END)]
+    assert [(len(window.feats), len(window.waveform)) for window in own] == [(20, 19 * 160)] * 4
+    np.testing.assert_array_equal(own[1].feats, utterances[0].feats[6:26])
     for path, folder in ((exported, store), (waveform, recordings)):  # second variant: a model of waveforms
         assert check(checkpoint, "--exported", path, "--features", folder, "--max_frames=20") == 0
 

@@ -11,7 +11,7 @@ import pytest
 from mindvox.deploy.import_weights import build, torch_shapes
 from mindvox.deploy.toolkits.eres2net import ERES2NET, ERES2NETV2, RES2NET
 from mindvox.deploy.toolkits.threed_speaker import XVECTOR
-from mindvox.errors import InputError
+from mindvox.errors import InputError, UsageError
 from mindvox.models import create_model
 from mindvox.registry import TOOLKITS
 
@@ -59,15 +59,27 @@ def test_model_is_found_by_its_names_and_its_sizes_by_their_shapes(toolkit, arch
     assert (front_end["n_mels"], front_end["window"]) == (settings["in_channels"], "povey")
 
 
+@pytest.mark.parametrize(("pooling", "eps"), [("tap", 0.0), ("tsdp", 1e-8)])
+@pytest.mark.parametrize(
+    ("architecture", "settings"), [(XVECTOR, X), (RES2NET, {"name": "res2net_3dspeaker", **RES2, "in_channels": 8})]
+)
+def test_pooling_of_one_number_a_channel_has_to_be_told(architecture, settings, pooling, eps):
+    settings = {**settings, "pooling": pooling, "pooling_eps": eps}
+    state = state_of(architecture, settings)
+    assert build("3dspeaker", state, "x", {"pooling": pooling})[0] == settings
+    with pytest.raises(UsageError, match="--model.pooling: x does not tell it: expected tap or tsdp; it was not given"):
+        build("3dspeaker", state, "x")
+
+
 @pytest.mark.parametrize(
     ("architecture", "settings", "name", "shape"),
     [
-        (ERES2NET, CASES[0][2], "seg_1.weight", (6, 7 * 64)),
+        (ERES2NET, CASES[0][2], "seg_1.weight", (6, 7 * 64 + 1)),
         (ERES2NET, CASES[0][2], "layer4.0.conv3.weight", (63, 39, 1, 1)),
         (ERES2NETV2, CASES[2][2], "pool.linear1.weight", (128, 65, 1)),
         (RES2NET, CASES[3][2], "layer4.0.conv1.weight", (40, 32, 1, 1)),
         (XVECTOR, X, "frame_5.conv_1d.weight", (7, 6, 1)),
-        (XVECTOR, X, "seg_1.weight", (6, 7)),
+        (XVECTOR, X, "seg_1.weight", (6, 21)),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused_before_building(architecture, settings, name, shape, monkeypatch):

@@ -158,9 +158,9 @@ def test_all_that_does_not_fit_is_listed_at_once():
     ]
 
 
-@pytest.mark.parametrize("toolkit", ["speechbrain", "wespeaker", "3dspeaker", "mvector"])
+@pytest.mark.parametrize("toolkit", ["speechbrain", "wespeaker", "3dspeaker", "mvector", "resemblyzer"])
 def test_state_of_another_model_is_refused(toolkit):
-    with pytest.raises(InputError, match=r"x: none of the models .*ECAPA-TDNN \(it has "):
+    with pytest.raises(InputError, match=r"x: none of the models .*: (ECAPA-TDNN|GE2E encoder) \(it has "):
         build(toolkit, {"weight": np.zeros((2, 3), np.float32)}, "x")
 
 

@@ -1,4 +1,7 @@
-"""CAM++ as three toolkits keep it: names, sizes, front ends. What it computes: tests/models/test_networks.py."""
+"""CAM++ as three toolkits keep it, the 310P guide's network and Resemblyzer's: names, sizes, front ends.
+
+What they compute: tests/models/test_networks.py.
+"""
 
 import json
 import struct
@@ -9,10 +12,13 @@ import pytest
 
 from mindvox.deploy.import_weights import build, main
 from mindvox.deploy.toolkits.campplus import CONSTANT, name_of
+from mindvox.deploy.toolkits.joovvhan import name_of as name_of_guide
 from mindvox.errors import InputError
+from mindvox.frontend import front_end_of
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.registry import TOOLKITS
+from tests.vectors.networks import Network
 
 SETTINGS = {"name": "campplus", "in_channels": 16, "emb_size": 6, "init_channels": 6, "growth_rate": 3}
 SETTINGS |= {"bottleneck_factor": 2, "block1_layers": 2, "block2_layers": 1, "block3_layers": 3}
@@ -79,6 +85,28 @@ def test_campplus_is_found_by_its_names_and_imported(
     assert (f"left out: {classifier}" in said) == bool(classifier)
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_the_guides_checkpoint_is_imported_with_its_front_end(prefix, tmp_path, capsys):
+    network = Network("jv_ecapa_tiny")
+    content = {prefix + name: array for name, array in network.state.items()}
+    content[f"{prefix}speaker_embedding.weight_g"] = np.ones((5, 1), np.float32)
+    source = write_safetensors(tmp_path / "x.safetensors", content)
+    assert main([str(source), "--from", "joovvhan", "--to", str(tmp_path / "x.ckpt")]) == 0
+    arrays, meta = read_checkpoint(tmp_path / "x.ckpt")
+    assert meta["model"] == {"name": "ecapa_joovvhan", "in_channels": 40, "channels": 4, "emb_size": 12}
+    assert {name_of_guide(name.removeprefix("model.")) for name in arrays} == network.state.keys()
+    assert f"left out: {prefix}speaker_embedding.weight_g" in capsys.readouterr().out
+    front_end = front_end_of(meta["front_end"])
+    silence, click = np.zeros(4000), np.eye(1, 4000)[0]
+    feats = front_end.finish(front_end(silence))
+    assert feats.shape == (26, 40)
+    np.testing.assert_allclose(feats, np.log(1e-5) / 6 + 1, atol=1e-6)
+    # A click at the first sample has the flat magnitude of the window's middle, 1; a filter's area over bins of 40 Hz
+    # is then 1 / 40, so that the mean of exp(6 (x - 1)) is near 0.025.
+    first = np.exp(6 * (front_end(click)[0] - 1))
+    assert np.mean(first) == pytest.approx(1 / 40, rel=0.2) and np.all(front_end(click)[3:] == feats[0, 0])
+
+
 def test_what_does_not_fit_is_listed(state):
     wrong = {**state, "head.conv2.weight": np.ones((32, 32, 3), np.float32)}
     del wrong["xvector.block3.tdnnd3.cam_layer.linear2.bias"]
@@ -109,3 +137,39 @@ def test_sizes_that_do_not_fit_are_refused_before_building(name, shape, state, m
 def test_every_toolkit_names_its_front_end_for_the_size_of_a_frame():
     for name in ("3dspeaker", "mvector", "speechbrain", "wespeaker"):
         assert TOOLKITS.get(name).front_end({"in_channels": 40})["n_mels"] == 40
+
+
+@pytest.fixture
+def encoder() -> dict[str, np.ndarray]:
+    """Resemblyzer's names at a small size, with what belongs to its loss."""
+    rng = np.random.default_rng(0)
+    shapes = {"linear.weight": (6, 5), "linear.bias": (6,), "similarity_weight": (1,), "similarity_bias": (1,)}
+    for layer, size in enumerate((12, 5)):
+        shapes |= {f"lstm.weight_ih_l{layer}": (20, size), f"lstm.weight_hh_l{layer}": (20, 5)}
+        shapes |= {f"lstm.bias_ih_l{layer}": (20,), f"lstm.bias_hh_l{layer}": (20,)}
+    return {name: rng.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_resemblyzers_encoder_is_imported_with_its_preparation(encoder, tmp_path, capsys):
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    assert main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")]) == 0
+    arrays, meta = read_checkpoint(tmp_path / "x.ckpt")
+    sizes = {"in_channels": 12, "emb_size": 6, "hidden_size": 5, "num_layers": 2}
+    assert meta["model"] == {"name": "ge2e_lstm", **sizes}
+    front_end = meta["front_end"]
+    assert (front_end["type"], front_end["n_mels"], front_end["mel_scale"]) == ("mel_spectrogram", 12, "slaney")
+    assert (front_end["trim"], front_end["raise_level_db"], front_end["zeros_after_ms"]) == ("webrtc", -30.0, 20.0)
+    np.testing.assert_array_equal(arrays["model.layers.1.weight_ih"], encoder["lstm.weight_ih_l1"])
+    np.testing.assert_array_equal(arrays["model.linear.weight"].squeeze((2, 3)), encoder["linear.weight"])
+    assert "left out: similarity_weight, similarity_bias" in capsys.readouterr().out
+
+
+def test_encoder_whose_sizes_do_not_fit_is_refused(encoder, tmp_path, capsys):
+    encoder["linear.weight"] = encoder["linear.weight"][:, :4]
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    with pytest.raises(InputError, match="not resemblyzer's GE2E encoder: the sizes of its layers do not fit"):
+        main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")])
+    del encoder["linear.weight"]
+    source = write_safetensors(tmp_path / "x.safetensors", encoder)
+    with pytest.raises(InputError, match=r"linear\.weight is missing"):
+        main([str(source), "--from", "resemblyzer", "--to", str(tmp_path / "x.ckpt")])

@@ -1,13 +1,19 @@
 """Scores, thresholds and answers."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from mindvox.decisions import CANNOT_TELL, DIFFERENT, SAME, Thresholds, cosine, verify
+from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError, UsageError
-from tests.embedder.conftest import CARD, PUBLIC, noise
+from mindvox.frontend import preparation
+from mindvox.frontend.mel_spectrogram import MelSpectrogram
+from tests.deploy.toy import NUM_MELS
+from tests.detector import LoudIsSpeech
+from tests.embedder.conftest import CARD, PUBLIC, Recorder, noise
 
 
 def test_cosine_is_of_the_directions():
@@ -87,3 +93,17 @@ def test_what_cannot_be_used_has_no_answer_and_no_score(embedders, bad):
 def test_a_model_without_thresholds_needs_one(embedders):
     with pytest.raises(UsageError, match="this model has no threshold of its own. Give one"):
         verify(embedders["kaldi"], noise(8000, 0), noise(8000, 0))
+
+
+def test_a_recording_without_speech_gives_no_answer(models, monkeypatch):
+    monkeypatch.setattr(preparation, "_detector", LoudIsSpeech)
+    recorder = Recorder(models, front_end=MelSpectrogram(n_mels=NUM_MELS, trim="webrtc").to_dict())
+    loud = noise(8000, 0)
+    decision = verify(recorder.embedder, loud, 0.1 * loud)
+    assert (decision.answer, decision.score) == (CANNOT_TELL, None)
+    assert decision.reason == "the array: no speech was found in it"
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)  # a failure, not an answer
+    with pytest.raises(InputError, match="is not installed") as caught:
+        verify(recorder.embedder, loud, loud)
+    assert not isinstance(caught.value, UnusableRecording)

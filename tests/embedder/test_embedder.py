@@ -1,5 +1,7 @@
 """Recordings to embeddings: the same numbers whatever holds the samples, and a reason for what cannot be used."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,12 +9,15 @@ import soundfile
 from mindvox.corpus.audio import read_audio
 from mindvox.embedder import Embedder, UnusableRecording
 from mindvox.errors import InputError, UsageError
-from mindvox.frontend import front_end_of
-from mindvox.frontend.frames import repeat_to, window_edges
-from tests.deploy.toy import FRONT_END, make_checkpoint, relative
+from mindvox.frontend import front_end_of, preparation
+from mindvox.frontend.frames import Windows, repeat_to, window_edges
+from mindvox.frontend.mel_spectrogram import MelSpectrogram
+from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, relative
+from tests.detector import LoudIsSpeech
 from tests.embedder.conftest import KALDI, PUBLIC, UNUSABLE, USABLE, Recorder, noise
 
 BOUND = 1e-5  # rounding of other batches
+OF_SPEECH = MelSpectrogram(n_mels=NUM_MELS, trim="webrtc", zeros_after_ms=20.0)
 WAVEFORM_BOUND = 1e-4  # and a front end in single precision
 
 
@@ -239,3 +244,37 @@ def test_a_checkpoint_must_be_exported_first(tmp_path):
 def test_windows_that_are_too_small_are_refused(models, max_frames):
     with pytest.raises(UsageError, match=f"max_frames: expected 0 or at least 18 frames, got {max_frames}"):
         Embedder.open(models["features"], max_frames=max_frames)
+
+
+def test_a_recording_is_prepared_whole_after_it_was_judged(models, monkeypatch):
+    monkeypatch.setattr(preparation, "_detector", LoudIsSpeech)
+    embedder = Embedder(models["features"], Recorder(models, front_end=OF_SPEECH.to_dict()).embedder.engine)
+    waveform = noise(16000, 1).astype(np.float32)
+    waveform[4000:] *= 0.01
+    prepared = OF_SPEECH.prepare(waveform)
+    assert 4000 < len(prepared) < 8000
+    expected = np.abs(OF_SPEECH.finish(OF_SPEECH(prepared))).mean(axis=0)
+    np.testing.assert_array_equal(embedder.embed(waveform), expected)
+    with pytest.raises(UnusableRecording, match="the array: no speech was found in it"):
+        embedder.embed(0.1 * waveform)
+    with pytest.raises(UnusableRecording, match="constant signal"):
+        embedder.embed(np.zeros(16000))
+
+
+@pytest.mark.parametrize("kind", ["fixed", "fixed waveform"])
+@pytest.mark.parametrize("windows", [Windows(40, 30), Windows(40, 30, "padded", 0.5)], ids=["aligned", "padded"])
+@pytest.mark.parametrize("num_samples", [2000, 17000])
+def test_a_model_that_takes_windows_gets_them(embedders, kind, windows, num_samples):
+    engine = embedders[kind].engine
+    windowed = replace(engine, exported=replace(engine.exported, windows=windows))
+    embedder = Embedder(embedders[kind].model_file, windowed, max_frames=20)
+    waveform = noise(num_samples, 0).astype(np.float32)
+    feats, expected = FRONT_END(waveform), []
+    for start in windows.starts(len(feats)):
+        if kind == "fixed":
+            values = FRONT_END.finish(windows.cut(feats, start))
+        else:
+            values = windows.fill(waveform[160 * start :][: 39 * 160], 39 * 160)
+        expected.append(engine.encode(values[None])[0])
+    assert len(expected) == (1 if num_samples == 2000 else 4 if windows.last == "aligned" else 3)
+    assert relative(embedder.embed(waveform), np.mean(expected, axis=0)) <= BOUND

@@ -6,6 +6,7 @@ import pytest
 
 from mindvox.engines.exported import ExportedModel, description_path
 from mindvox.errors import InputError
+from mindvox.frontend.frames import Windows
 from tests.deploy.toy import FRONT_END, SETTINGS, save_description
 
 MODEL = ExportedModel(
@@ -125,7 +126,7 @@ def test_metadata_of_version_2_inside_a_file_is_compared_in_the_words_of_version
         ({"input_kind": "mfcc"}, "impossible values: input_kind 'mfcc'"),
         ({"front_end": []}, "impossible values: front_end"),
         ({"weights_sha256": "0"}, "impossible values: weights_sha256"),
-        ({"input_kind": "waveform", "front_end": {"type": "mfcc"}}, "expected a front end of type"),
+        ({"input_kind": "waveform", "front_end": {"type": "plp"}}, "expected a front end of type"),
         ({"file_sha256": "0"}, "sha256 differs"),
     ],
 )
@@ -154,6 +155,35 @@ def test_missing_model_or_description_is_named(path):
         ExportedModel.read(path.with_name("b.onnx"))
     description_path(path).unlink()
     with pytest.raises(InputError, match=r"a\.onnx\.json: no such file"):
+        ExportedModel.read(path)
+
+
+WINDOWS = Windows(301, 200, "padded", 0.75)
+
+
+def test_windows_survive_the_disk_and_stand_in_the_metadata(path):
+    assert ExportedModel.read(path).windows is None and ExportedModel.read(path).cut_frames == 301
+    plain = ExportedModel.read(path)
+    save_description(path, MODEL, windows=WINDOWS)
+    read = ExportedModel.read(path)
+    assert read.windows == WINDOWS and read.cut_frames is None
+    read.check_metadata(read.metadata(), path)
+    plain.check_metadata(plain.metadata(), path)
+    for one, other in ((read, plain), (plain, read)):  # a file of before windows has no such metadata
+        with pytest.raises(InputError, match="differ in windows"):
+            one.check_metadata(other.metadata(), path)
+
+
+@pytest.mark.parametrize("windows", [{"num_frames": 301}, {"num_frames": 301, "step": 0}, {"some": 1}, 301, "all"])
+def test_impossible_windows_are_named(path, windows):
+    alter(path, windows=windows)
+    with pytest.raises(InputError, match="impossible values: windows"):
+        ExportedModel.read(path)
+
+
+def test_windows_of_another_length_than_the_input_are_refused(path):
+    save_description(path, MODEL, windows=Windows(300, 200))
+    with pytest.raises(InputError, match="impossible values: windows"):
         ExportedModel.read(path)
 
 

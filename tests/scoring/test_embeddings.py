@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.frames import Windows
 from mindvox.scoring.embeddings import (
     EmbeddingStore,
     Identity,
@@ -344,6 +345,37 @@ def test_features_that_are_cut_have_no_windows(num_crops):
     store = FakeStore([50, 30])
     limited = extract(encode_first_frame, store, 25, batch_size=2, num_crops=num_crops, max_frames=20)
     np.testing.assert_array_equal(limited, extract(encode_first_frame, store, 25, batch_size=2, num_crops=num_crops))
+
+
+# Windows of a model's own. Second variants: what is cut first, and crops.
+
+
+@pytest.mark.parametrize(
+    "windows", [Windows(10, 8), Windows(10, 8, "padded"), Windows(10, 8, "padded", 0.5)], ids=["aligned", "all", "half"]
+)
+@pytest.mark.parametrize(("cut_frames", "num_crops"), [(None, 0), (17, 0), (17, 2)])
+def test_an_embedding_is_the_mean_over_the_windows_of_the_model(windows, cut_frames, num_crops):
+    store, shapes = FakeStore([19, 8, 31, 10]), set()
+
+    def encode(feats):
+        shapes.add(feats.shape[1])
+        return encode_first_frame(feats)
+
+    limits = {"num_crops": num_crops, "max_frames": 5, "windows": windows}
+    embeddings = extract(encode, store, cut_frames, batch_size=2, **limits)
+    expected = []
+    for feats in store.all_feats:
+        pieces = [feats]
+        if num_crops:
+            feats = np.concatenate((feats, feats, feats))[: max(17, len(feats))]
+            pieces = [feats[first : first + 17] for first in crop_starts(len(feats), 17, num_crops)]
+        elif cut_frames:
+            pieces = [np.concatenate((feats, feats, feats))[:17]]
+        for piece in pieces:
+            cut = [windows.cut(piece, start) for start in windows.starts(len(piece))]
+            expected.append(np.mean([10 * (window[0] - window.mean(axis=0)) for window in cut], axis=0))
+    np.testing.assert_allclose(embeddings.reshape(-1, NUM_MELS), expected, rtol=1e-4, atol=1e-5)
+    assert shapes == {10}
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("Allocate memory failed, size 123")])

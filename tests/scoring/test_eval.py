@@ -24,7 +24,7 @@ MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "
 
 
 def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END):
-    rng, num_bins = np.random.default_rng(len(prefix) + num_frames), front_end["n_mels"]
+    rng, num_bins = np.random.default_rng(len(prefix) + num_frames), front_end.get("n_mels", 1)
     with EvalStoreWriter(folder, front_end) as writer:
         for speaker in range(num_speakers):
             timbre = rng.normal(size=num_bins)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Optional
 
 import mindspore as ms
 import numpy as np
@@ -13,7 +14,9 @@ from mindvox.config import Choice, Config, Given, load_config
 from mindvox.data.pipeline import TrainBatches, random_crop
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.spectrogram import Spectrogram
 from mindvox.models import load_model
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from mindvox.registry import MODELS
@@ -24,6 +27,7 @@ from mindvox.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 6, 4
+FRONT_END = Fbank(n_mels=NUM_MELS)
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+, epoch:\d+/\d+, iter-\d+/\d+, aver loss:\d+\.\d{4}, cur loss:\d+\.\d{4}, "
     r"acc_aver:\d\.\d{4}"
@@ -32,16 +36,23 @@ FIRST_LINE = re.compile(r"  lr:\S+, first step:\d+\.\d s, compilation included")
 SPEED_LINE = re.compile(r"  lr:\S+, utts/s:\d+\.\d, left:\d+:\d\d:\d\d")
 
 
-def write_store(folder: Path, num_speakers: int = NUM_SPEAKERS, num_mels: int = NUM_MELS, shortest: int = 15) -> Path:
+def write_store(
+    folder: Path,
+    num_speakers: int = NUM_SPEAKERS,
+    num_mels: int = NUM_MELS,
+    shortest: int = 15,
+    front_end: Optional[FrontEnd] = None,
+) -> Path:
     """Each speaker has a spectral shape of its own; utterances have up to 30 frames more than the shortest."""
     rng = np.random.default_rng(0)
     speakers = {f"id{label:02d}": label for label in range(num_speakers)}
-    with TrainStoreWriter(folder, Fbank(n_mels=num_mels).to_dict(), speakers) as writer:
+    front_end = front_end or Fbank(n_mels=num_mels)
+    with TrainStoreWriter(folder, front_end.to_dict(), speakers) as writer:
         for spk_id, label in speakers.items():
-            shape = rng.standard_normal((2, num_mels))
+            shape = rng.standard_normal((2, front_end.size))
             for index in range(UTTERANCES):
                 phase = np.sin(np.arange(shortest + 10 * index))[:, None]
-                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), num_mels))
+                feats = 10 * (shape[0] + phase * shape[1]) + rng.standard_normal((len(phase), front_end.size))
                 writer.add(f"{spk_id}/s/{index}.wav", label, feats.astype(np.float32))
     return folder
 
@@ -248,6 +259,12 @@ def test_pre_trained_on_other_speakers_gets_a_new_classifier(trained, tmp_path, 
 def test_settings_that_do_not_fit_the_data_are_refused(store, tmp_path, options, said):
     with pytest.raises(InputError, match=said):
         set_up(settings(store, tmp_path, *options), "CPU")
+
+
+def test_a_size_of_frames_that_no_key_sets_needs_another_model_or_front_end(tmp_path):
+    folder = write_store(tmp_path / "store", front_end=Spectrogram(n_fft=2 * NUM_MELS - 2, win_length_ms=0.5))
+    with pytest.raises(InputError, match="of 8: set inChannels: 8, or take features of another front end"):
+        set_up(settings(folder, tmp_path, "--inChannels=80"), "CPU")
 
 
 def test_pre_trained_model_of_another_size_is_refused(trained, store, tmp_path):

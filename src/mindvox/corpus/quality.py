@@ -75,6 +75,12 @@ def read_usable(
     return clip
 
 
+def level_db(waveform: np.ndarray) -> float:
+    """Return the root mean square of samples (N,), of which one is not zero, dB below full scale."""
+    blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
+    return 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
+
+
 def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
     """Bring samples (N,) to a root mean square of `target_db` below full scale, as mvector's `use_dB_normalization`.
 
@@ -84,11 +90,10 @@ def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
     Raises:
         BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
     """
-    blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
-    level_db = 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
-    if target_db - level_db > MAX_GAIN_DB:
+    gain_db = target_db - level_db(waveform)
+    if gain_db > MAX_GAIN_DB:
         raise BadAudio(f"too soft: {target_db:g} dB would take a gain of more than {MAX_GAIN_DB:g} dB")
-    gain = min(10 ** ((target_db - level_db) / 20), FULL_SCALE / float(max(waveform.max(), -waveform.min())))
+    gain = min(10 ** (gain_db / 20), FULL_SCALE / float(max(waveform.max(), -waveform.min())))
     return waveform * np.float32(gain)
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.corpus.audio import SAMPLE_RATE, from_int16
+from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, from_int16
 from mindvox.corpus.tree import Skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, write_sources
 from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
@@ -174,26 +174,45 @@ class ComputedFeatures(EvalStore):
     def of(cls, folder: Path, stored: StoreContent, front_end: FrontEnd) -> "ComputedFeatures":
         """Return the features of a front end.
 
+        One that prepares recordings does so here too, because only then is it known how long they are.
+
         Raises:
-            InputError: the front end is for waveforms of another rate, or an utterance is shorter than a frame.
+            InputError: the front end is for waveforms of another rate, an utterance is shorter than a frame or has no
+                speech, or what the front end needs is not installed.
         """
         if front_end.sample_rate != SAMPLE_RATE:
             raise InputError(f"{folder}: holds waveforms at {SAMPLE_RATE} Hz, the model takes {front_end.sample_rate}.")
-        num_frames = np.array([front_end.num_frames(int(length)) for length in stored.length])
+        lengths = _prepared_lengths(folder, stored, front_end) if front_end.prepares else stored.length
+        num_frames = np.array([front_end.num_frames(int(length)) for length in lengths])
         if not num_frames.all():
             shortest = int(np.argmin(num_frames))
             raise InputError(
-                f"{folder}: {stored.utt_ids[shortest]}: {stored.length[shortest]} samples are shorter than a frame of "
+                f"{folder}: {stored.utt_ids[shortest]}: {lengths[shortest]} samples are shorter than a frame of "
                 f"{front_end.name}. Leave the utterance out."
             )
         names = (folder, stored.utt_ids, stored.spk_ids)
         return cls(*names, num_frames, front_end.to_dict(), stored.sha256, stored, front_end)
 
     def feats(self, row: int) -> np.ndarray:
-        return self._cache.get(row, lambda: self.computing(from_int16(self.stored.of_utterance(row))))
+        return self._cache.get(row, lambda: self.computing(_prepared(self.stored, row, self.computing)))
 
     def release(self) -> None:
         _release(self.stored.content)
+
+
+def _prepared(stored: StoreContent, row: int, front_end: FrontEnd) -> np.ndarray:
+    return front_end.prepare(from_int16(stored.of_utterance(row)))
+
+
+def _prepared_lengths(folder: Path, stored: StoreContent, front_end: FrontEnd) -> list[int]:
+    """Return the samples that are left of each utterance when it is prepared."""
+    lengths = []
+    for row, utt_id in enumerate(stored.utt_ids):
+        try:
+            lengths.append(len(_prepared(stored, row, front_end)))
+        except BadAudio as error:
+            raise InputError(f"{folder}: {utt_id}: {error.reason}. Leave the utterance out.") from None
+    return lengths
 
 
 def _release(content: np.ndarray) -> None:

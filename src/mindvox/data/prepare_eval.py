@@ -81,7 +81,8 @@ def read_contents(job: ContentJob) -> list[Read]:
 def _content_of(utterance: Utterance, job: ContentJob) -> Union[Content, Skipped]:
     try:
         clip = job.reading.read(Path(job.data_folder, utterance.wav), utterance.start, utterance.stop)
-        (piece,) = job.cutting.pieces(utterance, clip.waveform)
+        waveform = clip.waveform if job.front_end is None else job.front_end.prepare(clip.waveform)
+        (piece,) = job.cutting.pieces(utterance, waveform)
         content = to_int16(piece.waveform) if job.front_end is None else job.front_end(piece.waveform)
     except BadAudio as error:
         return Skipped(utterance.utt_id, error.reason)

@@ -67,7 +67,7 @@ def preprocess(
         _make_empty(folder)
     for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
         try:
-            waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
+            waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
         except BadAudio as error:
             raise InputError(f"{path}: {error.reason}.") from None
         feats = front_end.finish(cut_frames(front_end(waveform), num_frames))

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -28,7 +29,7 @@ from mindvox.engines.pieces import pieces_of_feats, pieces_of_waveform, samples_
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import sha256_file, user_path
 from mindvox.frontend import FrontEnd, front_end_of
-from mindvox.frontend.frames import window_edges
+from mindvox.frontend.frames import Windows, window_edges
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import EmbeddingStore, check_max_frames
 
@@ -77,9 +78,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise InputError(f"{arguments.features}: features, but a model takes waveforms: give a folder of recordings.")
 
     print(f"reference: MindSpore Cell of {checkpoint}; {quantity(len(utterances), 'utterance')}: {source}")
-    utterances = [
-        window for utterance in utterances for window in windows_of(utterance, arguments.max_frames, front_end)
-    ]
+    model = next(iter(exported.values()))
+    cut = partial(windows_of, windows=model.windows, max_frames=arguments.max_frames, front_end=front_end)
+    utterances = [window for utterance in utterances for window in cut(utterance)]
     reference = CellEmbeddings(checkpoint, front_end)
     print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
     checked, all_agree = [], True
@@ -168,7 +169,7 @@ def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[P
 
 def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> ParityCase:
     try:
-        waveform = read_usable(path, sample_rate=front_end.sample_rate).waveform
+        waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
     except BadAudio as error:
         raise InputError(f"{path}: {error.reason}.") from None
     return ParityCase(str(path.relative_to(folder)), front_end(waveform), waveform)
@@ -187,8 +188,18 @@ def _random_utterances(front_end: FrontEnd) -> Iterator[ParityCase]:
         yield ParityCase(f"random-{index}", front_end(waveform), waveform)
 
 
-def windows_of(utterance: ParityCase, max_frames: int, front_end: FrontEnd) -> Iterator[ParityCase]:
-    """Yield the windows of a long utterance, each an utterance to compare; one of at most `max_frames` as it is."""
+def windows_of(
+    utterance: ParityCase, windows: Optional[Windows], max_frames: int, front_end: FrontEnd
+) -> Iterator[ParityCase]:
+    """Yield the windows of an utterance, each an utterance to compare: the model's, or of at most `max_frames`."""
+    if windows is not None:
+        for first in windows.starts(len(utterance.feats)):
+            waveform = utterance.waveform
+            if waveform is not None:
+                waveform = samples_of_window(front_end, waveform, first, first + windows.num_frames)
+                waveform = windows.fill(waveform, front_end.num_samples(windows.num_frames))
+            yield ParityCase(utterance.utt_id, windows.cut(utterance.feats, first), waveform)
+        return
     edges = window_edges(len(utterance.feats), max_frames).tolist()
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         waveform = utterance.waveform
@@ -299,7 +310,7 @@ def _suits_cpp(exported: ExportedModel) -> bool:
     formats = ["ONNX", "IR"]
     if os.environ.get("LITE_HOME") or os.environ.get("MS_LITE_HOME"):
         formats.append("MINDIR")
-    return exported.input_kind == "features" and exported.file_format in formats
+    return exported.input_kind == "features" and exported.windows is None and exported.file_format in formats
 
 
 def _not_checked(checked: Sequence[str], exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[str]:

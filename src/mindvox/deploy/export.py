@@ -23,6 +23,7 @@ from mindvox.engines.exported import BINS_FIRST, FILE_FORMATS, ExportedModel, de
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
+from mindvox.layers.building import ONNX
 from mindvox.models import (
     create_model,
     evaluation_weights,
@@ -32,6 +33,7 @@ from mindvox.models import (
     is_foldable,
     load_model,
     take_settings,
+    windows_of,
 )
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from mindvox.models.transposed_model import TransposedModel
@@ -101,8 +103,14 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
             "out, the checkpoint knows it; or name another checkpoint."
         )
-    min_frames = fewest_frames(model)
-    if 0 < config.length < min_frames:
+    min_frames, windows = fewest_frames(model), windows_of(model)
+    if windows is not None:
+        if config.length not in (0, windows.num_frames) and "length" in config.on_command_line:
+            raise UsageError(
+                f"length: a {model['name']} of these settings takes windows of {windows.num_frames} frames alone, got "
+                f"{config.length}. Leave that out."
+            )
+    elif 0 < config.length < min_frames:
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
     if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
@@ -110,7 +118,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         file_format=config.file_format,
         input_kind=config.input_kind,
         batch_size=config.batch_size or None,
-        num_frames=config.length or None,
+        num_frames=windows.num_frames if windows is not None else config.length or None,
         min_frames=min_frames,
         feature_size=feature_size,
         emb_size=model["emb_size"],
@@ -124,6 +132,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         weights_sha256=None,
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
+        windows=windows,
         input_layout=config.input_layout,
     )
 
@@ -166,8 +175,9 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     is_old = exported.mindir_version == OLD_VERSION
     # Convolutions as such, not as products, are what other runtimes compute fast. Old Lite is fast in either form, and
     # knows the operators of free sizes in this one alone.
-    is_native = is_old or exported.file_format in ("ONNX", "IR")
-    device_target = "Ascend" if is_native else exported.device_target or "CPU"
+    becomes_onnx = exported.file_format in ("ONNX", "IR")
+    is_native = is_old or becomes_onnx
+    device_target = ONNX if becomes_onnx else "Ascend" if is_old else exported.device_target or "CPU"
     if is_foldable(exported.model):
         network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:

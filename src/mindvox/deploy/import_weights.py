@@ -1,7 +1,7 @@
 """Weights of other toolkits as checkpoints of this project.
 
-mindvox import-weights --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt
-    --speakers label_encoder.txt] [--model.KEY=VALUE] [--front_end.KEY=VALUE] --to ecapa.ckpt
+mindvox import --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt --speakers label_encoder.txt]
+    [--model.KEY=VALUE] [--front_end.KEY=VALUE] --to ecapa.ckpt
 """
 
 import argparse
@@ -43,7 +43,7 @@ def import_weights(
 
     Args:
         toolkit: a name in TOOLKITS.
-        source: the model's state, of torch.save or safetensors.
+        source: the model's state, of torch.save or safetensors, or as the toolkit has it.
         target: the checkpoint to write.
         classifier: SpeechBrain's classifier, whose rows become the objective's weight.
         speakers: SpeechBrain's label_encoder.txt: speakers.csv is written beside `target`, and the classifier's rows
@@ -76,7 +76,7 @@ def import_weights(
     }
     write_checkpoint(target, parameters, meta)
     if left_out:
-        print(f"left out: {', '.join(left_out)}")
+        print(f"left out: {_listed(left_out)}")
     return meta
 
 
@@ -113,6 +113,12 @@ def build(
     state = {name: array for name, array in state.items() if not re.fullmatch(constants, name)}
     _fill(model, architecture.name, state, source)
     return settings, model
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a line; of many the first ones."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
 
 
 def _with_untold(settings: dict[str, Any], given: Mapping[str, str], source: PathLike) -> dict[str, Any]:
@@ -224,12 +230,16 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="mindvox import-weights",
         description=main.__doc__,
         epilog="What a file does not tell is given as --model.KEY=VALUE or --front_end.KEY=VALUE, such as "
         "--model.pooling=max, --front_end.log=none or --front_end.waveform_scale=32768; keys that it tells are refused",
     )
-    parser.add_argument("source", type=user_path, metavar="FILE", help="the model's state: torch.save or safetensors")
+    parser.add_argument(
+        "source",
+        type=user_path,
+        metavar="FILE",
+        help="the model's state: torch.save or safetensors; a MindSpore checkpoint for mindaudio and modelzoo",
+    )
     parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
@@ -258,7 +268,7 @@ def _given_keys(words: Sequence[str], parser: argparse.ArgumentParser) -> dict[s
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Turn another toolkit's ECAPA-TDNN or CAM++ into a checkpoint of this project; nothing in the file is executed."""
+    """Turn another toolkit's model into a checkpoint of this project; nothing in the file is executed."""
     parser = _parser()
     arguments, others = parser.parse_known_args(argv)
     given = _given_keys(others, parser)

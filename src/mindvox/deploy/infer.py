@@ -39,6 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             cut_frames=cut_frames,
             batch_size=exported.batch_size or config.eval_batch_size,
             min_frames=exported.min_frames,
+            windows=exported.windows,
         )
     return 0
 
@@ -53,7 +54,7 @@ def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> 
         raise InputError(
             f"{model}: takes waveforms, and a store is embedded from features. Export one for it with --input=features."
         )
-    cut_frames = exported.num_frames or (config.cut_frames if config.cut_wav else None)
+    cut_frames = exported.cut_frames or (config.cut_frames if config.cut_wav else None)
     if config.cut_wav and cut_frames != config.cut_frames:
         raise InputError(f"cut_frames: the configuration says {config.cut_frames}, {model} takes {cut_frames}.")
     return cut_frames

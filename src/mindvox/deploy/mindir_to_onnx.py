@@ -710,6 +710,7 @@ OPERATORS: dict[str, Operator] = {
     "Shape": _shape,
     "SiLU": _silu,
     "Sigmoid": _elementwise("Sigmoid", 1),
+    "Sin": _elementwise("Sin", 1),
     "Softmax": _softmax("Softmax"),
     "Split": _split,
     "Sqrt": _elementwise("Sqrt", 1),

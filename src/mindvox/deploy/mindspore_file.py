@@ -20,6 +20,7 @@ TYPES: dict[str, np.dtype] = {
     "Float32": np.dtype("<f4"),
     "Float64": np.dtype("<f8"),
     "Float16": np.dtype("<f2"),
+    "BFloat16": np.dtype("<u2"),  # the upper half of a float32
     "Int64": np.dtype("<i8"),
     "Int32": np.dtype("<i4"),
     "Int16": np.dtype("<i2"),
@@ -101,11 +102,12 @@ def _array(name: str, sizes: list[int], kind: str, parts: list[memoryview]) -> n
         raise _BadFileError(f"{name} is of the type {kind[:40]!r}, which is not read")
     num_bytes = sum(map(len, parts))
     is_possible = len(sizes) <= MAX_AXES and all(0 <= size <= num_bytes for size in sizes)
-    # A number that is no parameter of a layer, such as a step counter, has the sizes [0] or none.
-    shape = tuple(sizes) if sizes not in ([], [0]) else ()
+    shape = () if sizes == [0] and num_bytes else tuple(sizes)  # old versions say [0] of a number without axes
     if not is_possible or math.prod(shape) * TYPES[kind].itemsize != num_bytes:
         raise _BadFileError(f"{name} has {num_bytes} bytes, which is not {sizes[:MAX_AXES]} of {kind}")
     array = np.frombuffer(b"".join(parts), TYPES[kind]).reshape(shape)
+    if kind == "BFloat16":
+        array = (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
 
 

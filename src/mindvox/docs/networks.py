@@ -25,6 +25,11 @@ VOX2, VOX12 = "Vox1-O, trained on VoxCeleb2", "Vox1-O, trained on VoxCeleb1 and 
 LARGE_MARGIN = "after fine-tuning with a large margin, AS-norm"
 OWN_TRIALS = "trials of its own with 158 speakers, trained on VoxCeleb1 and 2 (mvector)"
 APACHE, CC_BY = "Apache-2.0", "CC-BY-4.0"
+NOT_PUBLIC = "none public"
+ERES2NET, ERES2NETV2 = (f"[arXiv:{one}](https://arxiv.org/abs/{one})" for one in ("2305.12838", "2406.02167"))
+RESNET = "[arXiv:1512.03385](https://arxiv.org/abs/1512.03385)"
+SIMAM = "[arXiv:2110.06534](https://arxiv.org/abs/2110.06534)"
+MEL = "`mel_spectrogram`"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,12 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             {"emb_size": 512},
         ),
         Network(
-            "192 values", f"{CAM}; 3D-Speaker, mvector", KALDI_80, ("3dspeaker", "mvector"), APACHE, "none for English"
+            "192 values",
+            f"{CAM}; 3D-Speaker, mvector",
+            KALDI_80,
+            ("3dspeaker", "mvector"),
+            APACHE,
+            f"2.66: {OWN_TRIALS}",
         ),
     ),
     "ecapa_joovvhan": (
@@ -91,8 +101,8 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             f"{PAPER}; mvector",
             KALDI_80,
             ("mvector",),
-            "none public",
-            "2.48: trials of its own (mvector)",
+            NOT_PUBLIC,
+            f"2.61: {OWN_TRIALS}",
             {"channels": 512},
         ),
         Network(
@@ -105,14 +115,142 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             {"global_context": False, "padding": "zero"},
         ),
     ),
+    "eres2net": (
+        Network(
+            "base",
+            f"{ERES2NET}; 3D-Speaker, mvector",
+            KALDI_80,
+            ("3dspeaker", "mvector"),
+            APACHE,
+            f"0.97; 0.84 after fine-tuning with a large margin: {VOX2} (3D-Speaker); 3.65: {OWN_TRIALS}",
+        ),
+        Network(
+            "large, 512 values",
+            f"{ERES2NET}; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            f"0.57; 0.52 after fine-tuning with a large margin: {VOX2} (3D-Speaker)",
+            {"m_channels": 64, "emb_size": 512},
+        ),
+        Network(
+            "huge",
+            f"{ERES2NET}; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            "none for English",
+            {"m_channels": 64, "base_width": 24, "scale": 3, "expansion": 4},
+        ),
+    ),
+    "eres2netv2": (
+        Network(
+            "64 channels",
+            f"{ERES2NETV2}; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            f"0.68; 0.61 after fine-tuning with a large margin: {VOX2} (3D-Speaker)",
+        ),
+        Network(
+            "32 channels",
+            f"{ERES2NETV2}; mvector",
+            KALDI_80,
+            ("mvector",),
+            NOT_PUBLIC,
+            "none for English",
+            {"m_channels": 32},
+        ),
+        Network(
+            "64 channels, w24s4ep4",
+            f"{ERES2NETV2}; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            "none for English",
+            {"base_width": 24, "scale": 4, "expansion": 4},
+        ),
+    ),
+    "ge2e_lstm": (
+        Network(
+            "3 layers of 256",
+            "[arXiv:1710.10467](https://arxiv.org/abs/1710.10467); Resemblyzer",
+            f"{MEL}, 40; windows of 1.6 s",
+            ("resemblyzer",),
+            APACHE,
+            "none",
+        ),
+    ),
+    "rawnet2": (
+        Network(
+            "59,049 samples",
+            "[arXiv:2004.00526](https://arxiv.org/abs/2004.00526); Jungjee/RawNet",
+            "`samples`; windows of 3.69 s",
+            ("rawnet2",),
+            "MIT",
+            "2.56: original Vox1-O, trained on VoxCeleb2 (RawNet)",
+            num_frames=59049,
+        ),
+    ),
     "res2net": (
         Network(
             "16 blocks, scale 2",
             "[arXiv:1904.01169](https://arxiv.org/abs/1904.01169); mvector",
             KALDI_80,
             ("mvector",),
-            "none public",
+            NOT_PUBLIC,
             f"4.29: {OWN_TRIALS}",
+        ),
+    ),
+    "res2net_3dspeaker": (
+        Network(
+            "defaults",
+            "[arXiv:1904.01169](https://arxiv.org/abs/1904.01169); 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            f"1.56: {VOX2} (3D-Speaker)",
+        ),
+    ),
+    "res2netse34": (
+        Network(
+            "defaults",
+            "voxceleb_trainer, in the form that its authors intended: theirs cannot run",
+            f"{MEL}, 64, pre-emphasis",
+            (),
+            "none",
+            "none",
+        ),
+    ),
+    "resnet": (
+        *(
+            Network(
+                f"ResNet{depth}",
+                f"{RESNET}; wespeaker",
+                KALDI_80,
+                ("wespeaker",),
+                CC_BY,
+                rate,
+                {} if depth == 34 else {"depth": depth},
+            )
+            for depth, rate in (
+                (18, "none stated"),
+                (34, f"0.72, AS-norm, after fine-tuning with a large margin: {VOX2} (wespeaker)"),
+                (50, "none stated"),
+                (101, "none stated"),
+                (152, "none stated"),
+                (221, f"0.51, AS-norm, after fine-tuning with a large margin: {VOX2} (wespeaker)"),
+                (293, f"0.45, AS-norm, after fine-tuning with a large margin: {VOX2} (wespeaker)"),
+            )
+        ),
+        Network(
+            "ResNet34 with a second embedding layer",
+            f"{RESNET}; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            f"1.05: {VOX2} (3D-Speaker)",
+            {"emb_size": 192, "two_emb_layer": True},
         ),
     ),
     "resnet_se": (
@@ -121,8 +259,49 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "[arXiv:1709.01507](https://arxiv.org/abs/1709.01507); mvector",
             KALDI_80,
             ("mvector",),
-            "none public",
+            NOT_PUBLIC,
             f"3.67: {OWN_TRIALS}",
+        ),
+    ),
+    "resnetse34l": (
+        Network(
+            "SAP",
+            "[arXiv:2003.11982](https://arxiv.org/abs/2003.11982); voxceleb_trainer",
+            f"{MEL}, 40, instance norm",
+            ("voxceleb_trainer",),
+            "not stated",
+            "2.18: original Vox1-O, trained on VoxCeleb2 (voxceleb_trainer)",
+            num_frames=301,
+        ),
+    ),
+    "resnetse34v2": (
+        Network(
+            "ASP",
+            "[arXiv:2009.14153](https://arxiv.org/abs/2009.14153); voxceleb_trainer",
+            f"{MEL}, 64, pre-emphasis, instance norm",
+            ("voxceleb_trainer",),
+            "not stated",
+            "1.18: original Vox1-O, trained on VoxCeleb2 (voxceleb_trainer)",
+            num_frames=301,
+        ),
+    ),
+    "simam_resnet": (
+        Network(
+            "34",
+            f"{SIMAM}; wespeaker",
+            KALDI_80,
+            ("wespeaker",),
+            "see wespeaker",
+            "0.37 after pre-training on VoxBlink2: Vox1-O (wespeaker)",
+        ),
+        Network(
+            "100",
+            f"{SIMAM}; wespeaker",
+            KALDI_80,
+            ("wespeaker",),
+            "see wespeaker",
+            "0.20 after pre-training on VoxBlink2: Vox1-O (wespeaker)",
+            {"depth": 100},
         ),
     ),
     "tdnn": (
@@ -131,8 +310,29 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "x-vector, Snyder et al. 2018, ICASSP; mvector",
             KALDI_80,
             ("mvector",),
-            "none public",
+            NOT_PUBLIC,
             f"3.96: {OWN_TRIALS}",
+        ),
+    ),
+    "vggvox40": (
+        Network(
+            "SAP",
+            "[arXiv:2003.11982](https://arxiv.org/abs/2003.11982); voxceleb_trainer",
+            f"{MEL}, 40, instance norm",
+            ("voxceleb_trainer",),
+            "none public",
+            "none",
+            num_frames=301,
+        ),
+    ),
+    "xvector": (
+        Network(
+            "512 values",
+            "x-vector, Snyder et al. 2018, ICASSP; 3D-Speaker",
+            KALDI_80,
+            ("3dspeaker",),
+            APACHE,
+            f"2.22: {VOX2} (3D-Speaker)",
         ),
     ),
     "wespeaker_ecapa": (

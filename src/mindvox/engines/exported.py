@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, write_json
 from mindvox.frontend import front_end_of
+from mindvox.frontend.frames import Windows
 from mindvox.home import ONNX, find_model
 from mindvox.progress import quantity
 
@@ -52,6 +53,8 @@ class ExportedModel:
         weights_sha256: of the `.bin` beside an IR's `.xml`; None for other formats.
         mindir_version: version of the format of a MINDIR; None: another format, or not known.
         least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
+        windows: the windows of `num_frames` frames that an utterance is taken in, whose embeddings are averaged; None:
+            an utterance is one input.
         input_layout: axes of the features in the file, "BTF" or "BFT", the transposed one of the Ascend 310P guide.
             `Engine.encode` takes (B, T, F) for both.
         conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
@@ -74,6 +77,7 @@ class ExportedModel:
     weights_sha256: Optional[str]
     mindir_version: Optional[int] = None
     least_lite: Optional[str] = None
+    windows: Optional[Windows] = None
     input_layout: str = FRAMES_FIRST  # which older descriptions do not say
     conversion: Optional[dict[str, Any]] = None
 
@@ -81,6 +85,11 @@ class ExportedModel:
     def num_samples(self) -> Optional[int]:
         """Samples that a waveform model takes, the fewest that give `num_frames`; None: any number."""
         return None if self.num_frames is None else self._samples_of(self.num_frames)
+
+    @property
+    def cut_frames(self) -> Optional[int]:
+        """Frames that the model sees of an utterance, from its start on; None: all."""
+        return self.num_frames if self.windows is None else None
 
     @property
     def min_length(self) -> int:
@@ -119,7 +128,8 @@ class ExportedModel:
 
     def metadata(self) -> dict[str, str]:
         """Return what FILE.json says about the content, as text for inside FILE: words as they are, the rest JSON."""
-        return _as_text({key: value for key, value in self.to_dict().items() if key not in OF_THE_FILE})
+        free = OF_THE_FILE if self.windows is not None else (*OF_THE_FILE, "windows")  # older files do not have it
+        return _as_text({key: value for key, value in self.to_dict().items() if key not in free})
 
     def check_metadata(self, found: Mapping[str, str], where: PathLike) -> None:
         """Raise InputError when the metadata inside a file is not what FILE.json says."""
@@ -127,7 +137,7 @@ class ExportedModel:
         if found.get("format_version") == str(OLD_VERSION):
             found = _as_text(_upgraded(found))
         found = {"input_layout": FRAMES_FIRST, **found}  # older files do not say it
-        differing = [key for key in expected if found.get(key) != expected[key]]
+        differing = [key for key in {**expected, "windows": None} if found.get(key) != expected.get(key)]
         if differing:
             raise InputError(
                 f"{where}: its metadata and {where}.json differ in {', '.join(differing)}. Export it again."
@@ -160,7 +170,8 @@ class ExportedModel:
         missing = [name for name in (*needed, "inputs", "outputs") if name not in content]
         if missing:
             raise InputError(f"{path}: lacks {', '.join(missing)}. Export the model again.")
-        exported = cls(**{name: content[name] for name in fields if name in content})
+        windows = _windows(content.get("windows"), path)
+        exported = cls(**{**{name: content[name] for name in fields if name in content}, "windows": windows})
         exported._check(path)
         for name in ("inputs", "outputs"):
             if content[name] != getattr(exported, name):
@@ -187,6 +198,8 @@ class ExportedModel:
             front_end_of(self.front_end, str(path))
         if self.conversion is not None and not _is_conversion(self.conversion):
             wrong.append("conversion")
+        if self.windows is not None and self.windows.num_frames != self.num_frames:
+            wrong.append("windows")
         if (self.file_format == "IR") != isinstance(self.weights_sha256, str):
             wrong.append("weights_sha256")
         if wrong:
@@ -257,6 +270,14 @@ def _as_text(content: Mapping[str, Any]) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for key, value in content.items()
     }
+
+
+def _windows(value: Any, path: Path) -> Optional[Windows]:
+    """Return the windows that a description has; InputError when it has something else there."""
+    try:
+        return None if value is None else Windows(**value)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: impossible values: windows {value!r}. Export the model again.") from None
 
 
 def _are_outputs(value: Any) -> bool:

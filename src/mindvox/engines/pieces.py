@@ -27,15 +27,20 @@ def pieces_of_waveform(
 ) -> Iterator[ModelInput]:
     """Yield what a model is given of a waveform (N,), full scale 1, at the front end's sample rate.
 
-    A model of a fixed length gets the start, repeated when it is shorter. Any other gets the whole, or windows
-    (`window_edges`) when it is longer than `max_frames` frames; the embedding is then the mean of the windows',
-    weighted by their frames.
+    A model that takes windows gets these (`Windows`). One of another fixed length gets the start, repeated when it is
+    shorter. Any other gets the whole, or windows (`window_edges`) when it is longer than `max_frames` frames. The
+    embedding is the mean of the pieces', weighted by their frames.
 
     Args:
         max_frames: most frames of a window; 0: no limit.
     """
     if exported.input_kind == "features":
         yield from pieces_of_feats(exported, front_end, front_end(waveform), max_frames)
+    elif exported.windows is not None and exported.num_samples is not None:
+        for first in exported.windows.starts(front_end.num_frames(len(waveform))):
+            last = first + exported.windows.num_frames
+            samples = samples_of_window(front_end, waveform, first, last)
+            yield ModelInput(last - first, exported.windows.fill(samples, exported.num_samples))
     elif exported.num_frames is not None and exported.num_samples is not None:
         yield ModelInput(exported.num_frames, repeat_to(waveform, exported.num_samples))
     else:
@@ -48,7 +53,11 @@ def pieces_of_feats(
     exported: ExportedModel, front_end: FrontEnd, feats: np.ndarray, max_frames: int = 0
 ) -> Iterator[ModelInput]:
     """Yield what a model of features is given of features (T, F) before `finish`; see pieces_of_waveform."""
-    if exported.num_frames is not None:
+    if exported.windows is not None:
+        for first in exported.windows.starts(len(feats)):
+            window = exported.windows.cut(feats, first)
+            yield ModelInput(len(window), front_end.finish(window))
+    elif exported.num_frames is not None:
         yield ModelInput(exported.num_frames, front_end.finish(cut_frames(feats, exported.num_frames)))
     else:
         for first, last in _windows(len(feats), max_frames):

@@ -85,18 +85,6 @@ class Filterbank(FrontEnd):
                 np.matmul(power[:, frequencies], weights, out=block[:, mels])
         return feats
 
-    def check_waveform(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the waveform as an array.
-
-        Raises:
-            ValueError: it is too short, not one-dimensional or not of a floating type.
-        """
-        waveform = np.asarray(waveform)
-        least = self.num_samples(1)
-        if waveform.ndim != 1 or len(waveform) < least or waveform.dtype.kind != "f":
-            raise ValueError(f"expected floating samples (N,), N >= {least}, got {waveform.dtype} {waveform.shape}.")
-        return waveform
-
 
 class _Scratch(threading.local):
     """Per-thread scratch buffers; reallocating them costs a page fault per 4 kB."""

@@ -1,9 +1,70 @@
 """How waveforms and features are cut, repeated and centred."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 INSTANCE_EPS = 1e-5  # torch's, of InstanceNorm1d
 NORMALISATIONS = ("none", "mean", "instance")
+LASTS = ("aligned", "padded")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one length that a model takes an utterance in: their embeddings are averaged, each with equal weight.
+
+    Attributes:
+        num_frames: frames of a window, the only length that the model takes.
+        step: distance between the starts of two windows, frames.
+        last: "aligned": the last window ends with the utterance; a shorter utterance is repeated from its start.
+            "padded": it starts a step behind the one before, if that was full, and zeros follow the utterance.
+        min_coverage: of "padded": the last window is left out when less than this share of it lies before the
+            utterance's last frame, unless it is the only one.
+
+    Raises:
+        ValueError: a value is impossible.
+    """
+
+    num_frames: int
+    step: int
+    last: str = "aligned"
+    min_coverage: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (_is_count(self.num_frames) and _is_count(self.step) and self.step <= self.num_frames):
+            raise ValueError(f"windows of {self.num_frames!r} frames with a step of {self.step!r}")
+        if self.last not in LASTS:
+            raise ValueError(f"`last` must be one of {LASTS}, got {self.last!r}.")
+        most = 1 if self.last == "padded" else 0
+        if not (isinstance(self.min_coverage, int | float) and 0 <= self.min_coverage <= most):
+            raise ValueError(f"`min_coverage` must be from 0 to {most} with {self.last!r}, got {self.min_coverage!r}.")
+
+    def starts(self, num_frames: int) -> list[int]:
+        """Return the first frame of each window of an utterance of `num_frames` frames, at least 1."""
+        if self.last == "aligned":
+            behind = max(0, num_frames - self.num_frames)  # the last possible start
+            starts = list(range(0, behind + 1, self.step))
+            return starts if starts[-1] == behind else [*starts, behind]
+        starts = [0]
+        while starts[-1] + self.num_frames <= num_frames:
+            starts.append(starts[-1] + self.step)
+        is_covered = num_frames - 1 - starts[-1] >= self.min_coverage * self.num_frames
+        return starts if is_covered or len(starts) == 1 else starts[:-1]
+
+    def cut(self, feats: np.ndarray, start: int) -> np.ndarray:
+        """Return the window (num_frames, F) of features (T, F) that begins at a start."""
+        return self.fill(feats[start : start + self.num_frames], self.num_frames)
+
+    def fill(self, x: np.ndarray, length: int) -> np.ndarray:
+        """Return `length` entries (length, ...): those of x, and behind them its repetition or zeros."""
+        if self.last == "aligned":
+            return repeat_to(x, length)
+        x = x[:length]
+        return np.concatenate((x, np.zeros((length - len(x), *x.shape[1:]), x.dtype)))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def repeat_to(x: np.ndarray, length: int) -> np.ndarray:
@@ -50,12 +111,16 @@ def normalised(feats: np.ndarray, normalisation: str) -> np.ndarray:
 
     Args:
         normalisation: "none": as they are; "mean": each bin has a mean of zero over the frames; "instance": a mean of
-            zero and a biased deviation of one, 1e-5 being added to the variance.
+            zero and a biased deviation of one, 1e-5 being added to the variance; "peak": the largest absolute value of
+            each bin is one, unless all are zero.
     """
     if normalisation == "none":
         return feats
     if normalisation == "mean":
         return subtract_mean(feats)
+    if normalisation == "peak":
+        peak = np.abs(feats).max(axis=-2, keepdims=True)
+        return feats / np.where(peak > 0, peak, 1).astype(feats.dtype)
     centred = feats - feats.mean(axis=-2, keepdims=True, dtype=np.float64)
     variance = np.square(centred).mean(axis=-2, keepdims=True)
     return (centred / np.sqrt(variance + INSTANCE_EPS)).astype(feats.dtype)

@@ -32,8 +32,8 @@ class FrontEnd:
         size_option: the key of Options that is the size of a frame; None where the size follows from several.
         training_options: keys that change training features alone; front ends that differ in these fit each other.
         later_options: keys that older stored forms lack; they had the defaults.
-        normalisation: what `finish` does, over the frames that the model sees: "none", "mean" or "instance", see
-            `normalised`.
+        normalisation: what `finish` does, over the frames that the model sees: "none", "mean", "instance" or "peak",
+            see `normalised`.
     """
 
     name: ClassVar[str]
@@ -61,6 +61,11 @@ class FrontEnd:
         return False
 
     @property
+    def prepares(self) -> bool:
+        """Whether `prepare` makes a difference."""
+        return False
+
+    @property
     def sample_rate(self) -> int:
         """Rate of the waveforms, Hz."""
         return self.options.sample_rate
@@ -77,6 +82,18 @@ class FrontEnd:
     def num_samples(self, num_frames: int) -> int:
         """Return the fewest samples that give `num_frames` frames or more, at least 1."""
         raise NotImplementedError
+
+    def prepare(self, waveform: np.ndarray) -> np.ndarray:
+        """Return a whole recording as it is embedded, before any of it is cut; crops in training are taken as they are.
+
+        Args:
+            waveform: (N,), floating, full scale 1, at `sample_rate`, judged to be usable.
+
+        Raises:
+            BadAudio: nothing of it is left.
+            InputError: a package that this needs is not installed.
+        """
+        return waveform
 
     def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
         """Return the features (T, F), float32, before `finish`.
@@ -102,6 +119,18 @@ class FrontEnd:
     def finish(self, feats: np.ndarray) -> np.ndarray:
         """Return features (..., T, F) as the model sees them, after they were cut."""
         return normalised(feats, self.normalisation)
+
+    def check_waveform(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the waveform as an array.
+
+        Raises:
+            ValueError: it is too short, not one-dimensional or not of a floating type.
+        """
+        waveform = np.asarray(waveform)
+        least = self.num_samples(1)
+        if waveform.ndim != 1 or len(waveform) < least or waveform.dtype.kind != "f":
+            raise ValueError(f"expected floating samples (N,), N >= {least}, got {waveform.dtype} {waveform.shape}.")
+        return waveform
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that is stored beside features and in models."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from mindvox.frontend.preparation import PreparationOptions, prepared
 from mindvox.frontend.spectral import MelOptions, MelSpectral
 
 
@@ -16,8 +19,15 @@ class MelSpectrogram(MelSpectral):
     """
 
     @dataclass
-    class Options(MelOptions):
+    class Options(MelOptions, PreparationOptions):
         """Keys of the section `front_end`."""
 
     name = "mel_spectrogram"
     size_option = "n_mels"
+
+    @property
+    def prepares(self) -> bool:
+        return self.options.prepares
+
+    def prepare(self, waveform: np.ndarray) -> np.ndarray:
+        return prepared(waveform, self.sample_rate, self.options)

@@ -30,11 +30,11 @@ class SpectralCell(nn.Cell):
         super().__init__()
         options = front_end.options
         pad = front_end.n_fft // 2
-        self.mirrors = options.padding == "reflect"
+        mirrors = options.padding == "reflect"
         self.pad = pad
         # A product: MindSpore Lite's old readers have no operator that reverses.
-        self.backwards = ProductOfBins(np.eye(pad)[::-1], form) if self.mirrors else None
-        self.energies = EnergiesCell(front_end, 0 if self.mirrors else pad, form)
+        self.backwards = ProductOfBins(np.eye(pad)[::-1], form) if mirrors else None
+        self.energies = EnergiesCell(front_end, 0 if mirrors else pad, form)
         self.cosines = ProductOfBins(front_end.cosines(), form) if isinstance(front_end, Mfcc) else None
         self.floor, self.offset, self.top_db = options.floor, options.offset, options.top_db
         self.takes_log = options.log != "none"
@@ -48,7 +48,7 @@ class SpectralCell(nn.Cell):
         if self.share is not None:
             before = ops.cat((waveform[:, 1:2], waveform[:, :-1]), axis=1)
             waveform = waveform - self.share * before
-        if self.mirrors:
+        if self.backwards is not None:
             left = self.backwards(waveform[:, 1 : self.pad + 1].expand_dims(2)).squeeze(2)
             right = self.backwards(waveform[:, -self.pad - 1 : -1].expand_dims(2)).squeeze(2)
             waveform = ops.cat((left, waveform, right), axis=1)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_form: ContextVar[str] = ContextVar("form", default="product")
+ONNX = "ONNX"
+_target: ContextVar[str] = ContextVar("target", default="CPU")
 
 
 @contextmanager
@@ -17,15 +18,21 @@ def building_for(device_target: str) -> Iterator[None]:
     Both forms have the same parameters and give the same numbers on a CPU.
 
     Args:
-        device_target: "CPU", "GPU" or "Ascend". Without this context, layers are built for a CPU.
+        device_target: "CPU", "GPU" or "Ascend"; or ONNX, in the form that conversion to ONNX is made from, which a CPU
+            computes too. Without this context, layers are built for a CPU.
     """
-    token = _form.set("product" if device_target == "CPU" else "native")
+    token = _target.set(device_target)
     try:
         yield
     finally:
-        _form.reset(token)
+        _target.reset(token)
 
 
 def building_form() -> str:
     """Return the form in which a layer that is built now has to be: "product" or "native"."""
-    return _form.get()
+    return "product" if _target.get() == "CPU" else "native"
+
+
+def has_lstm() -> bool:
+    """Return whether what a layer is built for now knows LSTM as one operation with the weights of MindSpore's CPU."""
+    return _target.get() in ("CPU", ONNX)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 from mindspore import nn
@@ -10,6 +10,7 @@ from mindspore import nn
 from mindvox.config import Choice, Config, Given, describe
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.frontend.frames import Windows
 from mindvox.layers.building import building_for
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from mindvox.registry import MODELS
@@ -76,6 +77,13 @@ def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
     choice = section_of(settings, "the checkpoint")
     cls = MODELS.get(choice.name)
     return cls.further_outputs(choice.options) if hasattr(cls, "further_outputs") else {}
+
+
+def windows_of(settings: Mapping[str, Any]) -> Optional[Windows]:
+    """Return the windows that a model takes an utterance in; None: it takes any length."""
+    choice = section_of(settings, "the checkpoint")
+    cls = MODELS.get(choice.name)
+    return cls.windows(choice.options) if hasattr(cls, "windows") else None
 
 
 def folded_model(

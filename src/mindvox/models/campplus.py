@@ -17,44 +17,13 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.pooling import create_pooling
+from mindvox.layers.residual import BasicBlock
 from mindvox.registry import POOLINGS
 
 FRONT_CHANNELS = 32
 FRONT_STRIDE = 8  # of the front, over frequency
 SEGMENT = 100  # frames that share a mask
 DILATIONS = (1, 2, 2)  # of the three dense blocks, frames
-
-
-class ResidualBlock(nn.Cell):
-    """Two 3x3 convolutions with a residual connection; a stride halves frequency and leaves time as it is.
-
-    Args:
-        channels: channels of input and output.
-        stride: over frequency.
-
-    Inputs:
-        - **x** - (B, channels, F, T).
-
-    Outputs:
-        (B, channels, ceil(F / stride), T).
-    """
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = Conv2d(channels, channels, 3, stride=(stride, 1), bias=False)
-        self.norm1 = batch_norm_2d(channels)
-        self.conv2 = Conv2d(channels, channels, 3, bias=False)
-        self.norm2 = batch_norm_2d(channels)
-        self.has_shortcut = stride > 1
-        if self.has_shortcut:
-            self.shortcut = Conv2d(channels, channels, stride=(stride, 1), bias=False)
-            self.shortcut_norm = batch_norm_2d(channels)
-
-    def construct(self, x: Tensor) -> Tensor:
-        y = self.norm2(self.conv2(ops.relu(self.norm1(self.conv1(x)))))
-        if self.has_shortcut:
-            x = self.shortcut_norm(self.shortcut(x))
-        return ops.relu(y + x)
 
 
 class Front(nn.Cell):
@@ -75,8 +44,8 @@ class Front(nn.Cell):
         self.out_channels = FRONT_CHANNELS * -(-in_channels // FRONT_STRIDE)
         self.conv1 = Conv2d(1, FRONT_CHANNELS, 3, bias=False)
         self.norm1 = batch_norm_2d(FRONT_CHANNELS)
-        self.layer1 = nn.CellList([ResidualBlock(FRONT_CHANNELS, stride) for stride in (2, 1)])
-        self.layer2 = nn.CellList([ResidualBlock(FRONT_CHANNELS, stride) for stride in (2, 1)])
+        self.layer1 = nn.CellList([BasicBlock(FRONT_CHANNELS, FRONT_CHANNELS, (stride, 1)) for stride in (2, 1)])
+        self.layer2 = nn.CellList([BasicBlock(FRONT_CHANNELS, FRONT_CHANNELS, (stride, 1)) for stride in (2, 1)])
         self.conv2 = Conv2d(FRONT_CHANNELS, FRONT_CHANNELS, 3, stride=(2, 1), bias=False)
         self.norm2 = batch_norm_2d(FRONT_CHANNELS)
 

@@ -77,7 +77,10 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, An
     try:
         meta = json.loads(content.pop("meta"))
     except (KeyError, TypeError, json.JSONDecodeError):
-        raise InputError(f"{path}: a MindSpore checkpoint, but not of this project: its meta is missing.") from None
+        raise InputError(
+            f"{path}: a MindSpore checkpoint, but not of this project: its meta is missing. One of the model zoo's or "
+            "mindaudio's ECAPA-TDNN is imported by `mindvox import --from modelzoo` or `--from mindaudio`."
+        ) from None
     missing = [key for key in META_KEYS if key not in meta]
     if missing:
         raise InputError(f"{path}: the checkpoint's meta lacks {', '.join(missing)}.")

@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.res2 import FULL_WIDTH, AttentionalFusion, Res2Block, Res2Trunk, num_rows
 from mindvox.registry import POOLINGS
 
@@ -84,8 +85,7 @@ class ERes2Net(nn.Cell):
         sizes = self.trunk.sizes
         self.downsamplings = nn.CellList([Conv2d(sizes[i], sizes[i + 1], 3, stride=2, bias=False) for i in range(3)])
         self.fusions = nn.CellList([AttentionalFusion(size) for size in sizes[1:]])
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(sizes[3] * num_rows(options.in_channels), **own)
+        self.pool = create_pooling(options.pooling, sizes[3] * num_rows(options.in_channels), options.pooling_eps)
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
 
     def construct(self, feats: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from mindspore import Tensor, nn
 from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.res2 import AttentionalFusion, Res2Trunk, num_rows
 from mindvox.models.eres2net import Res2Options
-from mindvox.registry import POOLINGS
 
 
 class ERes2NetV2(nn.Cell):
@@ -49,8 +49,7 @@ class ERes2NetV2(nn.Cell):
         _, _, third, fourth = self.trunk.sizes
         self.downsampling = Conv2d(third, fourth, 3, stride=2, bias=False)
         self.fusion = AttentionalFusion(fourth)
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(fourth * num_rows(options.in_channels), **own)
+        self.pool = create_pooling(options.pooling, fourth * num_rows(options.in_channels), options.pooling_eps)
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
 
     def construct(self, feats: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from mindspore import Tensor, nn
 
 from mindvox.config.option import checked
 from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.res2 import Res2Trunk, num_rows
 from mindvox.models.eres2net import Res2Options
-from mindvox.registry import POOLINGS
 
 
 class Res2Net3DSpeaker(nn.Cell):
@@ -35,8 +35,9 @@ class Res2Net3DSpeaker(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         self.trunk = Res2Trunk(options.m_channels, (options.block(passes_last=True),) * 4, options.num_blocks)
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(self.trunk.sizes[3] * num_rows(options.in_channels), **own)
+        self.pool = create_pooling(
+            options.pooling, self.trunk.sizes[3] * num_rows(options.in_channels), options.pooling_eps
+        )
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
 
     def construct(self, feats: Tensor) -> Tensor:

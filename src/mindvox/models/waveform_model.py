@@ -29,7 +29,11 @@ class WaveformModel(nn.Cell):
 
     def construct(self, waveform: Tensor) -> Tensor:
         feats = self.front_end(waveform)
-        if self.normalisation != "none":
+        if self.normalisation == "peak":
+            peak = ops.amax(ops.abs(feats), 1, keepdims=True)
+            # Where all are zero, one; compared, because MindSpore Lite has no `where` of a number.
+            feats = feats / (peak + (peak <= 0).astype(peak.dtype))
+        elif self.normalisation != "none":
             feats = feats - feats.mean(axis=1, keep_dims=True)
         if self.normalisation == "instance":
             # The rounding of a mean in single precision would count where a bin hardly changes: take what is left.

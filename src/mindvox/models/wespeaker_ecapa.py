@@ -87,6 +87,7 @@ class WespeakerEcapa(nn.Cell):
         mfa_channels: int = option(
             1536, "channels of the layer that joins the blocks; 1536 in wespeaker since 2022", minimum=1
         )
+        emb_bn: bool = option(False, "batch norm of the embedding")
 
     min_frames = 9  # the widest convolution: kernel 3, dilation 4
 
@@ -100,6 +101,7 @@ class WespeakerEcapa(nn.Cell):
         self.pool = Astp(mfa_channels, global_context=options.global_context)
         self.bn = batch_norm(self.pool.out_channels)
         self.linear = Conv1d(self.pool.out_channels, options.emb_size)
+        self.emb_norm = batch_norm(options.emb_size) if options.emb_bn else None
 
     def construct(self, feats: Tensor) -> Tensor:
         out1 = self.layer1(feats.swapaxes(1, 2))  # (B, C, T)
@@ -108,4 +110,5 @@ class WespeakerEcapa(nn.Cell):
         out4 = self.layer4(out3)
         x = ops.relu(self.conv(ops.cat((out2, out3, out4), axis=1)))
         x = self.bn(self.pool(x))
-        return self.linear(x.expand_dims(2)).squeeze(2)
+        x = self.linear(x.expand_dims(2)).squeeze(2)
+        return x if self.emb_norm is None else self.emb_norm(x)

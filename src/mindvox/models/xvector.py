@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 
 from mindvox.config.option import checked, option
 from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.registry import POOLINGS
 
@@ -56,8 +57,7 @@ class XVector(nn.Cell):
                 for i, (kernel_size, dilation) in enumerate(LAYERS)
             ]
         )
-        own = {"eps": options.pooling_eps} if options.pooling_eps else {}
-        self.pool = POOLINGS.get(options.pooling)(options.pooled_channels, **own)
+        self.pool = create_pooling(options.pooling, options.pooled_channels, options.pooling_eps)
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:

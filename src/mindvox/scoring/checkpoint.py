@@ -6,7 +6,7 @@ from mindvox.config import Config, require
 from mindvox.data.front_ends import take_front_end
 from mindvox.device import set_device
 from mindvox.files import lock_folder, sha256_file
-from mindvox.models import fewest_frames, load_model, take_settings
+from mindvox.models import fewest_frames, load_model, take_settings, windows_of
 from mindvox.models.checkpoint import find_checkpoint
 from mindvox.scoring.embeddings import cell_encoder
 from mindvox.scoring.error_rates import Result
@@ -33,7 +33,8 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     if not config.allow_seen_speakers:
         check_unseen_speakers(trials, stores.evaluation, checkpoint, meta["speakers_sha256"])
 
-    has_one_length = config.cut_wav or config.eval_crops > 0
+    windows = windows_of(meta["model"])
+    has_one_length = windows is not None or config.cut_wav or config.eval_crops > 0
     with lock_folder(config.npy_file_path):
         evaluation, cohort = stores.embed(
             config.npy_file_path,
@@ -43,5 +44,6 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
             cut_frames=config.cut_frames if config.cut_wav else None,
             batch_size=config.eval_batch_size,
             min_frames=fewest_frames(meta["model"]),
+            windows=windows,
         )
         return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)

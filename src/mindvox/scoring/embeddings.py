@@ -14,6 +14,7 @@ from mindvox.engines.engine import Encode, encode_named, fill_batches
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, write_csv, write_json
 from mindvox.frontend import frames, front_end_of
+from mindvox.frontend.frames import Windows
 from mindvox.progress import quantity
 
 if TYPE_CHECKING:
@@ -145,10 +146,11 @@ def load_or_extract(
     batch_size: int,
     max_frames: int = 0,
     min_frames: int = 1,
+    windows: Optional[Windows] = None,
 ) -> EmbeddingStore:
     """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why.
 
-    `batch_size`, `max_frames` and `min_frames` are those of `extract`.
+    `batch_size`, `max_frames`, `min_frames` and `windows` are those of `extract`.
     """
     found, reason = _reusable(Path(folder), identity)
     if found is not None:
@@ -163,6 +165,7 @@ def load_or_extract(
         num_crops=identity.num_crops,
         max_frames=max_frames,
         min_frames=min_frames,
+        windows=windows,
     )
     made = EmbeddingStore(list(store.utt_ids), list(store.spk_ids), embeddings, identity)
     made.save(folder)
@@ -190,12 +193,14 @@ def extract(
     num_crops: int = 0,
     max_frames: int = 0,
     min_frames: int = 1,
+    windows: Optional[Windows] = None,
 ) -> np.ndarray:
     """Embed every utterance of a store, or several crops of each.
 
     Utterances are never padded: a batch holds utterances of one length. Features are cut first, then finished (usually
     their mean is subtracted). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
-    is finished by itself, and the utterance's embedding is the mean of theirs, weighted by their frames.
+    is finished by itself, and the utterance's embedding is the mean of theirs, weighted by their frames. So it is with
+    the windows of a model that takes windows.
 
     Args:
         encode: the model.
@@ -205,8 +210,10 @@ def extract(
         progress: show a bar when stderr is a terminal, and print the speed.
         num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
         max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
-            cuts, whose length and number are chosen already.
-        min_frames: the fewest frames that the model takes.
+            cuts, whose length and number are chosen already, and on a model that takes windows.
+        min_frames: the fewest frames of an utterance.
+        windows: those that the model takes each utterance, or what `cut_frames` keeps of it, in; None: it takes any
+            length.
 
     Returns:
         Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
@@ -219,7 +226,7 @@ def extract(
     front_end = front_end_of(store.front_end)
     per_utt = max(1, num_crops)
     lengths = np.full(len(store) * per_utt, cut_frames) if cut_frames else np.asarray(store.num_frames)
-    max_frames = 0 if cut_frames else max_frames
+    max_frames = 0 if cut_frames or windows else max_frames
     check_max_frames(max_frames, min_frames)
     shortest = int(np.argmin(lengths))
     if lengths[shortest] < min_frames:
@@ -227,14 +234,15 @@ def extract(
             f"{store.utt_ids[shortest]}: {lengths[shortest]} frames, an embedding needs at least {min_frames}. "
             "Leave the utterance out, or pass --cut_wav=true, which repeats what is short."
         )
-    windows = _Windows.of(lengths, max_frames)
+    inputs = _Inputs.of(lengths, max_frames, windows)
+    num_inputs = np.bincount(inputs.piece)
     sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
     embeddings: Optional[np.ndarray] = None
-    with tqdm(total=len(windows.piece), unit="utt", disable=None if progress else True) as bar:
-        for rows in _equal_length_batches(windows.num_frames, batch_size, max_frames):
-            names = [store.utt_ids[piece // per_utt] for piece in windows.piece[rows]]
-            cut = [_window_feats(store, windows, row, cut_frames, num_crops) for row in rows]
-            feats = np.stack([front_end.finish(window) for window in cut])
+    with tqdm(total=len(inputs.piece), unit="utt", disable=None if progress else True) as bar:
+        for rows in _equal_length_batches(inputs.num_frames, batch_size, max_frames):
+            names = [store.utt_ids[piece // per_utt] for piece in inputs.piece[rows]]
+            cut = [_cut_feats(store, inputs, row, cut_frames, num_crops, windows) for row in rows]
+            feats = np.stack([front_end.finish(each) for each in cut])
             batch = encode_named(encode, feats, names)
             if embeddings is None:
                 embeddings = np.empty((len(lengths), *batch.shape[1:]), dtype=np.float32)
@@ -242,16 +250,17 @@ def extract(
                 raise InputError(f"{names[0]}: expected embeddings ({len(rows)}, D), the model gave {batch.shape}.")
             check_finite(batch, names)
             for row, embedding in zip(rows, batch, strict=True):
-                piece, num_frames = int(windows.piece[row]), windows.num_frames[row]
-                if num_frames == lengths[piece]:
+                piece, num_frames = int(inputs.piece[row]), inputs.num_frames[row]
+                if num_inputs[piece] == 1:
                     embeddings[piece] = embedding
                 else:
                     sums[piece] = sums.get(piece, 0.0) + embedding.astype(np.float64) * num_frames
                     store.release()
             bar.update(len(rows))
     assert embeddings is not None, "a store holds an utterance"
+    num_frames_of = np.bincount(inputs.piece, inputs.num_frames)
     for piece, total in sums.items():
-        embeddings[piece] = total / lengths[piece]
+        embeddings[piece] = total / num_frames_of[piece]
     if progress:
         elapsed_s = time.perf_counter() - start
         audio_s = lengths.sum() * front_end.frame_shift_s
@@ -268,7 +277,7 @@ def check_max_frames(max_frames: int, min_frames: int) -> None:
         raise UsageError(f"max_frames: expected 0 or at least {2 * min_frames} frames, got {max_frames}.")
 
 
-class _Windows(NamedTuple):
+class _Inputs(NamedTuple):
     """Which frames go through the model at once: of which piece (an utterance or a crop), from which on, how many."""
 
     piece: np.ndarray
@@ -276,8 +285,12 @@ class _Windows(NamedTuple):
     num_frames: np.ndarray
 
     @classmethod
-    def of(cls, lengths: np.ndarray, max_frames: int) -> "_Windows":
-        """Cut pieces of so many frames into windows of at most `max_frames`; 0: one window each."""
+    def of(cls, lengths: np.ndarray, max_frames: int, windows: Optional[Windows]) -> "_Inputs":
+        """Cut pieces of so many frames into the model's windows, or of at most `max_frames`; 0: one window each."""
+        if windows is not None:
+            starts = [windows.starts(int(length)) for length in lengths]
+            piece = np.repeat(np.arange(len(lengths)), [len(of_piece) for of_piece in starts])
+            return cls(piece, np.concatenate(starts), np.full(len(piece), windows.num_frames))
         edges = [frames.window_edges(int(length), max_frames) for length in lengths]
         return cls(
             np.repeat(np.arange(len(lengths)), [len(of_piece) - 1 for of_piece in edges]),
@@ -294,11 +307,24 @@ def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int)
         yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
-def _window_feats(
-    store: EvalStore, windows: _Windows, row: int, cut_frames: Optional[int], num_crops: int
+def _cut_feats(
+    store: EvalStore,
+    inputs: _Inputs,
+    row: int,
+    cut_frames: Optional[int],
+    num_crops: int,
+    windows: Optional[Windows],
 ) -> np.ndarray:
-    """Return what an embedding is made of: an utterance or a window of it, its start, or a crop."""
-    piece = int(windows.piece[row])
+    """Return what an embedding is made of: an utterance, its start, a crop, or a window of one of these."""
+    feats = _piece_feats(store, int(inputs.piece[row]), cut_frames, num_crops)
+    first = inputs.first_frame[row]
+    if windows is not None:
+        return windows.cut(feats, first)
+    return feats[first : first + inputs.num_frames[row]]
+
+
+def _piece_feats(store: EvalStore, piece: int, cut_frames: Optional[int], num_crops: int) -> np.ndarray:
+    """Return an utterance, its start, or a crop of it."""
     if num_crops:
         assert cut_frames, "crops have a length"
         utt, crop = divmod(piece, num_crops)
@@ -306,10 +332,7 @@ def _window_feats(
         first = crop_starts(len(feats), cut_frames, num_crops)[crop]
         return feats[first : first + cut_frames]
     feats = store.feats(piece)
-    if cut_frames:
-        return frames.cut_frames(feats, cut_frames)
-    first = windows.first_frame[row]
-    return feats[first : first + windows.num_frames[row]]
+    return frames.cut_frames(feats, cut_frames) if cut_frames else feats
 
 
 def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:

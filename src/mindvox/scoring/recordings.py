@@ -63,7 +63,7 @@ def _identity(source: Path, embeddings: Embeddings, embedder: Embedder) -> Ident
         exported.file_sha256,
         digest.hexdigest(),
         embedder.engine.name,
-        exported.num_frames,
+        exported.cut_frames,
         exported.front_end,
-        max_frames=embedder.max_frames if embeddings.has_windows else None,
+        max_frames=embedder.max_frames if embeddings.has_windows and exported.windows is None else None,
     )

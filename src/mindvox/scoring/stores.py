@@ -8,6 +8,7 @@ from mindvox.config import Config
 from mindvox.data.eval_store import EvalStore
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.frontend.frames import Windows
 from mindvox.scoring.embeddings import EmbeddingStore, Encode, Identity, load_or_extract
 from mindvox.scoring.options import ScoreOptions, check_score_options, why_no_cohort
 from mindvox.scoring.trial_scores import check_disjoint
@@ -61,6 +62,7 @@ class FeatureStores:
         cut_frames: Optional[int],
         batch_size: int,
         min_frames: int,
+        windows: Optional[Windows] = None,
     ) -> tuple[EmbeddingStore, Optional[EmbeddingStore]]:
         """Embed both stores into `folder`/eval and `folder`/norm, or reuse what is there; see `load_or_extract`.
 
@@ -72,7 +74,7 @@ class FeatureStores:
         frames = self.crop_frames if self.num_crops else cut_frames
 
         def embed(store: EvalStore, name: str) -> EmbeddingStore:
-            has_windows = not frames and 0 < self.max_frames < store.num_frames.max()
+            has_windows = not frames and windows is None and 0 < self.max_frames < store.num_frames.max()
             identity = Identity(
                 model_sha256,
                 store.sha256,
@@ -83,7 +85,7 @@ class FeatureStores:
                 self.max_frames if has_windows else None,
             )
             return load_or_extract(
-                Path(folder) / name, identity, store, encode, batch_size, self.max_frames, min_frames
+                Path(folder) / name, identity, store, encode, batch_size, self.max_frames, min_frames, windows
             )
 
         return embed(self.evaluation, "eval"), embed(self.cohort, "norm") if self.cohort is not None else None

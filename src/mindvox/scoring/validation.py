@@ -13,8 +13,8 @@ from mindvox.corpus.trials import find_trial_list, read_trials
 from mindvox.data.eval_store import EvalStore, StoredFeatures
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
-from mindvox.frontend.frames import repeat_to
-from mindvox.models import create_model, fewest_frames
+from mindvox.frontend.frames import Windows, repeat_to
+from mindvox.models import create_model, fewest_frames, windows_of
 from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
@@ -51,24 +51,32 @@ class Validation:
         model: in evaluation mode, with parameters of the same names as the trained model's.
         encode: feats (B, T, F) to embeddings, by `model`.
         batch_size: utterances in a batch at most.
-        max_frames: see `extract`.
+        max_frames, windows: see `extract`.
     """
 
     def __init__(
-        self, trials: ValidationTrials, model: nn.Cell, encode: Encode, batch_size: int, max_frames: int = 0
+        self,
+        trials: ValidationTrials,
+        model: nn.Cell,
+        encode: Encode,
+        batch_size: int,
+        max_frames: int = 0,
+        windows: Optional[Windows] = None,
     ) -> None:
         self.trials = trials
         self.model = model
         self.encode = encode
         self.batch_size = batch_size
         self.max_frames = max_frames
+        self.windows = windows
         self.has_warned = False
 
     def __call__(self, trained: nn.Cell) -> float:
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
         assign(self.model, arrays, "model.", "the model in training")
         store, trials = self.trials.store, self.trials
-        found = extract(self.encode, store, None, self.batch_size, progress=False, max_frames=self.max_frames)
+        limits: dict[str, Any] = {"max_frames": self.max_frames, "windows": self.windows}
+        found = extract(self.encode, store, None, self.batch_size, progress=False, **limits)
         embeddings = unit_length(found, store.utt_ids)
         error_rate = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
         self.has_warned = self.has_warned or warn_if_swapped(error_rate, trials.is_target, "voxceleb")
@@ -100,10 +108,11 @@ def make_validation(
     print(f"validation: {len(trials.store)} pieces, {num_trials}, {num_targets} of them target")
     model = create_model(settings, device_target)
     model.set_train(False)
-    has_one_length = len(set(trials.store.num_frames.tolist())) == 1
+    windows = windows_of(settings)
+    has_one_length = windows is not None or len(set(trials.store.num_frames.tolist())) == 1
     fixed_batch = config.eval_batch_size if has_one_length else None
     encode = cell_encoder(model, settings["in_channels"], fixed_batch)
-    return Validation(trials, model, encode, config.eval_batch_size, config.max_frames)
+    return Validation(trials, model, encode, config.eval_batch_size, config.max_frames, windows)
 
 
 def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:

@@ -20,7 +20,7 @@ from mindvox.errors import InputError, Stopped, UsageError
 from mindvox.files import lock_folder
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
 from mindvox.losses.objective import Objective
-from mindvox.models import create_model, take_settings
+from mindvox.models import create_model, take_settings, windows_of
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
 from mindvox.training.batch_norm import set_batch_norms
@@ -127,6 +127,7 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     batches = open_batches(config, world.rank, world.size)
     config = take_front_end(config, batches.front_end.to_dict(), config.train_data_path)
     meta = {**_meta(config, batches), "run": identity(config, batches)}
+    _check_crop_length(config, meta["model"])
     model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
@@ -138,6 +139,15 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     schedule = Schedule(config, batches.num_batches(), world.size)
     start = restore(earlier, meta["run"], step_cell, batches) if earlier else Position()
     return Run(config, world, batches, step_cell, schedule, start, meta)
+
+
+def _check_crop_length(config: Config, settings: dict[str, Any]) -> None:
+    windows = windows_of(settings)
+    if windows is not None and config.train_frames != windows.num_frames:
+        raise UsageError(
+            f"train_frames: a {settings['name']} of these settings takes {windows.num_frames} frames alone, got "
+            f"{config.train_frames}. Set --train_frames={windows.num_frames}."
+        )
 
 
 def check_batches(loss: Objective, config: Config, batches: TrainBatches) -> None:

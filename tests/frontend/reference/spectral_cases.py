@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 WAVEFORMS = ("noise_400", "noise_16000", "half_silence", "square_100")
 
 
-def stored_rows(name: str, num_frames: int) -> np.ndarray:
+def stored_rows(num_frames: int) -> np.ndarray:
     """Return the indices of the frames that are stored of a waveform: those at the edges, and a few between."""
     rows = np.linspace(2, num_frames - 3, 5).astype(int)
     return np.unique(np.concatenate(([0, 1], np.clip(rows, 0, num_frames - 1), [num_frames - 2, num_frames - 1])))

@@ -164,15 +164,19 @@ def _number(attributes: dict[str, Any]) -> np.ndarray:
 
 
 FOLDED: dict[str, Callable[..., Any]] = {
+    "Abs": lambda _, x: np.abs(x),
     "Add": lambda _, left, right: left + right,
     "Cast": lambda attributes, x: x.astype(attributes["dtype"]),
     "Concat": lambda attributes, *parts: np.concatenate(parts, axis=attributes["axis"]),
     "Div": lambda _, left, right: left / right,
     "Expand": lambda attributes, x: np.broadcast_to(x, attributes["shape"]),
     "Fill": _number,
+    "Max": lambda _, left, right: np.maximum(left, right),
+    "Min": lambda _, left, right: np.minimum(left, right),
     "Mul": lambda _, left, right: left * right,
     "Neg": lambda _, x: -x,
     "Reshape": lambda attributes, x: x.reshape(attributes["shape"]),
+    "Sin": lambda _, x: np.sin(x),
     "Slice": _slice,
     "Split": _split,
     "Sqrt": lambda _, x: np.sqrt(x),

@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Any, Optional
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
+from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Untold, check_sizes
 from mindvox.layers.res2 import FULL_WIDTH, TOTAL_STRIDE
 
 CONSTANT = ("embed.norm.gamma", "embed.norm.beta")  # 1 and 0: that batch norm has neither in torch
@@ -45,7 +45,7 @@ def settings_of(state: State, name: str) -> dict[str, Any]:
     """Return the section `model` of a state.
 
     Several settings can have the same shapes. Of the eight sizes of a frame the multiple of 8 is taken, of the widths
-    of a group the smallest, and a pooling without weights is the toolkits' default, TSTP.
+    of a group the smallest, and of the poolings without weights the toolkits' default, TSTP, where it can be.
 
     Args:
         state: the entries.
@@ -61,10 +61,11 @@ def settings_of(state: State, name: str) -> dict[str, Any]:
     emb_size, pooled = state["seg_1.weight"].shape
     planes, scale = 8 * m_channels, joined // width
     check_sizes(joined == scale * width and scale - num_convs in (0, 1))
-    check_sizes(out_channels % planes == 0 and pooled % (2 * out_channels) == 0)
+    check_sizes(out_channels % planes == 0 and pooled % out_channels == 0)
+    channels = pooled if pooled // out_channels % 2 else pooled // 2
     return {
         "name": name,
-        "in_channels": pooled // (2 * out_channels) * TOTAL_STRIDE,
+        "in_channels": channels // out_channels * TOTAL_STRIDE,
         "emb_size": emb_size,
         "m_channels": m_channels,
         **{f"layer{index + 1}_blocks": depth for index, depth in enumerate(num_blocks)},
@@ -72,17 +73,28 @@ def settings_of(state: State, name: str) -> dict[str, Any]:
         "scale": scale,
         "expansion": out_channels // planes,
         "two_emb_layer": "seg_2.weight" in state,
-        **pooling_of(state, pooled // 2),
+        **pooling_of(state, channels, pooled),
     }
 
 
-def pooling_of(state: State, channels: int) -> dict[str, Any]:
-    """Return the keys of the pooling of so many channels: ASTP where the state has its weights, else TSTP."""
-    if "pool.linear1.weight" not in state:
+def pooling_of(state: State, channels: int, num_pooled: int) -> dict[str, Any]:
+    """Return the keys of the pooling.
+
+    Args:
+        state: the model's entries.
+        channels: channels of its input.
+        num_pooled: numbers that the layer behind takes. TAP and TSDP, which have no entries, give one a channel: the
+            user has to say which it is.
+    """
+    attention = state.get("pool.linear1.weight")
+    if attention is not None:
+        check_sizes(attention.shape[1] in (channels, 3 * channels) and num_pooled == 2 * channels)
+        pooling = "astp_local" if attention.shape[1] == channels else "astp"
+        return {"pooling": pooling, "pooling_eps": ATTENTION_EPS}
+    if num_pooled == 2 * channels:
         return {"pooling": "tstp", "pooling_eps": STATISTICS_EPS}
-    _, seen, _ = state["pool.linear1.weight"].shape
-    check_sizes(seen in (channels, 3 * channels))
-    return {"pooling": "astp_local" if seen == channels else "astp", "pooling_eps": ATTENTION_EPS}
+    check_sizes(num_pooled == channels)
+    return {"pooling": Untold(("tap", "tsdp"), {"tsdp": {"pooling_eps": STATISTICS_EPS}}), "pooling_eps": 0.0}
 
 
 def _count(state: State, name: str) -> int:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
+from mindvox.frontend.mel_spectrogram import MelSpectrogram
 
 LAYERS = (
     (r"^stem\.conv$", "conv1d_in"),
@@ -42,8 +43,6 @@ def settings_of(state: State) -> dict[str, Any]:
 
 def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
     """Return the mel spectrogram of NVIDIA's tacotron2, whose logarithms -12 to 0 become -1 to 1."""
-    from mindvox.frontend.mel_spectrogram import MelSpectrogram
-
     return MelSpectrogram(
         n_mels=model["in_channels"],
         hop_length_ms=10.0,

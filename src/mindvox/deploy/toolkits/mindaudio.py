@@ -6,11 +6,13 @@ It is SpeechBrain's (`EcapaTdnn`) but for two things: zeros are behind the edges
 context (with `global_context` the zoo's network builds a layer for it and fails).
 """
 
+from dataclasses import replace
 from typing import Any
 
 from mindvox.deploy.mindspore_file import read_mindspore
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
 from mindvox.frontend.fbank import Fbank
+from mindvox.frontend.mel_spectrogram import MelSpectrogram
 
 
 def ecapa_name(name: str) -> str:
@@ -41,18 +43,10 @@ OF_TRAINING = r"(?!(network\.)?(blocks|mfa|asp|asp_bn|fc)\.).*"
 
 def front_end_of(model: dict[str, Any]) -> dict[str, Any]:
     """Return mindaudio's own features: with a Hann window, mirrored edges and other filters than SpeechBrain's."""
-    from mindvox.frontend.mel_spectrogram import MelSpectrogram
-
     return MelSpectrogram(
         n_mels=model["in_channels"], hop_length_ms=10.0, floor=1e-10, log="db", top_db=80.0, normalisation="mean"
     ).to_dict()
 
 
 TOOLKIT = Toolkit((ECAPA,), front_end_of, prefix=PREFIX, left_out=OF_TRAINING, read=read_mindspore)
-MODEL_ZOO = Toolkit(
-    (ECAPA,),
-    lambda model: Fbank(n_mels=model["in_channels"]).to_dict(),
-    prefix=PREFIX,
-    left_out=OF_TRAINING,
-    read=read_mindspore,
-)
+MODEL_ZOO = replace(TOOLKIT, front_end=lambda model: Fbank(n_mels=model["in_channels"]).to_dict())

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from mindvox.deploy.toolkits.campplus import campplus
+from mindvox.deploy.toolkits.resnet import SIMAM_RESNET, resnet
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 
@@ -15,7 +16,7 @@ def ecapa_name(name: str) -> str:
     path = re.sub(r"\.splits\.(\d)\.conv", r".se_res2block.1.convs.\1", path)
     path = re.sub(r"\.splits\.(\d)\.norm", r".se_res2block.1.bns.\1", path)
     path = re.sub(r"\.se_block\.conv(\d)", r".se_res2block.3.linear\1", path)
-    path = re.sub(r"\.norm$", ".bn", path)
+    path = "bn2" if path == "emb_norm" else re.sub(r"\.norm$", ".bn", path)
     return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
 
 
@@ -34,12 +35,13 @@ def ecapa_settings(state: State) -> dict[str, Any]:
         "emb_size": emb_size,
         "global_context": seen == 3 * mfa_channels,
         "mfa_channels": mfa_channels,
+        "emb_bn": "bn2.weight" in state,
     }
 
 
 ECAPA = Architecture("ECAPA-TDNN", "layer1.conv.weight", ecapa_settings, ecapa_name)
 TOOLKIT = Toolkit(
-    (ECAPA, campplus(pooling_eps=1e-7)),
+    (ECAPA, campplus(pooling_eps=1e-7), resnet(statistics_eps=1e-7, attention_eps=1e-7), SIMAM_RESNET),
     lambda model: KaldiFbank(n_mels=model["in_channels"], window="hamming", waveform_scale=32768.0).to_dict(),
     left_out=r"projection\..*",
 )

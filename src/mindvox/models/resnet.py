@@ -1,0 +1,143 @@
+"""ResNet (He et al. 2016, arXiv:1512.03385) as wespeaker and 3D-Speaker build it, so that their weights fit: r-vectors
+(Zeinali et al. 2019, arXiv:1910.12592).
+
+The published sizes are wespeaker's ResNet18 and ResNet34 (basic blocks), ResNet50, 101, 152, 221 and 293 (bottlenecks).
+3D-Speaker's ResNet34 has a second embedding layer. Frames may have any size F, with ceil(F / 8) rows before the
+pooling; the toolkits' own code takes only multiples of 8.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn, ops
+
+from mindvox.config.option import checked, option
+from mindvox.layers.conv import Conv2d
+from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.pooling import create_pooling
+from mindvox.layers.res2 import num_rows
+from mindvox.layers.residual import BasicBlock, Bottleneck
+from mindvox.registry import POOLINGS
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+SIZES = {
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+    221: ("bottleneck", (6, 16, 48, 3)),
+    293: ("bottleneck", (10, 20, 64, 3)),
+}
+"""Kind of block, and blocks of each of the four layers, by depth."""
+STRIDES = (1, 2, 2, 2)  # of the layers, over frequency and time
+
+
+class Trunk(nn.Cell):
+    """A 3x3 convolution and four layers of residual blocks; from the second layer on each halves frequency and time.
+
+    Args:
+        channels: channels of the first layer; each further one has twice as many.
+        block: `BasicBlock`, `Bottleneck`, or what is built like them, (in_channels, width, stride).
+        num_blocks: blocks of each layer.
+
+    Inputs:
+        - **feats** - (B, T, F).
+
+    Outputs:
+        (B, out_channels, ceil(F / 8), ceil(T / 8)).
+    """
+
+    def __init__(self, channels: int, block: Any, num_blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        self.conv = Conv2d(1, channels, 3, bias=False)
+        self.norm = batch_norm_2d(channels)
+        self.out_channels = channels
+        layers = []
+        for layer, (stride, size) in enumerate(zip(STRIDES, num_blocks, strict=True)):
+            blocks = []
+            for index in range(size):
+                blocks.append(block(self.out_channels, channels * 2**layer, stride if index == 0 else 1))
+                self.out_channels = channels * 2**layer * block.expansion
+            layers.append(nn.SequentialCell(blocks))
+        self.layers = nn.CellList(layers)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
+        x = ops.relu(self.norm(self.conv(x)))
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class ResNet(nn.Cell):
+    """ResNet: frames to one embedding an utterance.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `model`."""
+
+        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        emb_size: int = option(256, "size of an embedding: 256 in wespeaker's models, 192 in 3D-Speaker's", minimum=1)
+        depth: int = option(
+            34,
+            "wespeaker's ResNet18, ResNet34 (basic blocks), ResNet50, 101, 152, 221, 293 (bottlenecks); 0: a size of "
+            "your own, by block and layer1_blocks to layer4_blocks",
+            choices=(0, *SIZES),
+        )
+        block: str = option("auto", "kind of residual block, for depth 0; auto: by depth", choices=("auto", *BLOCKS))
+        layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
+        layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
+        layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
+        layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
+        m_channels: int = option(32, "channels of the first layer; each further one has twice as many", minimum=1)
+        two_emb_layer: bool = option(
+            False, "a second embedding layer, whose output is the embedding: 3D-Speaker's ResNet34"
+        )
+        pooling: str = option("tstp", "pooling over time", choices=tuple(POOLINGS))
+        pooling_eps: float = option(
+            0.0,
+            "keeps variances in the pooling above 0; 0: the pooling's own; wespeaker has 1e-7, 3D-Speaker 1e-8",
+            minimum=0,
+        )
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys."""
+            own = self._own_blocks()
+            if self.depth == 0 and (self.block == "auto" or 0 in own):
+                return ["depth: 0 needs block, and at least 1 in each of layer1_blocks to layer4_blocks."]
+            if self.depth > 0 and (self.block != "auto" or any(own)):
+                return [f"depth: {self.depth} has its own blocks: set it to 0, or leave out block and layer*_blocks."]
+            return []
+
+        def size(self) -> tuple[str, tuple[int, ...]]:
+            """Return the kind of block, and the blocks of each layer."""
+            return SIZES[self.depth] if self.depth else (self.block, self._own_blocks())
+
+        def _own_blocks(self) -> tuple[int, ...]:
+            return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
+
+    min_frames = 9  # the strides leave two of them; a deviation needs that many
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        kind, num_blocks = options.size()
+        self.trunk = Trunk(options.m_channels, BLOCKS[kind], num_blocks)
+        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        return self.embed(self.pool(self.trunk(feats)))

@@ -1,0 +1,96 @@
+"""SimAM-ResNet (Qin et al. 2022, arXiv:2110.06534) as wespeaker builds it, so that its weights fit: ResNet with basic
+blocks, each with a parameter-free attention before the sum, and attentive statistics pooling.
+
+The published sizes are wespeaker's SimAM_ResNet34_ASP and SimAM_ResNet100_ASP. Frames may have any size F, see
+`mindvox.models.resnet`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import Tensor, nn
+
+from mindvox.config.option import checked, option
+from mindvox.layers.embedding import EmbeddingLayers
+from mindvox.layers.pooling import create_pooling
+from mindvox.layers.res2 import num_rows
+from mindvox.layers.residual import BasicBlock
+from mindvox.layers.simam import SimAM
+from mindvox.models.resnet import Trunk
+from mindvox.registry import POOLINGS
+
+SIZES = {34: (3, 4, 6, 3), 100: (6, 16, 24, 3)}
+"""Blocks of each of the four layers, by depth."""
+
+
+class SimAMBlock(BasicBlock):
+    """Two 3x3 convolutions, SimAM, and a residual connection.
+
+    Args:
+        in_channels, width, stride: see `BasicBlock`.
+    """
+
+    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+        super().__init__(in_channels, width, stride, SimAM())
+
+
+class SimAMResNet(nn.Cell):
+    """SimAM-ResNet: frames to one embedding an utterance.
+
+    Args:
+        keys: see `Options`.
+
+    Inputs:
+        - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
+
+    Outputs:
+        Embeddings, (B, emb_size), not normalised in length.
+    """
+
+    @dataclass
+    class Options:
+        """Keys of the section `model`."""
+
+        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        emb_size: int = option(256, "size of an embedding", minimum=1)
+        depth: int = option(
+            34,
+            "wespeaker's SimAM_ResNet34 or SimAM_ResNet100; 0: a size of your own, by layer1_blocks to layer4_blocks",
+            choices=(0, *SIZES),
+        )
+        layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
+        layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
+        layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
+        layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
+        m_channels: int = option(64, "channels of the first layer; each further one has twice as many", minimum=1)
+        pooling: str = option("channel_asp", "pooling over time", choices=tuple(POOLINGS))
+        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+
+        def problems(self) -> list[str]:
+            """Return what is wrong between keys."""
+            own = self._own_blocks()
+            if self.depth == 0 and 0 in own:
+                return ["depth: 0 needs at least 1 in each of layer1_blocks to layer4_blocks."]
+            if self.depth > 0 and any(own):
+                return [f"depth: {self.depth} has its own blocks: set it to 0, or leave out layer*_blocks."]
+            return []
+
+        def num_blocks(self) -> tuple[int, ...]:
+            """Return the blocks of each layer."""
+            return SIZES[self.depth] if self.depth else self._own_blocks()
+
+        def _own_blocks(self) -> tuple[int, ...]:
+            return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
+
+    min_frames = 9  # the strides leave two of them: a deviation of one frame says nothing
+
+    def __init__(self, **keys: Any) -> None:
+        super().__init__()
+        options = checked(self.Options(**keys))
+        self.trunk = Trunk(options.m_channels, SimAMBlock, options.num_blocks())
+        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
+        self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size)
+
+    def construct(self, feats: Tensor) -> Tensor:
+        return self.embed(self.pool(self.trunk(feats)))
