@@ -1,7 +1,5 @@
 """Res2 blocks of two-dimensional convolutions (Gao et al. 2019, arXiv:1904.01169), and how ERes2Net fuses maps."""
 
-from collections.abc import Callable, Sequence
-
 from mindspore import Tensor, nn, ops
 
 from mindvox.layers.activation import ClippedReLU, silu, tanh
@@ -9,8 +7,6 @@ from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
 
 REDUCTION = 4  # channels of a fusion's input that become one inside
-STRIDES = (1, 2, 2, 2)  # of the four layers, over frequency and time
-TOTAL_STRIDE = 8
 FULL_WIDTH = 64  # base_width at which a group of a block has as many channels as the block's layer
 
 
@@ -116,49 +112,3 @@ class Res2Block(nn.Cell):
         if self.passes_last:
             outputs.append(groups[self.scale - 1])
         return ops.cat(outputs, axis=1)
-
-
-class Res2Trunk(nn.Cell):
-    """A 3x3 convolution and four layers of blocks; from the second layer on each halves frequency and time.
-
-    Args:
-        channels: planes of the first layer; each further one has twice as many.
-        blocks: what builds a block of each layer from (in_channels, planes, stride).
-        num_blocks: blocks of each layer.
-
-    Inputs:
-        - **feats** - (B, T, F).
-
-    Outputs:
-        The layers' outputs, (B, sizes[i], ceil(F / 2^i), ceil(T / 2^i)) for i = 0 to 3.
-    """
-
-    def __init__(
-        self, channels: int, blocks: Sequence[Callable[[int, int, int], nn.Cell]], num_blocks: Sequence[int]
-    ) -> None:
-        super().__init__()
-        self.conv = Conv2d(1, channels, 3, bias=False)
-        self.norm = batch_norm_2d(channels)
-        in_channels, layers, self.sizes = channels, [], []
-        for index, (block, depth) in enumerate(zip(blocks, num_blocks, strict=True)):
-            layer = []
-            for position in range(depth):
-                layer.append(block(in_channels, channels * 2**index, 1 if position else STRIDES[index]))
-                in_channels = layer[-1].out_channels
-            layers.append(nn.SequentialCell(layer))
-            self.sizes.append(in_channels)
-        self.layers = nn.CellList(layers)
-
-    def construct(self, feats: Tensor) -> tuple[Tensor, ...]:
-        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
-        x = ops.relu(self.norm(self.conv(x)))
-        outputs = []
-        for layer in self.layers:
-            x = layer(x)
-            outputs.append(x)
-        return tuple(outputs)
-
-
-def num_rows(in_channels: int) -> int:
-    """Return the rows of frequency that the trunk leaves of frames of this size."""
-    return -(-in_channels // TOTAL_STRIDE)

@@ -7,6 +7,8 @@ from mindspore import Tensor, nn, ops
 from mindvox.layers.conv import Conv2d, Size
 from mindvox.layers.norm import batch_norm_2d
 
+EXPANSION = 4  # channels of a bottleneck's output, as a multiple of its width
+
 
 class ResidualBlock(nn.Cell):
     """What blocks share: the residual connection.
@@ -19,6 +21,7 @@ class ResidualBlock(nn.Cell):
 
     def __init__(self, in_channels: int, out_channels: int, stride: Size) -> None:
         super().__init__()
+        self.out_channels = out_channels
         self.has_shortcut = in_channels != out_channels or stride not in (1, (1, 1))
         if self.has_shortcut:
             self.shortcut = Conv2d(in_channels, out_channels, stride=stride, bias=False)
@@ -46,8 +49,6 @@ class BasicBlock(ResidualBlock):
     Outputs:
         (B, width, F', T'), each size divided by the stride and rounded up.
     """
-
-    expansion = 1
 
     def __init__(self, in_channels: int, width: int, stride: Size = 1, attention: Optional[nn.Cell] = None) -> None:
         super().__init__(in_channels, width, stride)
@@ -79,10 +80,8 @@ class Bottleneck(ResidualBlock):
         (B, 4 * width, F', T'), each size divided by the stride and rounded up.
     """
 
-    expansion = 4
-
     def __init__(self, in_channels: int, width: int, stride: Size = 1) -> None:
-        out_channels = self.expansion * width
+        out_channels = EXPANSION * width
         super().__init__(in_channels, out_channels, stride)
         self.conv1 = Conv2d(in_channels, width, bias=False)
         self.norm1 = batch_norm_2d(width)

@@ -16,7 +16,8 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.res2 import FULL_WIDTH, AttentionalFusion, Res2Block, Res2Trunk, num_rows
+from mindvox.layers.res2 import FULL_WIDTH, AttentionalFusion, Res2Block
+from mindvox.layers.trunk import Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 
@@ -81,7 +82,7 @@ class ERes2Net(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         summed, fused = options.block(), options.block(fuses=True)
-        self.trunk = Res2Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
+        self.trunk = Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
         sizes = self.trunk.sizes
         self.downsamplings = nn.CellList([Conv2d(sizes[i], sizes[i + 1], 3, stride=2, bias=False) for i in range(3)])
         self.fusions = nn.CellList([AttentionalFusion(size) for size in sizes[1:]])

@@ -15,7 +15,8 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.res2 import AttentionalFusion, Res2Trunk, num_rows
+from mindvox.layers.res2 import AttentionalFusion
+from mindvox.layers.trunk import Trunk, num_rows
 from mindvox.models.eres2net import Res2Options
 
 
@@ -45,7 +46,7 @@ class ERes2NetV2(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         summed, fused = options.block(), options.block(fuses=True)
-        self.trunk = Res2Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
+        self.trunk = Trunk(options.m_channels, (summed, summed, fused, fused), options.num_blocks)
         _, _, third, fourth = self.trunk.sizes
         self.downsampling = Conv2d(third, fourth, 3, stride=2, bias=False)
         self.fusion = AttentionalFusion(fourth)

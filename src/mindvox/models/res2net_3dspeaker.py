@@ -11,7 +11,7 @@ from mindspore import Tensor, nn
 from mindvox.config.option import checked
 from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.res2 import Res2Trunk, num_rows
+from mindvox.layers.trunk import Trunk, num_rows
 from mindvox.models.eres2net import Res2Options
 
 
@@ -34,7 +34,7 @@ class Res2Net3DSpeaker(nn.Cell):
     def __init__(self, **keys: Any) -> None:
         super().__init__()
         options = checked(self.Options(**keys))
-        self.trunk = Res2Trunk(options.m_channels, (options.block(passes_last=True),) * 4, options.num_blocks)
+        self.trunk = Trunk(options.m_channels, (options.block(passes_last=True),) * 4, options.num_blocks)
         self.pool = create_pooling(
             options.pooling, self.trunk.sizes[3] * num_rows(options.in_channels), options.pooling_eps
         )

@@ -9,15 +9,13 @@ pooling; the toolkits' own code takes only multiples of 8.
 from dataclasses import dataclass
 from typing import Any
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from mindvox.config.option import checked, option
-from mindvox.layers.conv import Conv2d
 from mindvox.layers.embedding import EmbeddingLayers
-from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.res2 import num_rows
 from mindvox.layers.residual import BasicBlock, Bottleneck
+from mindvox.layers.trunk import Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -31,44 +29,6 @@ SIZES = {
     293: ("bottleneck", (10, 20, 64, 3)),
 }
 """Kind of block, and blocks of each of the four layers, by depth."""
-STRIDES = (1, 2, 2, 2)  # of the layers, over frequency and time
-
-
-class Trunk(nn.Cell):
-    """A 3x3 convolution and four layers of residual blocks; from the second layer on each halves frequency and time.
-
-    Args:
-        channels: channels of the first layer; each further one has twice as many.
-        block: `BasicBlock`, `Bottleneck`, or what is built like them, (in_channels, width, stride).
-        num_blocks: blocks of each layer.
-
-    Inputs:
-        - **feats** - (B, T, F).
-
-    Outputs:
-        (B, out_channels, ceil(F / 8), ceil(T / 8)).
-    """
-
-    def __init__(self, channels: int, block: Any, num_blocks: tuple[int, ...]) -> None:
-        super().__init__()
-        self.conv = Conv2d(1, channels, 3, bias=False)
-        self.norm = batch_norm_2d(channels)
-        self.out_channels = channels
-        layers = []
-        for layer, (stride, size) in enumerate(zip(STRIDES, num_blocks, strict=True)):
-            blocks = []
-            for index in range(size):
-                blocks.append(block(self.out_channels, channels * 2**layer, stride if index == 0 else 1))
-                self.out_channels = channels * 2**layer * block.expansion
-            layers.append(nn.SequentialCell(blocks))
-        self.layers = nn.CellList(layers)
-
-    def construct(self, feats: Tensor) -> Tensor:
-        x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
-        x = ops.relu(self.norm(self.conv(x)))
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
 
 class ResNet(nn.Cell):
@@ -134,10 +94,10 @@ class ResNet(nn.Cell):
         super().__init__()
         options = checked(self.Options(**keys))
         kind, num_blocks = options.size()
-        self.trunk = Trunk(options.m_channels, BLOCKS[kind], num_blocks)
-        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.trunk = Trunk(options.m_channels, (BLOCKS[kind],) * 4, num_blocks)
+        pooled = self.trunk.sizes[3] * num_rows(options.in_channels)
         self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size, options.two_emb_layer)
 
     def construct(self, feats: Tensor) -> Tensor:
-        return self.embed(self.pool(self.trunk(feats)))
+        return self.embed(self.pool(self.trunk(feats)[3]))

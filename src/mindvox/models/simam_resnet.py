@@ -13,10 +13,9 @@ from mindspore import Tensor, nn
 from mindvox.config.option import checked, option
 from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
-from mindvox.layers.res2 import num_rows
 from mindvox.layers.residual import BasicBlock
 from mindvox.layers.simam import SimAM
-from mindvox.models.resnet import Trunk
+from mindvox.layers.trunk import Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 SIZES = {34: (3, 4, 6, 3), 100: (6, 16, 24, 3)}
@@ -87,10 +86,10 @@ class SimAMResNet(nn.Cell):
     def __init__(self, **keys: Any) -> None:
         super().__init__()
         options = checked(self.Options(**keys))
-        self.trunk = Trunk(options.m_channels, SimAMBlock, options.num_blocks())
-        pooled = self.trunk.out_channels * num_rows(options.in_channels)
+        self.trunk = Trunk(options.m_channels, (SimAMBlock,) * 4, options.num_blocks())
+        pooled = self.trunk.sizes[3] * num_rows(options.in_channels)
         self.pool = create_pooling(options.pooling, pooled, options.pooling_eps)
         self.embed = EmbeddingLayers(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:
-        return self.embed(self.pool(self.trunk(feats)))
+        return self.embed(self.pool(self.trunk(feats)[3]))

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any, Optional
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Untold, check_sizes
-from mindvox.layers.res2 import FULL_WIDTH, TOTAL_STRIDE
+from mindvox.layers.res2 import FULL_WIDTH
+from mindvox.layers.trunk import TOTAL_STRIDE
 
 CONSTANT = ("embed.norm.gamma", "embed.norm.beta")  # 1 and 0: that batch norm has neither in torch
 GLOBAL_FUSIONS = ("fuse_mode12", "fuse_mode123", "fuse_mode1234")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Optional
 
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
-from mindvox.layers.res2 import TOTAL_STRIDE
+from mindvox.layers.trunk import TOTAL_STRIDE
 from mindvox.models import simam_resnet
 from mindvox.models.resnet import BLOCKS, SIZES
 

@@ -64,7 +64,7 @@ def weighted_statistics(x: Tensor, weight: Tensor, eps: float, form: str) -> Ten
 def weighted_sum(x: Tensor, weight: Tensor, form: str) -> Tensor:
     """Weighted sums over time of x (B, C, T): (B, C, 1). The weight is (B, C, T), or (B, 1, T) for all channels."""
     if weight.shape[1] == 1:
-        return sum_over_time(x, form, weight)
+        return sum_over_time(x, form, weight.astype(x.dtype))  # a softmax's result is half in mixed precision
     return sum_over_time(weight * x, form)
 
 
