@@ -102,7 +102,7 @@ class Network:
         """Compare the running statistics after one batch in training mode."""
         own, prefix = self.names(model), TOOLKITS.get(self.toolkit).prefix
         names = [key for key in self.arrays if key.startswith("after_train/")]
-        assert bool(names) == any(name.endswith("running_mean") for name in self.state)
+        assert bool(names) == any(name.endswith(("running_mean", "moving_mean")) for name in self.state)
         for key in names:
             self.check(key, own[key.removeprefix("after_train/").removeprefix(prefix)].asnumpy())
 
