@@ -1,4 +1,4 @@
-"""Write or check the tables of docs/ that are generated: python -m mindvox.docs [--check]."""
+"""Write or check the tables of docs/ that are generated: python -m mindvox.docs [--check] [MODEL ...]."""
 
 import argparse
 import sys
@@ -14,8 +14,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write the table of networks into docs/models.md; every network is built and run once."""
     parser = argparse.ArgumentParser(prog="python -m mindvox.docs", description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the page would change")
-    check = parser.parse_args(argv).check
-    before, after = lines_of_page(), table()
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="count these alone; the lines of others stay")
+    arguments = parser.parse_args(argv)
+    check = arguments.check
+    before, after = lines_of_page(), table(arguments.models)
     if before == after:
         print(f"{PAGE}: as it should be")
         return 0

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of a network, counted by building and running it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from mindspore import Parameter, Tensor, nn
 from mindvox.layers.conv import Conv2d
 from mindvox.models import create_model
 from mindvox.models.campplus import MaskedConv
+from mindvox.models.rawnet2 import POOLED, SINC_SIZE, SincConv
+
+Further = Callable[[nn.Cell, tuple, Tensor], int]
 
 
 class Counts(NamedTuple):
@@ -47,8 +50,8 @@ def count(settings: Mapping[str, Any], num_frames: int) -> Counts:
             if weights := _weights(cell):
                 handle = cell.register_forward_hook(_adder(total, weights, isinstance(cell, Conv2d)))
                 hooks.callback(handle.remove)
-            if isinstance(cell, MaskedConv):
-                hooks.callback(cell.register_forward_hook(_masks_of_all_frames(total)).remove)
+            if type(cell) in FURTHER:
+                hooks.callback(cell.register_forward_hook(_further(total, FURTHER[type(cell)])).remove)
         embedding = model(Tensor(np.zeros((1, num_frames, settings["in_channels"]), np.float32)))
     parameters = sum(parameter.size for parameter in model.trainable_params())
     return Counts(parameters, total[0], embedding.shape[1])
@@ -71,9 +74,21 @@ def _adder(total: list[int], weights: list[Parameter], is_convolution: bool) -> 
     return add
 
 
-def _masks_of_all_frames(total: list[int]) -> Any:
+def _further(total: list[int], number: Further) -> Any:
     def add(cell: nn.Cell, inputs: tuple, output: Any) -> None:
-        num_segments, num_frames = inputs[1].shape
-        total[0] += (num_frames - num_segments) * (cell.linear1.weight.size + cell.linear2.weight.size)
+        total[0] += number(cell, inputs, output)
 
     return add
+
+
+def _masks_of_all_frames(cell: nn.Cell, inputs: tuple, output: Tensor) -> int:
+    num_segments, num_frames = inputs[1].shape
+    return (num_frames - num_segments) * (cell.linear1.weight.size + cell.linear2.weight.size)
+
+
+def _filters_of_waveforms(cell: nn.Cell, inputs: tuple, output: Tensor) -> int:
+    return math.prod(output.shape) * POOLED * SINC_SIZE
+
+
+FURTHER: dict[type, Further] = {MaskedConv: _masks_of_all_frames, SincConv: _filters_of_waveforms}
+"""Multiply-adds that no parameter of a cell and its output tell."""

@@ -1,6 +1,6 @@
 """The table of networks in docs/models.md: what was published, beside what is counted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -173,12 +173,13 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
     ),
     "ge2e_lstm": (
         Network(
-            "3 layers of 256",
+            "3 layers of 256; a window of 1.6 s",
             "[arXiv:1710.10467](https://arxiv.org/abs/1710.10467); Resemblyzer",
             f"{MEL}, 40; windows of 1.6 s",
             ("resemblyzer",),
             APACHE,
             "none",
+            num_frames=160,
         ),
     ),
     "rawnet2": (
@@ -403,10 +404,26 @@ def rows(names: Iterable[str] = MODELS) -> Iterator[Row]:
             yield Row(name, network)
 
 
-def table() -> list[str]:
-    """Return the lines of the table; this builds and runs every network."""
+def table(names: Collection[str] = ()) -> list[str]:
+    """Return the lines of the table, for which networks are built and run.
+
+    Args:
+        names: models whose lines are made; the others keep theirs. None: all.
+
+    Raises:
+        InputError: there is no such model, or another one has no line yet.
+    """
+    for name in names:
+        MODELS.get(name)
     head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    return head + [row.line() for row in rows()]
+    return head + [row.line() if not names or row.name in names else _kept(row) for row in rows()]
+
+
+def _kept(row: Row) -> str:
+    found = [line for line in lines_of_page() if line.startswith(f"| `{row.name}` | {row.network.size} |")]
+    if len(found) != 1:
+        raise InputError(f"{PAGE}: no line of {row.name}, {row.network.size}: run python -m mindvox.docs {row.name}.")
+    return found[0]
 
 
 def lines_of_page() -> list[str]:
