@@ -329,7 +329,7 @@ def test_keys_of_sections_may_be_nested_dotted_or_flat(tmp_path):
     nested = written(tmp_path, "model: {name: wespeaker_ecapa, channels: 16}\nloss:\n  margin: 0.3\n")
     config = load_config(Config, [f"--config_path={nested}", "--model.mfa_channels=24", "--emb_size=6"])
     expected = {"name": "wespeaker_ecapa", "in_channels": 80, "channels": 16, "emb_size": 6, "global_context": True}
-    assert config.model.to_dict() == {**expected, "mfa_channels": 24}
+    assert config.model.to_dict() == {**expected, "mfa_channels": 24, "emb_bn": False}
     assert config.loss.options.margin == 0.3
     assert load_config(Config, ["--model.channels", "16"]).model.options.channels == 16
     assert load_config(Config, ["--model=wespeaker_ecapa"]).model.name == "wespeaker_ecapa"

@@ -65,6 +65,7 @@ def test_imported_wespeaker_model_has_its_weights_but_not_the_projection(tmp_pat
     assert meta["model"] == {**SETTINGS, "name": "wespeaker_ecapa", "in_channels": 20, "channels": 16} | {
         "emb_size": 12,
         "mfa_channels": 24,
+        "emb_bn": False,
     }
     assert meta["front_end"]["window"] == "hamming" and meta["front_end"]["waveform_scale"] == 32768
     said = capsys.readouterr().out
@@ -160,7 +161,7 @@ def test_all_that_does_not_fit_is_listed_at_once():
 
 @pytest.mark.parametrize("toolkit", ["speechbrain", "wespeaker", "3dspeaker", "mvector", "resemblyzer"])
 def test_state_of_another_model_is_refused(toolkit):
-    with pytest.raises(InputError, match=r"x: none of the models .*: (ECAPA-TDNN|GE2E encoder) \(it has "):
+    with pytest.raises(InputError, match=r"x: none of the models .*(ECAPA-TDNN|GE2E encoder) \(it has "):
         build(toolkit, {"weight": np.zeros((2, 3), np.float32)}, "x")
 
 

@@ -108,6 +108,7 @@ class SincConv(nn.Cell):
 
     Args:
         channels: number of filters, C.
+        num_samples: N.
 
     Inputs:
         - **x** - (B, N).
@@ -116,7 +117,7 @@ class SincConv(nn.Cell):
         (B, C, (N - 250) // 3).
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, num_samples: int) -> None:
         super().__init__()
         self.low_hz = Parameter(Tensor(_mel_spaced(channels)[:-1, None], ms.float32), name="low_hz")
         self.band_hz = Parameter(Tensor(np.diff(_mel_spaced(channels))[:, None], ms.float32), name="band_hz")
@@ -132,6 +133,8 @@ class SincConv(nn.Cell):
         self.is_native = building_form() == "native"
         self.conv = ops.Conv2D(POOLED * channels, (1, size), stride=(1, POOLED))
         self.frames = ops.Im2Col(ksizes=(1, size), strides=(1, POOLED), dilations=(1, 1), pads=(0, 0))
+        # Im2Col of free sizes has no known rank (2.10), and the GRU has to know T.
+        self.shape_of_frames = (-1, size, 1, (num_samples - SINC_SIZE + 1) // POOLED)
         self.product = Product(size, POOLED * channels)
         self.split = ops.Split(1, POOLED)
 
@@ -141,7 +144,7 @@ class SincConv(nn.Cell):
         if self.is_native:
             y = self.conv(x, weight.expand_dims(1).expand_dims(1)).squeeze(2)
         else:
-            frames = self.frames(x).squeeze(1).expand_dims(2)  # (B, 253, 1, T)
+            frames = self.frames(x).reshape(self.shape_of_frames)
             y = self.product(frames, weight.expand_dims(2).expand_dims(3)).squeeze(2)
         first, second, third = self.split(ops.abs(y))
         return ops.maximum(ops.maximum(first, second), third)
@@ -257,8 +260,7 @@ class RawNet2(nn.Cell):
         options = checked(self.Options(**keys))
         self.num_samples = options.num_samples
         self.norm = SampleNorm(options.num_samples)
-        self.sinc = SincConv(options.channels)
-        self.filtered_shape = (-1, options.channels, (options.num_samples - SINC_SIZE + 1) // POOLED)
+        self.sinc = SincConv(options.channels, options.num_samples)
         self.sinc_norm = batch_norm(options.channels)
         self.relu = LeakyRelu()
         sizes = [options.channels] * 3 + [options.wide_channels] * (NUM_BLOCKS - 2)
@@ -274,8 +276,7 @@ class RawNet2(nn.Cell):
         if feats.shape[1] not in (-1, self.num_samples):
             raise ValueError(f"RawNet2: expected waveforms of {self.num_samples} samples, got {feats.shape[1]}.")
         x = self.norm(feats.reshape(-1, self.num_samples)).astype(feats.dtype)
-        x = self.sinc(x).reshape(self.filtered_shape)  # a graph of free sizes does not know T, which the GRU needs
-        x = self.relu(self.sinc_norm(x))
+        x = self.relu(self.sinc_norm(self.sinc(x)))
         for block in self.blocks:
             x = block(x)
         states = self.gru(self.relu(self.gru_norm(x)).swapaxes(1, 2))
