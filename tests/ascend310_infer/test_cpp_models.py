@@ -22,11 +22,13 @@ from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 from mindvox.registry import FRONT_ENDS, MODELS
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.deploy.toy import uncompiled_encoder
-from tests.test_registry import NUM_MELS, model_keys
+from tests.test_registry import model_keys, num_bins
 
-ONLY_IN_PYTHON = {"mel_spectrogram", "mfcc", "spectrogram"}  # front ends that the program does not compute
+ONLY_IN_PYTHON = {"mel_spectrogram", "mfcc", "samples", "spectrogram"}  # front ends that the program does not compute
+IN_WINDOWS = {"ge2e_lstm", "rawnet2"}  # refused by name: ascend310_infer/tests/test_model.cc
 BY_DEFAULT = ("campplus", "kaldi_fbank")
-PAIRS = [(name, front_end) for name in MODELS for front_end in FRONT_ENDS if front_end not in ONLY_IN_PYTHON]
+NAMES = [name for name in MODELS if name not in IN_WINDOWS]
+PAIRS = [(name, front_end) for name in NAMES for front_end in FRONT_ENDS if front_end not in ONLY_IN_PYTHON]
 BOUND = 2e-5  # of the greatest value: float32 sums in another order
 
 
@@ -39,7 +41,7 @@ def test_embeddings_are_those_of_python(program, name, front_end_name, tmp_path,
     np.random.seed(0)
     settings = load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
     model = create_model(settings)
-    front_end = FRONT_ENDS.get(front_end_name)(n_mels=NUM_MELS)
+    front_end = FRONT_ENDS.get(front_end_name)(n_mels=num_bins(name))
     checkpoint = checkpoint_path(tmp_path, name, 1, 1)
     meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
     write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}, meta)
