@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -329,7 +330,7 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
 def _describe(run: Run, device_target: str) -> None:
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(f"model: {describe(run.meta['model'])}")
+    print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
     print(f"{millions:.2f} M parameters, on {device_target}")
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
