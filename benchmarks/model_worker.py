@@ -44,7 +44,7 @@ class MindSpore:
 
         model = self._model(channels)
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in model.get_parameters()}
-        folded = FoldedEcapaCell(fold_ecapa(arrays, EcapaTdnn.Options()))
+        folded = FoldedEcapaCell(fold_ecapa(arrays, EcapaTdnn.Options(channels=channels)))
         return cell_encoder(folded.set_train(False), NUM_MELS)
 
     def step(self, channels: int) -> Callable[[np.ndarray, np.ndarray], None]:
