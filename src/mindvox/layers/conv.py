@@ -346,9 +346,8 @@ class _DelayedTaps(nn.Cell):
         num_rows, num_further = x.shape[2], self.kernel[1] - 1
         column = self.zeros_like(x[:, :, :, :1])
         frame = column[:, :, 0]  # (B, C, 1)
-        rest_of_row = self.zeros_like(
-            x[:, :, 0]
-        )  # (B, C, T), what is from the last tap of a row to the next row's first
+        # (B, C, T): what lies between the last tap of a row and the first tap of the next.
+        rest_of_row = self.zeros_like(x[:, :, 0])
         rows = ops.cat((x, *([column] * num_further)), axis=3).reshape(x.shape[0], self.in_channels, -1)
         copy = ops.cat((rows, *([rest_of_row, *([frame] * num_further)] * (self.kernel[0] - 1))), axis=2)
         row = [copy, *([frame, copy] * num_further)]

@@ -5,6 +5,7 @@ from mindspore import Tensor, nn, ops
 from mindvox.layers.activation import ClippedReLU, silu, tanh
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.residual import ResidualBlock
 
 REDUCTION = 4  # channels of a fusion's input that become one inside
 FULL_WIDTH = 64  # base_width at which a group of a block has as many channels as the block's layer
@@ -40,7 +41,7 @@ class AttentionalFusion(nn.Cell):
         return x + y + weight * (x - y)
 
 
-class Res2Block(nn.Cell):
+class Res2Block(ResidualBlock):
     """1x1 convolution, 3x3 convolutions of groups of channels, 1x1 convolution, with a residual connection.
 
     Each group is joined by the result of the one before it. Activations end at 20.
@@ -73,11 +74,10 @@ class Res2Block(nn.Cell):
         fuses: bool = False,
         passes_last: bool = False,
     ) -> None:
-        super().__init__()
         width = planes * base_width // FULL_WIDTH
         if width < 1:
             raise ValueError(f"`planes` times `base_width` must be at least {FULL_WIDTH}, got {planes * base_width}.")
-        self.out_channels = expansion * planes
+        super().__init__(in_channels, expansion * planes, stride)
         self.scale, self.fuses, self.passes_last = scale, fuses, passes_last
         self.num_convs = scale - 1 if passes_last else scale
         self.conv1 = Conv2d(in_channels, scale * width, stride=stride, bias=False)
@@ -88,17 +88,11 @@ class Res2Block(nn.Cell):
             self.fusions = nn.CellList([AttentionalFusion(width) for _ in range(self.num_convs - 1)])
         self.conv3 = Conv2d(scale * width, self.out_channels, bias=False)
         self.norm3 = batch_norm_2d(self.out_channels)
-        self.has_shortcut = stride > 1 or in_channels != self.out_channels
-        if self.has_shortcut:
-            self.shortcut = Conv2d(in_channels, self.out_channels, stride=stride, bias=False)
-            self.shortcut_norm = batch_norm_2d(self.out_channels)
         self.clip = ClippedReLU()
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.norm3(self.conv3(self.convolve_groups(self.clip(self.norm1(self.conv1(x))))))
-        if self.has_shortcut:
-            x = self.shortcut_norm(self.shortcut(x))
-        return self.clip(y + x)
+        return self.clip(self.sum_with_input(y, x))
 
     def convolve_groups(self, x: Tensor) -> Tensor:
         groups = ops.chunk(x, self.scale, axis=1)

@@ -5,13 +5,12 @@ from mindspore import Tensor, nn, ops
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.pool2d import AvgPool2d
+from mindvox.layers.res2 import FULL_WIDTH
+from mindvox.layers.residual import EXPANSION, ResidualBlock
 from mindvox.layers.se import SEBlock2d
 
-EXPANSION = 4
-FULL_WIDTH = 64  # base_width at which a group has as many channels as the block's stage
 
-
-class Res2Bottleneck(nn.Cell):
+class Res2Bottleneck(ResidualBlock):
     """1x1 convolution, 3x3 convolutions of groups of channels, 1x1 convolution, with a residual connection.
 
     A group is joined by the result of the one before it, and the last group passes unchanged. In the first block of a
@@ -43,7 +42,6 @@ class Res2Bottleneck(nn.Cell):
         scale: int,
         reduction: int = 0,
     ) -> None:
-        super().__init__()
         width, out_channels = channels * base_width // FULL_WIDTH, EXPANSION * channels
         if width < 1 or scale < 2:
             raise ValueError(
@@ -55,6 +53,7 @@ class Res2Bottleneck(nn.Cell):
                 f"`stride` must be 1 and `in_channels` {out_channels} unless a block is the first of its stage, got "
                 f"{stride} and {in_channels}."
             )
+        super().__init__(in_channels, out_channels, stride, always=is_first)
         self.scale, self.is_first = scale, is_first
         self.conv1 = Conv2d(in_channels, scale * width, bias=False)
         self.norm1 = batch_norm_2d(scale * width)
@@ -65,8 +64,6 @@ class Res2Bottleneck(nn.Cell):
         self.se = SEBlock2d(out_channels, reduction) if reduction > 0 else None
         if is_first:
             self.average = AvgPool2d(3, stride, pad=1)
-            self.shortcut = Conv2d(in_channels, out_channels, stride=stride, bias=False)
-            self.shortcut_norm = batch_norm_2d(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
         groups = ops.chunk(ops.relu(self.norm1(self.conv1(x))), self.scale, axis=1)
@@ -81,4 +78,4 @@ class Res2Bottleneck(nn.Cell):
         y = self.norm3(self.conv3(ops.cat(results, axis=1)))
         if self.se is not None:
             y = self.se(y)
-        return ops.relu(y + (self.shortcut_norm(self.shortcut(x)) if self.is_first else x))
+        return self.add_input(y, x)

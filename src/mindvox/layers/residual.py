@@ -1,5 +1,6 @@
 """Residual blocks of two-dimensional convolutions (He et al. 2016, arXiv:1512.03385), which several models share."""
 
+from collections.abc import Callable
 from typing import Optional
 
 from mindspore import Tensor, nn, ops
@@ -17,21 +18,26 @@ class ResidualBlock(nn.Cell):
         in_channels, out_channels: channels of the block's input and output.
         stride: bins and frames. Where it or the channels change the shape, the input passes a 1x1 convolution and a
             batch norm before the sum.
+        always: it does so too where nothing changes the shape.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: Size) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: Size, always: bool = False) -> None:
         super().__init__()
         self.out_channels = out_channels
-        self.has_shortcut = in_channels != out_channels or stride not in (1, (1, 1))
+        self.has_shortcut = always or in_channels != out_channels or stride not in (1, (1, 1))
         if self.has_shortcut:
             self.shortcut = Conv2d(in_channels, out_channels, stride=stride, bias=False)
             self.shortcut_norm = batch_norm_2d(out_channels)
 
-    def add_input(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return ReLU(y + x), x the block's input."""
+    def sum_with_input(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return y + x, x the block's input."""
         if self.has_shortcut:
             x = self.shortcut_norm(self.shortcut(x))
-        return ops.relu(y + x)
+        return y + x
+
+    def add_input(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return ReLU(y + x), x the block's input."""
+        return ops.relu(self.sum_with_input(y, x))
 
 
 class BasicBlock(ResidualBlock):
@@ -70,18 +76,27 @@ class Bottleneck(ResidualBlock):
 
     Args:
         in_channels: channels of the input.
-        width: channels inside; the output has four times as many.
+        width: channels inside.
         stride: bins and frames.
+        expansion: channels of the output, as a multiple of `width`.
+        attention: scales the output of the third batch norm before the sum; None: nothing does.
 
     Inputs:
         - **x** - (B, in_channels, F, T).
 
     Outputs:
-        (B, 4 * width, F', T'), each size divided by the stride and rounded up.
+        (B, expansion * width, F', T'), each size divided by the stride and rounded up.
     """
 
-    def __init__(self, in_channels: int, width: int, stride: Size = 1) -> None:
-        out_channels = EXPANSION * width
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: Size = 1,
+        expansion: int = EXPANSION,
+        attention: Optional[nn.Cell] = None,
+    ) -> None:
+        out_channels = expansion * width
         super().__init__(in_channels, out_channels, stride)
         self.conv1 = Conv2d(in_channels, width, bias=False)
         self.norm1 = batch_norm_2d(width)
@@ -89,9 +104,35 @@ class Bottleneck(ResidualBlock):
         self.norm2 = batch_norm_2d(width)
         self.conv3 = Conv2d(width, out_channels, bias=False)
         self.norm3 = batch_norm_2d(out_channels)
+        self.attention = attention
 
     def construct(self, x: Tensor) -> Tensor:
         y = ops.relu(self.norm1(self.conv1(x)))
         y = ops.relu(self.norm2(self.conv2(y)))
         y = self.norm3(self.conv3(y))
+        if self.attention is not None:
+            y = self.attention(y)
         return self.add_input(y, x)
+
+
+Builder = Callable[[int, int, int], ResidualBlock]
+"""Builds a block from its input's channels, the channels of its stage, and its stride."""
+
+
+def stage(
+    block: Builder, in_channels: int, channels: int, stride: int, num_blocks: int, first: Optional[Builder] = None
+) -> tuple[nn.SequentialCell, int]:
+    """Return blocks one behind the other, of which the first has the stride, and the channels that they give.
+
+    Args:
+        block: builds each of them.
+        in_channels: channels of the stage's input.
+        channels: of the stage, see `Builder`.
+        stride: bins and frames.
+        num_blocks: how many.
+        first: builds the first; None: `block` does.
+    """
+    blocks = [(first or block)(in_channels, channels, stride)]
+    while len(blocks) < num_blocks:
+        blocks.append(block(blocks[-1].out_channels, channels, 1))
+    return nn.SequentialCell(blocks), blocks[-1].out_channels

@@ -1,12 +1,14 @@
-"""Residual stages with squeeze-excitation, as voxceleb_trainer's networks have them."""
+"""Four residual stages whose sizes the configuration gives, and voxceleb_trainer's block with squeeze-excitation."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 from mindspore import Tensor, nn, ops
 
 from mindvox.config.option import option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.residual import Builder, ResidualBlock, stage
 from mindvox.layers.se import SEBlock2d
 
 REDUCTION = 8  # of the squeeze-excitation's channels
@@ -32,7 +34,7 @@ class StageOptions:
         return list(zip(channels, depths, strict=True))
 
 
-class SEBasicBlock(nn.Cell):
+class SEBasicBlock(ResidualBlock):
     """Two 3x3 convolutions with squeeze-excitation and a residual connection.
 
     Where it departs from a ResNet's block: the first ReLU stands before its batch norm.
@@ -50,37 +52,35 @@ class SEBasicBlock(nn.Cell):
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
+        super().__init__(in_channels, channels, stride)
         self.conv1 = Conv2d(in_channels, channels, 3, stride=stride, bias=False)
         self.norm1 = batch_norm_2d(channels)
         self.conv2 = Conv2d(channels, channels, 3, bias=False)
         self.norm2 = batch_norm_2d(channels)
         self.se = SEBlock2d(channels, REDUCTION)
-        self.has_shortcut = stride > 1 or in_channels != channels
-        if self.has_shortcut:
-            self.shortcut = Conv2d(in_channels, channels, stride=stride, bias=False)
-            self.shortcut_norm = batch_norm_2d(channels)
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.norm1(ops.relu(self.conv1(x)))
-        y = self.se(self.norm2(self.conv2(y)))
-        if self.has_shortcut:
-            x = self.shortcut_norm(self.shortcut(x))
-        return ops.relu(y + x)
+        return self.add_input(self.se(self.norm2(self.conv2(y))), x)
 
 
-def stages(in_channels: int, options: StageOptions, strides: tuple[int, ...]) -> nn.CellList:
-    """Return four stages of `SEBasicBlock`; the first block of each has its stride.
+def stages(
+    in_channels: int,
+    options: StageOptions,
+    strides: tuple[int, ...],
+    block: Builder = SEBasicBlock,
+    first: Optional[Builder] = None,
+) -> tuple[nn.CellList, int]:
+    """Return four stages of residual blocks, and the channels that they give; the first block of each has its stride.
 
     Args:
         in_channels: channels before the first stage.
         options: channels and numbers of blocks.
         strides: of each stage, over frequency and time.
+        block, first: see `stage`.
     """
-    built = nn.CellList()
+    built = []
     for (channels, num_blocks), stride in zip(options.stages(), strides, strict=True):
-        first = SEBasicBlock(in_channels, channels, stride)
-        others = [SEBasicBlock(channels, channels, 1) for _ in range(num_blocks - 1)]
-        built.append(nn.SequentialCell([first, *others]))
-        in_channels = channels
-    return built
+        made, in_channels = stage(block, in_channels, channels, stride, num_blocks, first)
+        built.append(made)
+    return nn.CellList(built), in_channels

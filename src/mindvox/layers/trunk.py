@@ -1,14 +1,32 @@
 """What residual networks over frequency and time have before the pooling, whatever their blocks are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mindspore import Tensor, nn, ops
 
+from mindvox.config.option import option
 from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
+from mindvox.layers.residual import Builder, stage
 
 STRIDES = (1, 2, 2, 2)  # of the four layers, over frequency and time
 TOTAL_STRIDE = 8
+
+
+@dataclass
+class OwnBlocks:
+    """Keys of the section `model` for a size that nobody has published."""
+
+    layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
+    layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
+    layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
+    layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
+
+    @property
+    def own_blocks(self) -> tuple[int, ...]:
+        """Blocks of each layer."""
+        return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
 
 
 class Trunk(nn.Cell):
@@ -16,8 +34,7 @@ class Trunk(nn.Cell):
 
     Args:
         channels: channels of the first layer's blocks; each further layer has twice as many.
-        blocks: what builds a block of each layer from (in_channels, channels of the layer, stride); it says in
-            `out_channels` what it gives.
+        blocks: what builds a block of each layer.
         num_blocks: blocks of each layer.
 
     Inputs:
@@ -27,19 +44,14 @@ class Trunk(nn.Cell):
         The layers' outputs, (B, sizes[i], ceil(F / 2^i), ceil(T / 2^i)) for i = 0 to 3.
     """
 
-    def __init__(
-        self, channels: int, blocks: Sequence[Callable[[int, int, int], nn.Cell]], num_blocks: Sequence[int]
-    ) -> None:
+    def __init__(self, channels: int, blocks: Sequence[Builder], num_blocks: Sequence[int]) -> None:
         super().__init__()
         self.conv = Conv2d(1, channels, 3, bias=False)
         self.norm = batch_norm_2d(channels)
         in_channels, layers, self.sizes = channels, [], []
         for index, (block, depth) in enumerate(zip(blocks, num_blocks, strict=True)):
-            layer = []
-            for position in range(depth):
-                layer.append(block(in_channels, channels * 2**index, 1 if position else STRIDES[index]))
-                in_channels = layer[-1].out_channels
-            layers.append(nn.SequentialCell(layer))
+            layer, in_channels = stage(block, in_channels, channels * 2**index, STRIDES[index], depth)
+            layers.append(layer)
             self.sizes.append(in_channels)
         self.layers = nn.CellList(layers)
 

@@ -14,6 +14,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindvox.config.option import checked, option
+from mindvox.frontend.filterbank import htk_hz, htk_mel
 from mindvox.frontend.frames import Windows
 from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d, Product
@@ -285,5 +286,5 @@ class RawNet2(nn.Cell):
 
 def _mel_spaced(channels: int) -> np.ndarray:
     """Return the frequencies (channels + 1,), Hz, that the filters begin with: equally spaced in mel."""
-    least, most = (2595 * np.log10(1 + hz / 700) for hz in (30, SAMPLE_RATE / 2 - 2 * LEAST_HZ))
-    return 700 * (10 ** (np.linspace(least, most, channels + 1) / 2595) - 1)
+    least, most = htk_mel(30), htk_mel(SAMPLE_RATE / 2 - 2 * LEAST_HZ)
+    return htk_hz(np.linspace(least, most, channels + 1))

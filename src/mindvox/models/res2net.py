@@ -6,6 +6,7 @@ takes any size of at least 5.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mindspore import Tensor, nn, ops
@@ -15,13 +16,14 @@ from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm, batch_norm_2d
 from mindvox.layers.pool2d import MaxPool2d
 from mindvox.layers.pooling import create_pooling, min_pooled_frames
-from mindvox.layers.res2_bottleneck import EXPANSION, FULL_WIDTH, Res2Bottleneck
-from mindvox.layers.se_resnet import StageOptions
+from mindvox.layers.res2 import FULL_WIDTH
+from mindvox.layers.res2_bottleneck import Res2Bottleneck
+from mindvox.layers.se_resnet import StageOptions, stages
+from mindvox.layers.trunk import STRIDES
 from mindvox.registry import POOLINGS
 
 STEM_SIZE, STEM_STRIDE = 7, 3  # bins and frames
 STEM_SEEN = STEM_SIZE - 2  # fewest bins or frames that the first convolution takes: it adds one on each side
-STRIDES = (1, 2, 2, 2)  # of the stages, over frequency and time
 LATER_STRIDE = 16  # of the max pooling and the stages
 
 
@@ -71,13 +73,9 @@ class Res2Net(nn.Cell):
         self.stem = Conv2d(1, channels, STEM_SIZE, stride=STEM_STRIDE, pad=1, bias=False)
         self.stem_norm = batch_norm_2d(channels)
         self.max_pool = MaxPool2d(3, 2, pad=1)
-        layers, sizes = [], (options.base_width, options.scale)
-        for (width, num_blocks), stride in zip(options.stages(), STRIDES, strict=True):
-            blocks = [Res2Bottleneck(channels, width, stride, True, *sizes)]
-            channels = EXPANSION * width
-            blocks += [Res2Bottleneck(channels, width, 1, False, *sizes) for _ in range(num_blocks - 1)]
-            layers.append(nn.SequentialCell(blocks))
-        self.layers = nn.CellList(layers)
+        sizes = {"base_width": options.base_width, "scale": options.scale}
+        first, other = (partial(Res2Bottleneck, is_first=is_first, **sizes) for is_first in (True, False))
+        self.layers, channels = stages(channels, options, STRIDES, other, first)
         self.pool = create_pooling(options.pooling, channels * num_rows(options.in_channels), options.pooling_eps)
         self.pool_norm = batch_norm(self.pool.out_channels)
         self.linear = Conv1d(self.pool.out_channels, options.emb_size)

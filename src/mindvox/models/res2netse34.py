@@ -7,14 +7,16 @@ the file has too, and the sizes that it names: base width 26, scale 4, expansion
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mindspore import nn
 
 from mindvox.config.option import option
-from mindvox.layers.res2_bottleneck import EXPANSION, Res2Bottleneck
-from mindvox.layers.se_resnet import REDUCTION
-from mindvox.models.resnetse34v2 import STRIDES, ResNetSE34V2
+from mindvox.layers.res2_bottleneck import Res2Bottleneck
+from mindvox.layers.se_resnet import REDUCTION, stages
+from mindvox.layers.trunk import STRIDES
+from mindvox.models.resnetse34v2 import ResNetSE34V2
 
 
 class Res2NetSE34(ResNetSE34V2):
@@ -38,11 +40,6 @@ class Res2NetSE34(ResNetSE34V2):
         scale: int = option(4, "groups of a bottleneck", minimum=2)
 
     def _stages(self, options: Any) -> tuple[nn.CellList, int]:
-        built, in_channels = nn.CellList(), options.layer1_channels
         sizes = {"base_width": options.base_width, "scale": options.scale, "reduction": REDUCTION}
-        for (channels, num_blocks), stride in zip(options.stages(), STRIDES, strict=True):
-            blocks = [Res2Bottleneck(in_channels, channels, stride, True, **sizes)]
-            in_channels = EXPANSION * channels
-            blocks += [Res2Bottleneck(in_channels, channels, 1, False, **sizes) for _ in range(num_blocks - 1)]
-            built.append(nn.SequentialCell(blocks))
-        return built, in_channels
+        first, other = (partial(Res2Bottleneck, is_first=is_first, **sizes) for is_first in (True, False))
+        return stages(options.layer1_channels, options, STRIDES, other, first)

@@ -15,7 +15,7 @@ from mindvox.config.option import checked, option
 from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
 from mindvox.layers.residual import BasicBlock, Bottleneck
-from mindvox.layers.trunk import Trunk, num_rows
+from mindvox.layers.trunk import OwnBlocks, Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -45,7 +45,7 @@ class ResNet(nn.Cell):
     """
 
     @dataclass
-    class Options:
+    class Options(OwnBlocks):
         """Keys of the section `model`."""
 
         in_channels: int = option(80, "size of a feature frame", minimum=1)
@@ -57,10 +57,6 @@ class ResNet(nn.Cell):
             choices=(0, *SIZES),
         )
         block: str = option("auto", "kind of residual block, for depth 0; auto: by depth", choices=("auto", *BLOCKS))
-        layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
-        layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
-        layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
-        layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
         m_channels: int = option(32, "channels of the first layer; each further one has twice as many", minimum=1)
         two_emb_layer: bool = option(
             False, "a second embedding layer, whose output is the embedding: 3D-Speaker's ResNet34"
@@ -74,7 +70,7 @@ class ResNet(nn.Cell):
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""
-            own = self._own_blocks()
+            own = self.own_blocks
             if self.depth == 0 and (self.block == "auto" or 0 in own):
                 return ["depth: 0 needs block, and at least 1 in each of layer1_blocks to layer4_blocks."]
             if self.depth > 0 and (self.block != "auto" or any(own)):
@@ -83,10 +79,7 @@ class ResNet(nn.Cell):
 
         def size(self) -> tuple[str, tuple[int, ...]]:
             """Return the kind of block, and the blocks of each layer."""
-            return SIZES[self.depth] if self.depth else (self.block, self._own_blocks())
-
-        def _own_blocks(self) -> tuple[int, ...]:
-            return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
+            return SIZES[self.depth] if self.depth else (self.block, self.own_blocks)
 
     min_frames = 9  # the strides leave two of them; a deviation needs that many
 

@@ -15,52 +15,24 @@ from mindvox.config.option import checked, option
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm, batch_norm_2d
 from mindvox.layers.pooling import create_pooling
+from mindvox.layers.residual import Bottleneck
 from mindvox.layers.se import SEBlock2d
-from mindvox.layers.se_resnet import REDUCTION, StageOptions
+from mindvox.layers.se_resnet import REDUCTION, StageOptions, stages
+from mindvox.layers.trunk import STRIDES, num_rows
 from mindvox.registry import POOLINGS
 
 EXPANSION = 2
-STRIDES = (1, 2, 2, 2)  # of the stages, over frequency and time
-TOTAL_STRIDE = 8
 
 
-class SEBottleneck(nn.Cell):
+class SEBottleneck(Bottleneck):
     """A 3x3 convolution between two 1x1 ones, squeeze-excitation, and a residual connection.
 
     Args:
-        in_channels: channels of the input.
-        channels: channels inside; the output has twice as many.
-        stride: of the 3x3 convolution, over frequency and time.
-
-    Inputs:
-        - **x** - (B, in_channels, F, T).
-
-    Outputs:
-        (B, 2 * channels, ceil(F / stride), ceil(T / stride)).
+        in_channels, width, stride: see `Bottleneck`; the output has twice as many channels as `width`.
     """
 
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        out_channels = EXPANSION * channels
-        self.conv1 = Conv2d(in_channels, channels, bias=False)
-        self.norm1 = batch_norm_2d(channels)
-        self.conv2 = Conv2d(channels, channels, 3, stride=stride, bias=False)
-        self.norm2 = batch_norm_2d(channels)
-        self.conv3 = Conv2d(channels, out_channels, bias=False)
-        self.norm3 = batch_norm_2d(out_channels)
-        self.se = SEBlock2d(out_channels, REDUCTION)
-        self.has_shortcut = stride > 1 or in_channels != out_channels
-        if self.has_shortcut:
-            self.shortcut = Conv2d(in_channels, out_channels, stride=stride, bias=False)
-            self.shortcut_norm = batch_norm_2d(out_channels)
-
-    def construct(self, x: Tensor) -> Tensor:
-        y = ops.relu(self.norm1(self.conv1(x)))
-        y = ops.relu(self.norm2(self.conv2(y)))
-        y = self.se(self.norm3(self.conv3(y)))
-        if self.has_shortcut:
-            x = self.shortcut_norm(self.shortcut(x))
-        return ops.relu(y + x)
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__(in_channels, width, stride, EXPANSION, SEBlock2d(EXPANSION * width, REDUCTION))
 
 
 class ResNetSE(nn.Cell):
@@ -95,15 +67,8 @@ class ResNetSE(nn.Cell):
         channels = options.layer1_channels
         self.stem = Conv2d(1, channels, 3, bias=False)
         self.stem_norm = batch_norm_2d(channels)
-        layers = []
-        for (width, num_blocks), stride in zip(options.stages(), STRIDES, strict=True):
-            blocks = [SEBottleneck(channels, width, stride)]
-            channels = EXPANSION * width
-            blocks += [SEBottleneck(channels, width, 1) for _ in range(num_blocks - 1)]
-            layers.append(nn.SequentialCell(blocks))
-        self.layers = nn.CellList(layers)
-        num_rows = -(-options.in_channels // TOTAL_STRIDE)
-        self.pool = create_pooling(options.pooling, channels * num_rows, options.pooling_eps)
+        self.layers, channels = stages(channels, options, STRIDES, SEBottleneck)
+        self.pool = create_pooling(options.pooling, channels * num_rows(options.in_channels), options.pooling_eps)
         self.pool_norm = batch_norm(self.pool.out_channels)
         self.linear = Conv1d(self.pool.out_channels, options.emb_size)
         self.norm = batch_norm(options.emb_size)

@@ -51,8 +51,8 @@ class ResNetSE34L(nn.Cell):
         options = checked(self.Options(**keys))
         self.conv1 = Conv2d(1, options.layer1_channels, 7, stride=(2, 1), bias=False)
         self.norm1 = batch_norm_2d(options.layer1_channels)
-        self.layers = stages(options.layer1_channels, options, STRIDES)
-        self.pool = create_pooling(options.pooling, options.layer4_channels, options.pooling_eps)
+        self.layers, channels = stages(options.layer1_channels, options, STRIDES)
+        self.pool = create_pooling(options.pooling, channels, options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
     def construct(self, feats: Tensor) -> Tensor:

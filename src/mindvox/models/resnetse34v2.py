@@ -10,10 +10,8 @@ from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.pooling import create_pooling
 from mindvox.layers.se_resnet import StageOptions, stages
+from mindvox.layers.trunk import STRIDES, num_rows
 from mindvox.registry import POOLINGS
-
-STRIDES = (1, 2, 2, 2)
-REDUCED = 8  # frequency, by the strides
 
 
 class ResNetSE34V2(nn.Cell):
@@ -48,12 +46,12 @@ class ResNetSE34V2(nn.Cell):
         self.conv1 = Conv2d(1, options.layer1_channels, 3)
         self.norm1 = batch_norm_2d(options.layer1_channels)
         self.layers, channels = self._stages(options)
-        self.pool = create_pooling(options.pooling, channels * -(-options.in_channels // REDUCED), options.pooling_eps)
+        self.pool = create_pooling(options.pooling, channels * num_rows(options.in_channels), options.pooling_eps)
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
     def _stages(self, options: Any) -> tuple[nn.CellList, int]:
         """Return the residual stages, and how many channels they give."""
-        return stages(options.layer1_channels, options, STRIDES), options.layer4_channels
+        return stages(options.layer1_channels, options, STRIDES)
 
     def construct(self, feats: Tensor) -> Tensor:
         x = feats.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)

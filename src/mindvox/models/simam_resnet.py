@@ -15,7 +15,7 @@ from mindvox.layers.embedding import EmbeddingLayers
 from mindvox.layers.pooling import create_pooling
 from mindvox.layers.residual import BasicBlock
 from mindvox.layers.simam import SimAM
-from mindvox.layers.trunk import Trunk, num_rows
+from mindvox.layers.trunk import OwnBlocks, Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 SIZES = {34: (3, 4, 6, 3), 100: (6, 16, 24, 3)}
@@ -47,7 +47,7 @@ class SimAMResNet(nn.Cell):
     """
 
     @dataclass
-    class Options:
+    class Options(OwnBlocks):
         """Keys of the section `model`."""
 
         in_channels: int = option(80, "size of a feature frame", minimum=1)
@@ -57,17 +57,13 @@ class SimAMResNet(nn.Cell):
             "wespeaker's SimAM_ResNet34 or SimAM_ResNet100; 0: a size of your own, by layer1_blocks to layer4_blocks",
             choices=(0, *SIZES),
         )
-        layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
-        layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
-        layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
-        layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
         m_channels: int = option(64, "channels of the first layer; each further one has twice as many", minimum=1)
         pooling: str = option("channel_asp", "pooling over time", choices=tuple(POOLINGS))
         pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""
-            own = self._own_blocks()
+            own = self.own_blocks
             if self.depth == 0 and 0 in own:
                 return ["depth: 0 needs at least 1 in each of layer1_blocks to layer4_blocks."]
             if self.depth > 0 and any(own):
@@ -76,10 +72,7 @@ class SimAMResNet(nn.Cell):
 
         def num_blocks(self) -> tuple[int, ...]:
             """Return the blocks of each layer."""
-            return SIZES[self.depth] if self.depth else self._own_blocks()
-
-        def _own_blocks(self) -> tuple[int, ...]:
-            return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
+            return SIZES[self.depth] if self.depth else self.own_blocks
 
     min_frames = 9  # the strides leave two of them: a deviation of one frame says nothing
 

@@ -1,10 +1,9 @@
 """CAM++, whose entries have the same names in 3D-Speaker, wespeaker and mvector."""
 
-import re
 from functools import partial
 from typing import Any, Optional
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
+from mindvox.deploy.toolkits.toolkit import Architecture, State, check_sizes, renamed
 
 CONSTANT = ("dense_norm.gamma", "dense_norm.beta")  # 1 and 0: that batch norm has neither in torch
 FRONT = (
@@ -26,11 +25,7 @@ def name_of(name: str) -> Optional[str]:
     """Return the toolkits' name of a parameter of `CamPlusPlus`, None for a constant."""
     if name in CONSTANT:
         return None
-    path, leaf = name.rsplit(".", 1)
-    is_front = path.startswith("head.")
-    for pattern, replacement in FRONT if is_front else REST:
-        path = re.sub(pattern, replacement, path)
-    return f"{path if is_front else f'xvector.{path}'}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, FRONT) if name.startswith("head.") else f"xvector.{renamed(name, REST)}"
 
 
 def settings_of(state: State, pooling_eps: float) -> dict[str, Any]:

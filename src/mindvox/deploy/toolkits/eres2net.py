@@ -1,10 +1,9 @@
 """ERes2Net, ERes2NetV2 and Res2Net, whose entries have the same names in 3D-Speaker and mvector."""
 
-import re
 from functools import partial
 from typing import Any, Optional
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Untold, check_sizes
+from mindvox.deploy.toolkits.toolkit import Architecture, State, Untold, check_sizes, count_entries, renamed
 from mindvox.layers.res2 import FULL_WIDTH
 from mindvox.layers.trunk import TOTAL_STRIDE
 
@@ -36,10 +35,7 @@ def name_of(name: str) -> Optional[str]:
     """Return the toolkits' name of a parameter, None for a constant."""
     if name in CONSTANT:
         return None
-    path, leaf = name.rsplit(".", 1)
-    for pattern, replacement in PATHS:
-        path = re.sub(pattern, replacement, path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, PATHS)
 
 
 def settings_of(state: State, name: str) -> dict[str, Any]:
@@ -53,9 +49,9 @@ def settings_of(state: State, name: str) -> dict[str, Any]:
         name: of the model.
     """
     m_channels = state["conv1.weight"].shape[0]
-    num_blocks = [_count(state, f"layer{layer}.{{}}.conv1.weight") for layer in (1, 2, 3, 4)]
+    num_blocks = [count_entries(state, f"layer{layer}.{{}}.conv1.weight") for layer in (1, 2, 3, 4)]
     check_sizes(min(num_blocks) > 0)
-    num_convs = _count(state, "layer4.0.convs.{}.weight")
+    num_convs = count_entries(state, "layer4.0.convs.{}.weight")
     width = state["layer4.0.convs.0.weight"].shape[0]
     joined = state["layer4.0.conv1.weight"].shape[0]
     out_channels = state[f"layer4.{num_blocks[3] - 1}.conv3.weight"].shape[0]
@@ -96,14 +92,6 @@ def pooling_of(state: State, channels: int, num_pooled: int) -> dict[str, Any]:
         return {"pooling": "tstp", "pooling_eps": STATISTICS_EPS}
     check_sizes(num_pooled == channels)
     return {"pooling": Untold(("tap", "tsdp"), {"tsdp": {"pooling_eps": STATISTICS_EPS}}), "pooling_eps": 0.0}
-
-
-def _count(state: State, name: str) -> int:
-    """Return for how many numbers 0, 1, ... a name is in the state."""
-    count = 0
-    while name.format(count) in state:
-        count += 1
-    return count
 
 
 ERES2NET = Architecture("ERes2Net", "layer1_downsample.weight", partial(settings_of, name="eres2net"), name_of)

@@ -1,9 +1,8 @@
 """Joovvhan/ECAPA-TDNN, the network of the Ascend 310P guide: `checkpoint.pt` of its training."""
 
-import re
 from typing import Any
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
+from mindvox.deploy.toolkits.toolkit import Architecture, State, Toolkit, check_sizes, renamed
 from mindvox.frontend.mel_spectrogram import MelSpectrogram
 
 LAYERS = (
@@ -26,10 +25,7 @@ LAYERS = (
 
 def name_of(name: str) -> str:
     """Return the name there of a parameter of `JoovvhanEcapa`."""
-    path, leaf = name.rsplit(".", 1)
-    for pattern, replacement in LAYERS:
-        path = re.sub(pattern, replacement, path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, LAYERS)
 
 
 def settings_of(state: State) -> dict[str, Any]:

@@ -1,22 +1,42 @@
 """Models of mvector (VoiceprintRecognition-Pytorch), with the features of its configurations for Fbank."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from mindvox.deploy.toolkits.campplus import campplus
 from mindvox.deploy.toolkits.eres2net import ERES2NET, ERES2NETV2
 from mindvox.deploy.toolkits.speechbrain import ECAPA, ecapa_name, ecapa_sizes
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, Untold, check_sizes
+from mindvox.deploy.toolkits.toolkit import (
+    BATCH_NORM,
+    Architecture,
+    State,
+    Toolkit,
+    Untold,
+    check_sizes,
+    count_entries,
+    renamed,
+)
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 
+TIME_DELAY = (
+    (r"^layers\.(\d)\.conv$", lambda match: f"td_layer{int(match[1]) + 1}"),
+    (r"^layers\.(\d)\.norm$", lambda match: f"bn{int(match[1]) + 1}"),
+    (r"^last$", "td_layer5"),
+    (r"^pool_norm$", "bn5"),
+    (r"^norm$", "bn6"),
+)
 RESIDUAL = (
+    (r"^stem$", "conv1"),
+    (r"^stem_norm$", "bn1"),
+    (r"^pool_norm$", "bn2"),
+    (r"^norm$", "bn3"),
+    (r"^layers\.(\d)", lambda match: f"layer{int(match[1]) + 1}"),
     (r"\.norm(\d)$", r".bn\1"),
     (r"\.norms\.(\d+)$", r".bns.\1"),
     (r"\.shortcut$", ".downsample.0"),
     (r"\.shortcut_norm$", ".downsample.1"),
-    (r"\.se\.block\.conv1$", ".se.fc.0"),
-    (r"\.se\.block\.conv2$", ".se.fc.2"),
+    (r"\.attention\.block\.conv1$", ".se.fc.0"),
+    (r"\.attention\.block\.conv2$", ".se.fc.2"),
 )
 
 
@@ -50,11 +70,7 @@ def tdnn_name(name: str) -> str:
     """Return mvector's name of a parameter of `Tdnn`."""
     if name.startswith("pool."):
         return pooling_name(name.replace("pool.", "pooling.", 1))
-    path, leaf = name.rsplit(".", 1)
-    path = re.sub(r"^layers\.(\d)\.conv$", lambda match: f"td_layer{int(match[1]) + 1}", path)
-    path = re.sub(r"^layers\.(\d)\.norm$", lambda match: f"bn{int(match[1]) + 1}", path)
-    path = {"last": "td_layer5", "pool_norm": "bn5", "norm": "bn6"}.get(path, path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, TIME_DELAY)
 
 
 def tdnn_settings(state: State) -> dict[str, Any]:
@@ -89,12 +105,7 @@ def residual_name(name: str) -> str:
     """Return mvector's name of a parameter of `ResNetSE` or `Res2Net`."""
     if name.startswith("pool."):
         return pooling_name(name.replace("pool.", "pooling.", 1))
-    path, leaf = name.rsplit(".", 1)
-    path = {"stem": "conv1", "stem_norm": "bn1", "pool_norm": "bn2", "norm": "bn3"}.get(path, path)
-    path = re.sub(r"^layers\.(\d)", lambda match: f"layer{int(match[1]) + 1}", path)
-    for pattern, replacement in RESIDUAL:
-        path = re.sub(pattern, replacement, path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, RESIDUAL)
 
 
 def stages_of(state: State, expansion: int) -> tuple[dict[str, int], int]:
@@ -125,9 +136,7 @@ def res2net_settings(state: State) -> dict[str, Any]:
     The size of a frame is not in the state: of those that give as many rows, 40 a row is taken, 80 for two rows.
     """
     stages, channels = stages_of(state, expansion=4)
-    scale = 1
-    while f"layer1.0.convs.{scale - 1}.weight" in state:
-        scale += 1
+    scale = 1 + count_entries(state, "layer1.0.convs.{}.weight")
     widest = state["layer4.0.convs.0.weight"].shape[0]
     return {
         "name": "res2net",

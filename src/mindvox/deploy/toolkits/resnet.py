@@ -1,10 +1,9 @@
 """ResNet, whose entries have the same names in wespeaker and 3D-Speaker, and wespeaker's SimAM-ResNet."""
 
-import re
 from functools import partial
 from typing import Any, Optional
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, check_sizes
+from mindvox.deploy.toolkits.toolkit import Architecture, State, check_sizes, count_entries, renamed
 from mindvox.layers.trunk import TOTAL_STRIDE
 from mindvox.models import simam_resnet
 from mindvox.models.resnet import BLOCKS, SIZES
@@ -33,19 +32,12 @@ def name_of(name: str) -> Optional[str]:
     """Return the toolkits' name of a parameter of `ResNet`, None for a constant."""
     if name in CONSTANT:
         return None
-    return _renamed(name, RESNET)
+    return renamed(name, RESNET)
 
 
 def simam_name(name: str) -> str:
     """Return wespeaker's name of a parameter of `SimAMResNet`."""
-    return _renamed(name, SIMAM)
-
-
-def _renamed(name: str, patterns: tuple) -> str:
-    path, leaf = name.rsplit(".", 1)
-    for pattern, replacement in patterns:
-        path = re.sub(pattern, replacement, path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return renamed(name, SIMAM)
 
 
 def settings_of(state: State, statistics_eps: float, attention_eps: float) -> dict[str, Any]:
@@ -84,10 +76,7 @@ def settings_of(state: State, statistics_eps: float, attention_eps: float) -> di
 
 def _count(state: State, layer: str) -> int:
     """Return the number of a layer's blocks, at least 1: the first one's entries are needed."""
-    count = 1
-    while f"{layer}.{count}.conv1.weight" in state:
-        count += 1
-    return count
+    return 1 + count_entries(state, f"{layer}.{{}}.conv1.weight", first=1)
 
 
 def _size(block: str, num_blocks: tuple[int, ...]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What this project knows about another toolkit, and what several of them share."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -90,6 +90,32 @@ class Toolkit:
                 return architecture
         known = ", ".join(f"{one.title} (it has {one.mark})" for one in self.architectures)
         raise InputError(f"{source}: none of the models that are read from this toolkit: {known}.")
+
+
+Patterns = Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
+"""Regular expressions and what takes their place, see `re.sub`."""
+
+
+def renamed(name: str, patterns: Patterns) -> str:
+    """Return a toolkit's name of one of our parameters.
+
+    Args:
+        name: ours.
+        patterns: change the path before the last dot, one after the other. What is behind it is a batch norm's word in
+            torch where it is one of ours.
+    """
+    path, leaf = name.rsplit(".", 1)
+    for pattern, replacement in patterns:
+        path = re.sub(pattern, replacement, path)
+    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+
+
+def count_entries(state: State, name: str, first: int = 0) -> int:
+    """Return for how many numbers from `first` on, put in place of {}, a name is in a state without a gap."""
+    number = first
+    while name.format(number) in state:
+        number += 1
+    return number - first
 
 
 def check_sizes(fit: bool) -> None:

@@ -1,44 +1,43 @@
 """Models of voxceleb_trainer, with the features of its networks."""
 
-import re
 from typing import Any
 
-from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, Untold, check_sizes
+from mindvox.deploy.toolkits.toolkit import Architecture, State, Toolkit, Untold, check_sizes, renamed
 from mindvox.frontend.mel_spectrogram import MelSpectrogram
+from mindvox.layers.trunk import TOTAL_STRIDE, num_rows
 
 FRAME_ATTENTION = {
     "pool.attention.linear.weight": "sap_linear.weight",
     "pool.attention.linear.bias": "sap_linear.bias",
     "pool.attention.vector": "attention",
 }
-CHANNEL_ATTENTION = {"tdnn.conv": "0", "tdnn.norm": "2", "conv": "3"}
+RESNET = (
+    (r"^pool\.attention\.tdnn\.conv$", "attention.0"),
+    (r"^pool\.attention\.tdnn\.norm$", "attention.2"),
+    (r"^pool\.attention\.conv$", "attention.3"),
+    (r"^layers\.(\d)", lambda match: f"layer{int(match[1]) + 1}"),
+    (r"\.se\.block\.conv1$", ".se.fc.0"),
+    (r"\.se\.block\.conv2$", ".se.fc.2"),
+    (r"\.shortcut$", ".downsample.0"),
+    (r"\.shortcut_norm$", ".downsample.1"),
+    (r"\bnorm(\d)$", r"bn\1"),
+)
 VGG_CONVS = (0, 4, 8, 11, 14, 18)  # their places in the sequence; a batch norm is behind each
+VGG = (
+    (r"^convs\.(\d)", lambda match: f"netcnn.{VGG_CONVS[int(match[1])]}"),
+    (r"^norms\.(\d)", lambda match: f"netcnn.{VGG_CONVS[int(match[1])] + 1}"),
+)
 DEFAULT_BINS = 40
-REDUCED = 8  # frequency, by the strides of ResNetSE34V2
 
 
 def resnet_name(name: str) -> str:
     """Return voxceleb_trainer's name of a parameter of `ResNetSE34L` or `ResNetSE34V2`."""
-    if name in FRAME_ATTENTION:
-        return FRAME_ATTENTION[name]
-    path, leaf = name.rsplit(".", 1)
-    if path.startswith("pool.attention."):
-        path = f"attention.{CHANNEL_ATTENTION[path.removeprefix('pool.attention.')]}"
-    path = re.sub(r"^layers\.(\d)", lambda match: f"layer{int(match[1]) + 1}", path)
-    path = path.replace(".se.block.conv1", ".se.fc.0").replace(".se.block.conv2", ".se.fc.2")
-    path = re.sub(r"\.shortcut$", ".downsample.0", re.sub(r"\.shortcut_norm$", ".downsample.1", path))
-    path = re.sub(r"\bnorm(\d)$", r"bn\1", path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return FRAME_ATTENTION.get(name) or renamed(name, RESNET)
 
 
 def vgg_name(name: str) -> str:
     """Return voxceleb_trainer's name of a parameter of `VGGVox40`."""
-    if name in FRAME_ATTENTION:
-        return FRAME_ATTENTION[name]
-    path, leaf = name.rsplit(".", 1)
-    path = re.sub(r"^convs\.(\d)", lambda match: f"netcnn.{VGG_CONVS[int(match[1])]}", path)
-    path = re.sub(r"^norms\.(\d)", lambda match: f"netcnn.{VGG_CONVS[int(match[1])] + 1}", path)
-    return f"{path}.{BATCH_NORM.get(leaf, leaf)}"
+    return FRAME_ATTENTION.get(name) or renamed(name, VGG)
 
 
 def _num_bins(state: State, otherwise: int) -> int:
@@ -92,8 +91,8 @@ def resnetse34v2_settings(state: State) -> dict[str, Any]:
     sizes, channels = _stage_sizes(state)
     emb_size, num_pooled = state["fc.weight"].shape
     _, seen, _ = state["attention.0.weight"].shape
-    bins = _num_bins(state, otherwise=REDUCED * (seen // channels))
-    check_sizes(seen == channels * -(-bins // REDUCED))
+    bins = _num_bins(state, otherwise=TOTAL_STRIDE * (seen // channels))
+    check_sizes(seen == channels * num_rows(bins))
     return {
         "name": "resnetse34v2",
         "in_channels": bins,

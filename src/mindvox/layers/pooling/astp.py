@@ -1,19 +1,19 @@
 """Attentive statistics pooling as wespeaker builds it (ASTP)."""
 
 import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import Tensor
 
 from mindvox.layers.activation import tanh
-from mindvox.layers.building import building_form
 from mindvox.layers.conv import ContextConv1d, Conv1d
 from mindvox.layers.over_time import SoftmaxOverTime
-from mindvox.layers.pooling.statistics import channels_over_time, unbiased_statistics, weighted_statistics
+from mindvox.layers.pooling.attentive import AttentiveStatistics
+from mindvox.layers.pooling.statistics import unbiased_statistics
 
 ATTENTION_CHANNELS = 128
 EPS = 1e-7  # wespeaker's; 3D-Speaker has 1e-10
 
 
-class Astp(nn.Cell):
+class Astp(AttentiveStatistics):
     """Pool by an attentive mean and deviation for each channel.
 
     Where it departs from `AttentiveStatisticsPooling`: the attention has neither ReLU nor batch norm before tanh, and
@@ -37,12 +37,8 @@ class Astp(nn.Cell):
     def __init__(
         self, channels: int, attention_channels: int = ATTENTION_CHANNELS, global_context: bool = True, eps: float = EPS
     ) -> None:
-        super().__init__()
-        self.channels = channels
-        self.out_channels = 2 * channels
+        super().__init__(channels, eps)
         self.global_context = global_context
-        self.eps = eps
-        self.form = building_form()
         self.softmax = SoftmaxOverTime()
         if global_context:
             self.linear1 = ContextConv1d(channels, 2 * channels, attention_channels)
@@ -50,16 +46,14 @@ class Astp(nn.Cell):
             self.linear1 = Conv1d(channels, attention_channels)
         self.linear2 = Conv1d(attention_channels, channels)
 
-    def construct(self, x: Tensor) -> Tensor:
-        x = channels_over_time(x, self.channels)
+    def attention(self, x: Tensor) -> Tensor:
+        """Return the weights of the frames of x (B, channels, T), the same shape."""
         if self.global_context:
             context = unbiased_statistics(x, self.form, self.eps).astype(x.dtype)
             hidden = self.linear1(x, context)
         else:
             hidden = self.linear1(x)
-        weight = self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))
-        # In mixed precision only the products of the attention are half.
-        return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
+        return self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))  # only the products are half
 
 
 class LocalAstp(Astp):

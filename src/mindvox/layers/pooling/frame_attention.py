@@ -7,10 +7,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindvox.layers.activation import tanh
-from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d, project
 from mindvox.layers.over_time import SoftmaxOverTime
-from mindvox.layers.pooling.statistics import channels_over_time, refuse_eps, weighted_statistics, weighted_sum
+from mindvox.layers.pooling.attentive import AttentiveMean, AttentiveStatistics
 
 EPS = 1e-5  # voxceleb_trainer's floor of the variance
 
@@ -40,58 +39,25 @@ class FrameAttention(nn.Cell):
         return self.softmax(energy.astype(ms.float32))  # in mixed precision only the two products are half
 
 
-class FrameSap(nn.Cell):
+class FrameSap(AttentiveMean):
     """Pool by the attentive mean (voxceleb_trainer's SAP).
 
     Args:
-        channels: channels of the input.
-        eps: must be 0: there is no variance.
-
-    Inputs:
-        - **x** - (B, C, T) or (B, C, F, T).
-
-    Outputs:
-        (B, channels), float32.
-
-    Raises:
-        InputError: `eps` is not 0.
+        channels, eps: see `AttentiveMean`.
     """
 
     def __init__(self, channels: int, eps: float = 0.0) -> None:
-        super().__init__()
-        refuse_eps("frame_sap", eps)
-        self.channels = channels
-        self.out_channels = channels
-        self.form = building_form()
+        super().__init__("frame_sap", channels, eps)
         self.attention = FrameAttention(channels)
 
-    def construct(self, x: Tensor) -> Tensor:
-        x = channels_over_time(x, self.channels)
-        return weighted_sum(x.astype(ms.float32), self.attention(x), self.form).squeeze(2)
 
-
-class FrameAsp(nn.Cell):
+class FrameAsp(AttentiveStatistics):
     """Pool by the attentive mean and deviation (voxceleb_trainer's ASP; Okabe et al. 2018, arXiv:1803.10963, eq. 5-6).
 
     Args:
-        channels: channels of the input.
-        eps: floor of a variance.
-
-    Inputs:
-        - **x** - (B, C, T) or (B, C, F, T).
-
-    Outputs:
-        (B, 2 * channels), float32: the means, then the biased deviations.
+        channels, eps: see `AttentiveStatistics`.
     """
 
     def __init__(self, channels: int, eps: float = EPS) -> None:
-        super().__init__()
-        self.channels = channels
-        self.out_channels = 2 * channels
-        self.eps = eps
-        self.form = building_form()
+        super().__init__(channels, eps)
         self.attention = FrameAttention(channels)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = channels_over_time(x, self.channels)
-        return weighted_statistics(x.astype(ms.float32), self.attention(x), self.eps, self.form).squeeze(2)

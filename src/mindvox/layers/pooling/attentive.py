@@ -1,0 +1,76 @@
+"""What attentive poolings share: sums over the frames, weighted by what a subclass finds in them."""
+
+from collections.abc import Callable
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+from mindvox.layers.building import building_form
+from mindvox.layers.pooling.statistics import channels_over_time, refuse_eps, weighted_statistics, weighted_sum
+
+
+class AttentiveMean(nn.Cell):
+    """Pool by a weighted mean.
+
+    Args:
+        name: of the pooling, for the message.
+        channels: channels of the input.
+        eps: must be 0: there is no variance.
+
+    Attributes:
+        attention: a Cell or method of the subclass, from (B, channels, T) to weights that sum to 1 over T, float32:
+            (B, channels, T), or (B, 1, T) for all channels.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T).
+
+    Outputs:
+        (B, channels), float32.
+
+    Raises:
+        InputError: `eps` is not 0.
+    """
+
+    attention: Callable[[Tensor], Tensor]
+
+    def __init__(self, name: str, channels: int, eps: float) -> None:
+        super().__init__()
+        refuse_eps(name, eps)
+        self.channels = channels
+        self.out_channels = channels
+        self.form = building_form()
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        return weighted_sum(x.astype(ms.float32), self.attention(x), self.form).squeeze(2)
+
+
+class AttentiveStatistics(nn.Cell):
+    """Pool by a weighted mean and a weighted, biased deviation.
+
+    Args:
+        channels: channels of the input.
+        eps: floor of a variance.
+
+    Attributes:
+        attention: see `AttentiveMean`.
+
+    Inputs:
+        - **x** - (B, C, T) or (B, C, F, T).
+
+    Outputs:
+        (B, 2 * channels), float32: the means, then the deviations.
+    """
+
+    attention: Callable[[Tensor], Tensor]
+
+    def __init__(self, channels: int, eps: float) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_channels = 2 * channels
+        self.eps = eps
+        self.form = building_form()
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = channels_over_time(x, self.channels)
+        return weighted_statistics(x.astype(ms.float32), self.attention(x), self.eps, self.form).squeeze(2)
