@@ -167,7 +167,10 @@ def test_many_records_are_ordered_in_bounded_memory():
 
 def test_balanced_epochs_have_equally_many_of_each_speaker():
     labels = np.repeat(np.arange(3), [10, 2, 3])
-    make = lambda **keys: Balanced(np.arange(15), lambda: labels, lambda: labels, 4, 1, **keys)  # noqa: E731
+
+    def make(**keys) -> Balanced:
+        return Balanced(np.arange(15), lambda: labels, lambda: labels, 4, 1, **keys)
+
     order = make().order(0)
     assert np.bincount(labels[order]).tolist() == [5, 5, 5] and make().num_records == 15
     assert len(set(np.concatenate([make().order(epoch) for epoch in range(8)]).tolist())) == 15
@@ -179,8 +182,10 @@ def test_utterances_of_a_store_are_those_of_its_pieces(tmp_path):
         for name in ("a/1.wav#0-10", "a/1.wav#10-20@add_noise", "a/2.wav", "b/1.wav@add_rev", "b/1.wav"):
             writer.add(name, "ab".index(name[0]), np.ones((9, 4), np.float32))
     seen = []
-    make_sampler = lambda records, labels, utterances, *rest: (  # noqa: E731
-        seen.append(utterances()) or Shuffle(records, labels, utterances, *rest)
-    )
+
+    def make_sampler(records, labels, utterances, *rest) -> Shuffle:
+        seen.append(utterances())
+        return Shuffle(records, labels, utterances, *rest)
+
     TrainBatches(tmp_path / "s", 1, 5, seed=1, make_sampler=make_sampler)
     assert seen[0].tolist() == [0, 0, 1, 2, 2]

@@ -14,8 +14,7 @@ from mindvox.frontend.filterbank import (
     htk_mel,
     overlapping,
     padded_window,
-    rounded_samples,
-    sizes_problems,
+    transform_problems,
 )
 
 if TYPE_CHECKING:
@@ -53,12 +52,7 @@ class Fbank(Filterbank):
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
-            found = [f"n_fft: expected an even number, got {self.n_fft}."] if self.n_fft % 2 else []
-            sizes = (
-                rounded_samples(self.win_length_ms, self.sample_rate),
-                rounded_samples(self.hop_length_ms, self.sample_rate),
-            )
-            return found + sizes_problems(self, *sizes, self.n_fft) + frequencies_problems(self)
+            return transform_problems(self) + frequencies_problems(self)
 
     name = "fbank"
     size_option = "n_mels"
@@ -67,18 +61,6 @@ class Fbank(Filterbank):
     def __init__(self, dtype: type = np.float64, **settings: Any) -> None:
         super().__init__(dtype, **settings)
         self._window: np.ndarray = self._padded_window().astype(self.dtype)
-
-    @property
-    def n_fft(self) -> int:
-        return self.options.n_fft
-
-    @property
-    def win_length(self) -> int:
-        return rounded_samples(self.options.win_length_ms, self.sample_rate)
-
-    @property
-    def hop_length(self) -> int:
-        return rounded_samples(self.options.hop_length_ms, self.sample_rate)
 
     def num_frames(self, num_samples: int) -> int:
         return 1 + num_samples // self.hop_length

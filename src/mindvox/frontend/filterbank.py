@@ -37,17 +37,17 @@ class Filterbank(FrontEnd):
     @property
     def n_fft(self) -> int:
         """Points of the Fourier transform, even."""
-        raise NotImplementedError
+        return self.options.n_fft
 
     @property
     def win_length(self) -> int:
         """Length of a frame, samples."""
-        raise NotImplementedError
+        return rounded_samples(self.options.win_length_ms, self.sample_rate)
 
     @property
     def hop_length(self) -> int:
         """Distance between two frames, samples."""
-        raise NotImplementedError
+        return rounded_samples(self.options.hop_length_ms, self.sample_rate)
 
     @property
     def frame_shift_s(self) -> float:
@@ -113,6 +113,14 @@ def sizes_problems(options: Any, win_length: int, hop_length: int, n_fft: int) -
             f"{win_length} samples."
         )
     return found
+
+
+def transform_problems(options: Any) -> list[str]:
+    """Return what is wrong between sizes whose `n_fft` is a key and that are rounded, one line each."""
+    found = [f"n_fft: expected an even number, got {options.n_fft}."] if options.n_fft % 2 else []
+    win_length = rounded_samples(options.win_length_ms, options.sample_rate)
+    hop_length = rounded_samples(options.hop_length_ms, options.sample_rate)
+    return found + sizes_problems(options, win_length, hop_length, options.n_fft)
 
 
 def frequencies_problems(options: Any) -> list[str]:

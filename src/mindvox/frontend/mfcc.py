@@ -33,10 +33,9 @@ class Mfcc(MelSpectral):
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
-            found = super().problems()
             if self.n_mfcc > self.n_mels:
-                found.append(f"n_mfcc: expected at most n_mels, {self.n_mels}, got {self.n_mfcc}.")
-            return found
+                return [f"n_mfcc: expected at most n_mels, {self.n_mels}, got {self.n_mfcc}."]
+            return []
 
     name = "mfcc"
     size_option = "n_mfcc"

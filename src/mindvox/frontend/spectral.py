@@ -14,8 +14,7 @@ from mindvox.frontend.filterbank import (
     htk_mel,
     overlapping,
     padded_window,
-    rounded_samples,
-    sizes_problems,
+    transform_problems,
 )
 from mindvox.frontend.frames import NORMALISATIONS
 
@@ -65,10 +64,7 @@ class SpectralOptions:
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
-        found = [f"n_fft: expected an even number, got {self.n_fft}."] if self.n_fft % 2 else []
-        win_length = rounded_samples(self.win_length_ms, self.sample_rate)
-        hop_length = rounded_samples(self.hop_length_ms, self.sample_rate)
-        found += sizes_problems(self, win_length, hop_length, self.n_fft)
+        found = transform_problems(self)
         if self.log != "none" and self.floor == self.offset == 0:
             found.append(f"log: {self.log} of what is 0 is infinite: expected `floor` or `offset` above 0.")
         if self.top_db > 0 and self.log != "db":
@@ -88,7 +84,7 @@ class MelOptions(SpectralOptions):
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
-        return super().problems() + frequencies_problems(self)
+        return frequencies_problems(self)
 
 
 class Spectral(Filterbank):
@@ -108,18 +104,6 @@ class Spectral(Filterbank):
         self.normalisation = self.options.normalisation
         self.takes_magnitudes = self.options.power == 1
         self._window: np.ndarray = self._scaled_window().astype(self.dtype)
-
-    @property
-    def n_fft(self) -> int:
-        return self.options.n_fft
-
-    @property
-    def win_length(self) -> int:
-        return rounded_samples(self.options.win_length_ms, self.sample_rate)
-
-    @property
-    def hop_length(self) -> int:
-        return rounded_samples(self.options.hop_length_ms, self.sample_rate)
 
     @property
     def log_factor(self) -> float:

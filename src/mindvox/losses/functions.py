@@ -33,7 +33,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def smoothed(target: Tensor, share: float) -> Tensor:
     """Return a target (B, K) of which a share is spread evenly over all classes."""
-    return target * (1 - share) + share / target.shape[1]
+    return target * (1 - share) + share / target.shape[1] if share > 0 else target
 
 
 def softplus(x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class MarginSoftmax(MarginClassifier):
 
     def value(self, cosine: Tensor, target: Tensor, embedding: Tensor) -> Tensor:
         logits = self.logits(cosine, target)
-        return cross_entropy(logits, smoothed(target, self.label_smoothing) if self.label_smoothing else target)
+        return cross_entropy(logits, smoothed(target, self.label_smoothing))
 
     def _harder(self, cosine: Tensor, target: Tensor) -> Tensor:
         """Return the cosines with those of the nearest other classes at an angle less the penalty."""

@@ -50,7 +50,7 @@ class Softmax(Objective):
     def construct(self, embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.logits(embedding.astype(ms.float32))
         target = one_hot(label, self.num_classes)
-        return cross_entropy(logits, smoothed(target, self.label_smoothing) if self.label_smoothing else target), logits
+        return cross_entropy(logits, smoothed(target, self.label_smoothing)), logits
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Return the linear layer's outputs (B, K) for embeddings (B, emb_size), float32."""

@@ -1,8 +1,6 @@
 """Every speaker equally often."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,18 +25,9 @@ class Balanced(Sampler):
 
         per_speaker: int = option(0, "records of each speaker in an epoch; 0: the mean number, rounded up", minimum=0)
 
-    def __init__(
-        self,
-        records: np.ndarray,
-        labels: Callable[[], np.ndarray],
-        utterances: Callable[[], np.ndarray],
-        global_size: int,
-        seed: int,
-        **keys: Any,
-    ) -> None:
-        super().__init__(records, labels, utterances, global_size, seed, **keys)
-        self.by_speaker = split_by_label(records, labels())
-        self.per_speaker = self.options.per_speaker or -(-len(records) // len(self.by_speaker))
+    def set_up(self) -> None:
+        self.by_speaker = split_by_label(self.records, self.labels())
+        self.per_speaker = self.options.per_speaker or -(-len(self.records) // len(self.by_speaker))
 
     @property
     def num_records(self) -> int:

@@ -50,6 +50,10 @@ class Sampler:
         self.global_size = global_size
         self.seed = seed
         self.options: Any = checked(self.Options(**keys))
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Look at the records once, where a sampler has to; InputError when no epoch can be made of them."""
 
     @property
     def num_records(self) -> int:

@@ -1,8 +1,6 @@
 """Batches of P speakers with K utterances each."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,27 +33,19 @@ class Speakers(Sampler):
         num_utterances: int = option(2, "utterances of each speaker in a batch, K", minimum=2)
         max_records: int = option(500, "records of a speaker in an epoch at most; 0: all", minimum=0)
 
-    def __init__(
-        self,
-        records: np.ndarray,
-        labels: Callable[[], np.ndarray],
-        utterances: Callable[[], np.ndarray],
-        global_size: int,
-        seed: int,
-        **keys: Any,
-    ) -> None:
-        super().__init__(records, labels, utterances, global_size, seed, **keys)
+    def set_up(self) -> None:
         self.utterances_per_speaker = size = self.options.num_utterances
-        if global_size % size:
+        if self.global_size % size:
             raise InputError(
-                f"minibatch_size: expected a multiple of sampler.num_utterances {size}, got a batch of {global_size}."
+                f"minibatch_size: expected a multiple of sampler.num_utterances {size}, got a batch of "
+                f"{self.global_size}."
             )
-        of_record = labels()
-        self.by_speaker = split_by_label(records, of_record)
-        self.utterances_of = split_by_label(utterances(), of_record)
-        most = self.options.max_records or len(records)
+        of_record = self.labels()
+        self.by_speaker = split_by_label(self.records, of_record)
+        self.utterances_of = split_by_label(self.utterances(), of_record)
+        most = self.options.max_records or len(self.records)
         self.counts = np.array([-(-min(len(of_speaker), most) // size) for of_speaker in self.by_speaker])  # of groups
-        self.num_speakers = global_size // size
+        self.num_speakers = self.global_size // size
         if len(self.counts) < self.num_speakers:
             raise InputError(
                 f"{quantity(len(self.counts), 'speaker')}, fewer than the {self.num_speakers} of a batch: set a "
