@@ -293,7 +293,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             KALDI_80,
             ("wespeaker",),
             "see wespeaker",
-            "0.37 after pre-training on VoxBlink2: Vox1-O (wespeaker)",
+            "0.37 after pre-training on VoxBlink2, AS-norm: Vox1-O (wespeaker)",
         ),
         Network(
             "100",
@@ -301,7 +301,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             KALDI_80,
             ("wespeaker",),
             "see wespeaker",
-            "0.20 after pre-training on VoxBlink2: Vox1-O (wespeaker)",
+            "0.20 after pre-training on VoxBlink2, AS-norm: Vox1-O (wespeaker)",
             {"depth": 100},
         ),
     ),
