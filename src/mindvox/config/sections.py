@@ -9,6 +9,7 @@ from mindvox.config.option import Reference, option
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS
 
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
+PEERS = ("mvector", "rawnet2", "speechbrain", "voxceleb_trainer", "wespeaker")
 TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc", "cnceleb")
 TRIAL_FORMAT_HELP = (
     "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target'), cnceleb ('enrol test 1') or "
@@ -319,6 +320,12 @@ class EvaluationOptions:
     cut_frames: int = option(301, "frames kept by cut_wav", minimum=9)
     eval_crops: int = option(0, "crops of each utterance, spread evenly, scored pair by pair; 0: the whole", minimum=0)
     eval_frames: int = option(300, "frames of each of the eval_crops", minimum=9)
+    crop_of: str = option(
+        "auto",
+        "what crops are cut from: waveform (eval_frames x 160 + 240 samples), features; auto: waveform where the "
+        "stores hold it",
+        choices=("auto", "waveform", "features"),
+    )
     crop_score: str = option(
         "distance",
         "mean over all pairs of crops: negated Euclidean distance of unit vectors, or cosine",
@@ -341,6 +348,9 @@ class EvaluationOptions:
     target_far: float = option(0.01, "false-alarm rate that a threshold is given for", above=0, below=1)
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
+    print_like: str = option(
+        "none", "print the plain scores' result as this toolkit does, too (docs/scoring.md)", choices=("none", *PEERS)
+    )
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
     max_frames: int = option(
