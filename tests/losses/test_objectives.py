@@ -27,6 +27,15 @@ def test_gradients_are_finite_where_an_embedding_lies_on_a_centre_or_opposite(na
     assert all(np.isfinite(gradient.asnumpy()).all() for gradient in of_parameters)
 
 
+def test_softmax_scales_embeddings_to_a_length():
+    embedding = np.array([[3.0, 4.0], [0.0, -2.0]])
+    loss = LOSSES.get("softmax")(2, 3, embedding_length=10)
+    with without_compiling():
+        _, logits = loss(Tensor(embedding, ms.float32), Tensor([0, 1], ms.int32))
+    weight, bias = (value.asnumpy() for value in (loss.classifier.weight, loss.classifier.bias))
+    np.testing.assert_allclose(logits.asnumpy(), [[6, 8], [0, -10]] @ weight.T + bias, rtol=1e-5, atol=1e-5)
+
+
 def hyperbolic(x, weight, label, margin, scale, curvature):
     """Loss and distances of HAM-softmax in double precision."""
     edge = (1 - 1e-5) / np.sqrt(curvature)

@@ -31,6 +31,7 @@ COMMANDS = {
     "prepare merge": Command("mindvox.cli.prepare_merge:main", "join training stores"),
     "train": Command("mindvox.cli.train:main", "train a model"),
     "train-distributed": Command("mindvox.training.launch:main", "train on the devices of a rank table"),
+    "train-rawnet2": Command("mindvox.compat.rawnet2:main", "train RawNet2 as its Ascend port does"),
     "average-checkpoints": Command("mindvox.training.average_checkpoints:main", "average the weights of checkpoints"),
     "import": Command("mindvox.deploy.import_weights:main", "checkpoint from another toolkit's weights"),
     "import-weights": Command("mindvox.deploy.import_weights:main", "the same, by its first name"),
