@@ -127,7 +127,11 @@ def fixed_keys(config: Any) -> dict[str, Any]:
     fixed = [field for field in fields(config) if field.metadata["fixed"]]
     values = to_dict(config)
     found = {name: values[name] for name in (spellings(field)[0] for field in fixed)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {key: _json(value) for key, value in found.items()}
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def as_today(settings: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def as_today(settings: dict[str, Any]) -> dict[str, Any]:
             found[key] = value
     for field in _keys(Config):  # what a key that is newer than the settings says of them
         if field.metadata["fixed"]:
-            found.setdefault(spellings(field)[0], field.default)
+            found.setdefault(spellings(field)[0], _json(field.default))
     return found
 
 

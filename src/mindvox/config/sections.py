@@ -131,6 +131,12 @@ class OptimisationOptions:
         choices=("local", "frozen"),
         fixed=True,
     )
+    frozen_parts: tuple[str, ...] = option(
+        (),
+        "parts of the model that training leaves as they are: beginnings of its parameters' names, as in head,blocks.0",
+        parse=parsers.part_names,
+        fixed=True,
+    )
     optimizer: str = option("adam", "how gradients change weights", choices=("adam", "sgd"), fixed=True)
     amsgrad: bool = option(
         False, "Adam divides by the greatest second moment so far, not by the present one", fixed=True
@@ -209,7 +215,9 @@ class TrainingFilesOptions:
         "", "training store: the folder that train_data_prepare.py or merge_data.py wrote", path=True
     )
     pre_trained: bool = option(False, "start from checkpoint_path")
-    checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained", path=True)
+    checkpoint_path: str = option(
+        "", "what to start from when pre_trained: a checkpoint, a folder of them, or a public model's name", path=True
+    )
     ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints", path=True)
     resume: str = option(
         "no",

@@ -26,6 +26,7 @@ from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path
 from mindvox.progress import quantity
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.frozen import freeze_parts
 from mindvox.training.interruption import Interruption
 from mindvox.training.log import TrainingLog
 from mindvox.training.position import Position
@@ -131,6 +132,7 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     _check_crop_length(config, meta["model"])
     model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
+    freeze_parts(model, config.frozen_parts)
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
@@ -333,6 +335,10 @@ def describe_run(run: Run, device_target: str) -> None:
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
     print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
     print(f"{millions:.2f} M parameters, on {device_target}")
+    if config.frozen_parts:
+        print(
+            textwrap.fill(f"not trained, and not counted: {', '.join(config.frozen_parts)}", 98, subsequent_indent="  ")
+        )
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
