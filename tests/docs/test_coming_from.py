@@ -13,15 +13,15 @@ from mindvox.compat import rawnet2
 from mindvox.config import ROOT, Config, EvalPrepConfig, TrainPrepConfig, load_config
 from mindvox.config.load import all_spellings
 from mindvox.config.option import spellings
+from mindvox.config.sections import SECTIONS
 from mindvox.errors import UsageError
 from mindvox.frontend.augment import STAGES, STEPS
-from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, POOLINGS, SAMPLERS
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, POOLINGS, SAMPLERS, SCHEDULES
 from mindvox.scoring.peer_lines import PEER_LINES
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 OURS = re.compile(r"(mindvox [a-z]|python \w+\.py|bash scripts/)")
-SECTIONS = tuple(field.name for field in dataclasses.fields(Config) if "registry" in field.metadata)
 # Scripts that call one Python program with their arguments, and those whose arguments they check by themselves.
 SHELL = {"run_distribute_train.sh", "run_bench_310p.sh", "convert_310.sh", "run_tests.sh"}
 CONFIGURED = {
@@ -123,7 +123,8 @@ def test_wrong_command_is_not_accepted(command, said, monkeypatch):
 def known_names() -> set[str]:
     """Keys of every configuration and class, names of classes, stages and steps."""
     names = {name for cls in (Config, TrainPrepConfig, EvalPrepConfig) for name in all_spellings(cls)}
-    for section, registry in (("model", MODELS), ("loss", LOSSES), ("front_end", FRONT_ENDS), ("sampler", SAMPLERS)):
+    registries = {"model": MODELS, "loss": LOSSES, "front_end": FRONT_ENDS, "sampler": SAMPLERS, "schedule": SCHEDULES}
+    for section, registry in registries.items():
         names |= {f"{section}.name", *registry}
         for name in registry:
             keys = {key for field in dataclasses.fields(registry.get(name).Options) for key in spellings(field)}
@@ -132,7 +133,8 @@ def known_names() -> set[str]:
 
 
 WORDS = {  # in backticks in last columns, and no key
-    "tensorboard",
+    "tensorboard", "results.json", "scores.tsv", "best.ckpt", "config.yaml", "Embedder.open",
+    "accuracy", "acc_aver", "left", "lr",  # in the log
 }  # fmt: skip
 
 
