@@ -75,10 +75,10 @@ class OnnxRuntime(MindSpore):
 
     def forward(self, network: str, batch: int) -> Callable[[np.ndarray], np.ndarray]:
         """Return a call of the model as it is exported for any batch and length."""
-        from mindvox.deploy.in_memory import onnx_encoder
+        from mindvox.deploy.in_memory import onnx_engine
 
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in self._model(network).get_parameters()}
-        return onnx_encoder({"name": network, **SETTINGS[network]}, arrays).encode
+        return onnx_engine({"name": network, **SETTINGS[network]}, arrays).encode
 
 
 class Torch:
