@@ -52,6 +52,7 @@ from mindvox.speakers.store import (
     Summaries,
     Summary,
     Terms,
+    already_enrolled,
     centroid_of,
     check_model,
     check_name,
@@ -123,7 +124,7 @@ class SqliteStore(SpeakerStore):
     def __init__(
         self, path: Path, connection: sqlite3.Connection, model: ModelIdentity, clock: Callable[[], float] = time.time
     ) -> None:
-        self.path = path
+        self.where = str(path)
         self.model = model
         self._connection = connection
         self._clock = clock
@@ -145,7 +146,7 @@ class SqliteStore(SpeakerStore):
             raise InputError(f"{path}: no store of speakers. `mindvox enrol NAME FILE...` makes one.")
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # nobody but its owner reads voices
-        with _said_clearly(path):
+        with _said_clearly(str(path)):
             connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
             try:
                 connection.row_factory = sqlite3.Row
@@ -194,9 +195,7 @@ class SqliteStore(SpeakerStore):
             _note(run, now, ENROLLED, key, speaker.name, len(speaker.samples))
             return
         if mode == NEW:
-            raise SpeakerExists(
-                f"{speaker.name}: enrolled already. Add recordings (--add), or enrol in place of before (--replace)."
-            )
+            raise already_enrolled(speaker.name)
         key, slot = row
         if mode == REPLACE:
             _remove_samples(run, key)
@@ -310,7 +309,7 @@ class SqliteStore(SpeakerStore):
                 self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
         if is_busy:
             raise NotErased(
-                f"{self.path}: what was deleted is found no more, but another process keeps its bytes in the log. Run "
+                f"{self.where}: what was deleted is found no more, but another process keeps its bytes in the log. Run "
                 "`mindvox speakers purge` when it has ended."
             )
 
@@ -326,7 +325,7 @@ class SqliteStore(SpeakerStore):
             expire: delete first who has expired.
         """
         has_expired = False
-        with self._lock, _said_clearly(self.path):
+        with self._lock, _said_clearly(self.where):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 has_expired = expire and _expire(self._connection.execute, self._clock()) > 0
@@ -342,7 +341,7 @@ class SqliteStore(SpeakerStore):
     @contextmanager
     def _reading(self) -> Iterator[Run]:
         """Yield what runs statements on one state of the store."""
-        with self._lock, _said_clearly(self.path):
+        with self._lock, _said_clearly(self.where):
             self._connection.execute("BEGIN")
             try:
                 yield self._connection.execute
@@ -354,7 +353,7 @@ class SqliteStore(SpeakerStore):
         given = {"name": check_name(name), "now": self._clock()}
         row = run(f"SELECT * FROM speakers WHERE name = :name AND {IS_LIVE}", given).fetchone()
         if row is None:
-            raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.path}; `mindvox speakers list` lists them.")
+            raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
         return row
 
     def _follow(self, run: Run) -> None:
@@ -439,15 +438,15 @@ def _num_tables(run: Run) -> int:
 
 
 @contextmanager
-def _said_clearly(path: Path) -> Iterator[None]:
+def _said_clearly(where: str) -> Iterator[None]:
     """Turn what SQLite says of a file into an InputError."""
     try:
         yield
     except sqlite3.OperationalError as error:
         reason = f"another process has been writing for {WAIT_S:g} s" if "locked" in str(error) else str(error)
-        raise InputError(f"{path}: {reason}.") from None
+        raise InputError(f"{where}: {reason}.") from None
     except sqlite3.DatabaseError as error:
-        raise InputError(f"{path}: expected a store of speakers ({error}).") from None
+        raise InputError(f"{where}: expected a store of speakers ({error}).") from None
 
 
 def _key(cursor: sqlite3.Cursor) -> int:

@@ -176,10 +176,16 @@ class SpeakerStore(ABC):
     speaker whose time has expired is treated as absent, and is deleted by the next change of the store.
 
     Attributes:
+        where: the file or the address, for messages.
         model: whose embeddings the store holds.
     """
 
+    where: str
     model: ModelIdentity
+
+    def require(self, model: ModelIdentity) -> None:
+        """Raise InputError unless the store is of this model."""
+        check_model(self.where, self.model, model)
 
     def put(self, name: str, samples: Sequence[Sample], terms: Optional[Terms] = None, mode: str = NEW) -> None:
         """Enrol a speaker.
@@ -357,6 +363,12 @@ def check_name(name: str) -> str:
             f"name of a speaker: expected 1 to {MAX_NAME} characters that can be printed, got {name[: MAX_NAME + 1]!r}."
         )
     return composed
+
+
+def already_enrolled(name: str) -> SpeakerExists:
+    """Return the error for a name that is taken."""
+    advice = "Add recordings (--add), or enrol in place of before (--replace)."
+    return SpeakerExists(f"{name}: enrolled already. {advice}")
 
 
 def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
