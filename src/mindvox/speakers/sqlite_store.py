@@ -61,6 +61,7 @@ from mindvox.speakers.store import (
 )
 
 WAIT_S = 60.0  # for other processes that write, or still read what is to be erased
+RETRY_S = 0.01
 ROWS_AT_ONCE = 20_000
 FEW = 500  # values in one statement; SQLite allows 32,766
 APPLICATION_ID = 0x6D765350  # "mvSP", in the file's header
@@ -299,19 +300,25 @@ class SqliteStore(SpeakerStore):
         Raises:
             NotErased: they read on.
         """
+        give_up = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
         with self._lock:
-            self._connection.execute(f"PRAGMA busy_timeout = {round((WAIT_S if wait_s is None else wait_s) * 1000)}")
-            try:
-                is_busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.OperationalError:  # the same, of another lock
-                is_busy = True
-            finally:
-                self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
-        if is_busy:
-            raise NotErased(
-                f"{self.where}: what was deleted is found no more, but another process keeps its bytes in the log. Run "
-                "`mindvox speakers purge` when it has ended."
-            )
+            while not self._empty_log(max(give_up - time.monotonic(), 0)):
+                if time.monotonic() >= give_up:
+                    raise NotErased(
+                        f"{self.where}: what was deleted is found no more, but another process keeps its bytes in the "
+                        "log. Run `mindvox speakers purge` when it has ended."
+                    )
+                time.sleep(RETRY_S)
+
+    def _empty_log(self, wait_s: float) -> bool:
+        """Return whether the log could be moved into the file and emptied, after waiting for readers."""
+        self._connection.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
+        try:
+            return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:  # SQLite does not wait for another process that empties it
+            return False
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
 
     def close(self) -> None:
         with self._lock:
@@ -428,7 +435,7 @@ def _use_log(path: Path, connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError:  # SQLite does not wait here while another process does the same
             if time.monotonic() > give_up:
                 raise
-            time.sleep(0.01)
+            time.sleep(RETRY_S)
     if mode != "wal":
         raise InputError(f"{path}: this file system cannot hold a store (SQLite's write-ahead log): use a local disk.")
 
