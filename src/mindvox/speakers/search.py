@@ -1,6 +1,6 @@
 """Exact search among unit vectors that are held in memory."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Optional
 
 import numpy as np
@@ -20,6 +20,8 @@ class Vectors:
         emb_size: D.
     """
 
+    is_outdated = False  # see CodedVectors
+
     def __init__(self, emb_size: int) -> None:
         self._vectors = np.empty((FIRST_ROWS, emb_size), np.float32)
         self._keys = np.empty(FIRST_ROWS, np.int64)
@@ -30,17 +32,14 @@ class Vectors:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def __contains__(self, key: int) -> bool:
-        return key in self._row_of
-
     @property
     def keys(self) -> np.ndarray:
         """The keys, in no order."""
         return self._keys[: len(self)]
 
-    def vector(self, key: int) -> np.ndarray:
-        """Return the vector (D,) of a key."""
-        return self._vectors[self._row_of[key]]
+    def vectors(self, keys: np.ndarray) -> np.ndarray:
+        """Return the vectors (N, D) of keys that are there."""
+        return self._vectors[[self._row_of[key] for key in keys.tolist()]]
 
     def put_all(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Store unit vectors (N, D) under keys that are not there yet."""
@@ -52,8 +51,13 @@ class Vectors:
         self._vectors[first:after], self._keys[first:after] = vectors, keys
         self._row_of.update(zip(keys.tolist(), range(first, after), strict=True))
 
-    def remove(self, key: int) -> None:
-        """Forget a key, if it is there; the last row takes its place."""
+    def remove_all(self, keys: Iterable[int]) -> None:
+        """Forget keys, those that are there."""
+        for key in keys:
+            self._remove(key)
+
+    def _remove(self, key: int) -> None:
+        """Forget a key; the last row takes its place."""
         row = self._row_of.pop(key, None)
         if row is None:
             return

@@ -7,17 +7,17 @@ again for the next; such tables are never rebalanced. The log (`-wal`) still has
 emptying it.
 
 Every change has a row in `audit`, written in its transaction. The rows since the last search tell which vectors in
-memory are out of date, whichever process changed them.
+memory are out of date, whichever process changed them. Of many speakers, codes are held in place of vectors (`codes`).
 """
 
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
@@ -59,6 +59,9 @@ from mindvox.speakers.store import (
     checked,
     unit_rows,
 )
+
+if TYPE_CHECKING:
+    from mindvox.speakers.codes import CodedVectors, CodeFiles
 
 WAIT_S = 60.0  # for other processes that write, or still read what is to be erased
 RETRY_S = 0.01
@@ -106,6 +109,7 @@ CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(AB
 """
 IS_LIVE = "(expires IS NULL OR expires > :now)"
 IN_GROUP = '(:group IS NULL OR "group" = :group)'
+IN_MEMORY = 100_000  # speakers; of more, codes are searched, where faiss is installed
 CENTROIDS = "SELECT speakers.id, vector FROM speakers JOIN centroids ON slot = centroid"
 Run = Callable[..., sqlite3.Cursor]
 
@@ -113,7 +117,8 @@ Run = Callable[..., sqlite3.Cursor]
 class SqliteStore(SpeakerStore):
     """Speakers in one SQLite file; see SpeakerStore.
 
-    A copy of the centroids is held in memory for the search. One connection serves all threads, one call at a time.
+    The centroids, or codes of them, are held in memory for the search. One connection serves all threads, one call at a
+    time.
 
     Args:
         path: an existing store, see `open`.
@@ -130,7 +135,8 @@ class SqliteStore(SpeakerStore):
         self._connection = connection
         self._clock = clock
         self._lock = threading.RLock()
-        self._vectors = Vectors(model.emb_size)
+        self._path = path
+        self._vectors: Union[Vectors, CodedVectors] = Vectors(model.emb_size)
         self._seen = 0  # number of the last entry of the audit that the vectors follow
 
     @classmethod
@@ -261,6 +267,10 @@ class SqliteStore(SpeakerStore):
         if first is not None and first <= self._clock():
             with self._writing():  # deletes who has expired
                 pass
+        with self._reading() as run:
+            has_made_codes = self._follow(run)
+        if has_made_codes:  # what was deleted meanwhile is erased from them by the next
+            return self.search(embeddings, k, among, group)
         with self._reading() as run:  # one state of the store, for vectors and names
             self._follow(run)
             found = self._vectors.search(queries, k, _allowed(run, among, group))
@@ -272,8 +282,7 @@ class SqliteStore(SpeakerStore):
             self._follow(run)
             keys = np.sort(self._vectors.keys)
             chosen = keys[np.linspace(0, len(keys) - 1, min(limit, len(keys))).astype(int)]
-            vectors = [self._vectors.vector(int(key)) for key in chosen]
-            return np.array(vectors, np.float32).reshape(-1, self.model.emb_size)
+            return self._vectors.vectors(chosen)
 
     def audit(self, after: int = 0, limit: int = FIRST, name: Optional[str] = None) -> Entries:
         with self._reading() as run:
@@ -288,6 +297,9 @@ class SqliteStore(SpeakerStore):
     def purge(self) -> int:
         with self._writing(expire=False) as run:
             num_deleted = _expire(run, self._clock())
+        with self._reading() as run:  # what a killed process has left in codes
+            for files in self._code_files():
+                files.erase(_changed(run, files.number))
         self.erase()
         return num_deleted
 
@@ -333,14 +345,20 @@ class SqliteStore(SpeakerStore):
         """
         has_expired = False
         with self._lock, _said_clearly(self.where):
-            self._connection.execute("BEGIN IMMEDIATE")
+            run = self._connection.execute
+            run("BEGIN IMMEDIATE")
             try:
-                has_expired = expire and _expire(self._connection.execute, self._clock()) > 0
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
+                before = _last_entry(run)
+                has_expired = expire and _expire(run, self._clock()) > 0
+                yield run
+                changed = _changed(run, before)
+                run("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                run("ROLLBACK")
                 raise
+            if changed:
+                for files in self._code_files():
+                    files.erase(changed)
             if has_expired:
                 with suppress(NotErased):  # no matter of who asked for something else; the next erasure does it
                     self.erase()
@@ -363,29 +381,87 @@ class SqliteStore(SpeakerStore):
             raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
         return row
 
-    def _follow(self, run: Run) -> None:
-        """Bring the vectors in memory to the state of the store."""
-        last = run("SELECT ifnull(max(number), 0) FROM audit").fetchone()[0]
+    def _follow(self, run: Run) -> bool:
+        """Bring the vectors in memory to the state of the store; return whether codes were made."""
+        last = _last_entry(run)
         if last == self._seen:
-            return
+            return False
         seen, self._seen = self._seen, 0  # until all is done
-        if seen == 0:
+        has_made_codes = False
+        if seen == 0 and self._needs_codes(run):
+            has_made_codes = self._open_codes(run, last)
+        elif seen == 0:
             self._vectors = Vectors(self.model.emb_size)
-            self._load(run(CENTROIDS))
-        else:
-            rows = run("SELECT DISTINCT speaker FROM audit WHERE number > ? AND action != ?", (seen, RENAMED))
-            changed = [row[0] for row in rows]
-            for key in changed:
-                self._vectors.remove(key)
-            for keys in _in_parts(changed):
-                self._load(run(f"{CENTROIDS} WHERE speakers.id IN ({_marks(keys)})", keys))
+            for keys, vectors in self._in_chunks(run(CENTROIDS)):
+                self._vectors.put_all(keys, vectors)
+        elif self._apply(run, self._vectors, seen) and self._needs_codes(run):
+            has_made_codes = self._open_codes(run, last)
         self._seen = last
+        return has_made_codes
 
-    def _load(self, rows: sqlite3.Cursor) -> None:
+    def _apply(self, run: Run, vectors: "Union[Vectors, CodedVectors]", since: int) -> bool:
+        """Take over what has changed since an entry of the audit; return whether other codes are wanted."""
+        rows = run("SELECT DISTINCT speaker FROM audit WHERE number > ? AND action != ?", (since, RENAMED))
+        changed = [row[0] for row in rows]
+        vectors.remove_all(changed)
+        vectors.put_all(*self._fetch(run, changed))
+        return vectors.is_outdated
+
+    def _needs_codes(self, run: Run) -> bool:
+        if run("SELECT count(*) FROM speakers").fetchone()[0] <= IN_MEMORY:
+            return False
+        from mindvox.speakers.codes import is_installed
+
+        return is_installed()
+
+    def _open_codes(self, run: Run, last: int) -> bool:
+        """Take the newest codes that there are, or make some; return whether some were made.
+
+        Args:
+            last: the last entry of the audit.
+        """
+        from mindvox.speakers.codes import CodedVectors, CodeFiles, write_codes
+
+        def fetch(keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+            return self._fetch(self._connection.execute, keys)
+
+        for files in self._code_files():
+            with suppress(OSError, ValueError, KeyError, RuntimeError):  # unfinished, or damaged
+                found = CodedVectors(files, self.model.emb_size, fetch)
+                if not self._apply(run, found, files.number):
+                    self._vectors = found
+                    return False
+                break
+        made = CodeFiles(self._path, last)
+        write_codes(made, self.model.emb_size, lambda: self._in_chunks(run(f"{CENTROIDS} ORDER BY speakers.id")))
+        self._vectors = CodedVectors(made, self.model.emb_size, fetch)
+        for files in self._code_files():
+            if files.number < last:
+                files.remove()
+        return True
+
+    def _code_files(self) -> "Sequence[CodeFiles]":
+        if not any(name.startswith(f"{self._path.name}-codes-") for name in os.listdir(self._path.parent)):
+            return []
+        from mindvox.speakers.codes import CodeFiles
+
+        return CodeFiles.all_of(self._path)
+
+    def _fetch(self, run: Run, keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return those of the keys that there are, and their centroids."""
+        found = [np.empty(0, np.int64)]
+        vectors = [np.empty((0, self.model.emb_size), np.float32)]
+        for part in _in_parts(keys):
+            for some, theirs in self._in_chunks(run(f"{CENTROIDS} WHERE speakers.id IN ({_marks(part)})", part)):
+                found.append(some)
+                vectors.append(theirs)
+        return np.concatenate(found), np.concatenate(vectors)
+
+    def _in_chunks(self, rows: sqlite3.Cursor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield keys (N,) and centroids (N, D) of the rows."""
         while part := rows.fetchmany(ROWS_AT_ONCE):
-            keys = np.array([key for key, _ in part], np.int64)
             vectors = np.frombuffer(b"".join(vector for _, vector in part), "<f4").reshape(len(part), -1)
-            self._vectors.put_all(keys, vectors)
+            yield np.array([key for key, _ in part], np.int64), vectors
 
 
 def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelIdentity]) -> ModelIdentity:
@@ -438,6 +514,20 @@ def _use_log(path: Path, connection: sqlite3.Connection) -> None:
             time.sleep(RETRY_S)
     if mode != "wal":
         raise InputError(f"{path}: this file system cannot hold a store (SQLite's write-ahead log): use a local disk.")
+
+
+def _last_entry(run: Run) -> int:
+    """Return the number of the last entry of the audit."""
+    return run("SELECT ifnull(max(number), 0) FROM audit").fetchone()[0]
+
+
+def _changed(run: Run, since: int) -> list[int]:
+    """Return the speakers whose centroid of before is not valid any more since an entry of the audit."""
+    rows = run(
+        "SELECT DISTINCT speaker FROM audit WHERE number > ? AND action IN (?, ?, ?, ?)",
+        (since, ADDED, REPLACED, DELETED, EXPIRED),
+    )
+    return [row[0] for row in rows]
 
 
 def _num_tables(run: Run) -> int:
@@ -554,7 +644,7 @@ def _names(run: Run, keys: Collection[int]) -> dict[int, str]:
     return found
 
 
-def _in_parts(values: list) -> Iterator[list]:
+def _in_parts(values: Sequence) -> Iterator[Sequence]:
     return (values[first : first + FEW] for first in range(0, len(values), FEW))
 
 
