@@ -17,6 +17,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
+    "enrol": Command("mindvox.cli.enrol:main", "enrol a speaker by recordings"),
+    "identify": Command("mindvox.cli.identify:main", "who of the enrolled speakers is this?"),
+    "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),
