@@ -342,6 +342,11 @@ class EvaluationOptions:
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
+    eval_engine: str = option(
+        "auto",
+        "library that embeds; auto: onnxruntime on a CPU, where it is the fastest, mindspore on another device",
+        choices=("auto", "mindspore", "onnxruntime", "openvino"),
+    )
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
     max_frames: int = option(
         15000,
