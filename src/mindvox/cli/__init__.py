@@ -23,6 +23,7 @@ COMMANDS = {
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),
+    "doctor": Command("mindvox.cli.doctor:main", "what works on this machine, and what to install for the rest"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
