@@ -77,7 +77,7 @@ def test_full_training_writes_the_ports_folders_and_goes_on(data, tmp_path):
     assert meta["position"]["best_eer"] == pytest.approx(min(eers), abs=5e-5)
     assert meta["epoch"] == eers.index(min(eers)) + 1
     params = dict(line.split(":\t") for line in (folder / "f_params.txt").read_text().splitlines())
-    assert (params["model.gru_size"], params["loss.embedding_length"], params["seed"]) == ("4", "10.0", "1234")
+    assert (params["model.gru_size"], params["loss.input_length"], params["seed"]) == ("4", "10.0", "1234")
     assert load_config(Config, [f"--config_path={folder / 'models' / 'config.yaml'}"]).train_frames == 2437
 
     said = done.stdout

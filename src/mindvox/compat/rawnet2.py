@@ -17,6 +17,7 @@ from typing import Any, Optional
 from mindvox.arguments import Parser
 from mindvox.compat.rawnet2_folder import BEST, OutputFolder
 from mindvox.config import ROOT, Config, EvalPrepConfig, TrainPrepConfig, load_config, save_config, to_dict
+from mindvox.config.sections import SECTIONS
 from mindvox.corpus.table_io import read_table
 from mindvox.data.prepare import prepare_train
 from mindvox.data.prepare_eval import prepare_eval
@@ -85,7 +86,7 @@ class Experiment:
         elif "num_epochs" not in given:
             keys["num_epochs"] = 1
         words = [*self.keys, *(f"--{key}={value}" for key, value in keys.items())]
-        return load_config(Config, words, str(ROOT / RECIPE), check=("model", "loss", "front_end", "sampler"))
+        return load_config(Config, words, str(ROOT / RECIPE), check=SECTIONS)
 
     def store(self, trial_list: str) -> Path:
         """Return where the recordings of a trial list of VoxCeleb1 are stored."""

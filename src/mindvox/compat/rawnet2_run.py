@@ -17,6 +17,7 @@ from mindspore import nn
 
 from mindvox.compat.rawnet2_folder import BEST, OutputFolder
 from mindvox.config import Config, load_config
+from mindvox.config.sections import SECTIONS
 from mindvox.errors import run
 from mindvox.files import atomic_path, write_json
 from mindvox.scoring.validation import Validation, ValidationResult, make_validation
@@ -160,7 +161,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train as one of several processes."""
     words = list(sys.argv[1:] if argv is None else argv)
     folder, samples_per_utt, num_devices = OutputFolder(Path(words[0])), float(words[1]), int(words[2])
-    config = load_config(Config, words[3:], check=("model", "loss", "front_end", "sampler"))
+    config = load_config(Config, words[3:], check=SECTIONS)
     train_into(folder, config, samples_per_utt, num_devices)
     return 0
 

@@ -34,8 +34,8 @@ class Softmax(Objective):
     class Options:
         """Keys of the section `loss`."""
 
-        embedding_length: float = option(
-            0.0, "length that embeddings are scaled to before the linear layer (RawNet2: 10); 0: as they are", minimum=0
+        input_length: float = option(
+            0.0, "length of embeddings before the linear layer: 10 in RawNet2; 0: as they are", minimum=0
         )
         norm_first: bool = option(False, "batch norm and ReLU before the linear layer: wespeaker's softmax")
         hidden_layers: int = option(0, "linear layers with batch norm before it (mvector)", minimum=0)
@@ -45,12 +45,12 @@ class Softmax(Objective):
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()
         options = checked(self.Options(**keys))
+        self.input_length = options.input_length
         self.first_norm = batch_norm(emb_size) if options.norm_first else None
         self.hidden = HiddenLayers(emb_size, options.hidden_layers, options.hidden_size)
         self.classifier = nn.Dense(self.hidden.out_size, num_classes)
         self.num_classes = num_classes
         self.label_smoothing = options.label_smoothing
-        self.embedding_length = options.embedding_length
 
     def construct(self, embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.logits(embedding.astype(ms.float32))
@@ -59,8 +59,8 @@ class Softmax(Objective):
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Return the linear layer's outputs (B, K) for embeddings (B, emb_size), float32."""
-        if self.embedding_length:
-            embedding = unit(embedding) * self.embedding_length
+        if self.input_length > 0:
+            embedding = self.input_length * unit(embedding)
         if self.first_norm is not None:
             embedding = ops.relu(self.first_norm(embedding))
         return self.classifier(self.hidden(embedding))
