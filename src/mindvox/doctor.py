@@ -60,6 +60,7 @@ EXTRAS = {
     "dask": Extra(("distributed",), "preparation on a Dask cluster"),
     "demo": Extra(("espeakng_loader",), "the synthetic corpus"),
     "faiss": Extra(("faiss",), "search among more than 100,000 speakers"),
+    "int8": Extra(("nncf",), "export of models of 8-bit numbers"),
     "kaldi": Extra(("kaldiio",), "Kaldi's archives"),
     "media": Extra(("av",), "m4a, mp4, aac, wma, amr, webm, ... as recordings"),
     "onnx": Extra(("openvino",), "IR, and ONNX in OpenVINO"),
