@@ -17,7 +17,7 @@ from mindvox.config.sections import SECTIONS
 from mindvox.errors import UsageError
 from mindvox.frontend.augment import STAGES, STEPS
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, POOLINGS, SAMPLERS, SCHEDULES
-from mindvox.scoring.peer_lines import PEER_LINES
+from mindvox.scoring.peer_lines import PEERS
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
@@ -129,7 +129,7 @@ def known_names() -> set[str]:
         for name in registry:
             keys = {key for field in dataclasses.fields(registry.get(name).Options) for key in spellings(field)}
             names |= keys | {f"{section}.{key}" for key in keys}
-    return names | set(POOLINGS) | set(STAGES) | set(STEPS) | set(PEER_LINES)
+    return names | set(POOLINGS) | set(STAGES) | set(STEPS) | set(PEERS)
 
 
 WORDS = {  # in backticks in last columns, and no key
