@@ -17,9 +17,13 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
+    "enrol": Command("mindvox.cli.enrol:main", "enrol a speaker by recordings"),
+    "identify": Command("mindvox.cli.identify:main", "who of the enrolled speakers is this?"),
+    "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),
+    "doctor": Command("mindvox.cli.doctor:main", "what works on this machine, and what to install for the rest"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
