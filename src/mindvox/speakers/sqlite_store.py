@@ -31,7 +31,6 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
-    FORMAT_VERSION,
     MODES,
     NEVER,
     NEW,
@@ -52,11 +51,12 @@ from mindvox.speakers.store import (
     Summaries,
     Summary,
     Terms,
+    about_store,
     already_enrolled,
     centroid_of,
-    check_model,
     check_name,
     checked,
+    model_of_store,
     unit_rows,
 )
 
@@ -483,22 +483,14 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             for statement in SCHEMA.split(";\n"):
                 run(statement)
-            about = {"format_version": FORMAT_VERSION, "model": model.name, "fingerprint": model.fingerprint}
-            for key, value in {**about, "emb_size": model.emb_size}.items():
-                run("INSERT INTO about VALUES (?, ?)", (key, str(value)))
+            for entry in about_store(model).items():
+                run("INSERT INTO about VALUES (?, ?)", entry)
         found = {row["key"]: row["value"] for row in run("SELECT * FROM about")}
         run("COMMIT")
     except BaseException:
         run("ROLLBACK")
         raise
-    if found.get("format_version") != str(FORMAT_VERSION):
-        raise InputError(
-            f"{path}: a store of format {found.get('format_version')}, this version reads {FORMAT_VERSION}. Export the "
-            "speakers with the version that made it (`mindvox speakers export --all`), and import them into a new one."
-        )
-    stored = ModelIdentity(found["model"], found["fingerprint"], int(found["emb_size"]))
-    check_model(str(path), stored, model)
-    return stored
+    return model_of_store(str(path), found, model)
 
 
 def _use_log(path: Path, connection: sqlite3.Connection) -> None:
