@@ -208,3 +208,23 @@ def test_eval_scores_crops(arguments, tmp_path):
     assert cosine.count("reused") == 2
     assert len(eer_lines(cosine)) == 3
     assert "eval_crops: expected 0 with cut_wav" in run_eval(tmp_path, [*arguments, *crops, "--cut_wav"], 2)
+
+
+def test_eval_cuts_crops_of_waveforms_and_prints_as_voxceleb_trainer_does(arguments, tmp_path):
+    front_end = KaldiFbank(n_mels=8)
+    write_model(tmp_path, front_end.to_dict())
+    write_recordings(tmp_path / "eval_store", "id", 4)
+    options = ["--eval_crops=3", "--eval_frames=20", "--score_norm=none", "--sub_mean=test"]
+    text = run_eval(tmp_path, [*arguments, *options, "--print_like=voxceleb_trainer"])
+    assert "3 crops of 3440 samples are cut from the waveform of each utterance" in text
+    (line,) = [line for line in text.splitlines() if " VEER " in line]
+    results = json.loads((tmp_path / "npys" / "results.json").read_text())["results"]["baseline"]
+    eer, cost = line.split(" VEER ")[1].split(" MinDCF ")
+    assert float(eer) == pytest.approx(100 * results["eer_voxceleb_trainer"], abs=1e-4)
+    assert float(cost) == pytest.approx(results["min_dcf"]["0.05"], abs=1e-5)
+    of_features = run_eval(tmp_path, [*arguments, *options, "--crop_of=features"])
+    assert "another crop_samples" in of_features
+    assert "3 crops of 20 frames are cut from the features" in of_features
+    write_recordings(tmp_path / "eval_store", "id", 4, front_end)
+    message = run_eval(tmp_path, [*arguments, *options, "--crop_of=waveform"], 1)
+    assert "holds features, and crop_of: waveform cuts the waveform" in message and "--crop_of=features" in message

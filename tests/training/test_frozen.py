@@ -5,7 +5,7 @@ import pytest
 
 from mindvox.errors import InputError, UsageError
 from mindvox.home import CHECKPOINT, VARIABLE, model_folder
-from mindvox.models.checkpoint import read_checkpoint
+from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER
 from mindvox.training.loop import describe_run, set_up, train
 from tests.training.test_training import settings, write_store
@@ -19,20 +19,17 @@ def store(tmp_path_factory):
     return write_store(tmp_path_factory.mktemp("store") / "feat_train")
 
 
-@pytest.fixture(scope="module")
-def first(store, small_model, tmp_path_factory):
-    return train(settings(store, tmp_path_factory.mktemp("first"), "--num_epochs=1"))
-
-
-def test_frozen_parts_of_a_public_model_stay_and_the_rest_is_trained(store, first, tmp_path, monkeypatch, capsys):
+def test_frozen_parts_of_a_public_model_stay_and_the_rest_is_trained(store, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(VARIABLE, str(tmp_path / "home"))
     cached = model_folder(PUBLIC) / CHECKPOINT
     cached.parent.mkdir(parents=True)
-    cached.write_bytes(first.read_bytes())
+    public = set_up(settings(store, tmp_path, "--seed=1"), "CPU")
+    weights = {name: value for name, value in public.step_cell.state().items() if name.startswith("model.")}
+    write_checkpoint(cached, weights, {**public.meta, "speakers_sha256": None, "epoch": 1, "step": 1})
     start = ("--pre_trained", f"--checkpoint_path={PUBLIC}", "--num_epochs=1", "--ema_decay=0.9")
     path = train(settings(store, tmp_path, *start, "--frozen_parts=layer,norm"))
     assert "not trained, and not counted: layer, norm\n" in capsys.readouterr().out
-    before, after = read_checkpoint(first)[0], read_checkpoint(path)[0]
+    before, after = read_checkpoint(cached)[0], read_checkpoint(path)[0]
     same = {name for name in before if name.startswith("model.") and np.array_equal(before[name], after[name])}
     of_norm = {f"model.norm.{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")}
     assert same == {"model.layer.weight", "model.layer.bias", *of_norm}

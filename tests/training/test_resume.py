@@ -18,6 +18,7 @@ from mindvox.config.option import spellings
 from mindvox.config.sections import TRAINING
 from mindvox.errors import InputError, Stopped
 from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
+from mindvox.scoring.validation import ValidationResult
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.interruption import SIGNALS
 from mindvox.training.loop import set_up, train
@@ -37,11 +38,11 @@ class FakeValidation:
         self.calls = sorted(step for step in EERS if step > after)
         self.stop_at = stop_at
 
-    def __call__(self, model) -> float:
+    def __call__(self, model) -> ValidationResult:
         step = self.calls.pop(0)
         if step == self.stop_at:
             signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-        return EERS[step]
+        return ValidationResult(EERS[step], 0.3, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,9 @@ def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbrok
     assert {step for step, tag in numbers if tag == "valid eer"} == set(EERS)
     assert numbers[8, "valid eer"] == pytest.approx(0.1)
     tags = {tag for step, tag in numbers if step == 12}
-    assert tags == {"loss", "accuracy", "learning rate", "margin", "utterances per second", "valid eer"}
+    measured = {"valid eer", "valid threshold", "valid mindcf"}
+    assert tags == {"loss", "accuracy", "learning rate", "margin", "utterances per second", *measured}
+    assert numbers[8, "valid threshold"] == pytest.approx(0.3) and numbers[8, "valid mindcf"] == pytest.approx(0.5)
     assert numbers[12, "margin"] == pytest.approx(0.2)
 
 

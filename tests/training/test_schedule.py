@@ -6,10 +6,12 @@ import math
 import pytest
 
 from mindvox.config import Config, load_config
+from mindvox.data.pipeline import open_batches
 from mindvox.errors import UsageError
 from mindvox.registry import SCHEDULES
 from mindvox.training.schedule import Schedule
 from mindvox.training.schedules.cyclic import triangle
+from tests.training.test_training import write_store
 from tests.vectors import STORED
 
 
@@ -153,6 +155,15 @@ def test_rates_follow_from_the_moment_alone(name, minutes):
     ahead = [first.lrate(*moment) for moment in moments]
     assert len(set(ahead)) > 5
     assert [other.lrate(*moment) for moment in reversed(moments)] == ahead[::-1]
+
+
+def test_two_devices_have_the_same_rates_of_parts_of_a_store(tmp_path):
+    store = write_store(tmp_path / "store", num_speakers=5)  # 20 records: 2 global batches of 2 * 4, and 4 are left
+    options = ("--schedule=step", "--schedule.step_epochs=1", "--num_epochs=3", "--minibatch_size=4")
+    config = load_config(Config, [*options, f"--train_data_path={store}"])
+    found = [Schedule(config, open_batches(config, rank, 2).num_batches(), 2) for rank in (0, 1)]
+    assert rates(found[0], range(6)) == rates(found[1], range(6))
+    assert rates(found[0], range(6)) == pytest.approx([1e-4 * 0.95 ** (update // 2) for update in range(6)])
 
 
 SHORT = {"num_batches": 1}

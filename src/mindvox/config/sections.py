@@ -9,6 +9,7 @@ from mindvox.config.option import Reference, option
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, SCHEDULES
 
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
+PEERS = ("mvector", "rawnet2", "speechbrain", "voxceleb_trainer", "wespeaker")
 TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc", "cnceleb")
 TRIAL_FORMAT_HELP = (
     "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target'), cnceleb ('enrol test 1') or "
@@ -319,6 +320,12 @@ class EvaluationOptions:
     cut_frames: int = option(301, "frames kept by cut_wav", minimum=9)
     eval_crops: int = option(0, "crops of each utterance, spread evenly, scored pair by pair; 0: the whole", minimum=0)
     eval_frames: int = option(300, "frames of each of the eval_crops", minimum=9)
+    crop_of: str = option(
+        "auto",
+        "what crops are cut from: waveform (eval_frames x 160 + 240 samples), features; auto: waveform where the "
+        "stores hold it",
+        choices=("auto", "waveform", "features"),
+    )
     crop_score: str = option(
         "distance",
         "mean over all pairs of crops: negated Euclidean distance of unit vectors, or cosine",
@@ -341,6 +348,9 @@ class EvaluationOptions:
     target_far: float = option(0.01, "false-alarm rate that a threshold is given for", above=0, below=1)
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
+    print_like: str = option(
+        "none", "print the plain scores' result as this toolkit does, too (docs/scoring.md)", choices=("none", *PEERS)
+    )
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
     eval_engine: str = option(
         "auto",
@@ -394,6 +404,15 @@ class ExportOptions:
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
+    precision: str = option(
+        "float32",
+        "numbers of the exported model; int8: faster where the processor multiplies bytes, for file_format IR",
+        choices=("float32", "int8"),
+    )
+    calibration_data: str = option(
+        "", "for int8: evaluation store of training speakers, such as feat_norm_folder; gives the ranges", path=True
+    )
+    calibration_utterances: int = option(128, "utterances of calibration_data that give the ranges", minimum=1)
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -402,6 +421,10 @@ class ExportOptions:
             found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
         if self.input_layout != "BTF" and self.input_kind == "waveform":
             found.append(f"input_layout: {self.input_layout} is for input features; a waveform has no frames.")
+        if self.precision == "int8" and (self.file_format != "IR" or self.input_kind != "features"):
+            found.append(f"precision: int8 is for file_format IR with input features, got {self.file_format}.")
+        if (self.precision == "int8") != bool(self.calibration_data):
+            found.append("calibration_data: needed with precision int8, and used by nothing else.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):
@@ -559,6 +582,8 @@ TRAINING = (
     DeviceOptions,
 )
 """What train.py --help lists; beside it the keys of the other commands."""
+SECTIONS = ("model", "loss", "front_end", "sampler", "schedule")
+"""The sections of a training, which name classes."""
 EVALUATION = (EvaluationOptions, DeviceOptions)
 EXPORT = (ExportOptions, DeviceOptions)
 

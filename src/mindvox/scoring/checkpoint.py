@@ -1,6 +1,7 @@
 """Evaluation of a checkpoint, from a configuration to the printed lines."""
 
 import functools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
         UsageError: a needed key is not set.
         InputError: model, stores or trial list are wrong or do not fit together.
     """
+    started = time.monotonic()
     require(config, "eval_data_path", "model_path", "npy_file_path")
     target = set_device(config.device_target, config.device_id)
     checkpoint = find_checkpoint(config.model_path)
@@ -57,7 +59,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
             min_frames=fewest_frames(meta["model"]),
             windows=windows,
         )
-        return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none)
+        return evaluate(trials, evaluation, cohort, config, config.npy_file_path, stores.why_none, started)
 
 
 def _encoder(
