@@ -15,7 +15,7 @@ from mindvox.data.eval_store import EvalStore
 from mindvox.engines.engine import require_library
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
-from mindvox.frontend import front_end_of, frames
+from mindvox.frontend import frames, front_end_of
 from mindvox.progress import quantity
 
 CALIBRATION_FRAMES = 300
