@@ -19,6 +19,8 @@ COMMANDS = {
     "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
     "enrol": Command("mindvox.cli.enrol:main", "enrol a speaker by recordings"),
     "identify": Command("mindvox.cli.identify:main", "who of the enrolled speakers is this?"),
+    "enrol-all": Command("mindvox.cli.speaker_batches:enrol_main", "enrol the speakers of a corpus"),
+    "identify-all": Command("mindvox.cli.speaker_batches:identify_main", "identify the speakers of many recordings"),
     "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
