@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from mindvox.compat import mvector, wespeaker
+from mindvox.compat.infer_contrast import main as infer_contrast
 from mindvox.compat.mvector import MVectorPredictor
 from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError
@@ -132,3 +133,11 @@ def test_wespeaker_refuses_what_it_cannot_do(toys):
             call()
     with pytest.raises(InputError, match="no such folder"):
         wespeaker.load_model_local("missing")
+
+
+def test_mvectors_comparison_prints_its_line(toys, capsys):
+    assert infer_contrast(["--audio_path1=1-0.wav", "--audio_path2=2-0.wav"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("1-0.wav 和 2-0.wav 不是同一个人，相似度为：") and abs(float(line.split("：")[1])) < 0.5
+    infer_contrast(["--audio_path1=1-0.wav", "--audio_path2=1-1.wav", "--threshold=0.7"])
+    assert "1-0.wav 和 1-1.wav 为同一个人，相似度为：0.9" in capsys.readouterr().out

@@ -22,6 +22,7 @@ COMMANDS = {
     "enrol-all": Command("mindvox.cli.speaker_batches:enrol_main", "enrol the speakers of a corpus"),
     "identify-all": Command("mindvox.cli.speaker_batches:identify_main", "identify the speakers of many recordings"),
     "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
+    "infer-contrast": Command("mindvox.compat.infer_contrast:main", "compare two recordings as mvector's program does"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),

@@ -8,6 +8,7 @@ A folder `audio_db` of recordings, `audio_db/<user>/<file>`, is read as mvector 
 Its `audio_indexes.bin` is a pickle and is not read: the embeddings are made again, into `speakers.db` beside it.
 """
 
+import argparse
 import io
 import shutil
 from pathlib import Path
@@ -19,11 +20,12 @@ from mindvox.corpus.audio import SAMPLE_RATE, audio_of_array, is_audio_name, rea
 from mindvox.decisions import cosine
 from mindvox.embedder import DEFAULT_MODEL, Embedder, UnusableRecording
 from mindvox.errors import InputError
-from mindvox.files import PathLike, atomic_path
+from mindvox.files import PathLike, atomic_path, user_text
 from mindvox.speakers.store import ADD, ModelIdentity, NoSuchSpeaker, Sample, SpeakerStore, check_name, open_store
 
 STORE = "speakers.db"
 BATCH_FILES = 64
+THRESHOLD = 0.6  # mvector's
 
 Audio = Union[PathLike, BinaryIO, bytes, np.ndarray]
 
@@ -36,7 +38,7 @@ class MVectorPredictor:
 
     Args:
         configs: mvector's configuration; it may be given and has no say, because an exported model describes itself.
-        threshold: cosine from which two recordings are of one speaker. mvector's 0.6 is kept; the right one depends on
+        threshold: cosine from which two recordings are of one speaker. mvector's is kept; the right one depends on
             the model, see docs/speakers.md.
         audio_db_path: folder of the users' recordings; None: none, and nothing can be registered.
         model_path: a public model, an exported model, or a folder that holds one.
@@ -49,7 +51,7 @@ class MVectorPredictor:
     def __init__(
         self,
         configs: Any = None,
-        threshold: float = 0.6,
+        threshold: float = THRESHOLD,
         audio_db_path: Optional[PathLike] = None,
         model_path: PathLike = DEFAULT_MODEL,
         use_gpu: bool = False,
@@ -150,6 +152,14 @@ class MVectorPredictor:
                 if made.skipped:
                     raise UnusableRecording(str(user / made.skipped[0].utt_id), made.skipped[0].reason)
                 store.put(name, list(map(Sample, made.vectors, made.names)), mode=ADD)
+
+
+def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --threshold and --model_path, as mvector's programs have them."""
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="X", help="same person above this cosine")
+    parser.add_argument(
+        "--model_path", type=user_text, default=DEFAULT_MODEL, help="public or exported model, or a folder"
+    )
 
 
 def _folder_name(user_name: str) -> str:
