@@ -94,11 +94,12 @@ def relative(got: np.ndarray, expected: np.ndarray) -> float:
 @contextmanager
 def without_compiling() -> Iterator[None]:
     """Compute in PyNative mode: the same numbers, and no seconds of compilation for each Cell."""
+    before = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
         yield
     finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
+        ms.set_context(mode=before)
 
 
 def encoder(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:
