@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor
 import eval as evaluate_command
 from mindvox.corpus.tables import write_speakers
 from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.deploy import mindir_to_onnx
 from mindvox.errors import run
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank
@@ -114,6 +115,26 @@ def test_eval_prints_three_lines_and_keeps_embeddings(arguments, tmp_path):
     after = EmbeddingStore.open(tmp_path / "npys" / "eval")
     np.testing.assert_allclose(after.embeddings, before, atol=1e-4)
     assert eer_lines(cut) == eer_lines(first)
+
+
+def test_eval_embeds_in_the_library_that_is_chosen(arguments, tmp_path):
+    first = run_eval(tmp_path, arguments)
+    fast = EmbeddingStore.open(tmp_path / "npys" / "eval")
+    assert fast.identity.engine.startswith("onnxruntime ")
+    before = fast.embeddings.copy()
+    slow = run_eval(tmp_path, [*arguments, "--eval_engine=mindspore"])
+    assert slow.count("those there have another engine") == 2
+    made = EmbeddingStore.open(tmp_path / "npys" / "eval")
+    assert made.identity.engine.startswith("mindspore ")
+    np.testing.assert_allclose(made.embeddings, before, atol=1e-4)
+    assert eer_lines(slow) == eer_lines(first)
+
+
+def test_eval_says_what_embeds_a_model_that_onnx_does_not_know(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr(mindir_to_onnx, "OPERATORS", {})
+    said = run_eval(tmp_path, arguments, 1)
+    assert "the conversion to ONNX does not know" in said and "--eval_engine=mindspore" in said
+    assert not (tmp_path / "npys" / "eval" / "meta.json").exists()
 
 
 def test_eval_says_which_key_is_not_set(arguments, tmp_path):

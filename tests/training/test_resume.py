@@ -214,9 +214,14 @@ def test_runs_of_the_first_version_are_known_again():
     now = {"settings": fixed_keys(load_config(Config, ["--channels=8"])), "store_sha256": "a", "global_batch": 4}
     flat = {key: value for key, value in now["settings"].items() if not isinstance(value, dict)}
     model, loss = dict(now["settings"]["model"]), dict(now["settings"]["loss"])
-    first = {"model": model.pop("name"), "inChannels": model.pop("in_channels"), **model, **loss, **flat}
-    del first["name"]
+    schedule = {"schedule": "cyclic", "base_lrate": 1e-6, "max_lrate": 1e-4, "step_size": 65000, "cycle_peak": 0.5}
+    first = {"model": model.pop("name"), "inChannels": model.pop("in_channels"), **model, **loss, **flat, **schedule}
+    del first["name"], first["amsgrad"]
     check_same_run({**now, "settings": first}, now, "x")
+    before_schedules_had_a_section = {**now["settings"], **schedule, "warmup_epochs": 0.0}
+    check_same_run({**now, "settings": before_schedules_had_a_section}, now, "x")
+    with pytest.raises(InputError, match="schedule.step_size: was 9, is 65000"):
+        check_same_run({**now, "settings": {**before_schedules_had_a_section, "step_size": 9}}, now, "x")
     with pytest.raises(InputError, match="loss.margin: was 0.3, is 0.2"):
         check_same_run({**now, "settings": {**first, "margin": 0.3}}, now, "x")
     with pytest.raises(InputError, match="model.channels: was 16, is 8; seed: was 7, is 0"):

@@ -26,6 +26,7 @@ from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path
 from mindvox.progress import quantity
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.frozen import freeze_parts
 from mindvox.training.interruption import Interruption
 from mindvox.training.log import TrainingLog
 from mindvox.training.position import Position
@@ -63,8 +64,8 @@ class Run:
         """
         step_cell = self.step_cell
         lrate = self.schedule.lrate(position.update, position.elapsed_s)
-        epochs = self.schedule.epochs(position.update, position.elapsed_s)
-        scheduled = step_cell.model_with_loss.loss.schedule(epochs, position.update)
+        moment = self.schedule.moment(position.update, position.elapsed_s)
+        scheduled = step_cell.model_with_loss.loss.schedule(moment.epochs, moment.update, moment.share)
         updates = step_cell.num_updates
         loss, accuracy = _step(step_cell, batch, lrate, scheduled)
         updates = step_cell.num_updates - updates
@@ -111,7 +112,7 @@ def train(
         checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
         save_config(config, checkpoints.folder / "config.yaml")
         shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
-        _describe(run, target)
+        describe_run(run, target)
         if earlier:
             print(f"resume: from {earlier.path}, after {quantity(run.start.step, 'step')}")
         return fit(run, checkpoints, validate)
@@ -131,6 +132,7 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     _check_crop_length(config, meta["model"])
     model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
+    freeze_parts(model, config.frozen_parts)
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
@@ -327,11 +329,16 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
     return f"step {step}: gradients overflowed, the weights stay; loss scale {step_cell.scale:g}"
 
 
-def _describe(run: Run, device_target: str) -> None:
+def describe_run(run: Run, device_target: str) -> None:
+    """Print what is trained, on what, and a warning where the learning rate cannot change as it should."""
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
     print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
     print(f"{millions:.2f} M parameters, on {device_target}")
+    if config.frozen_parts:
+        print(
+            textwrap.fill(f"not trained, and not counted: {', '.join(config.frozen_parts)}", 98, subsequent_indent="  ")
+        )
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
@@ -344,3 +351,5 @@ def _describe(run: Run, device_target: str) -> None:
         )
     if config.max_train_minutes:
         print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")
+    if said := run.schedule.standstill():
+        print(textwrap.fill(f"warning: {said}", 100, subsequent_indent="  ", break_on_hyphens=False))
