@@ -78,7 +78,7 @@ def test_fixed_waveform_model_is_compared_over_recordings(checkpoint, recordings
 def test_long_recordings_are_compared_in_windows_of_features_or_samples(
     checkpoint, exported, recordings, store, tmp_path
 ):
-    waveform = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=1", "--length=0", "--input=waveform")
+    waveform = write_toy(checkpoint, tmp_path / "w.onnx", *FREE, "--input=waveform")
     utterances, _ = parity.read_utterances(recordings, FRONT_END)
     windows = [window for utterance in utterances for window in parity.windows_of(utterance, None, 20, FRONT_END)]
     assert [len(window.feats) for window in windows] == [13, 13, 16, 16]  # of 26 and 32 frames
