@@ -219,7 +219,7 @@ def test_form_follows_the_device_and_ends_with_the_context():
     assert building_form() == "product"
 
 
-@pytest.mark.parametrize("device_target", ["CPU", "Ascend"])
+@pytest.mark.parametrize("device_target", ["CPU", pytest.param("Ascend", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name",
     ["conv 3x3", "conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"],
