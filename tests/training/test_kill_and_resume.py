@@ -91,7 +91,7 @@ def run_with_kills(store: Path, folder: Path, num_kills: int, num_epochs: int) -
 
 @pytest.mark.parametrize(
     ("model", "num_kills", "num_epochs"),
-    [("small", 2, 600), pytest.param("ecapa_tdnn", 20, 100, marks=pytest.mark.slow)],
+    [("small", 2, 250), pytest.param("ecapa_tdnn", 20, 100, marks=pytest.mark.slow)],
 )
 def test_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, model, num_kills, num_epochs):
     with in_place_of_ecapa() if model == "small" else nullcontext():
