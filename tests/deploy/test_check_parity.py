@@ -1,6 +1,7 @@
 """The parity command: its table, its exit code, and what it says of engines that are not here."""
 
 import stat
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,11 +13,24 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.frames import Windows
 from mindvox.models.checkpoint import read_checkpoint
-from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
+from tests.deploy.toy import FRONT_END, META, config_of, encoder, make_checkpoint, save_description, write_toy
+from tests.small_model import in_place_of_ecapa
 
 pytest.importorskip("openvino", reason="needs the extra onnx")
 
 FREE = ("--batch_size=0", "--length=0")
+
+
+@pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
+def checkpoint(request, tmp_path_factory):
+    """Of the small model, in ECAPA-TDNN's place: what is compared and said does not depend on the model."""
+    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+        yield make_checkpoint(tmp_path_factory.mktemp("ckpt"))
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint):
+    return encoder(checkpoint)
 
 
 @pytest.fixture(scope="module", autouse=True)

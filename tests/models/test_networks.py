@@ -59,7 +59,7 @@ FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_n
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
 FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
-NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_LATER))]
+NAMES = [*TINY, *(pytest.param(name, marks=SLOW) for name in (*FULL, *TINY_LATER, *FULL_LATER))]
 
 
 @pytest.mark.parametrize(
