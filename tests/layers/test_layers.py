@@ -72,10 +72,14 @@ CONVOLUTIONS = [name for name in LAYERS if "conv" in name]
 # Of convolutions that are tested alone. tests/models/test_ecapa_parity.py has the gradients of the model's third step.
 BLOCKS = ("res2net", "se-res2net", "ecapa", "residual block with se", "res2 bottleneck", "res2 bottleneck in a stage")
 BLOCKS += ("max pool 3x3", "max pool 1x3", "pooling by one weight a frame", "pooling by a weight a channel")
+# Of a kind whose other sizes are compiled by default.
+AGAIN = ("conv of one frame", "dilated conv", "conv without padding", "conv 3x5", "conv 3x3 with stride over bins")
+AGAIN += ("conv 1x1 with stride", "conv 5x7, stride 1x2, pad 2", "conv 3x3 of one channel with stride")
+AGAIN += ("squeeze-excitation", "pooling without context")
 
 
-def blocks_slow(names: Iterable[str]) -> list:
-    return [pytest.param(name, marks=pytest.mark.slow) if name in BLOCKS else name for name in names]
+def blocks_slow(names: Iterable[str], others: Iterable[str] = ()) -> list:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in (*BLOCKS, *others) else name for name in names]
 
 
 def build(name: str, device_target: str = "CPU"):
@@ -94,7 +98,7 @@ COMPILED = pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=
 
 
 @COMPILED
-@pytest.mark.parametrize("name", blocks_slow(LAYERS))
+@pytest.mark.parametrize("name", blocks_slow(LAYERS, AGAIN))
 def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name, compiled):
     """MindSpore 2.10 has an operator whose gradient goes wrong from the second execution on.
 
