@@ -1,0 +1,178 @@
+"""Find speech in a recording by Silero's detector (snakers4/silero-vad 6.2, MIT), an ONNX that `mindvox fetch` brings.
+
+detector = SpeechDetector.open()
+detector.segments(waveform)  # [(0.42, 2.91), ...], seconds
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.files import PathLike
+from mindvox.home import ONNX, model_folder
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+SAMPLE_RATE = 16000  # Hz
+WINDOW_SAMPLES = 512  # that one probability is about
+CONTEXT_SAMPLES = 64  # before them, which the network sees too
+STATE_SHAPE = (2, 1, 128)  # of its recurrent layer
+PUBLIC_NAME = "silero_vad"
+INPUTS = {"input", "state", "sr"}
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How probabilities become segments. The defaults are those of silero-vad.
+
+    Args:
+        onset: a segment begins at the first window of at least this probability.
+        offset: it ends at the first window below this probability, at most `onset`, ...
+        min_silence_s: ... if another one follows so long after it, s, and none of `onset` lies between.
+        min_speech_s: shorter segments are dropped, s.
+        pad_s: added on both sides of a segment, s; neighbours share what is between them.
+
+    Raises:
+        ValueError: a value is impossible.
+    """
+
+    onset: float = 0.5
+    offset: float = 0.35
+    min_silence_s: float = 0.1
+    min_speech_s: float = 0.25
+    pad_s: float = 0.03
+
+    def __post_init__(self) -> None:
+        if not 0 < self.offset <= self.onset < 1:
+            raise ValueError(f"expected 0 < offset <= onset < 1, got offset {self.offset} and onset {self.onset}.")
+        if not min(self.min_silence_s, self.min_speech_s, self.pad_s) >= 0:
+            raise ValueError(f"expected lengths of at least 0 s, got {self}.")
+
+    def segments(self, probabilities: np.ndarray, duration_s: float) -> list[tuple[float, float]]:
+        """Return start and end of each segment, s, in order and apart.
+
+        Args:
+            probabilities: of consecutive windows, (N,).
+            duration_s: of the recording: no segment ends behind it.
+        """
+        found = [(start, end) for start, end in self._runs(probabilities) if end - start >= self.min_speech_s]
+        padded = []
+        for index, (start, end) in enumerate(found):
+            before = start - found[index - 1][1] if index else 2 * start
+            after = found[index + 1][0] - end if index + 1 < len(found) else 2 * max(0.0, duration_s - end)
+            start, end = start - min(self.pad_s, before / 2), end + min(self.pad_s, after / 2)
+            padded.append((start, min(end, duration_s)))
+        return padded
+
+    def _runs(self, probabilities: np.ndarray) -> Iterator[tuple[float, float]]:
+        """Yield start and end of each run of speech, s, before short ones are dropped."""
+        window_s = WINDOW_SAMPLES / SAMPLE_RATE
+        start = silent_from = None
+        for index, probability in enumerate(probabilities):
+            if probability >= self.onset:
+                start = index if start is None else start
+                silent_from = None
+            elif start is not None and probability < self.offset:
+                silent_from = index if silent_from is None else silent_from
+                if (index - silent_from) * window_s >= self.min_silence_s:
+                    yield start * window_s, silent_from * window_s
+                    start = silent_from = None
+        if start is not None:
+            yield start * window_s, (len(probabilities) if silent_from is None else silent_from) * window_s
+
+
+class SpeechDetector:
+    """Silero's network, loaded. One detector serves many recordings, one at a time or in threads.
+
+    Args:
+        session: the network in ONNX Runtime.
+        segmentation: how `segments` decides.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, session: "InferenceSession", segmentation: Segmentation = Segmentation()) -> None:
+        self._session = session
+        self.segmentation = segmentation
+
+    @classmethod
+    def open(cls, path: Optional[PathLike] = None, segmentation: Segmentation = Segmentation()) -> "SpeechDetector":
+        """Load the network.
+
+        Args:
+            path: Silero's ONNX (version 5 or 6); None: the one that `mindvox fetch silero_vad` brought.
+            segmentation: how `segments` decides.
+
+        Raises:
+            InputError: the file is missing, damaged, or another network.
+        """
+        file = model_folder(PUBLIC_NAME) / ONNX if path is None else Path(path)
+        if not file.is_file():
+            advice = f" Fetch it first: mindvox fetch {PUBLIC_NAME}" if path is None else ""
+            raise InputError(f"{file}: no such file, expected Silero's detector of speech.{advice}")
+        import onnxruntime  # takes a tenth of a second
+
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = options.intra_op_num_threads = 1  # more only wait for each other
+        try:
+            session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base but Exception
+            raise InputError(f"{file}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}).") from None
+        names = {value.name for value in session.get_inputs()}
+        if names != INPUTS:
+            raise InputError(
+                f"{file}: expected Silero's detector of speech, with inputs {', '.join(sorted(INPUTS))}, got "
+                f"{', '.join(sorted(names))}."
+            )
+        return cls(session, segmentation)
+
+    def probabilities(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the probability of speech in each 512 samples (32 ms), (N,), float32.
+
+        Args:
+            waveform: mono, 16 kHz, full scale 1, (M,), floating. N is M / 512, rounded up; zeros fill the last window.
+
+        Raises:
+            ValueError: the shape is another, or a sample is not finite.
+        """
+        waveform = _checked(waveform)
+        num_windows = ceil(len(waveform) / WINDOW_SAMPLES)
+        padded = np.zeros(CONTEXT_SAMPLES + num_windows * WINDOW_SAMPLES, np.float32)
+        padded[CONTEXT_SAMPLES : CONTEXT_SAMPLES + len(waveform)] = waveform
+        rate, state = np.array(SAMPLE_RATE, np.int64), np.zeros(STATE_SHAPE, np.float32)
+        found = np.empty(num_windows, np.float32)
+        for index in range(num_windows):
+            first = index * WINDOW_SAMPLES
+            window = padded[None, first : first + CONTEXT_SAMPLES + WINDOW_SAMPLES]
+            output, state = self._session.run(None, {"input": window, "state": state, "sr": rate})
+            found[index] = output[0, 0]
+        return found
+
+    def segments(self, waveform: np.ndarray) -> list[tuple[float, float]]:
+        """Return start and end of each stretch of speech, s, in order and apart; none: []. See `probabilities`."""
+        return self.segmentation.segments(self.probabilities(waveform), len(waveform) / SAMPLE_RATE)
+
+
+def only_speech(waveform: np.ndarray, segments: list[tuple[float, float]]) -> np.ndarray:
+    """Return the samples of the segments, one behind the other, (M',).
+
+    Args:
+        waveform: 16 kHz, (M,).
+        segments: start and end, s, in order and apart.
+    """
+    parts = [waveform[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in segments]
+    return np.concatenate([waveform[:0], *parts])
+
+
+def _checked(waveform: np.ndarray) -> np.ndarray:
+    if waveform.ndim != 1 or waveform.dtype.kind != "f":
+        raise ValueError(f"expected samples (M,), floats of full scale 1, got {waveform.dtype} {waveform.shape}.")
+    if not np.isfinite(waveform).all():
+        raise ValueError("expected finite samples, got NaN or infinite ones.")
+    return waveform
