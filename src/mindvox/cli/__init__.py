@@ -18,6 +18,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
+    "diarize": Command("mindvox.cli.diarize:main", "who spoke when?"),
     "score-rttm": Command("mindvox.cli.score_rttm:main", "error rates of diarization"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),

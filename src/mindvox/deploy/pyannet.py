@@ -1,8 +1,8 @@
 """PyanNet, pyannote's network of segmentation, as an ONNX that is built from its weights.
 
-PyanNet (Bredin and Laurent 2021, arXiv:2104.04045; Plaquet and Bredin 2023, arXiv:2310.13025, whose segmentation-3.0 this
-reads) is SincNet (Ravanelli and Bengio 2018, arXiv:1808.00158) with the even and odd band-passes of Pariente et al.
-(2020, arXiv:1910.10400), bidirectional LSTMs, linear layers and a classifier. Sizes follow from the weights; the three
+PyanNet (Bredin and Laurent 2021, arXiv:2104.04045; segmentation-3.0: Plaquet and Bredin 2023, arXiv:2310.13025) is
+SincNet (Ravanelli and Bengio 2018, arXiv:1808.00158) with the even and odd band-passes of Pariente et al. (2020,
+arXiv:1910.10400), bidirectional LSTMs, linear layers and a classifier. Sizes follow from the weights; the three
 strides, which no weight tells, are those of the published network.
 """
 

@@ -33,7 +33,8 @@ class Count:
     def __post_init__(self) -> None:
         if not 1 <= self.least <= (self.most or MAX_SPEAKERS) <= MAX_SPEAKERS:
             raise UsageError(
-                f"number of speakers: expected 1 <= min <= max <= {MAX_SPEAKERS}, got min {self.least} and max {self.most}."
+                f"number of speakers: expected 1 <= min <= max <= {MAX_SPEAKERS}, got min {self.least} and max "
+                f"{self.most}."
             )
 
     def clipped(self, number: int, possible: int) -> int:
@@ -50,7 +51,7 @@ def cluster(
 ) -> np.ndarray:
     """Return the labels (E,) of embeddings, each of length 1, in the order of their first appearance.
 
-    More than MAX_AT_ONCE are clustered on two levels: parts of them into many small clusters, whose means are clustered.
+    More than MAX_AT_ONCE are clustered on two levels: parts of them into small clusters, whose means are clustered.
 
     Args:
         embeddings: (E, D).
@@ -116,7 +117,7 @@ def _cut(tree: np.ndarray, number: int) -> np.ndarray:
     if number >= num_leaves:
         return np.arange(num_leaves)
     order = np.arange(len(tree), dtype=float)  # as distance, so that equal distances are cut apart, too
-    return fcluster(np.column_stack([tree[:, :2], order, tree[:, 3]]), len(tree) - number - 0.5, "distance") - 1
+    return fcluster(np.column_stack([tree[:, :2], order, tree[:, 3]]), len(tree) - number + 0.5, "distance") - 1
 
 
 def _agglomerative(

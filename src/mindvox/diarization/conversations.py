@@ -36,7 +36,7 @@ class Conversation:
 
     Args:
         speech_s: speech of each speaker, s; a speaker who has less is heard with all of it.
-        turn_s: mean length of a turn, s; lengths are exponential, cut where the speaker pauses.
+        turn_s: a turn ends at the first pause behind an exponential length of this mean, s.
         pause_s: mean pause between turns, s; exponential.
         overlap: time in which two talk, as a share of the time in which anybody talks.
         snr_db: bounds of the ratio of speech to noise, dB, where there is noise.
@@ -109,17 +109,13 @@ def mix(
     for speaker, own in pieces.items():
         if not sum(map(len, own)):
             raise InputError(f"{speaker}: no speech to mix.")
-    turns = {speaker: _draw_turns(own, options, rng) for speaker, own in pieces.items()}
-    order = _draw_order({speaker: len(own) for speaker, own in turns.items()}, rng)
-    queue = {speaker: iter(own) for speaker, own in turns.items()}
-    lengths = [next(queue[speaker]) for speaker in order]
-    starts = _draw_starts(order, [sum(map(len, parts)) for parts in lengths], options, rng)
-    end = max(start + sum(map(len, parts)) for start, parts in zip(starts, lengths, strict=True))
+    order, speeches, room = _draw_order(pieces, options, rng)
+    starts = _draw_starts([len(speech) for speech in speeches], room, options, rng)
+    end = max(start + len(speech) for start, speech in zip(starts, speeches, strict=True))
     num_samples = end + round(rng.exponential(options.pause_s) * SAMPLE_RATE)
     voices = {speaker: np.zeros(num_samples, np.float32) for speaker in pieces}
     found: list[Turn] = []
-    for speaker, start, parts in zip(order, starts, lengths, strict=True):
-        speech = np.concatenate(parts)
+    for speaker, start, speech in zip(order, starts, speeches, strict=True):
         voices[speaker][start : start + len(speech)] = speech
         found.append(Turn(start / SAMPLE_RATE, (start + len(speech)) / SAMPLE_RATE, speaker))
     waveform = np.zeros(num_samples, np.float32)
@@ -143,30 +139,49 @@ def overlap_share(turns: Sequence[Turn]) -> float:
     return overlap_s / speech_s if speech_s else 0.0
 
 
-def _draw_turns(
-    pieces: Sequence[np.ndarray], options: Conversation, rng: np.random.Generator
-) -> list[list[np.ndarray]]:
-    """Return a speaker's turns, each a list of pieces that follow each other."""
+def _draw_turns(pieces: Sequence[np.ndarray], options: Conversation, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return a speaker's turns."""
     turns: list[list[np.ndarray]] = []
-    left = round(options.speech_s * SAMPLE_RATE)
-    wanted = 0.0
+    left, wanted = round(options.speech_s * SAMPLE_RATE), 0.0
     for index in rng.permutation(len(pieces)):
         piece = pieces[index][: max(0, left)]
         left -= len(piece)
-        while len(piece):
-            if wanted <= 0:
-                turns.append([])
-                wanted = max(0.5, rng.exponential(options.turn_s)) * SAMPLE_RATE
-            # A piece that is much longer than the turn is cut: read sentences are longer than spoken turns.
-            cut = round(wanted) if len(piece) > 1.5 * wanted else len(piece)
-            turns[-1].append(piece[:cut])
-            piece = piece[cut:]
-            wanted -= cut
-    return turns
+        if not len(piece):
+            break
+        if wanted <= 0:
+            turns.append([])
+            wanted = rng.exponential(options.turn_s) * SAMPLE_RATE
+        turns[-1].append(piece)
+        wanted -= len(piece)
+    return [np.concatenate(parts) for parts in turns]
 
 
-def _draw_order(counts: Mapping[str, int], rng: np.random.Generator) -> list[str]:
-    """Return whose turn it is: at random by how many turns each has left, rarely the same speaker twice."""
+def _draw_order(
+    pieces: Mapping[str, Sequence[np.ndarray]], options: Conversation, rng: np.random.Generator
+) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+    """Return who talks in each turn, the turns, and how many samples of a turn the next one may overlap.
+
+    They are drawn again where they leave too little room for the overlap that is wanted.
+    """
+    share = 0.0
+    for _ in range(TRIES):
+        turns = {speaker: _draw_turns(own, options, rng) for speaker, own in pieces.items()}
+        order = _alternating({speaker: len(own) for speaker, own in turns.items()}, rng)
+        queue = {speaker: iter(own) for speaker, own in turns.items()}
+        speeches = [next(queue[speaker]) for speaker in order]
+        pairs = zip(order, order[1:], speeches, speeches[1:], strict=False)
+        room = np.array([MAX_OVERLAP_OF_TURN * min(len(x), len(y)) * (a != b) for a, b, x, y in pairs])
+        share = max(share, room.sum() / (sum(map(len, speeches)) - room.sum()))
+        if share >= options.overlap:
+            return order, speeches, room
+    raise InputError(
+        f"turns of {options.turn_s:g} s on average leave room for {share:.0%} of overlap, not for "
+        f"{options.overlap:.0%}: take less overlap or more speech."
+    )
+
+
+def _alternating(counts: Mapping[str, int], rng: np.random.Generator) -> list[str]:
+    """Return whose turn it is: at random by how many turns each has left, twice the same speaker's only at the end."""
     left = dict(counts)
     order: list[str] = []
     while any(left.values()):
@@ -180,30 +195,17 @@ def _draw_order(counts: Mapping[str, int], rng: np.random.Generator) -> list[str
 
 
 def _draw_starts(
-    order: Sequence[str], lengths: Sequence[int], options: Conversation, rng: np.random.Generator
+    lengths: Sequence[int], room: np.ndarray, options: Conversation, rng: np.random.Generator
 ) -> list[int]:
-    """Return the first sample of each turn."""
-    total = sum(lengths)
-    wanted = options.overlap * total / (1 + options.overlap)
-    room = np.array(
-        [
-            MAX_OVERLAP_OF_TURN * min(lengths[index], lengths[index + 1]) * (order[index] != order[index + 1])
-            for index in range(len(order) - 1)
-        ]
-    )
-    if wanted > room.sum():
-        raise InputError(
-            f"turns of {options.turn_s:g} s on average leave room for {room.sum() / total:.0%} of overlap, not for "
-            f"{options.overlap:.0%}: take longer or more turns."
-        )
+    """Return the first sample of each turn: pauses, and overlaps until there is as much as wanted."""
+    wanted = options.overlap * sum(lengths) / (1 + options.overlap)
     overlaps = np.zeros(len(room))
-    for _ in range(TRIES):  # each round overlaps some further turns, up to what they have room for
-        missing = wanted - overlaps.sum()
-        if missing < 1:
-            break
+    while wanted - overlaps.sum() >= 1:  # each round overlaps some further turns, up to what they have room for
         drawn = rng.uniform(0.2, 1.0, len(room)) * room * rng.integers(2, size=len(room))
         drawn = np.minimum(drawn, room - overlaps)
-        overlaps += drawn * min(1.0, missing / max(drawn.sum(), 1e-9))
+        overlaps += drawn * min(1.0, (wanted - overlaps.sum()) / max(drawn.sum(), 1e-9))
+        if overlaps.sum() >= room.sum() - len(room):
+            break
     starts = [round(rng.exponential(options.pause_s) * SAMPLE_RATE)]
     for index, length in enumerate(lengths[:-1]):
         overlap = round(overlaps[index])

@@ -8,8 +8,8 @@ from mindvox.diarization.frames import FRAME_SPAN, FRAME_STEP, SAMPLE_RATE, Wind
 from mindvox.diarization.recording import Recording
 from mindvox.embedder import Embedder
 from mindvox.errors import InputError
-from mindvox.frontend.front_end import FrontEnd
 from mindvox.frontend.frames import repeat_to
+from mindvox.frontend.front_end import FrontEnd
 from mindvox.progress import Progress
 
 BATCH_SIZE = 32  # speakers
@@ -37,7 +37,7 @@ def embed_speakers(
 ) -> LocalSpeakers:
     """Return the embedding of each speaker of each window, from frames in which no other talks.
 
-    A speaker who has fewer than MIN_SPEECH_FRAMES alone is embedded with the overlaps; one who hardly talks is left out.
+    A speaker who has fewer than MIN_SPEECH_FRAMES alone is embedded with the overlaps; who hardly talks is left out.
 
     Args:
         max_speech_s: longer speech of one speaker in one window is cut, s.
@@ -47,7 +47,12 @@ def embed_speakers(
         InputError: the model takes no features of frames, or another sample rate than 16 kHz.
     """
     front_end, exported = embedder.front_end, embedder.engine.exported
-    if front_end.sample_rate != SAMPLE_RATE or exported.num_frames or exported.windows or exported.input_kind != "features":
+    if (
+        front_end.sample_rate != SAMPLE_RATE
+        or exported.num_frames
+        or exported.windows
+        or exported.input_kind != "features"
+    ):
         raise InputError(
             f"{embedder.model_file}: diarization needs a model that takes features of 16 kHz and any length."
         )

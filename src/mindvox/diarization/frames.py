@@ -1,10 +1,11 @@
 """The time grid of diarization, and what overlapping windows say on it.
 
-Frames are those of PyanNet: a frame every 270 samples (16.875 ms at 16 kHz), each seen through 991 samples. Windows begin
+Frames are those of PyanNet: one every 270 samples (16.875 ms at 16 kHz), each seen through 991 samples. Windows begin
 on a frame, so that their frames fall on each other exactly.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ FRAME_SPAN = 991  # samples that one frame sees
 
 
 def time_of(frame: int) -> float:
-    """Return the middle of a frame, s. A turn begins there when the frame is its first, and ends when the next is not."""
+    """Return the middle of a frame, s. A turn begins in its first frame's, and ends in that of the first silent one."""
     return (frame * FRAME_STEP + FRAME_SPAN / 2) / SAMPLE_RATE
 
 
@@ -52,6 +53,15 @@ class Windows:
             active[first : first + len(kept)] += kept
             covered[first : first + len(kept)] += 1
         return np.rint(active / np.maximum(covered, 1)).astype(int)
+
+    def within(self, speech: Sequence[tuple[float, float]]) -> "Windows":
+        """Return the windows with nobody heard outside of `speech`, (start, end) in seconds."""
+        length = self.activity.shape[1]
+        allowed = np.zeros(self.num_frames + length, bool)
+        for start_s, end_s in speech:
+            allowed[frame_at(start_s) : frame_at(end_s)] = True
+        masks = np.stack([allowed[first : first + length] for first in self.first_frames])
+        return replace(self, activity=self.activity & masks[:, :, None])
 
     def alone(self) -> np.ndarray:
         """Return where a speaker talks and no other of its window does, bool (W, T, S)."""

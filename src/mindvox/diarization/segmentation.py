@@ -70,7 +70,8 @@ class Segmenter:
         return cls(session)
 
     def windows(self, recording: Recording, step_frames: int, progress: Optional[Progress] = None) -> Windows:
-        """Return who speaks in windows of 10 s; the last one ends with the recording.
+        """Return who speaks in windows of 10 s; the last one ends with the recording, or less
+        than a frame behind it.
 
         Args:
             step_frames: from a window to the next.
@@ -78,7 +79,7 @@ class Segmenter:
         """
         step, length = step_frames * FRAME_STEP, WINDOW_SAMPLES
         last = max(0, recording.num_samples - length)
-        starts = sorted({*range(0, last, step), last // FRAME_STEP * FRAME_STEP})
+        starts = sorted({*range(0, last, step), -(-last // FRAME_STEP) * FRAME_STEP})
         found = []
         for first in range(0, len(starts), BATCH_SIZE):
             batch = starts[first : first + BATCH_SIZE]
@@ -87,9 +88,7 @@ class Segmenter:
             found.append(self.activity(waveforms))
             if progress is not None:
                 progress.show((min(batch[-1] + step, recording.num_samples) - batch[0]) / SAMPLE_RATE)
-        return Windows(
-            np.array(starts) // FRAME_STEP, np.concatenate(found), num_frames_of(recording.num_samples)
-        )
+        return Windows(np.array(starts) // FRAME_STEP, np.concatenate(found), num_frames_of(recording.num_samples))
 
     def activity(self, waveforms: np.ndarray) -> np.ndarray:
         """Return who speaks in each frame, bool (B, T, 3), of waveforms (B, N), float32: the most probable class."""

@@ -57,7 +57,9 @@ def waveform(num_samples, seed):
     """A sum of tones with noise: the same numbers on every machine that has NumPy."""
     rng = np.random.default_rng(seed)
     times = np.arange(num_samples) / 16000
-    tones = sum(np.sin(2 * np.pi * hz * times) * np.sin(2 * np.pi * slow * times) for hz, slow in ((180, 3), (950, 1.7)))
+    tones = sum(
+        np.sin(2 * np.pi * hz * times) * np.sin(2 * np.pi * slow * times) for hz, slow in ((180, 3), (950, 1.7))
+    )
     return (0.1 * tones + 0.02 * rng.standard_normal(num_samples)).astype(np.float32)
 
 
