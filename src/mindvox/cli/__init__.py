@@ -27,6 +27,7 @@ COMMANDS = {
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
     "make-trials": Command("mindvox.corpus.make_trials:main", "draw a trial list for a corpus"),
     "make-rooms": Command("mindvox.corpus.make_rooms:main", "simulate room responses"),
+    "make-conversations": Command("mindvox.cli.make_conversations:main", "mix conversations with their RTTM"),
     "demo-corpus": Command("mindvox.corpus.demo:main", "synthesise a small corpus"),
     "prepare train": Command("mindvox.cli.prepare_train:main", "recordings to the training store"),
     "prepare eval": Command("mindvox.cli.prepare_eval:main", "recordings to the evaluation store and the cohort"),
