@@ -77,7 +77,7 @@ def test_every_key_of_the_seeds_parameter_block_is_read(tmp_path):
     config = load_config(Config, [f"--config_path={written(tmp_path, SEED_CONFIG)}"])
     expected = {("cut_wav" if key == "wav_cut" else key): value for key, value in yaml.safe_load(SEED_CONFIG).items()}
     model = config.model.to_dict()
-    read = {**to_dict(config), **model, "inChannels": model["in_channels"]}
+    read = {**to_dict(config), **config.schedule.to_dict(), **model, "inChannels": model["in_channels"]}
     assert {key: value for key, value in read.items() if key in expected} == expected
 
 
@@ -97,7 +97,8 @@ def test_shipped_file_names_every_key_and_loads(cls):
         Config: "ecapa-tdnn_config.yaml",
     }
     text = (ROOT / names[cls]).read_text(encoding="utf-8")
-    flat = [key for field in fields(cls) for key in field.metadata.get("flat", {}) if key != "in_channels"]
+    others = ("in_channels", "warmup_epochs")  # another spelling, and a key of schedules that are not the default
+    flat = [key for field in fields(cls) for key in field.metadata.get("flat", {}) if key not in others]
     sections = [field.name for field in fields(cls) if "registry" in field.metadata]
     keys = [key for key in to_dict(config) if key not in sections] + flat
     assert [key for key in keys if f"\n{key}:" not in f"\n{text}"] == []
@@ -107,7 +108,7 @@ def test_command_line_beats_file_and_file_beats_default(tmp_path):
     path = written(tmp_path, "channels: 512\nemb_size: 64\n")
     config = load_config(Config, [f"--config_path={path}", "--emb_size", "32"])
     model = config.model.options
-    assert (model.channels, model.emb_size, config.step_size) == (512, 32, 65000)
+    assert (model.channels, model.emb_size, config.schedule.options.step_size) == (512, 32, 65000)
 
 
 def test_reference_follows_the_command_line(tmp_path):
@@ -140,7 +141,8 @@ def test_numbers_booleans_and_lists_are_read_as_before(tmp_path):
     )
     config = load_config(Config, [f"--config_path={written(tmp_path, text)}"])
     sections = config.model.options.channels, config.loss.options.scale
-    assert (*sections, config.max_lrate, config.base_lrate) == (512, 30.0, 1e-3, 1e-5)
+    rates = (config.schedule.options.max_lrate, config.schedule.options.base_lrate)
+    assert (*sections, *rates) == (512, 30.0, 1e-3, 1e-5)
     assert (config.pre_trained, config.tensorboard, config.cut_wav, config.class_num) == (False, True, True, 1211)
     assert (config.speeds, config.noise_snr, config.loss_scale) == ((0.9, 1.0), (5.0, 5.0), 1024.0)
     assert config.augmentations == ("clean", "add_noise:0.5")
@@ -267,7 +269,7 @@ def test_missing_file_is_named():
 
 def test_number_in_yaml_exponent_form_is_a_number(tmp_path):
     path = written(tmp_path, "base_lrate: 1e-6\n")  # text to YAML 1.1
-    assert load_config(Config, [f"--config_path={path}"]).base_lrate == 1e-6
+    assert load_config(Config, [f"--config_path={path}"]).schedule.options.base_lrate == 1e-6
 
 
 def test_flag_without_value_is_true():
@@ -311,7 +313,7 @@ def test_help_explains_every_key(capsys):
     config = load_config(Config, [])
     for name in to_dict(config):
         assert f"--{name} " in text or hasattr(getattr(config, name), "registry")
-    for section in (config.model, config.loss, config.front_end):
+    for section in (config.model, config.loss, config.front_end, config.schedule):
         for key in section.to_dict():
             assert f"--{section.registry.kind}.{key} " in text
 
@@ -366,6 +368,19 @@ def test_class_of_the_command_line_does_without_the_keys_that_the_file_has_for_a
     assert "loss.margin: loss ge2e has no such key" in said
     of_file = written(tmp_path, "margin: 0.3\nloss: ge2e\n")
     assert "margin: loss ge2e has no such key" in problems(Config, [f"--config_path={of_file}"])
+
+
+def test_keys_of_all_schedules_may_stand_in_a_file_and_those_of_another_are_not_used(tmp_path, capsys):
+    """As in the files that runs saved before the schedules had a section."""
+    text = "schedule: exponential\nbase_lrate: 1e-5\nstep_size: 65000\ncycle_peak: 0.5\nwarmup_epochs: 1\n"
+    path = written(tmp_path, text)
+    config = load_config(Config, [f"--config_path={path}"], check=("schedule",))
+    assert config.schedule.options.warmup_epochs == 1 and config.schedule.options.base_lrate == 1e-5
+    assert capsys.readouterr().out.endswith("schedule other than exponential:\n  step_size, cycle_peak\n")
+    said = problems(Config, [f"--config_path={path}", "--step_size=9"])
+    assert "command line: step_size: schedule exponential has no such key; cyclic have it" in said
+    nested = written(tmp_path, "schedule: {name: exponential, step_size: 9}\n")
+    assert "schedule.step_size: schedule exponential has no such key" in problems(Config, [f"--config_path={nested}"])
 
 
 def test_help_shows_the_keys_of_the_chosen_class_and_of_the_command_alone(capsys):

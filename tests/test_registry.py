@@ -29,7 +29,7 @@ from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.samples import Samples
 from mindvox.models import create_model, fewest_frames, windows_of
 from mindvox.models.checkpoint import checkpoint_path, find_checkpoint, read_checkpoint, write_checkpoint
-from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, Registry
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, SCHEDULES, Registry
 from mindvox.scoring.checkpoint import evaluate_checkpoint
 from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import Job
@@ -131,7 +131,9 @@ PAIRS += [pytest.param("mean_model", name, marks=pytest.mark.slow) for name in L
 PAIRS += [pytest.param(name, "aam_softmax", marks=pytest.mark.slow) for name in MODELS if name not in TOYS]
 
 
-@pytest.mark.parametrize("registry", [FRONT_ENDS, MODELS, LOSSES, SAMPLERS], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize(
+    "registry", [FRONT_ENDS, MODELS, LOSSES, SAMPLERS, SCHEDULES], ids=lambda registry: registry.kind
+)
 def test_every_entry_names_a_class_whose_options_have_help_and_defaults_in_bounds(registry):
     for name in registry:
         cls = registry.get(name)

@@ -1,7 +1,7 @@
 """Everything that is chosen by a name. A new one is one file and one line here.
 
-A model, an objective, a sampler and a front end each have a dataclass `Options` of `option()` fields, whose values are
-their keyword arguments.
+A model, an objective, a sampler, a schedule and a front end each have a dataclass `Options` of `option()` fields, whose
+values are their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
   has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` with `return_further`, and `folded` with
@@ -17,6 +17,7 @@ their keyword arguments.
 - An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
   `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
 - A sampler: see `Sampler`.
+- A schedule: see `Curve`.
 - A front end: see `FrontEnd`.
 - A toolkit is an object: see `Toolkit`.
 """
@@ -131,6 +132,14 @@ SAMPLERS = Registry(
     balanced="mindvox.data.samplers.balanced:Balanced",
     shuffle="mindvox.data.samplers.shuffle:Shuffle",
     speakers="mindvox.data.samplers.speakers:Speakers",
+)
+SCHEDULES = Registry(
+    "schedule",
+    cosine="mindvox.training.schedules.cosine:Cosine",
+    cyclic="mindvox.training.schedules.cyclic:Cyclic",
+    exponential="mindvox.training.schedules.exponential:Exponential",
+    inverse="mindvox.training.schedules.inverse:Inverse",
+    step="mindvox.training.schedules.step:Step",
 )
 TOOLKITS = Registry(
     "toolkit",

@@ -56,3 +56,40 @@ def test_one_speaker_gives_no_list(tmp_path):
     with pytest.raises(InputError, match="expected two speakers"):
         main([str(tmp_path), str(tmp_path / "list.txt")])
     assert not (tmp_path / "list.txt").exists()
+
+
+@pytest.fixture
+def lists(tmp_path):
+    """Two enrolled speakers and three test recordings, in lists as mvector's create_data.py writes them."""
+    lines = {
+        "enroll_list.txt": ["dataset/id1/e.wav\t7", "dataset/id2/e.wav\t8"],
+        "trials_list.txt": ["dataset/id1/t.wav\t7", "dataset/id2/t.wav\t8", "dataset/id3/t.wav\t9"],
+    }
+    for name, content in lines.items():
+        (tmp_path / name).write_text("\n".join(content) + "\n")
+        for line in content:
+            path = tmp_path / line.split("\t")[0]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.zeros(100), 16000)
+    return [f"--enrol_list={tmp_path / 'enroll_list.txt'}", f"--test_list={tmp_path / 'trials_list.txt'}"]
+
+
+def test_each_of_a_list_is_paired_with_each_of_another(lists, tmp_path, capsys):
+    """mvector's trainer.py: cosine of every trials feature with all enrol features; equal labels are targets."""
+    assert main([str(tmp_path), str(tmp_path / "cross.txt"), *lists]) == 0
+    assert "6 trials, 2 of them target" in capsys.readouterr().out
+    found = {(trial.enrol[8:11], trial.test[8:11]): trial.is_target for trial in read_trials(tmp_path / "cross.txt")}
+    pairs = [(enrol, test) for enrol in ("id1", "id2") for test in ("id1", "id2", "id3")]
+    assert found == {(enrol, test): enrol == test for enrol, test in pairs}
+
+
+def test_lists_that_give_no_list_of_both_kinds_are_refused(lists, tmp_path):
+    out = str(tmp_path / "cross.txt")
+    with pytest.raises(UsageError, match="together with --test_list"):
+        main([str(tmp_path), out, lists[0]])
+    with pytest.raises(UsageError, match="--seed: has no effect"):
+        main([str(tmp_path), out, *lists, "--seed=3"])
+    (tmp_path / "enroll_list.txt").write_text("dataset/id1/e.wav\tother\n")
+    with pytest.raises(InputError, match="all 3 pairs are non-target"):
+        main([str(tmp_path), out, *lists])
+    assert not (tmp_path / "cross.txt").exists()

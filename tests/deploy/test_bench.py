@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from mindspore import Tensor
 
 from mindvox.deploy import bench
 from mindvox.engines.engine import Engine
@@ -13,7 +14,11 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.files import write_json
 from mindvox.frontend.fbank import Fbank
-from mindvox.frontend.frames import subtract_mean
+from mindvox.frontend.frames import cut_frames, subtract_mean
+from mindvox.models import load_model
+from tests.deploy.toy import FRONT_END as FRONT_END_OF_TOY
+from tests.deploy.toy import make_checkpoint
+from tests.small_model import in_place_of_ecapa
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_END = Fbank().to_dict()
@@ -145,6 +150,28 @@ def test_features_of_another_size_are_refused(prepared, monkeypatch):
     write_json(prepared / "input" / "meta.json", {"format_version": 0})
     with pytest.raises(InputError, match="expected format_version 1"):
         bench.infer([Path("a.onnx")], prepared / "input", prepared / "result", (1,), loops=1)
+
+
+def test_area_of_a_checkpoint_is_that_of_its_embeddings(corpus, tmp_path, capsys):
+    with in_place_of_ecapa():
+        checkpoint = make_checkpoint(tmp_path, channels=8)
+        words = ["originroc", str(tmp_path), str(corpus), f"--frames={NUM_FRAMES}", "--batch_size=3"]
+        assert bench.main([*words, "--device_target=CPU"]) == 0
+        printed = capsys.readouterr().out
+        model, _ = load_model(checkpoint)
+    feats = []
+    for path in sorted(corpus.rglob("*.wav")):
+        waveform, _ = soundfile.read(path, dtype="float32")
+        feats.append(FRONT_END_OF_TOY.finish(cut_frames(FRONT_END_OF_TOY(waveform), NUM_FRAMES)))
+    embeddings = model(Tensor(np.stack(feats))).asnumpy()
+    write_embeddings(tmp_path, embeddings, [0, 0, 1, 1])
+    area = bench.postprocess(tmp_path / "result", tmp_path / "speaker")
+    assert printed.splitlines()[-2:] == ["origin roc_auc:", f"{area:.4f}"] and 0 < area < 1
+
+
+def test_checkpoint_that_takes_another_length_is_refused(corpus, tmp_path):
+    with in_place_of_ecapa(), pytest.raises(InputError, match=r"takes 9 frames, got 8. Pass --frames=9"):
+        bench.originroc(make_checkpoint(tmp_path, channels=8), corpus, 8, device_target="CPU")
 
 
 def test_second_preprocessing_leaves_nothing_of_the_first(prepared, corpus):

@@ -56,5 +56,7 @@ def band_embedder() -> SimpleNamespace:
         return (means - means.mean(axis=1, keepdims=True)).astype(np.float32)
 
     exported = SimpleNamespace(num_frames=None, windows=None, input_kind="features", min_frames=3)
+    exported.file_sha256 = exported.weights_sha256 = "0"
+    exported.front_end = front_end.to_dict()
     engine = SimpleNamespace(exported=exported, encode=encode)
     return SimpleNamespace(front_end=front_end, engine=engine, emb_size=80, model_file=Path("bands.onnx"))

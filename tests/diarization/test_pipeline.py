@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,12 +10,15 @@ import soundfile
 
 from mindvox.cli import diarize as command
 from mindvox.cli import main
+from mindvox.diarization.names import name_speakers
 from mindvox.diarization.outputs import timeline, write_all
 from mindvox.diarization.pipeline import Diarization, Diarizer, Options, count_of
 from mindvox.diarization.rttm import read_rttm
 from mindvox.diarization.turns import Turn
 from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError, UsageError
+from mindvox.speakers.identification import Candidates
+from mindvox.speakers.store import ModelIdentity, Sample, open_store
 from tests.diarization.talk import RATE, BandSegmenter, band_embedder, talk
 
 FRAME_S = 2 * 991 / RATE  # a turn's edge is as exact as the network's frame
@@ -126,7 +130,10 @@ def test_files_hold_the_turns(tmp_path):
     assert [path.name for path in written] == [f"talk.{kind}" for kind in ("rttm", "json", "csv", "txt", "vtt", "html")]
     assert read_rttm(tmp_path / "talk.rttm")["talk"][0] == Turn(0.5, 2.25, "Anna_&_Bo")
     content = json.loads((tmp_path / "talk.json").read_text())
-    assert content["num_speakers"] == 2 and content["speakers"][0] == {"speaker": "Anna & Bo", "speech_s": 1.75}
+    assert content["num_speakers"] == 2 and content["speakers"][0] == {
+        **{"speaker": "Anna & Bo", "speech_s": 1.75},
+        **{"is_enrolled": False, "score": None},
+    }
     assert content["turns"][1] == {"start_s": 3661.0, "end_s": 3662.0, "speaker": "speaker_2"}
     rows = list(csv.reader((tmp_path / "talk.csv").open()))
     assert rows[:2] == [["start_s", "end_s", "speaker"], ["0.500", "2.250", "Anna & Bo"]]
@@ -159,6 +166,47 @@ def test_command_writes_files_and_says_who_was_heard(opened, tmp_path, capsys):
     assert "a.wav: 2 speakers in 23.0 s" in told.out and "speaker_1: 11.1 s" in told.out
     assert told.err.startswith("error: ") and "b.wav" in told.err
     assert sorted(read_rttm(tmp_path / "out")) == ["a"] and (tmp_path / "out/a.html").is_file()
+
+
+def test_command_enrols_voices_and_gives_their_names_elsewhere(opened, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", talk(*CONVERSATION, duration_s=23.0), RATE)
+    soundfile.write(tmp_path / "b.wav", talk(("high", 1, 6), ("low", 7, 9), duration_s=10.0), RATE)
+    given = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "speakers.db")]
+    assert main(["diarize", str(tmp_path / "a.wav"), *given, "--enrol", "speaker_2=Anna Ek"]) == 0
+    assert main(["diarize", str(tmp_path / "b.wav"), *given, "--names", "--name_threshold", "0.9"]) == 0
+    assert re.search(r"  Anna Ek: 5.\d s, score (0.9|1.0)", capsys.readouterr().out)
+    content = json.loads((tmp_path / "out/b.json").read_text())
+    assert [turn["speaker"] for turn in content["turns"]] == ["Anna Ek", "speaker_2"]
+    assert [speaker["is_enrolled"] for speaker in content["speakers"]] == [True, False]
+
+
+def test_command_says_what_cannot_be_enrolled(opened, tmp_path):
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", talk(("low", 1, 2), ("high", 3, 9), duration_s=10.0), RATE)
+    given = [str(tmp_path / "a.wav"), "--out", str(tmp_path / "out"), "--store", str(tmp_path / "speakers.db")]
+    for enrolled, message in (
+        (["speaker_3=Bo"], "a: no speaker 'speaker_3' in it"),
+        (["speaker_2=Bo", "speaker_1=Anna"], "a: speaker_1 has 1.* s of speech, 2 s are needed"),
+        (["speaker_2=Bo", "speaker_2=Anna"], "--enrol: each speaker and each name once"),
+        (["Bo"], "expected SPEAKER=NAME"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main(["diarize", *given, *(word for one in enrolled for word in ("--enrol", one))])
+    with pytest.raises(UsageError, match="one recording at a time"):
+        main(["diarize", str(tmp_path / "b.wav"), *given, "--enrol", "speaker_2=Bo"])
+    with open_store(tmp_path / "speakers.db") as store:
+        assert store.count() == 0
+
+
+def test_speakers_who_are_one_enrolled_person_become_one(diarizer, tmp_path):
+    found = diarizer.diarize(talk(("low", 1, 5), ("high", 6, 9), duration_s=10.0))
+    identity = ModelIdentity.of(diarizer.embedder)
+    with open_store(tmp_path / "speakers.db", identity) as store:
+        store.put("Anna", [Sample(found.embeddings["speaker_1"] + found.embeddings["speaker_2"])])
+        named = name_speakers(found, store, diarizer.embedder, Candidates(threshold=0.1))
+        assert [turn.speaker for turn in named.turns] == ["Anna", "Anna"] and list(named.embeddings) == ["Anna"]
+        strict = name_speakers(found, store, diarizer.embedder, Candidates(threshold=0.999))
+        assert strict.turns == found.turns and not strict.scores
 
 
 def test_command_refuses_mistakes_before_it_works(opened, tmp_path):

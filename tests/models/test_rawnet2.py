@@ -12,9 +12,11 @@ from mindvox.deploy.export import describe
 from mindvox.deploy.import_weights import main
 from mindvox.errors import UsageError
 from mindvox.frontend.samples import Samples
+from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.models.rawnet2 import RawNet2
 from mindvox.training.loop import train
+from mindvox.training.optimizers import make_optimizer
 from tests.deploy.test_toolkits import write_safetensors
 from tests.deploy.toy import without_compiling
 from tests.training.test_training import write_store
@@ -96,6 +98,14 @@ def test_training_on_another_length_is_refused(tmp_path):
     config = load_config(Config, [*words, "--minibatch_size=4", "--train_frames=301", "--device_target=CPU"])
     with pytest.raises(UsageError, match="train_frames: a rawnet2 of these settings takes 3000 frames alone, got 301"):
         train(config)
+
+
+def test_an_optimiser_takes_it_with_the_classifier_of_its_authors():
+    words = ["--config_path=/dev/null", *SMALL, "--loss.name=softmax", "--loss.norm_first=true"]
+    config = load_config(Config, words)
+    model, loss = create_model(config.model.to_dict()), config.loss.build(2, 3)
+    optimizer = make_optimizer(config, model, loss)
+    assert len(optimizer.parameters) == len(model.trainable_params()) + len(loss.trainable_params())
 
 
 def test_an_export_takes_windows_of_the_only_length_alone(tmp_path):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import Windows
+from mindvox.frontend.samples import Samples
 from mindvox.scoring.embeddings import (
     EmbeddingStore,
     Identity,
@@ -279,6 +281,27 @@ def test_extract_embeds_crops_of_each_utterance():
         crops = [feats[start : start + 10] for start in np.linspace(0, len(feats) - 10, 3).astype(int)]
         expected = [(crop[0] - crop.mean(axis=0)) * 10 for crop in crops]
         np.testing.assert_allclose(embeddings[row], expected, rtol=1e-4, atol=1e-5)
+
+
+def load_wav(samples, num_frames, num_crops):
+    """What loadWAV of voxceleb_trainer's DatasetLoader.py returns for evaluation (at its commit 2020-11 and later)."""
+    length = num_frames * 160 + 240
+    if len(samples) <= length:
+        samples = np.pad(samples, (0, length - len(samples) + 1), "wrap")
+    starts = np.linspace(0, len(samples) - length, num=num_crops)
+    return np.stack([samples[int(start) : int(start) + length] for start in starts])
+
+
+# Shorter than a crop, as long, and longer than ten.
+@pytest.mark.parametrize("num_samples", [2000, 3440, 40000])
+def test_crops_of_the_waveform_are_those_of_voxceleb_trainer(tmp_path, num_samples):
+    front_end = Samples(peak=False)
+    samples = np.random.default_rng(0).integers(-9000, 9000, num_samples).astype(np.int16)
+    with EvalStoreWriter(tmp_path, None) as writer:
+        writer.add("id0/a/0.wav", "id0", samples)
+    store = EvalStore.open(tmp_path, front_end.to_dict())
+    found = extract(lambda feats: feats[..., 0], store, 3440, 4, num_crops=10, crop_samples=3440)
+    np.testing.assert_array_equal(found[0] * 32768, load_wav(samples, 20, 10))
 
 
 def test_crops_are_stored_and_made_anew_when_their_number_changes(tmp_path, capsys):

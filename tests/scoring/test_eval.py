@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor
 import eval as evaluate_command
 from mindvox.corpus.tables import write_speakers
 from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.deploy import mindir_to_onnx
 from mindvox.errors import run
 from mindvox.files import sha256_file
 from mindvox.frontend.fbank import Fbank
@@ -116,6 +117,26 @@ def test_eval_prints_three_lines_and_keeps_embeddings(arguments, tmp_path):
     assert eer_lines(cut) == eer_lines(first)
 
 
+def test_eval_embeds_in_the_library_that_is_chosen(arguments, tmp_path):
+    first = run_eval(tmp_path, arguments)
+    fast = EmbeddingStore.open(tmp_path / "npys" / "eval")
+    assert fast.identity.engine.startswith("onnxruntime ")
+    before = fast.embeddings.copy()
+    slow = run_eval(tmp_path, [*arguments, "--eval_engine=mindspore"])
+    assert slow.count("those there have another engine") == 2
+    made = EmbeddingStore.open(tmp_path / "npys" / "eval")
+    assert made.identity.engine.startswith("mindspore ")
+    np.testing.assert_allclose(made.embeddings, before, atol=1e-4)
+    assert eer_lines(slow) == eer_lines(first)
+
+
+def test_eval_says_what_embeds_a_model_that_onnx_does_not_know(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr(mindir_to_onnx, "OPERATORS", {})
+    said = run_eval(tmp_path, arguments, 1)
+    assert "the conversion to ONNX does not know" in said and "--eval_engine=mindspore" in said
+    assert not (tmp_path / "npys" / "eval" / "meta.json").exists()
+
+
 def test_eval_says_which_key_is_not_set(arguments, tmp_path):
     arguments = [argument for argument in arguments if "model_path" not in argument]
     assert "error: not set: model_path" in run_eval(tmp_path, arguments, 2)
@@ -187,3 +208,23 @@ def test_eval_scores_crops(arguments, tmp_path):
     assert cosine.count("reused") == 2
     assert len(eer_lines(cosine)) == 3
     assert "eval_crops: expected 0 with cut_wav" in run_eval(tmp_path, [*arguments, *crops, "--cut_wav"], 2)
+
+
+def test_eval_cuts_crops_of_waveforms_and_prints_as_voxceleb_trainer_does(arguments, tmp_path):
+    front_end = KaldiFbank(n_mels=8)
+    write_model(tmp_path, front_end.to_dict())
+    write_recordings(tmp_path / "eval_store", "id", 4)
+    options = ["--eval_crops=3", "--eval_frames=20", "--score_norm=none", "--sub_mean=test"]
+    text = run_eval(tmp_path, [*arguments, *options, "--print_like=voxceleb_trainer"])
+    assert "3 crops of 3440 samples are cut from the waveform of each utterance" in text
+    (line,) = [line for line in text.splitlines() if " VEER " in line]
+    results = json.loads((tmp_path / "npys" / "results.json").read_text())["results"]["baseline"]
+    eer, cost = line.split(" VEER ")[1].split(" MinDCF ")
+    assert float(eer) == pytest.approx(100 * results["eer_voxceleb_trainer"], abs=1e-4)
+    assert float(cost) == pytest.approx(results["min_dcf"]["0.05"], abs=1e-5)
+    of_features = run_eval(tmp_path, [*arguments, *options, "--crop_of=features"])
+    assert "another crop_samples" in of_features
+    assert "3 crops of 20 frames are cut from the features" in of_features
+    write_recordings(tmp_path / "eval_store", "id", 4, front_end)
+    message = run_eval(tmp_path, [*arguments, *options, "--crop_of=waveform"], 1)
+    assert "holds features, and crop_of: waveform cuts the waveform" in message and "--crop_of=features" in message

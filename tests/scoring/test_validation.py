@@ -79,7 +79,8 @@ def test_validation_leaves_the_model_in_training_as_it_is(store, eval_store, tmp
     for batch in next(run.batches.epochs()):
         _step(run.step_cell, batch, 0.05, {"margin": 0.2})
         before = {name: value.asnumpy().copy() for name, value in run.step_cell.state().items()}
-        assert 0 <= validate(model) <= 1
+        found = validate(model)
+        assert 0 <= found.eer <= 1 and -1 <= found.threshold <= 1 and 0 <= found.min_dcf <= 1
         for name, value in run.step_cell.state().items():
             np.testing.assert_array_equal(value.asnumpy(), before[name], err_msg=name)
         np.testing.assert_array_equal(validate.model.fc.weight.asnumpy(), before["model.fc.weight"])
@@ -96,7 +97,7 @@ def test_swapped_labels_of_the_validation_are_said_once(monkeypatch, capsys):
         SimpleNamespace(utt_ids=[str(row) for row in range(40)]), 2 * first, 2 * second + 1, first != second
     )
     validate = Validation(swapped, nn.Dense(1, 1), lambda feats: feats, 1)
-    assert validate(validate.model) > 0.9 and validate(validate.model) > 0.9
+    assert validate(validate.model).eer > 0.9 and validate(validate.model).eer > 0.9
     assert capsys.readouterr().err.count("target trials score lower than non-targets") == 1
 
 

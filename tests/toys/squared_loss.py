@@ -34,5 +34,5 @@ class SquaredLoss(Objective):
         target = ops.one_hot(label, distance.shape[1], Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
         return cross_entropy(-self.factor * distance, target), -distance
 
-    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
+    def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
         return {"factor": self.options.sharpness * min(1.0, 0.5 + 0.5 * epochs)}

@@ -1,6 +1,7 @@
 """Every recipe of hparams/ trains; every other YAML loads; the strong one from training to fine-tuning.
 
-By default a small model stands in for ECAPA-TDNN, whose step takes many seconds to compile; the slow tests take it.
+By default a small model stands in for ECAPA-TDNN, whose step takes many seconds to compile; the slow tests take it. Of
+the recipes of other toolkits one trains by default, and the others, at toy sizes of their networks, with --all.
 """
 
 from collections.abc import Iterator
@@ -15,15 +16,22 @@ import soundfile
 from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError
+from mindvox.frontend.kaldi_fbank import KaldiFbank
+from mindvox.home import CHECKPOINT, VARIABLE, model_folder
 from mindvox.losses.aam_softmax import AamSoftmax
-from mindvox.models import load_model
-from mindvox.models.checkpoint import read_checkpoint
+from mindvox.models import create_model, load_model
+from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
+from mindvox.scoring.validation import make_validation
 from mindvox.training.average_checkpoints import main as average
 from mindvox.training.loop import read_first, start_from, train
 from tests.small_model import in_place_of_ecapa
+from tests.test_registry import model_keys
 from tests.training.test_training import write_store
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "hparams" / "recipes").glob("*.yaml"))
+OF_ONES_OWN = ("small_corpus", "finetune_campplus")  # data
+CHECKED = ("model", "loss", "front_end", "sampler", "schedule")
 RECIPES = sorted(path.name for path in (ROOT / "hparams").glob("train_*.yaml"))
 NUM_MELS, NUM_SPEAKERS, UTTERANCES = 8, 4, 3
 ON_FEATURES = ("train_seed.yaml", "train_mini_librispeech.yaml")
@@ -33,6 +41,9 @@ ON_FEATURES = ("train_seed.yaml", "train_mini_librispeech.yaml")
 def model(request) -> Iterator[str]:
     with in_place_of_ecapa() if request.param == "small" else nullcontext():
         yield request.param
+
+
+ONLY_SMALL = pytest.mark.parametrize("model", ["small"], indirect=True)  # ECAPA-TDNN trains in the others
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +134,78 @@ def test_every_option_at_once_trains_and_its_average_is_evaluated(folders, tmp_p
     assert not np.array_equal(arrays["ema.fc.weight"], arrays["model.fc.weight"])
 
 
-YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), ROOT / "ecapa-tdnn_config.yaml"]
+def of_source(path: Path, folders: dict[str, Path], folder: Path, *options: str) -> Config:
+    """A recipe of another toolkit with nothing changed but sizes, paths and the length of the run."""
+    given = load_config(Config, [f"--config_path={path}"])
+    sizes = [*model_keys(given.model.name), "--minibatch_size=4"]
+    is_of_samples = given.front_end.name == "samples"
+    sizes += ["--train_frames=2500"] if is_of_samples else [f"--front_end.n_mels={NUM_MELS}", "--train_frames=21"]
+    if hasattr(given.schedule.options, "warmup_epochs"):
+        sizes.append(f"--warmup_epochs={min(0.5, given.schedule.options.warmup_epochs)}")
+    files = [f"--train_data_path={folders['waves']}", f"--ckpt_save_dir={folder}", f"--noise_folder={folders['musan']}"]
+    files += [f"--rir_folder={folders['rooms']}", "--device_target=CPU", "--log_steps=1", "--num_epochs=1", *options]
+    return load_config(Config, [f"--config_path={path}", *sizes, *files], check=CHECKED)
+
+
+def check_trained(path: Path) -> dict[str, np.ndarray]:
+    arrays, meta = read_checkpoint(path)
+    assert meta["step"] >= 2
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    return arrays
+
+
+@ONLY_SMALL
+def test_recipe_for_a_small_corpus_trains_and_validates(folders, tmp_path, capsys):
+    path = ROOT / "hparams" / "recipes" / "small_corpus.yaml"
+    sizes = ("--model.emb_size=6", "--loss.scale=10")
+    check_trained(train(of_source(path, folders, tmp_path, "--valid_utterances=4", *sizes), make_validation))
+    said = capsys.readouterr().out
+    assert "valid eer:" in said and "warning" not in said
+    assert (tmp_path / "best.ckpt").exists()
+
+
+@ONLY_SMALL
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if not path.stem.endswith("_lm") and path.stem not in OF_ONES_OWN],
+    ids=lambda path: path.stem,
+)
+def test_recipe_of_a_source_trains_and_its_second_stage_starts_from_it(path, folders, tmp_path):
+    first = train(of_source(path, folders, tmp_path / "first"))
+    before = check_trained(first)
+    second = path.with_name(f"{path.stem}_lm.yaml")
+    if second.exists():
+        config = of_source(second, folders, tmp_path / "second", f"--checkpoint_path={first}")
+        after = check_trained(train(config))
+        rows = after["loss.weight"].shape[0]
+        assert rows == NUM_SPEAKERS == len(before["loss.weight"]) // 3
+        assert 0 < np.abs(after["loss.weight"] - before["loss.weight"][:rows]).max() < 0.1
+
+
+@ONLY_SMALL
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", ["[]", "[head,tdnn,tdnn_norm,blocks.0]"])
+def test_campplus_is_fine_tuned_from_its_public_name(frozen, folders, tmp_path, monkeypatch):
+    path = ROOT / "hparams" / "recipes" / "finetune_campplus.yaml"
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "home"))
+    settings = load_config(Config, ["--config_path=/dev/null", *model_keys("campplus")]).model.to_dict()
+    public = create_model(settings)
+    cached = model_folder(load_config(Config, [f"--config_path={path}"]).checkpoint_path) / CHECKPOINT
+    cached.parent.mkdir(parents=True)
+    front_end = KaldiFbank(n_mels=NUM_MELS).to_dict()
+    meta = {"model": settings, "front_end": front_end, "speakers_sha256": None, "epoch": 1, "step": 1}
+    write_checkpoint(cached, {f"model.{parameter.name}": parameter for parameter in public.get_parameters()}, meta)
+
+    options = ("--model.name=campplus", "--valid_utterances=4", f"--frozen_parts={frozen}")
+    after = check_trained(train(of_source(path, folders, tmp_path / "ckpt", *options), make_validation))
+    before = read_checkpoint(cached)[0]
+    kept = {name.split(".")[1] for name in before if np.array_equal(before[name], after[name]) and "moving" not in name}
+    assert kept == ({"head", "tdnn", "tdnn_norm", "blocks"} if "head" in frozen else set())
+    assert all(np.array_equal(before[name], after[name]) for name in before if "moving" in name)
+
+
+YAML_FILES = [*sorted((ROOT / "hparams").glob("*.yaml")), *SOURCES, ROOT / "ecapa-tdnn_config.yaml"]
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
@@ -133,7 +215,24 @@ def test_yaml_loads(path):
     elif path.name.startswith("prepare_"):
         load_config(TrainPrepConfig, [str(path)])
     else:
-        load_config(Config, [f"--config_path={path}"])
+        config = load_config(Config, [f"--config_path={path}"], check=CHECKED)
+        if path in SOURCES:
+            check_source(path, config)
+
+
+def check_source(path: Path, config: Config) -> None:
+    """Check that a recipe's network takes its features, and that it says its command and what is published."""
+    text = path.read_text(encoding="utf-8")
+    command = f"#     python train.py --config_path=hparams/recipes/{path.name} "
+    assert command in text and ("\n# Source: " in text and "Published:" in text or "No publication." in text)
+    if not config.pre_trained or path.stem.endswith("_lm"):
+        section = config.front_end.to_dict()
+        assert config.model.options.in_channels == section.get("n_mels", 1)
+
+
+def test_recipes_are_those_that_the_page_lists():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert [path.stem for path in SOURCES if f"`{path.stem}`" not in page] == []
 
 
 def test_seeds_recipe_is_the_default_configuration():

@@ -18,6 +18,7 @@ from mindvox.config.option import spellings
 from mindvox.config.sections import TRAINING
 from mindvox.errors import InputError, Stopped
 from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
+from mindvox.scoring.validation import ValidationResult
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.interruption import SIGNALS
 from mindvox.training.loop import set_up, train
@@ -37,11 +38,11 @@ class FakeValidation:
         self.calls = sorted(step for step in EERS if step > after)
         self.stop_at = stop_at
 
-    def __call__(self, model) -> float:
+    def __call__(self, model) -> ValidationResult:
         step = self.calls.pop(0)
         if step == self.stop_at:
             signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-        return EERS[step]
+        return ValidationResult(EERS[step], 0.3, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,9 @@ def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbrok
     assert {step for step, tag in numbers if tag == "valid eer"} == set(EERS)
     assert numbers[8, "valid eer"] == pytest.approx(0.1)
     tags = {tag for step, tag in numbers if step == 12}
-    assert tags == {"loss", "accuracy", "learning rate", "margin", "utterances per second", "valid eer"}
+    measured = {"valid eer", "valid threshold", "valid mindcf"}
+    assert tags == {"loss", "accuracy", "learning rate", "margin", "utterances per second", *measured}
+    assert numbers[8, "valid threshold"] == pytest.approx(0.3) and numbers[8, "valid mindcf"] == pytest.approx(0.5)
     assert numbers[12, "margin"] == pytest.approx(0.2)
 
 
@@ -214,9 +217,14 @@ def test_runs_of_the_first_version_are_known_again():
     now = {"settings": fixed_keys(load_config(Config, ["--channels=8"])), "store_sha256": "a", "global_batch": 4}
     flat = {key: value for key, value in now["settings"].items() if not isinstance(value, dict)}
     model, loss = dict(now["settings"]["model"]), dict(now["settings"]["loss"])
-    first = {"model": model.pop("name"), "inChannels": model.pop("in_channels"), **model, **loss, **flat}
-    del first["name"]
+    schedule = {"schedule": "cyclic", "base_lrate": 1e-6, "max_lrate": 1e-4, "step_size": 65000, "cycle_peak": 0.5}
+    first = {"model": model.pop("name"), "inChannels": model.pop("in_channels"), **model, **loss, **flat, **schedule}
+    del first["name"], first["amsgrad"]
     check_same_run({**now, "settings": first}, now, "x")
+    before_schedules_had_a_section = {**now["settings"], **schedule, "warmup_epochs": 0.0}
+    check_same_run({**now, "settings": before_schedules_had_a_section}, now, "x")
+    with pytest.raises(InputError, match="schedule.step_size: was 9, is 65000"):
+        check_same_run({**now, "settings": {**before_schedules_had_a_section, "step_size": 9}}, now, "x")
     with pytest.raises(InputError, match="loss.margin: was 0.3, is 0.2"):
         check_same_run({**now, "settings": {**first, "margin": 0.3}}, now, "x")
     with pytest.raises(InputError, match="model.channels: was 16, is 8; seed: was 7, is 0"):

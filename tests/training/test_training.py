@@ -22,7 +22,7 @@ from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_ch
 from mindvox.registry import MODELS
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.log import TrainingLog
-from mindvox.training.loop import fit, set_up, train
+from mindvox.training.loop import describe_run, fit, set_up, train
 from mindvox.training.position import Position
 
 pytestmark = pytest.mark.usefixtures("small_model")  # the whole way with ECAPA-TDNN: tests/e2e, test_kill_and_resume
@@ -103,7 +103,7 @@ def test_run_leaves_newest_checkpoints_configuration_and_speakers(trained, store
     assert names == ["config.yaml", "speakers.csv", "tensorboard", *kept]
     assert (trained.parent / "speakers.csv").read_bytes() == (store / "speakers.csv").read_bytes()
     saved = load_config(Config, [f"--config_path={trained.parent / 'config.yaml'}"])
-    assert saved.model.options.channels == 8 and saved.max_lrate == 0.01
+    assert saved.model.options.channels == 8 and saved.schedule.options.max_lrate == 0.01
 
 
 # Issue 12, B17. Second variants: a checkpoint by steps or minutes resets the minute; what steps ask for has no limit.
@@ -290,6 +290,14 @@ def test_what_cannot_be_run_here_is_one_clear_line(store, tmp_path):
         train(settings(store, tmp_path, "--device_target=Ascend"))
     with pytest.raises(UsageError, match="not set: train_data_path"):
         train(settings(store, tmp_path, "--train_data_path="))
+
+
+def test_schedule_that_cannot_move_is_said_before_the_first_step(store, tmp_path, capsys):
+    describe_run(set_up(settings(store, tmp_path, "--step_size=65000"), "CPU"), "CPU")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning: schedule cyclic: the learning rate rises for 65000 updates and the run has 12: it" in said
+    describe_run(set_up(settings(store, tmp_path), "CPU"), "CPU")
+    assert "warning" not in capsys.readouterr().out
 
 
 # What each training key of the seed's parameter block changes; the keys of evaluation are tested with eval.py.

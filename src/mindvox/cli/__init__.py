@@ -17,11 +17,15 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "verify": Command("mindvox.cli.verify:main", "are two recordings of the same person?"),
+    "enrol": Command("mindvox.cli.enrol:main", "enrol a speaker by recordings"),
+    "identify": Command("mindvox.cli.identify:main", "who of the enrolled speakers is this?"),
+    "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "diarize": Command("mindvox.cli.diarize:main", "who spoke when?"),
     "score-rttm": Command("mindvox.cli.score_rttm:main", "error rates of diarization"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),
+    "doctor": Command("mindvox.cli.doctor:main", "what works on this machine, and what to install for the rest"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
     "intake": Command("mindvox.corpus.intake:main", "recordings as you have them to tables, trials and settings"),
@@ -34,6 +38,7 @@ COMMANDS = {
     "prepare merge": Command("mindvox.cli.prepare_merge:main", "join training stores"),
     "train": Command("mindvox.cli.train:main", "train a model"),
     "train-distributed": Command("mindvox.training.launch:main", "train on the devices of a rank table"),
+    "train-rawnet2": Command("mindvox.compat.rawnet2:main", "train RawNet2 as its Ascend port does"),
     "average-checkpoints": Command("mindvox.training.average_checkpoints:main", "average the weights of checkpoints"),
     "import": Command("mindvox.deploy.import_weights:main", "checkpoint from another toolkit's weights"),
     "import-weights": Command("mindvox.deploy.import_weights:main", "the same, by its first name"),

@@ -1,9 +1,12 @@
 """The arguments that choose an exported model and how recordings are read, for commands that embed recordings."""
 
 import argparse
+import os
+from pathlib import Path
 
 from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.engines.engine import AUTO, ENGINES
+from mindvox.errors import InputError
 from mindvox.files import user_text
 
 
@@ -24,3 +27,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
     """Open the model that the arguments choose."""
     return Embedder.open(arguments.model, arguments.engine)
+
+
+def check_readable(path: Path) -> None:
+    """Raise InputError for what is a mistake in the command, and not a finding about a recording."""
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder, expected a recording' if path.is_dir() else 'no such file'}.")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: permission denied.")

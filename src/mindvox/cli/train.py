@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Optional
 
 from mindvox.config import Config, load_config
-from mindvox.config.sections import TRAINING
+from mindvox.config.sections import SECTIONS, TRAINING
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train as the configuration says."""
-    config = load_config(Config, argv, shown=TRAINING, check=("model", "loss", "front_end", "sampler"))
+    config = load_config(Config, argv, shown=TRAINING, check=SECTIONS)
     from mindvox.scoring.validation import make_validation  # after the arguments are right: MindSpore takes seconds
     from mindvox.training.loop import train
     from mindvox.training.world import leave_world

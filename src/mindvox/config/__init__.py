@@ -7,8 +7,8 @@ For shell scripts, `python -m mindvox.config CLASS ARGUMENT...` checks arguments
 from mindvox.config.choice import Choice, Given, describe
 from mindvox.config.load import (
     ROOT,
+    as_today,
     fixed_keys,
-    from_first_version,
     load_config,
     load_paths_and_config,
     require,
@@ -38,9 +38,9 @@ __all__ = [
     "Given",
     "Reference",
     "TrainPrepConfig",
+    "as_today",
     "describe",
     "fixed_keys",
-    "from_first_version",
     "load_config",
     "load_paths_and_config",
     "option",

@@ -38,6 +38,7 @@ class Choice:
         given_name: how the user gave the name; None: it is the default.
         instead_of: the class that the file chooses, where the command line chose another. Keys of the file that this
             one has and the chosen class has not are not used.
+        of_all: see `section`.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Choice:
         given: Optional[Mapping[str, Given]] = None,
         given_name: Optional[Given] = None,
         instead_of: Optional[str] = None,
+        of_all: bool = False,
     ) -> None:
         self.registry = registry
         self.name = name
         self.given = dict(given or {})
         self.given_name = given_name
         self.instead_of = instead_of
+        self.of_all = of_all
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Choice) and (self.registry, self.to_dict()) == (other.registry, other.to_dict())
@@ -102,15 +105,16 @@ class Choice:
         return found
 
     def unused(self) -> list[Given]:
-        """Return the keys of the file that belong to the class in whose place this one was chosen."""
-        if self.instead_of is None:
-            return []
-        own, others = (_keys(self.registry.get(name).Options) for name in (self.name, self.instead_of))
-        return [
-            given
-            for name, given in self.given.items()
-            if not given.is_of_command_line and name not in own and name in others
-        ]
+        """Return the keys of the file that belong to the class in whose place this one was chosen.
+
+        Where keys outside of the section are of all classes, those that this one lacks are among them.
+        """
+        of_file = {name: given for name, given in self.given.items() if not given.is_of_command_line}
+        own = _keys(self.registry.get(self.name).Options)
+        others = _keys(self.registry.get(self.instead_of).Options) if self.instead_of else set()
+        if self.of_all:
+            others |= {name for name, given in of_file.items() if "." not in given.key and self._owners(name)}
+        return [given for name, given in of_file.items() if name in others - own]
 
     def _convert(self) -> tuple[Any, list[str]]:
         try:
@@ -139,10 +143,13 @@ class Choice:
 
     def _without(self, name: str, known: list[str]) -> str:
         """Say that the class has no such key, and which others have it."""
-        owners = [other for other in self.registry if name in _keys(self.registry.get(other).Options)]
-        if owners:
+        if owners := self._owners(name):
             return f"{self.registry.kind} {self.name} has no such key; {', '.join(owners)} have it."
         return f"no {self.registry.kind} has such a key; {self.name} has {', '.join(known) or 'none'}."
+
+    def _owners(self, name: str) -> list[str]:
+        """Return the classes that have such a key."""
+        return [other for other in self.registry if name in _keys(self.registry.get(other).Options)]
 
 
 def describe(settings: Mapping[str, Any]) -> str:
@@ -150,7 +157,7 @@ def describe(settings: Mapping[str, Any]) -> str:
     return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"
 
 
-def section(registry: Registry, default: str, help_text: str, flat: Mapping[str, str]) -> Any:
+def section(registry: Registry, default: str, help_text: str, flat: Mapping[str, str], of_all: bool = False) -> Any:
     """Describe a section of a configuration.
 
     Args:
@@ -159,12 +166,15 @@ def section(registry: Registry, default: str, help_text: str, flat: Mapping[str,
         help_text: one line for --help.
         flat: keys of the model zoo and of this project's first version that stand outside of sections, by the
             attribute of the options that they mean. The list is closed: new classes add nothing to it.
+        of_all: these keys were once of the whole configuration. Every command checks them, and files have them for all
+            classes, so that the chosen one may lack some, which are then not used.
     """
     metadata = {
         "registry": registry,
         "default": default,
         "help": help_text,
         "flat": dict(flat),
+        "of_all": of_all,
         "name": None,
         "aliases": (),
         "fixed": True,

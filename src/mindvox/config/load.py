@@ -59,8 +59,9 @@ def load_config(
     values = {**of_file, **of_words}
     problems += wrong + also_wrong
     sections = {name: _choice(field, name, values, of_file) for name, field in _sections(cls).items()}
-    for name in check:
-        problems += sections[name].problems()
+    for name, field in _sections(cls).items():
+        if name in check or field.metadata["of_all"]:
+            problems += sections[name].problems()
     config, wrong = _convert(cls, values, sections)
     problems += wrong
     if config is not None:
@@ -69,7 +70,9 @@ def load_config(
         raise UsageError(problems_text(problems))
     for name in check:
         if unused := sections[name].unused():
-            print(f"not used: what {path} says about {name} {sections[name].instead_of} alone:")
+            other = sections[name].instead_of
+            whose = f"{other} alone" if other else f"other than {sections[name].name}"
+            print(f"not used: what {path} says about {name} {whose}:")
             print(
                 textwrap.fill(", ".join(given.key for given in unused), 98, initial_indent="  ", subsequent_indent="  ")
             )
@@ -124,24 +127,31 @@ def fixed_keys(config: Any) -> dict[str, Any]:
     fixed = [field for field in fields(config) if field.metadata["fixed"]]
     values = to_dict(config)
     found = {name: values[name] for name in (spellings(field)[0] for field in fixed)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {key: _json(value) for key, value in found.items()}
 
 
-def from_first_version(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what fixed_keys() returned earlier, with other names and, in the first version, no sections, as today."""
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def as_today(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what fixed_keys() returned earlier, with other names, fewer sections and fewer keys, as today."""
     names = {spelling: spellings(field)[0] for field in _keys(Config) for spelling in spellings(field)}
     settings = {names.get(key, key): value for key, value in settings.items()}
-    if isinstance(settings.get("model"), dict):
-        return settings
-    path_of, found = _paths(Config), {}
+    path_of = _paths(Config)
+    found: dict[str, Any] = {}
     for name, field in _sections(Config).items():
-        found[name] = {"name": settings.get(name, field.metadata["default"])}
+        before = settings.get(name, field.metadata["default"])
+        found[name] = dict(before) if isinstance(before, dict) else {"name": before}
     for key, value in settings.items():
         section, _, attribute = path_of.get(key, "").partition(".")
         if attribute:
             found[section][attribute] = value
         elif key not in found:
             found[key] = value
+    for field in _keys(Config):  # what a key that is newer than the settings says of them
+        if field.metadata["fixed"]:
+            found.setdefault(spellings(field)[0], _json(field.default))
     return found
 
 
@@ -356,7 +366,7 @@ def _choice(field: dataclasses.Field, name: str, values: dict[str, Given], of_fi
     value = str(chosen.value) if chosen else default
     before = str(of_file[f"{name}.name"].value) if f"{name}.name" in of_file else default
     is_other = value != before and value in registry and before in registry
-    return Choice(registry, value, of_section, chosen, before if is_other else None)
+    return Choice(registry, value, of_section, chosen, before if is_other else None, field.metadata["of_all"])
 
 
 def _convert(cls: type[T], values: dict[str, Given], sections: dict[str, Choice]) -> tuple[Optional[T], list[str]]:

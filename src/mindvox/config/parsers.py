@@ -76,6 +76,14 @@ def output_names(value: Any) -> tuple[str, ...]:
     return names
 
 
+def part_names(value: Any) -> tuple[str, ...]:
+    """Return different names of parts of a model; none for an empty value."""
+    names = tuple(_items(value)) if value is not None else ()
+    if len(set(names)) < len(names):
+        raise ValueError("expected different names of parts, such as head,blocks.0")
+    return names
+
+
 def stage_names(value: Any) -> tuple[str, ...]:
     """Return names of augmentation stages, each with its weight if it has one: `name:weight`."""
     names = []

@@ -6,9 +6,10 @@ from typing import Union
 from mindvox.config import parsers
 from mindvox.config.choice import Choice, section
 from mindvox.config.option import Reference, option
-from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS
+from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, SAMPLERS, SCHEDULES
 
 NUM_PROCESSES_HELP = "processes of this machine; 0: one for each core"
+PEERS = ("mvector", "rawnet2", "speechbrain", "voxceleb_trainer", "wespeaker")
 TRIAL_FORMATS = ("voxceleb", "kaldi", "voxsrc", "cnceleb")
 TRIAL_FORMAT_HELP = (
     "form of the trial list: voxceleb ('1 enrol test'), kaldi ('enrol test target'), cnceleb ('enrol test 1') or "
@@ -131,21 +132,22 @@ class OptimisationOptions:
         choices=("local", "frozen"),
         fixed=True,
     )
-    optimizer: str = option("adam", "how gradients change weights", choices=("adam", "sgd"), fixed=True)
-    schedule: str = option(
-        "cyclic",
-        "how the learning rate changes; docs/recipes.md",
-        choices=("cyclic", "exponential", "cosine"),
+    frozen_parts: tuple[str, ...] = option(
+        (),
+        "parts of the model that training leaves as they are: beginnings of its parameters' names, as in head,blocks.0",
+        parse=parsers.part_names,
         fixed=True,
     )
-    base_lrate: float = option(1e-6, "least learning rate: of the cycle, or at the end", minimum=0, fixed=True)
-    max_lrate: float = option(
-        1e-4, "greatest learning rate: of the cycle, or where the decay begins", above=0, fixed=True
+    optimizer: str = option("adam", "how gradients change weights", choices=("adam", "sgd"), fixed=True)
+    amsgrad: bool = option(
+        False, "Adam divides by the greatest second moment so far, not by the present one", fixed=True
     )
-    step_size: int = option(65000, "half of a cycle, steps", minimum=1, fixed=True)
-    cycle_peak: float = option(0.5, "share of a cycle in which the learning rate rises", above=0, below=1, fixed=True)
-    warmup_epochs: float = option(
-        0.0, "epochs in which the learning rate rises from 0 when not cyclic", minimum=0, fixed=True
+    schedule: Choice = section(
+        SCHEDULES,
+        "cyclic",
+        "how the learning rate changes; docs/recipes.md",
+        _same("base_lrate", "max_lrate", "step_size", "cycle_peak", "warmup_epochs"),
+        of_all=True,
     )
     scale_lrate: str = option(
         "none",
@@ -196,14 +198,11 @@ class OptimisationOptions:
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
         found = []
-        if self.base_lrate > self.max_lrate:
-            found.append(f"base_lrate: expected at most max_lrate {self.max_lrate:g}, got {self.base_lrate:g}.")
-        if self.schedule == "exponential" and self.base_lrate == 0:
-            found.append("base_lrate: an exponential schedule cannot end at 0.")
-        if self.schedule == "cyclic" and self.warmup_epochs:
-            found.append("warmup_epochs: expected 0 with schedule cyclic, which rises by itself.")
-        if self.warmup_epochs >= self.num_epochs:
-            found.append(f"warmup_epochs: expected less than num_epochs {self.num_epochs}, got {self.warmup_epochs:g}.")
+        warmup_epochs = 0 if self.schedule.problems() else getattr(self.schedule.options, "warmup_epochs", 0)
+        if warmup_epochs >= self.num_epochs:
+            found.append(f"warmup_epochs: expected less than num_epochs {self.num_epochs}, got {warmup_epochs:g}.")
+        if self.amsgrad and self.optimizer != "adam":
+            found.append(f"amsgrad: is for optimizer adam, got {self.optimizer}.")
         if self.optimizer == "sgd" and self.nesterov and not self.momentum:
             found.append("nesterov: needs a momentum above 0.")
         return found
@@ -217,7 +216,9 @@ class TrainingFilesOptions:
         "", "training store: the folder that train_data_prepare.py or merge_data.py wrote", path=True
     )
     pre_trained: bool = option(False, "start from checkpoint_path")
-    checkpoint_path: str = option("", "checkpoint (or folder of them) to start from when pre_trained", path=True)
+    checkpoint_path: str = option(
+        "", "what to start from when pre_trained: a checkpoint, a folder of them, or a public model's name", path=True
+    )
     ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints", path=True)
     resume: str = option(
         "no",
@@ -319,6 +320,12 @@ class EvaluationOptions:
     cut_frames: int = option(301, "frames kept by cut_wav", minimum=9)
     eval_crops: int = option(0, "crops of each utterance, spread evenly, scored pair by pair; 0: the whole", minimum=0)
     eval_frames: int = option(300, "frames of each of the eval_crops", minimum=9)
+    crop_of: str = option(
+        "auto",
+        "what crops are cut from: waveform (eval_frames x 160 + 240 samples), features; auto: waveform where the "
+        "stores hold it",
+        choices=("auto", "waveform", "features"),
+    )
     crop_score: str = option(
         "distance",
         "mean over all pairs of crops: negated Euclidean distance of unit vectors, or cosine",
@@ -341,7 +348,15 @@ class EvaluationOptions:
     target_far: float = option(0.01, "false-alarm rate that a threshold is given for", above=0, below=1)
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
+    print_like: str = option(
+        "none", "print the plain scores' result as this toolkit does, too (docs/scoring.md)", choices=("none", *PEERS)
+    )
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
+    eval_engine: str = option(
+        "auto",
+        "library that embeds; auto: onnxruntime on a CPU, where it is the fastest, mindspore on another device",
+        choices=("auto", "mindspore", "onnxruntime", "openvino"),
+    )
     eval_batch_size: int = option(16, "utterances of equal length that go through the model at once", minimum=1)
     max_frames: int = option(
         15000,
@@ -389,6 +404,15 @@ class ExportOptions:
     batch_size: int = option(1, "utterances that the exported model takes at once; 0: any number", minimum=0)
     length: int = option(301, "frames that the exported model takes; 0: any number", minimum=0)
     channel: int = option(80, "feature size of the exported model, which must be the checkpoint's", minimum=1)
+    precision: str = option(
+        "float32",
+        "numbers of the exported model; int8: faster where the processor multiplies bytes, for file_format IR",
+        choices=("float32", "int8"),
+    )
+    calibration_data: str = option(
+        "", "for int8: evaluation store of training speakers, such as feat_norm_folder; gives the ranges", path=True
+    )
+    calibration_utterances: int = option(128, "utterances of calibration_data that give the ranges", minimum=1)
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -397,6 +421,10 @@ class ExportOptions:
             found.append("file_format: AIR takes input features, and a batch_size and a length above 0.")
         if self.input_layout != "BTF" and self.input_kind == "waveform":
             found.append(f"input_layout: {self.input_layout} is for input features; a waveform has no frames.")
+        if self.precision == "int8" and (self.file_format != "IR" or self.input_kind != "features"):
+            found.append(f"precision: int8 is for file_format IR with input features, got {self.file_format}.")
+        if (self.precision == "int8") != bool(self.calibration_data):
+            found.append("calibration_data: needed with precision int8, and used by nothing else.")
         if self.mindir_version == 1 and self.file_format != "MINDIR":
             found.append(f"mindir_version: 1 is for file_format MINDIR, got {self.file_format}.")
         if self.mindir_version == 1 and self.input_kind == "waveform" and not (self.batch_size and self.length):
@@ -554,6 +582,8 @@ TRAINING = (
     DeviceOptions,
 )
 """What train.py --help lists; beside it the keys of the other commands."""
+SECTIONS = ("model", "loss", "front_end", "sampler", "schedule")
+"""The sections of a training, which name classes."""
 EVALUATION = (EvaluationOptions, DeviceOptions)
 EXPORT = (ExportOptions, DeviceOptions)
 

@@ -1,6 +1,7 @@
-"""Draw a trial list for recordings that have none.
+"""Draw a trial list for recordings that have none, or pair each of a list with each of another.
 
 Usage: mindvox make-trials DATA_FOLDER LIST [--max_trials N] [--seed N] [--layout NAME ...]
+       mindvox make-trials DATA_FOLDER LIST --enrol_list FILE --test_list FILE
 """
 
 import argparse
@@ -15,7 +16,7 @@ from mindvox.corpus.layouts import add_layout_arguments, open_corpus
 from mindvox.corpus.tree import Recording
 from mindvox.corpus.trials import Trial, count_targets, speaker_of, write_trials
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import lock_output, user_path
+from mindvox.files import PathLike, lock_output, user_path
 
 MAX_TRIALS = 2000
 FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
@@ -72,6 +73,26 @@ def draw_trials(where: object, recordings: Sequence[Recording], max_trials: int,
     return trials
 
 
+def cross_trials(data_folder: PathLike, enrol_list: PathLike, test_list: PathLike) -> list[Trial]:
+    """Pair every test utterance with every enrolment utterance, as mvector's evaluation does.
+
+    Args:
+        data_folder: what the paths of both lists are relative to.
+        enrol_list, test_list: lines `<path><TAB><speaker>`; a trial is a target when both speakers are the same.
+
+    Raises:
+        InputError: a list is wrong, or all trials are of one kind.
+    """
+    enrol, test = (
+        open_corpus(data_folder, "path_speaker", data_list=path).recordings for path in (enrol_list, test_list)
+    )
+    trials = [Trial(a.spk_id == b.spk_id, a.utt_id, b.utt_id) for b in test for a in enrol]
+    if len({trial.is_target for trial in trials}) < 2:
+        kind = "target" if trials[0].is_target else "non-target"
+        raise InputError(f"{enrol_list}, {test_list}: all {len(trials)} pairs are {kind} trials. Is it the right pair?")
+    return trials
+
+
 def add_trial_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the choice."""
     parser.add_argument("--max_trials", type=int, default=MAX_TRIALS, metavar="N", help="most trials (%(default)s)")
@@ -93,16 +114,35 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
     add_trial_arguments(parser)
     add_layout_arguments(parser)
+    parser.add_argument(
+        "--enrol_list", type=user_path, metavar="FILE", help="lines '<path><TAB><speaker>': pair each with each of..."
+    )
+    parser.add_argument("--test_list", type=user_path, metavar="FILE", help="... these; nothing is drawn then")
     arguments = parser.parse_args(argv)
     check_max_trials(arguments.max_trials)
+    _check_lists(parser, arguments)
     with lock_output(arguments.list):
         if arguments.list.exists():
             raise InputError(f"{arguments.list}: exists already. Remove it, or name another file.")
-        corpus = open_corpus(arguments.data_folder, arguments.layout, arguments.speaker_pattern, arguments.data_list)
-        trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
+        if arguments.enrol_list:
+            trials = cross_trials(arguments.data_folder, arguments.enrol_list, arguments.test_list)
+        else:
+            layout = (arguments.layout, arguments.speaker_pattern, arguments.data_list)
+            corpus = open_corpus(arguments.data_folder, *layout)
+            trials = draw_trials(corpus.folder, corpus.recordings, arguments.max_trials, arguments.seed)
         write_trials(arguments.list, trials)
     print(f"{arguments.list}: {len(trials)} trials, {count_targets(trials)} of them target")
     return 0
+
+
+def _check_lists(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse one list without the other, and options that have no effect beside them."""
+    if bool(arguments.enrol_list) != bool(arguments.test_list):
+        raise UsageError("--enrol_list: expected together with --test_list.")
+    names = ("max_trials", "seed", "layout", "speaker_pattern", "data_list")
+    given = [name for name in names if getattr(arguments, name) != parser.get_default(name)]
+    if arguments.enrol_list and given:
+        raise UsageError(f"--{given[0]}: has no effect with --enrol_list and --test_list. Leave it out.")
 
 
 if __name__ == "__main__":

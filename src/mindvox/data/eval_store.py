@@ -132,6 +132,19 @@ class EvalStore:
         """Return the features (T, F) of an utterance; read-only."""
         raise NotImplementedError
 
+    @property
+    def holds_waveforms(self) -> bool:
+        """Whether the store holds samples, so that features of a part of the waveform can be had."""
+        return False
+
+    def waveform(self, row: int) -> np.ndarray:
+        """Return the samples (N,) of an utterance, float32, full scale 1, as the front end prepares them."""
+        raise InputError(f"{self.folder}: holds features, waveforms are needed: store_kind: waveform.")
+
+    def features_of(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the features (T, F) of a part of a waveform that `waveform` gave."""
+        return front_end_of(self.front_end)(waveform)
+
     def release(self) -> None:
         """Let go of the pages that were read, which count as memory of this process, until they are read again."""
         raise NotImplementedError
@@ -193,8 +206,18 @@ class ComputedFeatures(EvalStore):
         names = (folder, stored.utt_ids, stored.spk_ids)
         return cls(*names, num_frames, front_end.to_dict(), stored.sha256, stored, front_end)
 
+    @property
+    def holds_waveforms(self) -> bool:
+        return True
+
     def feats(self, row: int) -> np.ndarray:
-        return self._cache.get(row, lambda: self.computing(_prepared(self.stored, row, self.computing)))
+        return self._cache.get(row, lambda: self.computing(self.waveform(row)))
+
+    def waveform(self, row: int) -> np.ndarray:
+        return _prepared(self.stored, row, self.computing)
+
+    def features_of(self, waveform: np.ndarray) -> np.ndarray:
+        return self.computing(waveform)
 
     def release(self) -> None:
         _release(self.stored.content)

@@ -3,6 +3,9 @@
     mindvox bench preprocess VoxCeleb1 input speaker
     mindvox bench infer --model MODEL [MODEL ...] --data_path input --result result
     mindvox bench postprocess result/output_bs1 speaker
+    mindvox bench originroc CHECKPOINT VoxCeleb1
+
+The last one measures the checkpoint itself, without files between (the guide's get_originroc.py).
 
 `input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x frames); `speaker` holds
 `speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds `mels<i>_output_0.bin`, its embedding from a
@@ -29,7 +32,7 @@ from mindvox.engines.engine import Engine, load_engine
 from mindvox.engines.exported import ExportedModel, find_exported
 from mindvox.errors import InputError, run
 from mindvox.files import lock_folder, read_json, user_path, write_json
-from mindvox.frontend import check_front_end, front_end_of
+from mindvox.frontend import FrontEnd, check_front_end, front_end_of
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import cut_frames
 from mindvox.scoring.metrics import roc_auc
@@ -57,27 +60,86 @@ def preprocess(
     Raises:
         InputError: there are no recordings, or one cannot be read.
     """
-    root = dataset / "wav" if (dataset / "wav").is_dir() else dataset
-    paths = [root / name for name in walk_audio(root).names]
-    if not paths:
-        raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
-    labels = {name: label for label, name in enumerate(sorted({path.relative_to(root).parts[0] for path in paths}))}
+    recordings = _recordings(dataset)
     front_end = front_end_of(ExportedModel.read(find_exported(model)).front_end, str(model)) if model else Fbank()
     for folder in (inputs, speakers):
         _make_empty(folder)
-    for index, path in enumerate(tqdm(paths, "computing features", disable=None), 1):
-        try:
-            waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
-        except BadAudio as error:
-            raise InputError(f"{path}: {error.reason}.") from None
-        feats = front_end.finish(cut_frames(front_end(waveform), num_frames))
-        check_feats(str(path), feats, front_end.size)
+    for index, (path, label) in enumerate(tqdm(recordings, "computing features", disable=None), 1):
+        feats = _features_of(path, front_end, num_frames)
         (inputs / f"mels{index}.bin").write_bytes(feats.T.astype("<f4").tobytes())
-        (speakers / f"speakers{index}.txt").write_text(f"{labels[path.relative_to(root).parts[0]]}\n")
+        (speakers / f"speakers{index}.txt").write_text(f"{label}\n")
     meta = {"format_version": FORMAT_VERSION, "front_end": front_end.to_dict(), "num_frames": num_frames}
     write_json(inputs / "meta.json", meta)
-    print(f"{len(paths)} utterances of {len(labels)} speakers: {inputs}, {speakers}")
-    return len(paths)
+    num_speakers = len({label for _, label in recordings})
+    print(f"{len(recordings)} utterances of {num_speakers} speakers: {inputs}, {speakers}")
+    return len(recordings)
+
+
+def _recordings(dataset: Path) -> list[tuple[Path, int]]:
+    """Return every recording of a corpus with the number of its speaker."""
+    root = dataset / "wav" if (dataset / "wav").is_dir() else dataset
+    names = walk_audio(root).names
+    if not names:
+        raise InputError(f"{dataset}: expected <speaker>/<session>/<file> ({SUFFIX_EXAMPLES}) in it, found none.")
+    speakers = [Path(name).parts[0] for name in names]
+    label_of = {speaker: label for label, speaker in enumerate(sorted(set(speakers)))}
+    return [(root / name, label_of[speaker]) for name, speaker in zip(names, speakers, strict=True)]
+
+
+def _features_of(path: Path, front_end: FrontEnd, num_frames: int) -> np.ndarray:
+    """Return the first frames (num_frames, F) of a recording as a model sees them."""
+    try:
+        waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
+    except BadAudio as error:
+        raise InputError(f"{path}: {error.reason}.") from None
+    feats = front_end.finish(cut_frames(front_end(waveform), num_frames))
+    check_feats(str(path), feats, front_end.size)
+    return feats
+
+
+def originroc(
+    checkpoint: Path,
+    dataset: Path,
+    num_frames: int = NUM_FRAMES,
+    batch_size: int = 16,
+    device_target: str = "auto",
+    device_id: int = 0,
+) -> float:
+    """Print and return the area below the ROC of a checkpoint, before any export (the guide's get_originroc.py).
+
+    The guide cuts its frames at random places and leaves out what is longer than 19 s; here they are the first.
+
+    Args:
+        checkpoint: its file; of a folder the last one.
+        dataset: as in `preprocess`.
+        num_frames: frames taken from the start; shorter utterances are repeated.
+        batch_size: utterances that go through the model at once.
+        device_target, device_id: where it runs.
+
+    Raises:
+        InputError: recordings or checkpoint are missing, a recording cannot be read, or the model takes another length.
+    """
+    from mindvox.device import set_device  # here, because the other steps run without MindSpore
+    from mindvox.models import fewest_frames, load_model, windows_of
+    from mindvox.models.checkpoint import find_checkpoint
+    from mindvox.scoring.embeddings import cell_encoder
+
+    recordings = _recordings(dataset)
+    path = find_checkpoint(checkpoint)
+    model, meta = load_model(path, set_device(device_target, device_id), fold=True)
+    windows = windows_of(meta["model"])
+    needed = windows.num_frames if windows else max(num_frames, fewest_frames(meta["model"]))
+    if needed != num_frames:
+        raise InputError(f"{path}: takes {needed} frames, got {num_frames}. Pass --frames={needed}.")
+    front_end = front_end_of(meta["front_end"], str(path))
+    encode = cell_encoder(model, front_end.size, batch_size)
+    embeddings = []
+    for first in tqdm(range(0, len(recordings), batch_size), "embedding", disable=None):
+        batch = [_features_of(found, front_end, num_frames) for found, _ in recordings[first : first + batch_size]]
+        embeddings.append(encode(np.stack(batch)))
+    area = _area(np.concatenate(embeddings), np.array([label for _, label in recordings]))
+    print(f"origin roc_auc:\n{area:.4f}")
+    return area
 
 
 def infer(
@@ -138,11 +200,16 @@ def postprocess(result: Path, speakers: Path) -> float:
     labels = np.array([_read_label(path) for path in paths])
     if len(labels) != len(embeddings):
         raise InputError(f"{result} has {len(embeddings)} embeddings, {speakers} has {len(labels)} labels.")
-    embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    rows, columns = np.triu_indices(len(labels), 1)
-    area = roc_auc((embeddings @ embeddings.T)[rows, columns], labels[rows] == labels[columns])
+    area = _area(embeddings, labels)
     print(f"roc_auc: \n{area:.4f}")
     return area
+
+
+def _area(embeddings: np.ndarray, labels: np.ndarray) -> float:
+    """Return the area below the ROC of the cosines of all pairs; embeddings (U, D), numbers of speakers (U,)."""
+    embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    rows, columns = np.triu_indices(len(labels), 1)
+    return roc_auc((embeddings @ embeddings.T)[rows, columns], labels[rows] == labels[columns])
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -155,6 +222,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         device = (arguments.device_target, arguments.device_id)
         with lock_folder(arguments.result):
             infer(arguments.model, arguments.data_path, arguments.result, arguments.batch_size, arguments.loop, *device)
+    elif arguments.step == "originroc":
+        device = (arguments.device_target, arguments.device_id)
+        originroc(arguments.checkpoint, arguments.dataset, arguments.frames, arguments.batch_size, *device)
     else:
         postprocess(arguments.result, arguments.speaker)
     return 0
@@ -187,6 +257,13 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     step = steps.add_parser("postprocess", help="ROC-AUC of embeddings", allow_abbrev=False)
     step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
     step.add_argument("speaker", type=user_path, help="folder of labels")
+    step = steps.add_parser("originroc", help="ROC-AUC of a checkpoint", allow_abbrev=False)
+    step.add_argument("checkpoint", type=user_path, help="checkpoint, or folder of checkpoints")
+    step.add_argument("dataset", type=user_path, help="folder of <speaker>/<session>/<file>")
+    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
+    step.add_argument("--batch_size", type=_count, default=16, help="utterances at once (default: 16)")
+    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="where to run")
+    step.add_argument("--device_id", type=int, default=0, help="number of the device")
     return parser.parse_args(argv)
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.config import Config
+from mindvox.data.eval_store import EvalStore
+from mindvox.decisions import cosine
+from mindvox.deploy.int8 import Utterances, quantise_ir, read_utterances
 from mindvox.deploy.mindir import OLD_VERSION
 from mindvox.deploy.mindir_to_onnx import mindir_to_onnx
 from mindvox.deploy.old_mindir import lower_mindir
@@ -38,6 +41,7 @@ from mindvox.models import (
 from mindvox.models.checkpoint import assign, find_checkpoint, read_checkpoint
 from mindvox.models.transposed_model import TransposedModel
 from mindvox.models.waveform_model import WaveformModel
+from mindvox.progress import quantity
 from mindvox.scoring.embeddings import cell_encoder
 
 # Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
@@ -45,6 +49,8 @@ from mindvox.scoring.embeddings import cell_encoder
 # multiply with 10 bits of mantissa.
 TOLERANCES = {"features": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
+INT8 = "int8"
+LEAST_INT8_COSINE = 0.9  # mean; CAM++ has 0.97
 TEST_FRAMES = (301, 157)
 PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
 # Lite 2.0.0 was run with version 1. Of version 3 it is only known that the Lite of the same release reads it, and that
@@ -75,10 +81,14 @@ def export(config: Config) -> Path:
     with lock_output(path), tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
         staged = Path(folder, path.name)
         write_model(staged, exported, evaluation_weights(arrays))
+        utterances = _quantised(staged, exported, config) if exported.precision == INT8 else None
         weights = sha256_file(weights_path(staged)) if exported.file_format == "IR" else None
         exported = replace(exported, file_sha256=sha256_file(staged), weights_sha256=weights)
         exported.save(staged)
-        found = _test(staged, exported, checkpoint, path, config.device_id)
+        if utterances is not None:
+            found = _test_int8(staged, checkpoint, path, utterances.others)
+        else:
+            found = _test(staged, exported, checkpoint, path, config.device_id)
         _publish(staged, path)
     (source,) = exported.inputs
     shape = " x ".join("any" if size is None else str(size) for size in source["shape"])
@@ -123,7 +133,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         feature_size=feature_size,
         emb_size=model["emb_size"],
         further_outputs=_further_outputs(config, model, checkpoint),
-        precision="float32",
+        precision=config.precision,
         device_target=target if config.file_format in ("MINDIR", "AIR") else None,
         front_end=meta["front_end"],
         model=model,
@@ -282,6 +292,33 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path, d
             f"{bound:.3g}."
         )
     return f"max difference from the checkpoint's embeddings {difference:.3g} of {largest:.3g} in {engine.name}"
+
+
+def _quantised(staged: Path, exported: ExportedModel, config: Config) -> Utterances:
+    """Give the file 8-bit numbers, and return the utterances that it can be tested on."""
+    store = EvalStore.open(config.calibration_data, exported.front_end)
+    utterances = read_utterances(store, exported, config.calibration_utterances)
+    quantise_ir(staged, exported, utterances.calibration)
+    return utterances
+
+
+def _test_int8(staged: Path, checkpoint: Path, path: Path, utterances: Sequence[np.ndarray]) -> str:
+    """Compare embeddings of utterances that gave no ranges with the checkpoint's, and return what was found.
+
+    Raises:
+        InputError: they have little to do with each other.
+    """
+    model, meta = load_model(checkpoint)
+    encode, engine = cell_encoder(model, meta["model"]["in_channels"]), load_engine(staged)
+    cosines = [cosine(encode(feats)[0], engine.encode(feats)[0]) for feats in utterances]
+    found = f"cosine with the checkpoint's embeddings, of {quantity(len(cosines), 'other utterance')}: "
+    found += f"mean {np.mean(cosines):.4f}, least {min(cosines):.4f}, in {engine.name}"
+    if not np.mean(cosines) >= LEAST_INT8_COSINE:
+        raise InputError(
+            f"{path}: not written: {found}; expected a mean of {LEAST_INT8_COSINE:g}. Give calibration_data of more "
+            "and other speakers, or export with precision float32."
+        )
+    return found
 
 
 def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:

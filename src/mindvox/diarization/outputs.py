@@ -32,7 +32,15 @@ def write_all(folder: PathLike, found: Diarization) -> list[Path]:
 
 def as_json(found: Diarization) -> dict[str, Any]:
     """Return a diarization as values for JSON, without the embeddings."""
-    speakers = [{"speaker": name, "speech_s": round(speech_of(found.turns, name), 3)} for name in found.speakers]
+    speakers = [
+        {
+            "speaker": name,
+            "speech_s": round(speech_of(found.turns, name), 3),
+            "is_enrolled": name in found.scores,
+            "score": round(found.scores[name], 4) if name in found.scores else None,
+        }
+        for name in found.speakers
+    ]
     return {
         "format_version": FORMAT_VERSION,
         "recording": found.recording,

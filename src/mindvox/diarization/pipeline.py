@@ -93,6 +93,7 @@ class Diarization:
         turns: sorted by time; speakers are speaker_1, speaker_2, ... in the order of their first words. Nobody speaks:
             empty.
         embeddings: of each speaker, (D,) float32 of length 1.
+        scores: cosine of each speaker whom the store named with their enrolled voice.
         notes: what a reader must know about the result, one sentence each.
     """
 
@@ -100,6 +101,7 @@ class Diarization:
     duration_s: float
     turns: list[Turn]
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -194,7 +196,7 @@ class Diarizer:
             recording.duration_s,
             [turn._replace(speaker=names[turn.speaker]) for turn in turns],
             {names[number]: centroids[int(number)].astype(np.float32) for number in names},
-            _notes(len(names), count),
+            notes=_notes(len(names), count),
         )
 
     def _centroids(self, local: LocalSpeakers, count: Count) -> np.ndarray:

@@ -1,6 +1,7 @@
 """An exported model in whichever library runs it."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Callable
@@ -171,6 +172,11 @@ def _library_for(model_file: Path, exported: ExportedModel, engine: str) -> str:
         if library == "mindspore" or is_installed(library):
             return library
     raise InputError(f"{model_file}: needs {' or '.join(wanted)}: {LIBRARIES[wanted[0]].install}")
+
+
+def library_name(library: str, device_target: str = "CPU") -> str:
+    """Return how an engine is called: library, version and device, such as "openvino 2026.4.1 CPU"."""
+    return f"{library} {importlib.metadata.version(library)} {device_target}"
 
 
 def libraries_of(exported: ExportedModel) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindvox.device import set_device
-from mindvox.engines.engine import Engine, first_line
+from mindvox.engines.engine import Engine, first_line, library_name
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 
@@ -31,4 +31,4 @@ def load(path: Path, exported: ExportedModel, device_target: str, device_id: int
         outputs = cell(Tensor(batch))
         return [output.asnumpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
-    return Engine(f"mindspore {ms.__version__} {target}", exported, run)
+    return Engine(library_name("mindspore", target), exported, run)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
-from mindvox.engines.engine import Engine, check_values, first_line
+from mindvox.engines.engine import Engine, check_values, first_line, library_name
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 
@@ -23,6 +24,11 @@ def load(path: Path, exported: ExportedModel) -> Engine:
     check_values(path, exported.inputs, {value.name: value.shape for value in session.get_inputs()})
     check_values(path, exported.outputs, {value.name: value.shape for value in session.get_outputs()})
     name, outputs = exported.inputs[0]["name"], [output["name"] for output in exported.outputs]
-    return Engine(
-        f"onnxruntime {onnxruntime.__version__} CPU", exported, lambda batch: session.run(outputs, {name: batch})
-    )
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        try:
+            return session.run(outputs, {name: batch})
+        except Exception as error:  # as above
+            raise RuntimeError(f"ONNX Runtime: {first_line(error)}") from error
+
+    return Engine(library_name("onnxruntime"), exported, run)

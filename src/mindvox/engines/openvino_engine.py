@@ -1,14 +1,13 @@
 """ONNX and OpenVINO's IR in OpenVINO, on the CPU."""
 
 import functools
-import importlib.metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 
-from mindvox.engines.engine import Engine, check_values, first_line
+from mindvox.engines.engine import Engine, check_values, first_line, library_name
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 
@@ -57,7 +56,7 @@ def load(path: Path, exported: ExportedModel) -> Engine:
             raise MemoryError(f"OpenVINO: too little memory for an input of shape {batch.shape}")
         return [results[name] for name in names]
 
-    return Engine(f"openvino {importlib.metadata.version('openvino')} CPU", exported, run)
+    return Engine(library_name("openvino"), exported, run)
 
 
 def _metadata(model: Any) -> dict[str, str]:

@@ -153,6 +153,12 @@ class MarginClassifier(CosineClassifier):
         margin_to_epoch: float = option(
             1.0, "epoch at whose start it has grown to margin; 1: margin from the start", minimum=1
         )
+        margin_from_share: float = option(
+            0.0, "instead of the epochs: share of the run after which the margin begins to grow", minimum=0, below=1
+        )
+        margin_to_share: float = option(
+            0.0, "share of the run after which it has grown to margin; 0: the epochs count", minimum=0
+        )
         margin_growth: str = option(
             "exponential", "how it grows: fast at first, or evenly", choices=("exponential", "linear")
         )
@@ -160,12 +166,16 @@ class MarginClassifier(CosineClassifier):
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
-            if self.margin_from_epoch > self.margin_to_epoch:
-                return [
-                    f"margin_from_epoch: expected at most margin_to_epoch {self.margin_to_epoch:g}, got "
-                    f"{self.margin_from_epoch:g}."
-                ]
-            return []
+            found = [
+                f"{first}: expected at most {last} {getattr(self, last):g}, got {getattr(self, first):g}."
+                for first, last in (("margin_from_epoch", "margin_to_epoch"), ("margin_from_share", "margin_to_share"))
+                if getattr(self, first) > getattr(self, last)
+            ]
+            if self.margin_to_share > 1:
+                found.append(f"margin_to_share: expected at most 1, got {self.margin_to_share:g}.")
+            if self.margin_to_share and (self.margin_from_epoch, self.margin_to_epoch) != (1, 1):
+                found.append("margin_to_share: the margin grows by epochs or by shares of the run: give one of them.")
+            return found
 
     scheduled = ("margin",)
 
@@ -174,12 +184,14 @@ class MarginClassifier(CosineClassifier):
         self.margin = Parameter(Tensor(self.options.margin, ms.float32), name="margin", requires_grad=False)
         self.scale = self.options.scale
 
-    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
-        """Return the margin after so many epochs."""
+    def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
+        """Return the margin after so many epochs, which are such a share of the run."""
         options = self.options
-        first, last = options.margin_from_epoch - 1, options.margin_to_epoch - 1
-        if epochs >= last:
+        done, first, last = epochs, options.margin_from_epoch - 1, options.margin_to_epoch - 1
+        if options.margin_to_share > 0:
+            done, first, last = share, options.margin_from_share, options.margin_to_share
+        if done >= last:
             return {"margin": options.margin}
-        position = max(0.0, (epochs - first) / (last - first)) if last > first else 0.0
+        position = max(0.0, (done - first) / (last - first)) if last > first else 0.0
         grown = 1 - GROWTH_END**position if options.margin_growth == "exponential" else position
         return {"margin": options.margin_start + (options.margin - options.margin_start) * grown}

@@ -36,8 +36,11 @@ class Objective(nn.Cell):
         """Return the share of rows whose greatest score is at their label, a scalar."""
         return share_of_hits(score, label)
 
-    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
-        """Return the value of each scheduled parameter after so many epochs, which are so many updates."""
+    def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
+        """Return the value of each scheduled parameter after so many epochs, which are so many updates.
+
+        `share` is the share of the run that is done then, from 0 to 1.
+        """
         return {}
 
     def adapt(self, arrays: dict[str, np.ndarray], before: dict[str, Any]) -> dict[str, np.ndarray]:

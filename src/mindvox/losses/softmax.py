@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 
 from mindvox.config.option import checked, option
 from mindvox.layers.norm import batch_norm
+from mindvox.layers.unit_length import unit
 from mindvox.losses.classifier import HiddenLayers
 from mindvox.losses.functions import cross_entropy, one_hot, smoothed
 from mindvox.losses.objective import Objective
@@ -33,6 +34,9 @@ class Softmax(Objective):
     class Options:
         """Keys of the section `loss`."""
 
+        input_length: float = option(
+            0.0, "length of embeddings before the linear layer: 10 in RawNet2; 0: as they are", minimum=0
+        )
         norm_first: bool = option(False, "batch norm and ReLU before the linear layer: wespeaker's softmax")
         hidden_layers: int = option(0, "linear layers with batch norm before it (mvector)", minimum=0)
         hidden_size: int = option(192, "size of their outputs", minimum=1)
@@ -41,9 +45,10 @@ class Softmax(Objective):
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()
         options = checked(self.Options(**keys))
-        self.norm = batch_norm(emb_size) if options.norm_first else None
+        self.input_length = options.input_length
+        self.first_norm = batch_norm(emb_size) if options.norm_first else None
         self.hidden = HiddenLayers(emb_size, options.hidden_layers, options.hidden_size)
-        self.linear = nn.Dense(self.hidden.out_size, num_classes)
+        self.classifier = nn.Dense(self.hidden.out_size, num_classes)
         self.num_classes = num_classes
         self.label_smoothing = options.label_smoothing
 
@@ -54,6 +59,8 @@ class Softmax(Objective):
 
     def logits(self, embedding: Tensor) -> Tensor:
         """Return the linear layer's outputs (B, K) for embeddings (B, emb_size), float32."""
-        if self.norm is not None:
-            embedding = ops.relu(self.norm(embedding))
-        return self.linear(self.hidden(embedding))
+        if self.input_length > 0:
+            embedding = self.input_length * unit(embedding)
+        if self.first_norm is not None:
+            embedding = ops.relu(self.first_norm(embedding))
+        return self.classifier(self.hidden(embedding))

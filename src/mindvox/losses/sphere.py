@@ -37,7 +37,7 @@ class SphereSoftmax(CosineClassifier):
         first = Tensor(self.options.lambda_start, ms.float32)
         self.plain_weight = Parameter(first, name="plain_weight", requires_grad=False)
 
-    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
+    def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
         """Return lambda in the update after so many."""
         options = self.options
         falling = options.lambda_start / (1 + options.lambda_decay * (updates + 1))

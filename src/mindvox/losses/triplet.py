@@ -68,7 +68,7 @@ class Triplet(BatchObjective):
         # Three numbers in [0, 1) an anchor: whether it gets a hard negative, of which rank, which one otherwise.
         self.draws = Tensor(np.random.default_rng(0).random((NUM_DRAWS, 3)), ms.float32)
 
-    def schedule(self, epochs: float, updates: int = 0) -> dict[str, float]:
+    def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
         """Return where in the table of draws an update begins."""
         return {"first_draw": float(updates * STEP % NUM_DRAWS)}
 

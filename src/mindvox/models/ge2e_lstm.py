@@ -10,14 +10,12 @@ from mindspore import Tensor, nn, ops
 
 from mindvox.config.option import checked, option
 from mindvox.frontend.frames import Windows
-from mindvox.layers.building import building_form
 from mindvox.layers.conv import Conv1d
-from mindvox.layers.over_time import sum_over_time
 from mindvox.layers.recurrent import Lstm
+from mindvox.layers.unit_length import unit
 
 COVERAGE = 0.75  # of a last window that a recording fills, or the window is left out
 EDGE_FRAMES = 2  # of the zeros behind a recording, which see its end: the front end of Resemblyzer's weights makes them
-TINY = 1e-12  # added to a squared length: its root has a slope where all outputs are 0
 
 
 class Ge2eLstm(nn.Cell):
@@ -64,12 +62,9 @@ class Ge2eLstm(nn.Cell):
         sizes = [options.in_channels] + [options.hidden_size] * options.num_layers
         self.layers = nn.CellList([Lstm(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)])
         self.linear = Conv1d(options.hidden_size, options.emb_size)
-        self.form = building_form()
 
     def construct(self, feats: Tensor) -> Tensor:
         x = feats
         for layer in self.layers:
             x = layer(x)  # (B, T, hidden_size)
-        x = ops.relu(self.linear(x[:, -1].expand_dims(2)).squeeze(2)).astype(ms.float32)
-        squared_length = sum_over_time(ops.square(x).expand_dims(1), self.form).squeeze(2)
-        return x / ops.sqrt(squared_length + TINY)
+        return unit(ops.relu(self.linear(x[:, -1].expand_dims(2)).squeeze(2)).astype(ms.float32))

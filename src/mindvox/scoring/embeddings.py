@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mindspore import nn
 
 FORMAT_VERSION = 1
+LATER_KEYS = ("crop_samples", "max_frames")  # meta.json has them only where they are numbers
 INDEX_HEADER = ("utt_id", "spk_id")
+CROP_SHIFT, CROP_OVERLAP = 160, 240  # samples
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Identity:
         cut_frames: frames kept of each utterance, or of each crop; None: all.
         front_end: how the features are made, FrontEnd.to_dict().
         num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
+        crop_samples: samples of each crop where crops are cut from the waveform; None: they are cut from the features,
+            or there are none. Like max_frames, meta.json has it only where it is a number.
         max_frames: most frames of a window where some utterance of the store is longer, so that its embedding is a
             mean over windows; None: every utterance went through the model in one piece. An embedding store's meta.json
             has the key only where it is a number, so that stores without long utterances, older ones too, stay valid.
@@ -46,11 +50,12 @@ class Identity:
     cut_frames: Optional[int]
     front_end: dict
     num_crops: int = 0
+    crop_samples: Optional[int] = None
     max_frames: Optional[int] = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that meta.json holds."""
-        return {name: value for name, value in asdict(self).items() if name != "max_frames" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in LATER_KEYS or value is not None}
 
     def differences(self, other: "Identity") -> list[str]:
         """Return the names of the attributes that differ."""
@@ -123,7 +128,7 @@ class EmbeddingStore:
 def _identity(path: Path) -> Identity:
     meta = read_json(path)
     names = [field.name for field in fields(Identity)]
-    needed = set(names) - {"num_crops", "max_frames"}  # left out where there are no crops, no windows
+    needed = set(names) - {"num_crops", *LATER_KEYS}
     if not isinstance(meta, dict) or meta.get("format_version") != FORMAT_VERSION or not meta.keys() >= needed:
         raise InputError(f"{path}: expected format_version {FORMAT_VERSION} and {', '.join(names)}. Make it again.")
     return Identity(**{name: meta[name] for name in names if name in meta})
@@ -163,6 +168,7 @@ def load_or_extract(
         identity.cut_frames,
         batch_size,
         num_crops=identity.num_crops,
+        crop_samples=identity.crop_samples,
         max_frames=max_frames,
         min_frames=min_frames,
         windows=windows,
@@ -191,6 +197,7 @@ def extract(
     batch_size: int,
     progress: bool = True,
     num_crops: int = 0,
+    crop_samples: Optional[int] = None,
     max_frames: int = 0,
     min_frames: int = 1,
     windows: Optional[Windows] = None,
@@ -209,6 +216,8 @@ def extract(
         batch_size: utterances, or crops, in a batch at most.
         progress: show a bar when stderr is a terminal, and print the speed.
         num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
+        crop_samples: crops are so many samples of the waveform, of which features of `cut_frames` frames are computed.
+            None: they are cut from the features of the whole.
         max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
             cuts, whose length and number are chosen already, and on a model that takes windows.
         min_frames: the fewest frames of an utterance.
@@ -241,7 +250,7 @@ def extract(
     with tqdm(total=len(inputs.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(inputs.num_frames, batch_size, max_frames):
             names = [store.utt_ids[piece // per_utt] for piece in inputs.piece[rows]]
-            cut = [_cut_feats(store, inputs, row, cut_frames, num_crops, windows) for row in rows]
+            cut = [_cut_feats(store, inputs, row, cut_frames, num_crops, crop_samples, windows) for row in rows]
             feats = np.stack([front_end.finish(each) for each in cut])
             batch = encode_named(encode, feats, names)
             if embeddings is None:
@@ -313,10 +322,15 @@ def _cut_feats(
     row: int,
     cut_frames: Optional[int],
     num_crops: int,
+    crop_samples: Optional[int],
     windows: Optional[Windows],
 ) -> np.ndarray:
     """Return what an embedding is made of: an utterance, its start, a crop, or a window of one of these."""
-    feats = _piece_feats(store, int(inputs.piece[row]), cut_frames, num_crops)
+    piece = int(inputs.piece[row])
+    if crop_samples:
+        feats = store.features_of(_waveform_crop(store.waveform(piece // num_crops), piece, num_crops, crop_samples))
+    else:
+        feats = _piece_feats(store, piece, cut_frames, num_crops)
     first = inputs.first_frame[row]
     if windows is not None:
         return windows.cut(feats, first)
@@ -335,9 +349,24 @@ def _piece_feats(store: EvalStore, piece: int, cut_frames: Optional[int], num_cr
     return frames.cut_frames(feats, cut_frames) if cut_frames else feats
 
 
-def crop_starts(num_frames: int, crop_frames: int, num_crops: int) -> np.ndarray:
-    """Return the first frames of crops that are spread evenly from start to end, as voxceleb_trainer's are."""
-    return np.linspace(0, num_frames - crop_frames, num_crops).astype(int)
+def _waveform_crop(waveform: np.ndarray, piece: int, num_crops: int, crop_samples: int) -> np.ndarray:
+    """Return the samples of a crop as voxceleb_trainer's loadWAV cuts them.
+
+    What is not longer than a crop is repeated from its start, to one sample more than the crop has.
+    """
+    waveform = frames.repeat_to(waveform, max(crop_samples + 1, len(waveform)))
+    first = crop_starts(len(waveform), crop_samples, num_crops)[piece % num_crops]
+    return waveform[first : first + crop_samples]
+
+
+def crop_starts(length: int, crop_length: int, num_crops: int) -> np.ndarray:
+    """Return where crops begin that are spread evenly from start to end, as voxceleb_trainer's are."""
+    return np.linspace(0, length - crop_length, num_crops).astype(int)
+
+
+def samples_of_crop(num_frames: int) -> int:
+    """Return the samples of a crop of `num_frames` frames of 25 ms, 10 ms apart, at 16 kHz (voxceleb_trainer)."""
+    return CROP_SHIFT * num_frames + CROP_OVERLAP
 
 
 def cell_encoder(cell: "nn.Cell", feature_size: int, fixed_batch: Optional[int] = None) -> Encode:

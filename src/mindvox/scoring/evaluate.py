@@ -1,5 +1,6 @@
 """Evaluation of a trial list: score it, measure error rates, print and write both."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Optional
@@ -13,6 +14,7 @@ from mindvox.scoring.embeddings import EmbeddingStore
 from mindvox.scoring.error_rates import Details, Result, measure, measure_details, warn_if_swapped
 from mindvox.scoring.measures import P_TARGETS
 from mindvox.scoring.options import ScoreOptions
+from mindvox.scoring.peer_lines import Scored, peer_line
 from mindvox.scoring.results import print_results, write_results
 from mindvox.scoring.trial_list import TrialList
 from mindvox.scoring.trial_scores import check_disjoint, check_same_model, score_trials
@@ -25,6 +27,7 @@ def evaluate(
     config: Config,
     folder: PathLike,
     why_none: str,
+    started: Optional[float] = None,
 ) -> dict[str, Result]:
     """Score a trial list, print the evaluation's lines, and write scores.tsv and results.json.
 
@@ -33,13 +36,16 @@ def evaluate(
     Args:
         trials: trial list read for `evaluation`.
         evaluation, cohort: embeddings of one model.
-        config: the keys of ScoreOptions, target_far, bootstrap and bootstrap_seed are used.
+        config: the keys of ScoreOptions, target_far, bootstrap, bootstrap_seed and print_like are used.
         folder: where the files go.
         why_none: why there is no cohort, when there is none.
+        started: time.monotonic() when the evaluation began, for the time that some toolkits print; None:
+            now.
 
     Returns:
         Error rates of each kind of score; none of a blind list.
     """
+    started = time.monotonic() if started is None else started
     if cohort is not None:
         check_disjoint(evaluation, cohort)
         check_same_model(evaluation, cohort)
@@ -61,6 +67,9 @@ def evaluate(
             results[name] = measure(values, trials.is_target)
             details[name] = measure_details(values, trials.is_target, config.target_far, intervals.get(name))
         print_results(results, details, config.target_far)
+        if config.print_like != "none":
+            scored = Scored(scores["baseline"], trials.is_target, time.monotonic() - started)
+            print(peer_line(config.print_like, scored))
         warn_if_swapped(results["baseline"].eer, trials.is_target, config.trial_format)
     missing = [name for name in ("sub mean", options.score_norm) if name != "none" and name not in scores]
     if missing:

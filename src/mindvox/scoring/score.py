@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import Optional
 
@@ -25,12 +26,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         result="folder with the embedding stores eval and norm",
         data="evaluation store, where the trial list is looked for",
     )
+    started = time.monotonic()
     with lock_folder(arguments.result):
         evaluation = EmbeddingStore.open(arguments.result / "eval")
         trials = TrialList.from_config(config, arguments.data, evaluation)
         why_none = why_no_cohort(config)
         cohort = None if why_none else EmbeddingStore.open(arguments.result / "norm")
-        evaluate(trials, evaluation, cohort, config, arguments.result, why_none)
+        evaluate(trials, evaluation, cohort, config, arguments.result, why_none, started)
     return 0
 
 

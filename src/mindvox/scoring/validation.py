@@ -1,9 +1,8 @@
 """Validation while a model is trained: its EER on trials that the final evaluation does not use."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from mindspore import nn
@@ -19,9 +18,19 @@ from mindvox.models.checkpoint import assign
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import Encode, cell_encoder, extract
 from mindvox.scoring.error_rates import warn_if_swapped
-from mindvox.scoring.metrics import eer
+from mindvox.scoring.metrics import eer_of, min_dcf_of, operating_points
 from mindvox.scoring.normalisation import cosine_scores, unit_length
 from mindvox.scoring.trial_list import TrialList
+
+P_TARGET = 0.01  # of the minDCF
+
+
+class ValidationResult(NamedTuple):
+    """EER as a fraction, its threshold, normalised minDCF."""
+
+    eer: float
+    threshold: float
+    min_dcf: float
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class ValidationTrials:
 
 
 class Validation:
-    """Measure the EER of the plain cosine.
+    """Measure the error rates of the plain cosine.
 
     A model of its own takes over the weights of the trained one: neither is compiled anew when the other is used, and
     statistics of batch norms do not change.
@@ -71,21 +80,30 @@ class Validation:
         self.windows = windows
         self.has_warned = False
 
-    def __call__(self, trained: nn.Cell) -> float:
+    def __call__(self, trained: nn.Cell) -> ValidationResult:
+        return self.measure(self.scores(trained))
+
+    def measure(self, scores: np.ndarray) -> ValidationResult:
+        """Return the error rates of the trials' scores."""
+        points = operating_points(scores, self.trials.is_target)
+        found = eer_of(points)
+        self.has_warned = self.has_warned or warn_if_swapped(found.eer, self.trials.is_target, "voxceleb")
+        return ValidationResult(*found, min_dcf_of(points, P_TARGET))
+
+    def scores(self, trained: nn.Cell) -> np.ndarray:
+        """Return the cosine of each trial, (number of trials,), by the weights of the trained model."""
         arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in trained.get_parameters()}
         assign(self.model, arrays, "model.", "the model in training")
         store, trials = self.trials.store, self.trials
         limits: dict[str, Any] = {"max_frames": self.max_frames, "windows": self.windows}
         found = extract(self.encode, store, None, self.batch_size, progress=False, **limits)
         embeddings = unit_length(found, store.utt_ids)
-        error_rate = eer(cosine_scores(embeddings, trials.enrol, trials.test), trials.is_target).eer
-        self.has_warned = self.has_warned or warn_if_swapped(error_rate, trials.is_target, "voxceleb")
-        return error_rate
+        return cosine_scores(embeddings, trials.enrol, trials.test)
 
 
 def make_validation(
     config: Config, batches: TrainBatches, settings: dict[str, Any], device_target: str
-) -> Optional[Callable[[nn.Cell], float]]:
+) -> Optional[Validation]:
     """Return the validation that a training configuration asks for; None: it asks for none.
 
     Args:

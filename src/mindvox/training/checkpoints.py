@@ -75,7 +75,15 @@ class CheckpointWriter:
     def after_validation(self, position: Position) -> None:
         """Keep the checkpoint of this moment as the best when it is."""
         if position.best_step == position.step:
-            self._write_if_there_is_room(self.folder / BEST, position)
+            self.write_as(self.folder / BEST, position)
+
+    def write_as(self, path: Path, position: Position) -> None:
+        """Write the checkpoint of this moment under a name that is not counted among the newest.
+
+        Raises:
+            InputError: there is no room for it, unless `on_full_disk` says that training goes on.
+        """
+        self._write_if_there_is_room(path, position)
 
     def finish(self, position: Position) -> Path:
         """Write the checkpoint of a session's end and return its path.

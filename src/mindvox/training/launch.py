@@ -233,8 +233,8 @@ class Processes:
             return False
 
 
-def supervise(job: Job, arguments: Sequence[str]) -> None:
-    """Run a job until its end.
+def supervise(job: Job, arguments: Sequence[str], program: Path = ROOT / "train.py") -> None:
+    """Run a job, a program with these arguments in each process, until its end.
 
     Raises:
         Stopped: a signal came; the workers were told, and have left.
@@ -251,7 +251,7 @@ def supervise(job: Job, arguments: Sequence[str]) -> None:
         (Path(folder) / "scheduler.log").symlink_to(first.with_name("scheduler.log").absolute())
         follower = Follower(first)
         environment = {**job.environment(os.environ), LEFT_VARIABLE: folder}
-        processes = Processes(job.command(Path(folder), arguments), environment, first.with_name("msrun.log"))
+        processes = Processes(job.command(Path(folder), arguments, program), environment, first.with_name("msrun.log"))
         has_ended_well = False
         try:
             has_ended_well = _wait(processes, len(logs), Path(folder), follower, signals)

@@ -4,7 +4,7 @@ import math
 import time
 from datetime import datetime
 from types import TracebackType
-from typing import Optional, Union
+from typing import Optional, Protocol, Union
 
 from tqdm import tqdm
 
@@ -17,6 +17,22 @@ from mindvox.training.tensorboard import EventFile
 TRIVIAL_LOSS = 1e-3
 TRIVIAL_STEPS = 5  # in a row with less loss and all utterances right, among the first FIRST_STEPS: no speech is so easy
 FIRST_STEPS = 20
+
+
+class ValidationResult(Protocol):
+    """What a validation measures."""
+
+    @property
+    def eer(self) -> float:
+        """Equal error rate, a fraction."""
+
+    @property
+    def threshold(self) -> float:
+        """Score at which it is reached."""
+
+    @property
+    def min_dcf(self) -> float:
+        """Normalised minDCF at p = 0.01."""
 
 
 class TrainingLog:
@@ -88,13 +104,14 @@ class TrainingLog:
             self._report_epoch(position)
             self.epoch_losses, self.epoch_accuracies = [], []
 
-    def after_validation(self, position: Position, eer: float, took_s: float) -> None:
+    def after_validation(self, position: Position, result: ValidationResult, took_s: float) -> None:
         """Print a validation's result; the time that it took does not count in utterances/s."""
         self.line_time += took_s
         best = "best so far" if position.best_step == position.step else f"best:{position.best_eer:.4f}"
-        self.note(f"{datetime.now()}, step {position.step}: valid eer:{eer:.4f}, {best}, in {took_s:.1f} s")
+        self.note(f"{datetime.now()}, step {position.step}: valid eer:{result.eer:.4f}, {best}, in {took_s:.1f} s")
         if self.events:
-            self.events.add(position.step, {"valid eer": eer})
+            values = {"valid eer": result.eer, "valid threshold": result.threshold, "valid mindcf": result.min_dcf}
+            self.events.add(position.step, values)
 
     def note(self, text: str) -> None:
         """Print a line beside the bar."""

@@ -26,8 +26,9 @@ from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path
 from mindvox.progress import quantity
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
+from mindvox.training.frozen import freeze_parts
 from mindvox.training.interruption import Interruption
-from mindvox.training.log import TrainingLog
+from mindvox.training.log import TrainingLog, ValidationResult
 from mindvox.training.position import Position
 from mindvox.training.precision import mixed_precision
 from mindvox.training.resume import Checkpoint, find_earlier, identity, restore
@@ -37,8 +38,21 @@ from mindvox.training.world import World, join_world
 
 ALONE = World()
 CHECK_STEPS = 1000  # between two comparisons of all processes' weights
-Validate = Callable[[nn.Cell], float]
-"""The EER of a model that is being trained."""
+Validate = Callable[[nn.Cell], ValidationResult]
+"""Error rates of a model that is being trained."""
+
+
+class Observer:
+    """What a run tells while it goes on, in the process that writes; this one does nothing with it."""
+
+    def after_step(self, position: Position, loss: float) -> None:
+        """Take in the loss of the step that led to `position`."""
+
+    def after_validation(self, position: Position, result: ValidationResult, checkpoints: CheckpointWriter) -> None:
+        """Take in a validation; best.ckpt is written when it was the best, other checkpoints of the moment are not."""
+
+
+UNSEEN = Observer()
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class Run:
     meta: dict[str, Any]
 
     def take_step(
-        self, batch: Batch, position: Position, log: TrainingLog, interruption: Interruption
+        self, batch: Batch, position: Position, log: TrainingLog, interruption: Interruption, observer: Observer
     ) -> tuple[Position, Optional[Signals]]:
         """Train on a batch and log it; return where the run is then, and the signal when any process was asked to stop.
 
@@ -63,8 +77,8 @@ class Run:
         """
         step_cell = self.step_cell
         lrate = self.schedule.lrate(position.update, position.elapsed_s)
-        epochs = self.schedule.epochs(position.update, position.elapsed_s)
-        scheduled = step_cell.model_with_loss.loss.schedule(epochs, position.update)
+        moment = self.schedule.moment(position.update, position.elapsed_s)
+        scheduled = step_cell.model_with_loss.loss.schedule(moment.epochs, moment.update, moment.share)
         updates = step_cell.num_updates
         loss, accuracy = _step(step_cell, batch, lrate, scheduled)
         updates = step_cell.num_updates - updates
@@ -75,13 +89,16 @@ class Run:
         elapsed_s, signal = _agreed(self.world, log.elapsed_s, interruption.signal)
         position = position.after_batch(self.batches, updates, elapsed_s)
         log.after_step(position, loss, accuracy, lrate, scheduled, _is_finished(self.config, position))
+        observer.after_step(position, loss)
         if position.step % CHECK_STEPS == 0 and step_cell.num_gathered == 0:
             self.world.refuse_difference(step_cell.state(), position.step)
         return position, signal
 
 
 def train(
-    config: Config, make_validate: Optional[Callable[[Config, TrainBatches, dict, str], Optional[Validate]]] = None
+    config: Config,
+    make_validate: Optional[Callable[[Config, TrainBatches, dict, str], Optional[Validate]]] = None,
+    observer: Optional[Observer] = None,
 ) -> Path:
     """Train as `config` says and return the path of the last checkpoint.
 
@@ -89,6 +106,7 @@ def train(
         config: the settings.
         make_validate: called with these, the batches, the model's settings and the device's name before training;
             returns what measures the EER, or None, when the settings ask for no validation.
+        observer: is told of steps and validations.
 
     Raises:
         UsageError: a needed key is not set.
@@ -111,10 +129,10 @@ def train(
         checkpoints = CheckpointWriter(config, run.step_cell, run.meta)
         save_config(config, checkpoints.folder / "config.yaml")
         shutil.copyfile(Path(config.train_data_path) / "speakers.csv", checkpoints.folder / "speakers.csv")
-        _describe(run, target)
+        describe_run(run, target)
         if earlier:
             print(f"resume: from {earlier.path}, after {quantity(run.start.step, 'step')}")
-        return fit(run, checkpoints, validate)
+        return fit(run, checkpoints, validate, observer or UNSEEN)
 
 
 def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
@@ -131,6 +149,7 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     _check_crop_length(config, meta["model"])
     model = create_model(meta["model"], device_target)
     set_batch_norms(model, config.batch_norm)
+    freeze_parts(model, config.frozen_parts)
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
@@ -174,28 +193,35 @@ def check_batches(loss: Objective, config: Config, batches: TrainBatches) -> Non
         )
 
 
-def fit(run: Run, checkpoints: Optional[CheckpointWriter], validate: Optional[Validate] = None) -> Path:
+def fit(
+    run: Run,
+    checkpoints: Optional[CheckpointWriter],
+    validate: Optional[Validate] = None,
+    observer: Observer = UNSEEN,
+) -> Path:
     """Step through the epochs, print, validate, write checkpoints, and return the path of the last.
 
     Args:
         run: what is trained.
         checkpoints: None in a process that does not write.
         validate: None: no validation.
+        observer: is told of steps and validations.
     """
     config, position = run.config, run.start
     signal, is_finished = None, False
     run.world.refuse_difference(run.step_cell.state(), position.step)
     with Interruption() as interruption, TrainingLog(config, run.batches, position, run.world.is_first) as log:
         for batch in _batches_from(position, run.batches, interruption):
-            position, signal = run.take_step(batch, position, log, interruption)
+            position, signal = run.take_step(batch, position, log, interruption, observer)
             is_finished = _is_finished(config, position)
             # Each process accumulates its own gradient sum; a checkpoint stores only the first one's.
             is_whole = run.world.size == 1 or run.step_cell.num_gathered == 0
             if signal and is_whole:
                 break
             if validate and checkpoints and (is_finished or _validation_is_due(config, position)):
-                position = _validated(run, validate, position, log)
+                position, result = _validated(run, validate, position, log)
                 checkpoints.after_validation(position)
+                observer.after_validation(position, result, checkpoints)
             if is_finished:
                 break
             if checkpoints:
@@ -253,14 +279,14 @@ def _validation_is_due(config: Config, position: Position) -> bool:
     return by_steps or by_epochs
 
 
-def _validated(run: Run, validate: Validate, position: Position, log: TrainingLog) -> Position:
-    """Measure the EER, print it, and return the position with the best so far."""
+def _validated(run: Run, validate: Validate, position: Position, log: TrainingLog) -> tuple[Position, ValidationResult]:
+    """Measure the EER, print it, and return the position with the best so far, and what was measured."""
     begin = time.monotonic()
     with run.step_cell.averaged_weights():
-        eer = validate(run.step_cell.model_with_loss.model)
-    position = position.after_validation(eer)
-    log.after_validation(position, eer, time.monotonic() - begin)
-    return position
+        result = validate(run.step_cell.model_with_loss.model)
+    position = position.after_validation(result.eer)
+    log.after_validation(position, result, time.monotonic() - begin)
+    return position, result
 
 
 def _not_finite(loss: float, step: int, lrate: float, batch: Batch, folder: str) -> InputError:
@@ -327,11 +353,16 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
     return f"step {step}: gradients overflowed, the weights stay; loss scale {step_cell.scale:g}"
 
 
-def _describe(run: Run, device_target: str) -> None:
+def describe_run(run: Run, device_target: str) -> None:
+    """Print what is trained, on what, and a warning where the learning rate cannot change as it should."""
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
     print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
     print(f"{millions:.2f} M parameters, on {device_target}")
+    if config.frozen_parts:
+        print(
+            textwrap.fill(f"not trained, and not counted: {', '.join(config.frozen_parts)}", 98, subsequent_indent="  ")
+        )
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
@@ -344,3 +375,5 @@ def _describe(run: Run, device_target: str) -> None:
         )
     if config.max_train_minutes:
         print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")
+    if said := run.schedule.standstill():
+        print(textwrap.fill(f"warning: {said}", 100, subsequent_indent="  ", break_on_hyphens=False))

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mindvox.config import Config, fixed_keys, from_first_version
+from mindvox.config import Config, as_today, fixed_keys
 from mindvox.data.pipeline import TrainBatches
 from mindvox.errors import InputError
 from mindvox.files import PathLike
@@ -125,7 +125,7 @@ def restore(checkpoint: Checkpoint, now: dict[str, Any], step_cell: TrainStep, b
 def check_same_run(before: dict[str, Any], now: dict[str, Any], path: PathLike) -> None:
     """Raise InputError when a checkpoint is of another run, with the keys that differ, what they were and are."""
     same_batch = before["global_batch"] == now["global_batch"]
-    old, new = _flat(from_first_version(before["settings"])), _flat(now["settings"])
+    old, new = _flat(as_today(before["settings"])), _flat(now["settings"])
     wrong = [
         f"{key}: was {old.get(key)}, is {value}"
         for key, value in new.items()

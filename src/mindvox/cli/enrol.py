@@ -1,0 +1,123 @@
+"""Enrol a speaker: mindvox enrol NAME FILE... [--add | --replace]."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Optional
+
+from mindvox.arguments import Parser
+from mindvox.cli.model_arguments import add_model_arguments, check_readable
+from mindvox.cli.speaker_arguments import (
+    add_limit_arguments,
+    add_store_argument,
+    moment,
+    open_listener,
+    open_store_for,
+)
+from mindvox.errors import UsageError
+from mindvox.files import user_path
+from mindvox.progress import quantity
+from mindvox.speakers.enrolment import Enrolment, Rules, enrol
+from mindvox.speakers.store import ADD, NEW, REPLACE, NoSuchSpeaker, SpeakerStore, Terms
+
+NOT_ENROLLED = 4
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Enrol a speaker by recordings."""
+    arguments = _parser().parse_args(argv)
+    rules = _rules(arguments)
+    for path in arguments.files:
+        check_readable(path)
+    listener = open_listener(arguments)
+    with open_store_for(arguments, listener) as store:
+        done = enrol(
+            *(store, listener, arguments.name, arguments.files, arguments.mode),
+            *(_terms(arguments, store), rules),
+            channel=arguments.channel,
+        )
+    print(json.dumps(_facts(done), ensure_ascii=False) if arguments.json else "\n".join(_lines(done)))
+    return 0 if done.enrolled else NOT_ENROLLED
+
+
+def _rules(arguments: argparse.Namespace) -> Rules:
+    try:
+        return Rules(arguments.min_total_speech, arguments.min_agreement)
+    except ValueError as error:
+        raise UsageError(f"--min_total_speech, --min_agreement: {error}") from None
+
+
+def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms]:
+    """Return the terms that were given, beside those that a speaker has; None: nothing was given."""
+    given = {key: getattr(arguments, key) for key in ("group", "consent", "expires")}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not given:
+        return None
+    try:
+        before = store.get(arguments.name).terms if arguments.mode != NEW else Terms()
+    except NoSuchSpeaker:
+        before = Terms()
+    return replace(before, **given)
+
+
+def _facts(done: Enrolment) -> dict:
+    return {**asdict(done), "same_voice": [match._asdict() for match in done.same_voice]}
+
+
+def _lines(done: Enrolment) -> list[str]:
+    """Return what became of an enrolment, in words."""
+    if done.enrolled:
+        speech_s = sum(one.net_speech_s for one in done.taken)
+        lines = [f"enrolled: {done.name}, {quantity(len(done.taken), 'recording')}, {speech_s:.1f} s of speech"]
+    else:
+        lines = [f"not enrolled: {done.name}: {done.reason}"]
+    if done.enrolled:
+        lines += [f"left out: {one.source}: {one.reason}" for one in done.left_out]
+    if done.odd or len(done.taken) > 1:
+        for one in done.taken:
+            agreement = "" if one.agreement is None else f", cosine {one.agreement:.2f} with the others"
+            lines.append(f"  {one.source}: {one.net_speech_s:.1f} s of speech{agreement}")
+    lines += [f"same voice as {match.name}? cosine {match.score:.4f}" for match in done.same_voice]
+    return lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox enrol",
+        description="Enrol a speaker by recordings, one or, better, several.",
+        epilog="Exit codes: 0 enrolled, 4 not enrolled because of the recordings, 1 failed, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", metavar="NAME", help="the speaker's name")
+    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to a speaker's recordings")
+    modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="in place of those before")
+    parser.set_defaults(mode=NEW)
+    parser.add_argument("--group", help="group of speakers, to which a search can be limited")
+    parser.add_argument(
+        "--consent", metavar="TEXT", help="what the person agreed to, when and how; kept with the voice"
+    )
+    parser.add_argument(
+        "--expires", type=moment, metavar="WHEN", help="delete then: 90d, a date such as 2027-01-31 (UTC), or never"
+    )
+    defaults = Rules()
+    parser.add_argument(
+        "--min_total_speech",
+        type=float,
+        default=defaults.min_net_speech_s,
+        metavar="X",
+        help=f"least speech of all recordings together, s (default: {defaults.min_net_speech_s:g})",
+    )
+    parser.add_argument(
+        "--min_agreement",
+        type=float,
+        metavar="X",
+        help="below this cosine recordings are of different voices; default: the model's threshold",
+    )
+    add_limit_arguments(parser)
+    add_store_argument(parser)
+    add_model_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser

@@ -1,0 +1,103 @@
+"""Who of the enrolled speakers is this? mindvox identify FILE... [--target_rate P] [--json]."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional
+
+from mindvox.arguments import Parser
+from mindvox.cli.model_arguments import add_model_arguments, check_readable
+from mindvox.cli.speaker_arguments import add_limit_arguments, add_store_argument, open_listener
+from mindvox.files import user_path
+from mindvox.progress import quantity
+from mindvox.speakers.identification import (
+    IDENTIFIED,
+    INCONCLUSIVE,
+    NUM_CANDIDATES,
+    TARGET_RATE,
+    UNKNOWN,
+    Candidates,
+    Identification,
+    NameThreshold,
+    identify,
+    name_threshold,
+)
+from mindvox.speakers.store import ModelIdentity, open_store
+
+EXIT_CODES = {IDENTIFIED: 0, UNKNOWN: 3, INCONCLUSIVE: 4}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Say who of the enrolled speakers speaks in recordings."""
+    arguments = _parser().parse_args(argv)
+    candidates = Candidates(
+        *(arguments.among, arguments.group, arguments.target_rate, arguments.threshold, arguments.num_candidates)
+    )
+    for path in arguments.files:
+        check_readable(path)
+    with open_store(arguments.store) as store:
+        listener = open_listener(arguments)
+        store.require(ModelIdentity.of(listener.embedder))
+        if not arguments.json:
+            print(_describe(name_threshold(store, listener.embedder.model_file, candidates)))
+        worst = 0
+        for path in arguments.files:
+            found = identify(store, listener, path, candidates, channel=arguments.channel)
+            worst = max(worst, EXIT_CODES[found.answer])
+            print(json.dumps(_facts(path, found), ensure_ascii=False) if arguments.json else _line(path, found))
+    return worst
+
+
+def _describe(threshold: NameThreshold) -> str:
+    rate = "" if threshold.target_rate is None else f" for {threshold.target_rate:g} false names of strangers"
+    speakers = quantity(threshold.num_speakers, "speaker")
+    return f"{speakers}; a name is given from {threshold.value:.4f} on{rate} ({threshold.origin})"
+
+
+def _line(path: Path, found: Identification) -> str:
+    if found.answer == INCONCLUSIVE:
+        return f"{path}: inconclusive: {found.reason}"
+    nearest = ", ".join(f"{match.name} {match.score:.4f}" for match in found.candidates)
+    return f"{path}: {found.name or 'unknown'}" + (f" ({nearest})" if nearest else "")
+
+
+def _facts(path: Path, found: Identification) -> dict[str, Any]:
+    candidates = [match._asdict() for match in found.candidates]
+    return {"recording": str(path), **asdict(found), "candidates": candidates}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox identify",
+        description="Say who of the enrolled speakers speaks in recordings.",
+        epilog="Exit codes: 0 a name, 3 unknown, 4 inconclusive, of several recordings the highest; 1 failed, 2 wrong "
+        "usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    parser.add_argument(
+        "--target_rate",
+        type=float,
+        default=TARGET_RATE,
+        metavar="P",
+        help=f"share of strangers that may be given a name (default: {TARGET_RATE:g})",
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="X", help="a name is given from this cosine on, in place of --target_rate"
+    )
+    parser.add_argument("--group", help="only speakers of this group")
+    parser.add_argument("--among", nargs="+", metavar="NAME", help="only these speakers")
+    parser.add_argument(
+        "--num_candidates",
+        type=int,
+        default=NUM_CANDIDATES,
+        metavar="N",
+        help=f"nearest speakers that are shown (default: {NUM_CANDIDATES})",
+    )
+    add_limit_arguments(parser)
+    add_store_argument(parser)
+    add_model_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
+    return parser

@@ -1,0 +1,68 @@
+"""Arguments of the commands that enrol and identify speakers."""
+
+import argparse
+import re
+import time
+from datetime import UTC, datetime
+
+from mindvox.cli.model_arguments import open_embedder
+from mindvox.errors import UsageError
+from mindvox.files import user_text
+from mindvox.speakers.listening import Listener
+from mindvox.speakers.store import NEVER, VARIABLE, ModelIdentity, SpeakerStore, open_store
+from mindvox.speech.detector import SpeechDetector
+from mindvox.speech.quality import Limits
+
+DAY_S = 86400.0
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --store."""
+    parser.add_argument(
+        "--store",
+        type=user_text,
+        help=f"file of the speakers, or postgresql://...; default: ${VARIABLE}, else a file in your data folder",
+    )
+
+
+def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a recording must keep to."""
+    limits = Limits()
+    for flag, default, meaning in (
+        ("--min_net_speech", limits.min_net_speech_s, "least speech in a recording, s"),
+        ("--min_snr", limits.min_snr_db, "least ratio of speech to steady noise, dB"),
+        ("--max_clipped", limits.max_clipped_share, "greatest share of clipped samples"),
+        ("--min_voice_agreement", limits.min_voice_agreement, "below this cosine several people are suspected"),
+    ):
+        parser.add_argument(flag, type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
+
+
+def open_listener(arguments: argparse.Namespace) -> Listener:
+    """Open the model, the detector of speech and the limits that the arguments choose."""
+    try:
+        limits = Limits(
+            *(arguments.min_net_speech, arguments.min_snr, arguments.max_clipped, arguments.min_voice_agreement)
+        )
+    except ValueError as error:
+        raise UsageError(f"--min_net_speech, --min_snr, --max_clipped, --min_voice_agreement: {error}") from None
+    return Listener(open_embedder(arguments), SpeechDetector.open(), limits)
+
+
+def open_store_for(arguments: argparse.Namespace, listener: Listener) -> SpeakerStore:
+    """Open the store that the arguments choose, for a model."""
+    return open_store(arguments.store, ModelIdentity.of(listener.embedder))
+
+
+def moment(text: str) -> float:
+    """Return when a speaker expires, seconds since 1970: `never`, `90d` from now, or a date. A `type` for argparse."""
+    if text == "never":
+        return NEVER
+    days = re.fullmatch(r"(\d+)d", text)
+    if days:
+        return time.time() + DAY_S * int(days[1])
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        expected = "expected never, days such as 90d, or a date such as 2027-01-31"
+        raise argparse.ArgumentTypeError(f"{expected}, got {text!r}") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

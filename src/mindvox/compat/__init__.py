@@ -1,0 +1,1 @@
+"""Commands and folders as other toolkits have them."""

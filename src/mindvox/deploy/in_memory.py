@@ -1,0 +1,61 @@
+"""A checkpoint's model as ONNX in ONNX Runtime or OpenVINO, without a file that stays: the fast way to embed on a CPU.
+
+MindSpore's kernels for a CPU take several times as long as theirs for most networks; see docs/speed.md.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.deploy.export import write_model
+from mindvox.engines.engine import Engine, load_engine
+from mindvox.engines.exported import ExportedModel
+from mindvox.files import sha256_file
+from mindvox.models import fewest_frames, windows_of
+
+
+def onnx_engine(
+    settings: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    front_end: Optional[Mapping[str, Any]] = None,
+    engine: str = "onnxruntime",
+) -> Engine:
+    """Return an engine that embeds finished features (B, T, F) of any batch and, where the model takes any, length.
+
+    Args:
+        settings: the section `model` of a checkpoint.
+        arrays: its weights for evaluation, "model.*".
+        front_end: how its features are made; None: not known.
+        engine: "onnxruntime" or "openvino".
+
+    Raises:
+        InputError: the conversion to ONNX does not know an operator of the model, or the engine is not installed.
+    """
+    windows = windows_of(settings)
+    exported = ExportedModel(
+        file_format="ONNX",
+        input_kind="features",
+        batch_size=None,
+        num_frames=windows.num_frames if windows is not None else None,
+        min_frames=fewest_frames(settings),
+        feature_size=settings["in_channels"],
+        emb_size=settings["emb_size"],
+        further_outputs={},
+        precision="float32",
+        device_target=None,
+        front_end=dict(front_end or {}),
+        model=dict(settings),
+        checkpoint_sha256="",
+        file_sha256="",
+        weights_sha256=None,
+        windows=windows,
+    )
+    with tempfile.TemporaryDirectory(prefix="mindvox-") as folder:
+        path = Path(folder, "model.onnx")
+        write_model(path, exported, arrays)
+        replace(exported, file_sha256=sha256_file(path)).save(path)
+        return load_engine(path, engine)

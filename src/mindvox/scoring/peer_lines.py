@@ -1,0 +1,96 @@
+"""Results in the words of other toolkits, so that their users and their scripts find the line that they look for."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from mindvox.scoring import metrics
+from mindvox.scoring.metrics import OperatingPoints, Threshold
+
+
+class Scored(NamedTuple):
+    """A scored trial list.
+
+    Attributes:
+        scores, is_target: see `metrics.operating_points`.
+        elapsed_s: what embedding and scoring took, s.
+    """
+
+    scores: np.ndarray
+    is_target: np.ndarray
+    elapsed_s: float
+
+    @property
+    def points(self) -> OperatingPoints:
+        """Return the errors at every threshold."""
+        return metrics.operating_points(self.scores, self.is_target)
+
+
+def threshold_mvector(scores: np.ndarray, is_target: np.ndarray) -> Threshold:
+    """Return the threshold that mvector's compute_eer gives (1.1.7), and the rates when scores above it are accepted.
+
+    It is the lowest score at which, when it and all below are rejected, misses are at least as many as false alarms, by
+    their rates. mvector rejects equal scores one by one, in the order of the list; here they are rejected together.
+
+    Args and Raises: see `metrics.operating_points`.
+    """
+    points = metrics.operating_points(scores, is_target)
+    miss = points.num_misses / points.num_misses[0]
+    false_alarm = points.num_false_alarms / points.num_false_alarms[-1]
+    last = int(np.flatnonzero(miss >= false_alarm)[-1])
+    # Point `last` accepts so many distinct scores; the next one below is the highest that is rejected.
+    highest_rejected = np.unique(np.asarray(scores, dtype=np.float64))[::-1][last]
+    return Threshold(float(highest_rejected), float(miss[last]), float(false_alarm[last]))
+
+
+def _mvector(scored: Scored) -> str:
+    """Return the line of mvector's eval.py: EER as a fraction, minDCF at p = 0.01."""
+    threshold = threshold_mvector(scored.scores, scored.is_target).threshold
+    eer, cost = metrics.eer_of(scored.points).eer, metrics.min_dcf_of(scored.points, 0.01)
+    return f"评估消耗时间：{int(scored.elapsed_s)}s，threshold：{threshold:.2f}，EER: {eer:.5f}, MinDCF: {cost:.5f}"
+
+
+def _voxceleb_trainer(scored: Scored) -> str:
+    """Return the line of trainSpeakerNet.py --eval: its own EER in per cent, minDCF at p = 0.05."""
+    eer, cost = metrics.eer_voxceleb_trainer(scored.points), metrics.min_dcf_of(scored.points, 0.05)
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S} VEER {100 * eer:2.4f} MinDCF {cost:2.5f}"
+
+
+def _rawnet2(scored: Scored) -> str:
+    """Return what RawNet2's train_RawNet2.py writes into eers.txt behind the epoch: EER as a fraction."""
+    return f"TA_eval_eer:{metrics.eer_of(scored.points).eer:.4f}"
+
+
+def _wespeaker(scored: Scored) -> str:
+    """Return the line of wespeaker's compute_metrics.py: EER in per cent, minDCF at p = 0.01."""
+    eer, cost = metrics.eer_of(scored.points).eer, metrics.min_dcf_of(scored.points, 0.01)
+    return f"EER = {100 * eer:.3f}\nminDCF (p_target:0.01 c_miss:1 c_fa:1) = {cost:.3f}"
+
+
+def _speechbrain(scored: Scored) -> str:
+    """Return the lines of SpeechBrain's speaker_verification_cosine.py: its own EER in per cent; minDCF at p = 0.01,
+    which it does not divide by 0.01 but multiplies by 100.
+    """
+    eer, cost = metrics.eer_speechbrain(scored.points), metrics.min_dcf_of(scored.points, 0.01)
+    return f"EER(%)={100 * eer:f}\nminDCF={cost:f}"
+
+
+PEER_LINES: dict[str, Callable[[Scored], str]] = {
+    "mvector": _mvector,
+    "rawnet2": _rawnet2,
+    "speechbrain": _speechbrain,
+    "voxceleb_trainer": _voxceleb_trainer,
+    "wespeaker": _wespeaker,
+}
+
+
+def peer_line(name: str, scored: Scored) -> str:
+    """Return the lines that another toolkit would print of these scores.
+
+    Args:
+        name: key of PEER_LINES.
+        scored: finite scores of both kinds of trial.
+    """
+    return PEER_LINES[name](scored)

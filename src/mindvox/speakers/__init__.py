@@ -1,0 +1,1 @@
+"""People known by their voice: the store of speakers, search, enrolment and identification."""

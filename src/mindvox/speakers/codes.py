@@ -1,0 +1,289 @@
+"""Exact search among very many unit vectors: codes of 8 bits in files that are mapped into memory, by faiss.
+
+A code is a vector whose numbers are rounded. Its product with a query is off by at most the length of what rounding
+took away; `error` is the greatest such length. So the codes tell what may be among the best k (`could_be_best`). That
+is read in single precision from the store and compared in double precision.
+
+    speakers.db-codes-<number>-<part>.faiss   codes of PART_ROWS speakers, by rising key
+    speakers.db-codes-<number>.npy            the keys
+    speakers.db-codes-<number>.json           error, number of parts; written last: without it the files are none
+
+<number> is the entry of the audit that the codes follow. Later changes are held in memory as vectors. When there are
+too many, the files are made again. The code of a speaker who is deleted or changed is overwritten in place, which every
+process that has mapped the file sees.
+"""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.files import atomic_path, read_json, sync, write_json
+from mindvox.parallel import num_cores
+from mindvox.speakers.search import Hits, Vectors, best, could_be_best
+
+PART_ROWS = 1 << 19
+NOTHING = 128  # in place of each number of a code that was erased: about 0
+SPARE = 64  # further candidates that are asked for at once
+FEW_ALLOWED = 20_000  # so few are compared without codes
+CHANGED_SHARE = 0.05  # of the speakers; the codes are made again beyond it
+LEAST_CHANGED = 10_000
+
+Fetch = Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]
+"""Keys to those that there are (N,), in any order, and their vectors (N, D)."""
+Chunks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
+"""Returns keys (N,) and vectors (N, D) of all speakers in parts, keys rising; called twice."""
+
+
+def is_installed() -> bool:
+    """Tell whether faiss is installed."""
+    return find_spec("faiss") is not None
+
+
+class CodeFiles:
+    """The files of one set of codes.
+
+    Args:
+        store: the file of the store.
+        number: entry of the audit that they follow.
+    """
+
+    def __init__(self, store: Path, number: int) -> None:
+        self.number = number
+        self._stem = f"{store.name}-codes-{number}"
+        self._folder = store.parent
+
+    @property
+    def about(self) -> Path:
+        """The description, which makes them valid."""
+        return self._folder / f"{self._stem}.json"
+
+    @property
+    def keys(self) -> Path:
+        """The keys of all rows."""
+        return self._folder / f"{self._stem}.npy"
+
+    def part(self, number: int) -> Path:
+        """The codes of a part."""
+        return self._folder / f"{self._stem}-{number}.faiss"
+
+    @classmethod
+    def all_of(cls, store: Path) -> "list[CodeFiles]":
+        """Return the sets of codes of a store, the newest first, unfinished ones included."""
+        pattern = re.compile(re.escape(f"{store.name}-codes-") + r"(\d+)[-.].*")
+        numbers = {int(match[1]) for match in map(pattern.fullmatch, os.listdir(store.parent)) if match}
+        return [cls(store, number) for number in sorted(numbers, reverse=True)]
+
+    def remove(self) -> None:
+        """Remove the files; the description first."""
+        self.about.unlink(missing_ok=True)
+        for path in self._folder.glob(f"{self._stem}[-.]*"):
+            with suppress(PermissionError):  # Windows: another process has mapped it, and removes it later
+                path.unlink(missing_ok=True)
+
+    def erase(self, keys: Iterable[int]) -> None:
+        """Overwrite the codes of speakers, those that are there."""
+        if not self.about.is_file():
+            return
+        about = read_json(self.about)
+        known = np.load(self.keys, mmap_mode="r", allow_pickle=False)
+        rows = [row for row in map(int, np.searchsorted(known, sorted(keys))) if row < len(known)]
+        wanted = set(keys)
+        for part in range(-(-len(known) // PART_ROWS)):
+            mine = [row for row in rows if row // PART_ROWS == part and int(known[row]) in wanted]
+            if mine:
+                self._overwrite(part, mine, len(known), about["emb_size"])
+
+    def _overwrite(self, part: int, rows: list[int], num_rows: int, emb_size: int) -> None:
+        in_part = min(PART_ROWS, num_rows - part * PART_ROWS)
+        nothing = bytes([NOTHING]) * emb_size
+        is_changed = False
+        with open(self.part(part), "r+b") as stream:
+            first = stream.seek(0, os.SEEK_END) - in_part * emb_size  # faiss writes the codes last
+            for row in rows:
+                place = first + (row - part * PART_ROWS) * emb_size
+                stream.seek(place)
+                if stream.read(emb_size) != nothing:
+                    stream.seek(place)
+                    stream.write(nothing)
+                    is_changed = True
+        if is_changed:
+            sync(self.part(part))
+
+
+def write_codes(files: CodeFiles, emb_size: int, chunks: Chunks) -> None:
+    """Write the codes of all speakers."""
+    import faiss
+
+    largest, num_rows = 0.0, 0
+    for keys, vectors in chunks():
+        largest, num_rows = max(largest, float(np.abs(vectors).max())), num_rows + len(keys)
+    all_keys = np.empty(num_rows, np.int64)
+    error, first, part, index = 0.0, 0, 0, _empty_index(emb_size, largest)
+    for keys, vectors in _of_parts(chunks()):
+        codes = index.sa_encode(vectors)
+        error = max(error, float(np.linalg.norm(index.sa_decode(codes) - vectors, axis=1).max()))
+        index.add_sa_codes(codes)
+        all_keys[first : first + len(keys)] = keys
+        first += len(keys)
+        if index.ntotal == PART_ROWS or first == num_rows:
+            with atomic_path(files.part(part)) as temporary:
+                faiss.write_index(index, str(temporary))
+            part, index = part + 1, _empty_index(emb_size, largest)
+    with atomic_path(files.keys) as temporary:
+        np.save(temporary, all_keys)
+    about = {"format_version": 1, "emb_size": emb_size, "error": error, "num_parts": part}
+    write_json(files.about, about)
+    for path in (files.keys, files.about, *map(files.part, range(part))):
+        os.chmod(path, 0o600)  # as the store's own
+
+
+def _of_parts(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cut chunks where a part ends."""
+    free = PART_ROWS  # rows of the part that is being filled
+    for keys, vectors in chunks:
+        while len(keys):
+            yield keys[:free], vectors[:free]
+            taken = min(free, len(keys))
+            keys, vectors = keys[taken:], vectors[taken:]
+            free = free - taken or PART_ROWS
+
+
+def _empty_index(emb_size: int, largest: float) -> Any:
+    """Return an index of numbers from -largest to largest."""
+    import faiss
+
+    index = faiss.IndexScalarQuantizer(emb_size, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
+    # What faiss would learn from examples: the least number and the range.
+    faiss.copy_array_to_vector(np.array([-largest, 2 * largest], np.float32), index.sq.trained)
+    index.is_trained = True
+    return index
+
+
+class CodedVectors:
+    """Unit vectors by key as codes in files, later ones as they are; the same interface as Vectors.
+
+    Args:
+        files: finished codes.
+        emb_size: D.
+        fetch: reads vectors from the store.
+    """
+
+    def __init__(self, files: CodeFiles, emb_size: int, fetch: Fetch) -> None:
+        import faiss
+
+        about = read_json(files.about)
+        self._files = files
+        self._fetch = fetch
+        self._keys = np.load(files.keys, mmap_mode="r", allow_pickle=False)
+        parts = range(about["num_parts"])
+        self._parts = [faiss.read_index(str(files.part(part)), faiss.IO_FLAG_MMAP_IFC) for part in parts]
+        self._error = about["error"] + (emb_size + 4) * 2.0**-23  # of the code, and of single precision
+        self._is_gone = np.zeros(len(self._keys), bool)
+        self._num_gone = 0
+        self._recent = Vectors(emb_size)
+        self._threads = ThreadPoolExecutor(num_cores()) if len(self._parts) > 1 else None
+
+    def __len__(self) -> int:
+        return len(self._keys) - self._num_gone + len(self._recent)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The keys, in no order."""
+        return np.concatenate([self._keys[~self._is_gone], self._recent.keys])
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether so much has changed that the codes should be made again."""
+        changed = self._num_gone + len(self._recent)
+        return changed > max(LEAST_CHANGED, CHANGED_SHARE * len(self._keys))
+
+    def vectors(self, keys: np.ndarray) -> np.ndarray:
+        """Return the vectors (N, D) of keys that are there."""
+        found, vectors = self._fetch(keys.tolist())
+        place = {key: row for row, key in enumerate(found.tolist())}
+        return vectors[[place[key] for key in keys.tolist()]]
+
+    def put_all(self, keys: np.ndarray, vectors: np.ndarray) -> None:
+        """Store unit vectors (N, D) under keys that are not there."""
+        self._recent.put_all(keys, vectors)
+
+    def remove_all(self, keys: Iterable[int]) -> None:
+        """Forget keys, those that are there, and overwrite their codes."""
+        keys = list(keys)
+        self._recent.remove_all(keys)
+        rows = np.searchsorted(self._keys, keys)
+        rows = rows[(rows < len(self._keys)) & (self._keys[np.minimum(rows, len(self._keys) - 1)] == keys)]
+        new = rows[~self._is_gone[rows]]
+        if len(new):
+            self._is_gone[new] = True
+            self._num_gone = int(self._is_gone.sum())
+            self._files.erase(self._keys[new].tolist())
+
+    def search(self, queries: np.ndarray, k: int, allowed: Optional[Collection[int]] = None) -> list[Hits]:
+        """See `Vectors.search`."""
+        if allowed is not None and len(allowed) <= FEW_ALLOWED:
+            few = Vectors(queries.shape[1])
+            few.put_all(*self._fetch(list(allowed)))
+            return few.search(queries, k)
+        is_open = ~self._is_gone
+        if allowed is not None:
+            is_open &= np.isin(self._keys, list(allowed))
+        recent = self._recent.search(queries, k, allowed)
+        return [
+            sorted(old + new, key=lambda hit: (-hit[1], hit[0]))[:k]
+            for old, new in zip(self._search_codes(queries, k, is_open), recent, strict=True)
+        ]
+
+    def _search_codes(self, queries: np.ndarray, k: int, is_open: np.ndarray) -> Iterator[Hits]:
+        wanted = k + SPARE
+        scores, rows = self._nearest(queries, wanted)
+        for query, some_scores, some_rows in zip(queries, scores, rows, strict=True):
+            near = _complete(some_scores, some_rows, is_open, k, self._error)
+            more = wanted
+            while near is None:
+                more = min(8 * more, len(self._keys))
+                found = self._nearest(query[None], more)
+                near = _complete(found[0][0], found[1][0], is_open, k, self._error, more == len(self._keys))
+            keys, vectors = self._fetch(self._keys[near].tolist())
+            yield best(keys, vectors, query, k)
+
+    def _nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the greatest products of codes with each query, and the rows, (Q, count), the best first."""
+        given = np.ascontiguousarray(queries, np.float32)
+
+        def search(number: int) -> tuple[np.ndarray, np.ndarray]:
+            part = self._parts[number]
+            scores, rows = part.search(given, min(count, part.ntotal))
+            return scores, rows + number * PART_ROWS
+
+        # faiss shares several queries among threads, but not one.
+        is_single = len(given) == 1 and self._threads is not None
+        call = self._threads.map if is_single and self._threads is not None else map
+        found = list(call(search, range(len(self._parts))))
+        scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*found, strict=True))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _complete(
+    scores: np.ndarray, rows: np.ndarray, is_open: np.ndarray, k: int, error: float, is_all: bool = False
+) -> Optional[np.ndarray]:
+    """Return the rows that may be among the best k; None: there may be others than these (N,), the best first.
+
+    Args:
+        is_all: there are no others.
+    """
+    kept = is_open[rows]
+    near = rows[kept][could_be_best(scores[kept], k, error)]
+    if is_all or len(rows) == len(is_open):
+        return near
+    if kept.sum() < k or scores[-1] >= scores[kept][k - 1] - 2 * error:
+        return None
+    return near

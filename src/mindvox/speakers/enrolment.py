@@ -1,0 +1,250 @@
+"""Enrol a speaker: several recordings that agree with each other, and with nobody else's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from mindvox.decisions import Thresholds
+from mindvox.embedder import Recording
+from mindvox.errors import InputError
+from mindvox.speakers.listening import Heard, Listener, UnfitRecording
+from mindvox.speakers.store import (
+    ADD,
+    MODES,
+    NEW,
+    Match,
+    NoSuchSpeaker,
+    Sample,
+    Speaker,
+    SpeakerStore,
+    Terms,
+    already_enrolled,
+    centroid_of,
+    check_name,
+    unit_rows,
+)
+
+TOO_LITTLE, ODD = "too_little_speech", "different_voices"
+NEAREST = 5  # other speakers that are looked at for the same voice
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an enrolment must keep to.
+
+    Args:
+        min_net_speech_s: least speech of all usable recordings together, s, those enrolled before included.
+        min_agreement: least mean cosine between the two groups of recordings that differ most; None: the score below
+            which the model's thresholds mean different people, or, of a model without, nothing is asked for.
+        same_voice: cosine from which another enrolled speaker is reported as the same voice; None: the score from
+            which the model's thresholds mean the same person, or, of a model without, nothing is reported.
+
+    Raises:
+        ValueError: a rule is impossible.
+    """
+
+    min_net_speech_s: float = 2.0
+    min_agreement: Optional[float] = None
+    same_voice: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        cosines = [value for value in (self.min_agreement, self.same_voice) if value is not None]
+        if not (self.min_net_speech_s >= 0 and all(-1 <= value <= 1 for value in cosines)):
+            raise ValueError(f"expected a length of at least 0 s and cosines from -1 to 1, got {self}.")
+
+    def of_model(self, thresholds: Optional[Thresholds]) -> "Rules":
+        """Return these rules with what they leave to the model."""
+        if thresholds is None:
+            return self
+        return Rules(
+            self.min_net_speech_s,
+            thresholds.different if self.min_agreement is None else self.min_agreement,
+            thresholds.same if self.same_voice is None else self.same_voice,
+        )
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A recording that can be used.
+
+    Attributes:
+        source: its name.
+        net_speech_s: length of its speech, s.
+        agreement: mean cosine with the speaker's other recordings; None: there are none.
+    """
+
+    source: str
+    net_speech_s: float
+    agreement: Optional[float]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A recording that cannot be used, the code of the reason, and the reason; see UnfitRecording."""
+
+    source: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What became of an enrolment.
+
+    Attributes:
+        name: the speaker's, as the store has it.
+        enrolled: whether the recordings are in the store now.
+        code: why not: TOO_LITTLE, ODD, or the code of the only recording; empty: they are.
+        reason: the same in words.
+        taken: recordings that can be used.
+        left_out: those that cannot.
+        odd: the recordings, those from before included, that differ from the others so much that they seem to be of
+            somebody else.
+        same_voice: other speakers whose voice is as near as one's own, the nearest first.
+    """
+
+    name: str
+    enrolled: bool
+    code: str
+    reason: str
+    taken: tuple[Taken, ...]
+    left_out: tuple[LeftOut, ...]
+    odd: tuple[str, ...]
+    same_voice: tuple[Match, ...]
+
+
+def enrol(
+    store: SpeakerStore,
+    listener: Listener,
+    name: str,
+    recordings: Sequence[Recording],
+    mode: str = NEW,
+    terms: Optional[Terms] = None,
+    rules: Rules = Rules(),
+    sample_rate: Optional[int] = None,
+    channel: Optional[int] = None,
+) -> Enrolment:
+    """Enrol a speaker by recordings, all usable ones or, where they contradict each other, none.
+
+    Args:
+        store: gets the embeddings of the recordings and their names; not the recordings.
+        listener: the model of the store, and the limits.
+        name, mode, terms: see `SpeakerStore.put`.
+        recordings: at least one.
+        rules: what they must keep to.
+        sample_rate, channel: see `Embedder.embed`.
+
+    Raises:
+        SpeakerExists: NEW, and the name is taken.
+        InputError: the name is impossible, or see `Listener.hear`. A recording that cannot be used is no error.
+    """
+    name = check_name(name)
+    if mode not in MODES:
+        raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
+    if not recordings:
+        raise InputError(f"{name}: expected at least one recording.")
+    before = _samples_before(store, name, mode)
+    heard, left_out = _hear_all(listener, recordings, sample_rate, channel)
+    return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(_thresholds(listener)))
+
+
+def decide(
+    store: SpeakerStore,
+    name: str,
+    heard: Sequence[Heard],
+    left_out: Sequence[LeftOut],
+    before: Sequence[Sample],
+    mode: str,
+    terms: Optional[Terms],
+    rules: Rules,
+) -> Enrolment:
+    """Enrol what was heard where it keeps to the rules; see `enrol`.
+
+    Args:
+        before: samples of the speaker that stay.
+        rules: with nothing left to the model.
+    """
+    new = [Sample(one.embedding, one.source, one.quality.net_speech_s) for one in heard]
+    samples = [*before, *new]
+    agreements, between, odd = _agreement([sample.embedding for sample in samples])
+    taken = tuple(
+        Taken(sample.source, sample.net_speech_s, agreement)
+        for sample, agreement in zip(new, agreements[len(before) :], strict=True)
+    )
+
+    def refused(code: str, reason: str, odd: tuple[str, ...] = ()) -> Enrolment:
+        return Enrolment(name, False, code, reason, taken, tuple(left_out), odd, ())
+
+    if not new:
+        code = left_out[0].code if len(left_out) == 1 else TOO_LITTLE
+        return refused(code, "; ".join(f"{one.source}: {one.reason}" for one in left_out))
+    speech_s = sum(sample.net_speech_s for sample in samples)
+    if speech_s < rules.min_net_speech_s:
+        return refused(TOO_LITTLE, f"{speech_s:.1f} s of speech, at least {rules.min_net_speech_s:g} s are needed")
+    if between is not None and rules.min_agreement is not None and between < rules.min_agreement:
+        names = tuple(samples[place].source or "a recording" for place in odd)
+        return refused(
+            ODD,
+            f"{', '.join(names)}: another voice than the other recordings (cosine {between:.2f}, at least "
+            f"{rules.min_agreement:g} is expected of one voice)",
+            names,
+        )
+    same_voice: tuple[Match, ...] = ()
+    if rules.same_voice is not None:
+        nearest = store.search(centroid_of(samples)[None], NEAREST + 1)[0]
+        same_voice = tuple(match for match in nearest if match.name != name and match.score >= rules.same_voice)
+    store.put(name, new, terms, mode)
+    return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice)
+
+
+def _samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:
+    """Return the samples that stay; raise SpeakerExists before any work where the store would do so after it."""
+    try:
+        speaker: Optional[Speaker] = store.get(name)
+    except NoSuchSpeaker:
+        speaker = None
+    if speaker is not None and mode == NEW:
+        raise already_enrolled(name)
+    return speaker.samples if speaker is not None and mode == ADD else ()
+
+
+def _hear_all(
+    listener: Listener, recordings: Sequence[Recording], sample_rate: Optional[int], channel: Optional[int]
+) -> tuple[list[Heard], list[LeftOut]]:
+    heard, left_out = [], []
+    for recording in recordings:
+        try:
+            heard.append(listener.hear(recording, sample_rate, channel))
+        except UnfitRecording as error:
+            left_out.append(LeftOut(error.name, error.code, error.reason))
+    return heard, left_out
+
+
+def _thresholds(listener: Listener) -> Optional[Thresholds]:
+    return Thresholds.of_model(listener.embedder.model_file)
+
+
+def _agreement(embeddings: Sequence[np.ndarray]) -> tuple[list[Optional[float]], Optional[float], list[int]]:
+    """Compare the embeddings of one speaker.
+
+    Returns:
+        Of each, the mean cosine with the others; the mean cosine between the two groups that average linkage leaves;
+        the places of the smaller group, both groups' where they are equally large.
+    """
+    count = len(embeddings)
+    if count < 2:
+        return [None] * count, None, []
+    from scipy.cluster.hierarchy import cut_tree, linkage  # a quarter of a second
+    from scipy.spatial.distance import squareform
+
+    unit = unit_rows(np.stack(embeddings))
+    cosines = unit @ unit.T
+    means = (cosines.sum(axis=1) - cosines.diagonal()) / (count - 1)
+    distances = squareform(np.maximum(1 - cosines, 0), checks=False)
+    groups = cut_tree(linkage(distances, "average"), n_clusters=2)[:, 0]
+    first, second = np.flatnonzero(groups == 0), np.flatnonzero(groups == 1)
+    between = float(cosines[np.ix_(first, second)].mean())
+    smaller = min(first, second, key=len) if len(first) != len(second) else np.arange(count)
+    return [float(mean) for mean in means], between, smaller.tolist()

@@ -1,0 +1,209 @@
+"""Who of the enrolled speakers is this? A name, or that it is a stranger.
+
+The more speakers are enrolled, the more chances a stranger has to resemble one of them. So the score from which a name
+is given follows from their number and from the rate at which strangers may be given one.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from mindvox.decisions import Thresholds
+from mindvox.embedder import Recording
+from mindvox.errors import UsageError
+from mindvox.speakers.backgrounds import Background, background_of, fit_background
+from mindvox.speakers.listening import Listener, UnfitRecording
+from mindvox.speakers.store import Match, SpeakerStore
+from mindvox.speech.quality import Quality
+
+IDENTIFIED, UNKNOWN, INCONCLUSIVE = "identified", "unknown", "inconclusive"
+TARGET_RATE = 0.01
+NUM_CANDIDATES = 5
+LEAST_POPULATION = 50  # enrolled speakers whose likeness among each other says something: 1,225 pairs
+MOST_POPULATION = 1000  # of them that are compared
+
+
+@dataclass(frozen=True)
+class NameThreshold:
+    """The score from which a name is given.
+
+    Attributes:
+        value: cosine.
+        origin: where it is from.
+        num_speakers: candidates that it is for.
+        target_rate: share of strangers that may be given a name; None: the user gave the value.
+    """
+
+    value: float
+    origin: str
+    num_speakers: int
+    target_rate: Optional[float]
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The answer for one recording.
+
+    Attributes:
+        answer: IDENTIFIED; UNKNOWN: nobody reaches the threshold; INCONCLUSIVE: the recording cannot be used.
+        name: who it is; None unless IDENTIFIED.
+        score: cosine with the nearest speaker; None: nobody is enrolled, or INCONCLUSIVE.
+        threshold: what the score was held against.
+        candidates: the nearest speakers, the nearest first.
+        code, reason: why it is INCONCLUSIVE, see UnfitRecording; else empty.
+        quality: what was measured on the recording; None: it could not be read, or only its embedding was given.
+    """
+
+    answer: str
+    name: Optional[str]
+    score: Optional[float]
+    threshold: NameThreshold
+    candidates: tuple[Match, ...] = ()
+    code: str = ""
+    reason: str = ""
+    quality: Optional[Quality] = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Who it may be, and how sure the answer must be.
+
+    Args:
+        among: only speakers of these names; None: all.
+        group: only speakers of this group; None: all.
+        target_rate: share of strangers that may be given a name.
+        threshold: cosine from which a name is given, in place of the one that follows from `target_rate`; None: that.
+        num_shown: most candidates in the answer.
+
+    Raises:
+        UsageError: a value is impossible.
+    """
+
+    among: Optional[Collection[str]] = None
+    group: Optional[str] = None
+    target_rate: float = TARGET_RATE
+    threshold: Optional[float] = None
+    num_shown: int = NUM_CANDIDATES
+
+    def __post_init__(self) -> None:
+        if not 0 < self.target_rate < 1:
+            raise UsageError(f"target_rate: expected a share between 0 and 1, got {self.target_rate:g}.")
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise UsageError(f"threshold: expected a cosine from -1 to 1, got {self.threshold:g}.")
+        if self.num_shown < 1:
+            raise UsageError(f"num_shown: expected at least 1 candidate, got {self.num_shown}.")
+
+
+def identify(
+    store: SpeakerStore,
+    listener: Listener,
+    recording: Recording,
+    candidates: Candidates = Candidates(),
+    sample_rate: Optional[int] = None,
+    channel: Optional[int] = None,
+) -> Identification:
+    """Say who of the enrolled speakers speaks in a recording.
+
+    Args:
+        store: who is enrolled.
+        listener: the model of the store, and the limits.
+        recording, sample_rate, channel: see `Embedder.embed`.
+        candidates: who it may be.
+
+    Raises:
+        UsageError: no threshold follows from what is known, see `name_threshold`.
+        InputError: see `Listener.hear`. A recording that cannot be used is no error but INCONCLUSIVE.
+    """
+    threshold = name_threshold(store, listener.embedder.model_file, candidates)
+    try:
+        heard = listener.hear(recording, sample_rate, channel)
+    except UnfitRecording as error:
+        return Identification(
+            *(INCONCLUSIVE, None, None, threshold), code=error.code, reason=error.reason, quality=error.quality
+        )
+    return identify_embeddings(store, heard.embedding[None], candidates, threshold, [heard.quality])[0]
+
+
+def identify_embeddings(
+    store: SpeakerStore,
+    embeddings: np.ndarray,
+    candidates: Candidates,
+    threshold: NameThreshold,
+    qualities: Optional[list[Quality]] = None,
+) -> list[Identification]:
+    """Say of each embedding (Q, D) whose it is.
+
+    Args:
+        candidates: who it may be.
+        threshold: see `name_threshold`.
+        qualities: of the recordings, for the answers.
+
+    Raises:
+        ValueError: see `SpeakerStore.search`.
+    """
+    found = store.search(embeddings, candidates.num_shown, candidates.among, candidates.group)
+    known: list[Optional[Quality]] = list(qualities) if qualities is not None else [None] * len(found)
+    return [_judge(matches, threshold, quality) for matches, quality in zip(found, known, strict=True)]
+
+
+def _judge(matches: list[Match], threshold: NameThreshold, quality: Optional[Quality]) -> Identification:
+    score = matches[0].score if matches else None
+    is_known = score is not None and score >= threshold.value
+    return Identification(
+        IDENTIFIED if is_known else UNKNOWN,
+        matches[0].name if is_known else None,
+        *(score, threshold, tuple(matches)),
+        quality=quality,
+    )
+
+
+def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates = Candidates()) -> NameThreshold:
+    """Return the score from which a name is given.
+
+    Unless the user gives it, it is the greatest of: the score that one stranger in 1 / `target_rate` reaches with some
+    candidate, by what is known of the model's scores of different speakers; the same by how alike the enrolled
+    speakers are, where there are LEAST_POPULATION; the score from which the model means the same person in a comparison
+    of two. The second makes it stricter where all speak a language, or through a device, that makes them alike.
+
+    Args:
+        model_file: of the store's model.
+
+    Raises:
+        UsageError: of this model nothing is known, and there are too few speakers.
+    """
+    num_speakers = _num_candidates(store, candidates)
+    if candidates.threshold is not None:
+        return NameThreshold(candidates.threshold, "given", num_speakers, None)
+    found = []
+    model = Thresholds.of_model(model_file)
+    if model is not None:
+        found.append((model.same, f"{model.source}: the same person in a comparison of two"))
+    for background in (background_of(model_file), _population(store)):
+        if background is not None:
+            value = background.threshold(max(num_speakers, 1), candidates.target_rate)
+            found.append((min(value, 1.0), background.source))
+    if not found:
+        raise UsageError(
+            f"{model_file}: nothing is known of this model's scores of different speakers, and fewer than "
+            f"{LEAST_POPULATION} are enrolled. Give --threshold; `mindvox eval` prints the one of equal error rates."
+        )
+    value, origin = max(found)
+    return NameThreshold(value, origin, num_speakers, candidates.target_rate)
+
+
+def _num_candidates(store: SpeakerStore, candidates: Candidates) -> int:
+    if candidates.among is not None:
+        return len(set(candidates.among))
+    return store.count(candidates.group)
+
+
+def _population(store: SpeakerStore) -> Optional[Background]:
+    """Return how alike the enrolled speakers are; None: there are too few."""
+    if store.count() < LEAST_POPULATION:
+        return None
+    centroids = store.centroids(MOST_POPULATION)
+    cosines = (centroids @ centroids.T)[np.triu_indices(len(centroids), 1)]
+    return fit_background(cosines, f"how alike {len(centroids)} enrolled speakers are")

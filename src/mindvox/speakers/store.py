@@ -1,0 +1,418 @@
+"""What a store of speakers is: what it keeps of a person, and what can be asked of it.
+
+SQLite is the store that needs no server (`sqlite_store`); PostgreSQL with pgvector has the same interface
+(`postgres_store`). `open_store` takes either.
+"""
+
+import hashlib
+import json
+import math
+import os
+import sys
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.files import PathLike
+
+if TYPE_CHECKING:
+    from mindvox.embedder import Embedder
+
+NEW, ADD, REPLACE = "new", "add", "replace"
+MODES = (NEW, ADD, REPLACE)
+ENROLLED, ADDED, REPLACED, RENAMED, DELETED, EXPIRED = "enrolled", "added", "replaced", "renamed", "deleted", "expired"
+FORMAT_VERSION = 1  # of the tables
+VARIABLE = "MINDVOX_SPEAKERS"
+POSTGRES = ("postgresql://", "postgres://")
+MAX_NAME = 200  # characters
+NEVER = math.inf
+FIRST = 100  # speakers that `list` returns unless told otherwise
+
+
+class NoSuchSpeaker(InputError):  # noqa: N818 - a finding about a name
+    """There is no speaker of this name."""
+
+
+class SpeakerExists(InputError):  # noqa: N818 - a finding about a name
+    """There is a speaker of this name already."""
+
+
+class NotErased(InputError):  # noqa: N818 - the deletion itself went through
+    """A deleted speaker is found no more, but the bytes are still in a file of the store."""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """The model that made a store's embeddings; those of two models cannot be compared.
+
+    Attributes:
+        name: what the user calls it; for messages.
+        fingerprint: SHA-256 of the model file and of its front end.
+        emb_size: D.
+    """
+
+    name: str
+    fingerprint: str
+    emb_size: int
+
+    @classmethod
+    def of(cls, embedder: "Embedder") -> "ModelIdentity":
+        """Return the identity of an opened model."""
+        exported = embedder.engine.exported
+        parts = [exported.file_sha256, exported.weights_sha256, exported.front_end]
+        text = json.dumps(parts, sort_keys=True)
+        name = embedder.model_file.parent.name or embedder.model_file.name
+        return cls(name, hashlib.sha256(text.encode()).hexdigest(), embedder.emb_size)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recording of a speaker.
+
+    Attributes:
+        embedding: (D,), float32, as the model gives it: its length is not normalised.
+        source: what the recording is called; the file's name without its folder.
+        net_speech_s: seconds of speech in it.
+        added: when, seconds since 1970 (UTC); the store sets it where it is 0.
+    """
+
+    embedding: np.ndarray
+    source: str = ""
+    net_speech_s: float = 0.0
+    added: float = 0.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a speaker is kept.
+
+    Attributes:
+        group: name of a group of speakers, to which a search can be limited; empty: none.
+        consent: what the person agreed to, when and how, in the user's words; empty: nothing is known.
+        expires: seconds since 1970 (UTC) from which the speaker is found no more and is deleted; NEVER.
+    """
+
+    group: str = ""
+    consent: str = ""
+    expires: float = NEVER
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A speaker with all samples.
+
+    Attributes:
+        name: unique in the store.
+        samples: at least one, the oldest first.
+        terms: see Terms.
+        created, changed: seconds since 1970 (UTC).
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    terms: Terms = Terms()
+    created: float = 0.0
+    changed: float = 0.0
+
+    @property
+    def centroid(self) -> np.ndarray:
+        """What is searched, (D,)."""
+        return centroid_of(self.samples)
+
+
+class Summary(NamedTuple):
+    """A speaker without the embeddings: a line of a list. See Speaker; `net_speech_s` is of all samples together."""
+
+    name: str
+    num_samples: int
+    net_speech_s: float
+    terms: Terms
+    created: float
+    changed: float
+
+
+class Match(NamedTuple):
+    """A speaker that a search found: name, and cosine of the embedding with the centroid, from -1 to 1."""
+
+    name: str
+    score: float
+
+
+class AuditEntry(NamedTuple):
+    """What was done to the store, without the voice.
+
+    Attributes:
+        number: rises with every entry.
+        at: seconds since 1970 (UTC).
+        action: ENROLLED, ADDED, REPLACED, RENAMED, DELETED or EXPIRED.
+        name: the speaker's name before it.
+        detail: number of samples, or the new name.
+    """
+
+    number: int
+    at: float
+    action: str
+    name: str
+    detail: str
+
+
+# The class has a method of the name `list`.
+Summaries = list[Summary]
+Found = list[list[Match]]
+Entries = list[AuditEntry]
+
+
+class SpeakerStore(ABC):
+    """Speakers by name, their embeddings, and the exact search among them.
+
+    Several processes and threads may use one store at once. What a method has returned from is on the disk, whole. A
+    speaker whose time has expired is treated as absent, and is deleted by the next change of the store.
+
+    Attributes:
+        where: the file or the address, for messages.
+        model: whose embeddings the store holds.
+    """
+
+    where: str
+    model: ModelIdentity
+
+    def require(self, model: ModelIdentity) -> None:
+        """Raise InputError unless the store is of this model."""
+        check_model(self.where, self.model, model)
+
+    def put(self, name: str, samples: Sequence[Sample], terms: Optional[Terms] = None, mode: str = NEW) -> None:
+        """Enrol a speaker.
+
+        Args:
+            name: see `check_name`.
+            samples: at least one.
+            terms: None: a speaker who is there keeps those of before, a new one has those of `Terms()`.
+            mode: NEW: the name must be free. ADD: samples beside those that are there, if any. REPLACE: in their place.
+
+        Raises:
+            SpeakerExists: NEW, and the name is taken.
+            InputError: a name or an embedding is impossible.
+        """
+        self.put_all([Speaker(name, tuple(samples), terms or Terms())], mode, keep_terms=terms is None)
+
+    @abstractmethod
+    def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
+        """Enrol speakers, all of them or, after an error, none; return how many.
+
+        Args:
+            speakers, mode: see `put`.
+            keep_terms: speakers who are there keep their terms.
+        """
+
+    @abstractmethod
+    def get(self, name: str) -> Speaker:
+        """Return a speaker; raise NoSuchSpeaker."""
+
+    @abstractmethod
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a speaker another name; raise NoSuchSpeaker, or SpeakerExists when it is taken."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Delete a speaker; raise NoSuchSpeaker, or NotErased where `erase` does."""
+
+    @abstractmethod
+    def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
+        """Return speakers in the order of their names.
+
+        Args:
+            after: the name after which the list begins.
+            limit: most of them.
+            group: only speakers of this group; None: all.
+        """
+
+    @abstractmethod
+    def count(self, group: Optional[str] = None) -> int:
+        """Return the number of speakers, of a group or of all."""
+
+    @abstractmethod
+    def search(
+        self, embeddings: np.ndarray, k: int = 1, among: Optional[Collection[str]] = None, group: Optional[str] = None
+    ) -> Found:
+        """Return the k most similar speakers of each embedding, the best first.
+
+        The answer is exact: cosines are compared in double precision, and equal ones stand in the order of enrolment.
+
+        Args:
+            embeddings: (Q, D), finite and not zero; lengths do not matter.
+            k: at least 1; fewer are returned where there are fewer speakers.
+            among: only speakers of these names; None: all. Names that the store does not have are no error.
+            group: only speakers of this group; None: all.
+
+        Raises:
+            ValueError: shape or values are not these.
+        """
+
+    @abstractmethod
+    def centroids(self, limit: int) -> np.ndarray:
+        """Return the centroids (N, D), float32, of at most `limit` speakers, spread over the store."""
+
+    @abstractmethod
+    def audit(self, after: int = 0, limit: int = FIRST, name: Optional[str] = None) -> Entries:
+        """Return what was done, the oldest first.
+
+        Args:
+            after: the number of an entry after which the list begins.
+            limit: most entries.
+            name: only those of a speaker, including those before it was renamed to this; None: all.
+        """
+
+    @abstractmethod
+    def purge(self) -> int:
+        """Delete the speakers whose time has expired and `erase`; return their number."""
+
+    @abstractmethod
+    def erase(self) -> None:
+        """Remove what deleted speakers have left in the files; raise NotErased where that has to wait."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the store; it must not be used any more."""
+
+    def names(self, group: Optional[str] = None) -> Iterator[str]:
+        """Yield the names of all speakers, or of a group's, in their order."""
+        after = ""
+        while page := self.list(after, 1000, group):
+            yield from (line.name for line in page)
+            after = page[-1].name
+
+    def __enter__(self) -> "SpeakerStore":
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+
+def default_store() -> str:
+    """Return where speakers are kept unless the user says otherwise.
+
+    $MINDVOX_SPEAKERS: a file, or the address of a PostgreSQL database; else `mindvox/speakers.db` in the user's folder
+    for application data. It is not in the cache, which may be emptied at any time.
+
+    Raises:
+        InputError: there is no home folder to look in.
+    """
+    if os.environ.get(VARIABLE):
+        return os.environ[VARIABLE]
+    try:
+        if os.name == "nt":
+            folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            folder = Path.home() / "Library" / "Application Support"
+        else:
+            folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    except RuntimeError:
+        raise InputError(f"no home folder is known for this user: give --store, or set {VARIABLE}.") from None
+    return str(folder / "mindvox" / "speakers.db")
+
+
+def open_store(place: Optional[PathLike] = None, model: Optional[ModelIdentity] = None) -> SpeakerStore:
+    """Open a store of speakers.
+
+    Args:
+        place: a file, or the address of a PostgreSQL database, `postgresql://...`; None: `default_store`.
+        model: whose embeddings are stored or searched; a store that does not exist is made for it. None: that of a
+            store that exists.
+
+    Raises:
+        InputError: there is no such store and no model is given, it is of another model, or it is none.
+    """
+    where = default_store() if place is None else str(place)
+    if where.startswith(POSTGRES):
+        from mindvox.speakers.postgres_store import PostgresStore
+
+        return PostgresStore.open(where, model)
+    from mindvox.speakers.sqlite_store import SqliteStore
+
+    return SqliteStore.open(where, model)
+
+
+def check_model(where: str, stored: ModelIdentity, given: Optional[ModelIdentity]) -> None:
+    """Raise InputError when a store is of another model."""
+    if given is not None and stored.fingerprint != given.fingerprint:
+        raise InputError(
+            f"{where}: its speakers were enrolled with the model {stored.name} ({stored.fingerprint[:12]}), this is "
+            f"{given.name} ({given.fingerprint[:12]}), whose embeddings cannot be compared with them. Choose that "
+            "model (--model), or enrol into another store (--store)."
+        )
+
+
+def check_name(name: str) -> str:
+    """Return a speaker's name as the store keeps it: composed characters (NFC), no blanks around it.
+
+    Raises:
+        InputError: it is empty, longer than MAX_NAME, or has characters that cannot be printed.
+    """
+    composed = unicodedata.normalize("NFC", name).strip()
+    if not composed or len(composed) > MAX_NAME or not composed.isprintable():
+        raise InputError(
+            f"name of a speaker: expected 1 to {MAX_NAME} characters that can be printed, got {name[: MAX_NAME + 1]!r}."
+        )
+    return composed
+
+
+def already_enrolled(name: str) -> SpeakerExists:
+    """Return the error for a name that is taken."""
+    advice = "Add recordings (--add), or enrol in place of before (--replace)."
+    return SpeakerExists(f"{name}: enrolled already. {advice}")
+
+
+def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
+    """Return a speaker with the name as the store keeps it and float32 samples that have a time.
+
+    Raises:
+        InputError: a name is impossible, there is no sample, or one is not a finite embedding (D,) other than zero.
+    """
+    name = check_name(speaker.name)
+    if not speaker.samples:
+        raise InputError(f"{name}: expected at least one recording.")
+    samples = []
+    for sample in speaker.samples:
+        vector = np.asarray(sample.embedding, np.float32)
+        if vector.shape != (emb_size,) or not np.isfinite(vector).all() or not vector.any():
+            raise InputError(
+                f"{name}: {sample.source or 'a sample'}: expected an embedding of {emb_size} numbers that are finite "
+                f"and not all zero, got an array {vector.shape}."
+            )
+        samples.append(replace(sample, embedding=vector, added=sample.added or now))
+    return replace(speaker, name=name, samples=tuple(samples))
+
+
+def centroid_of(samples: Sequence[Sample]) -> np.ndarray:
+    """Return the direction (D,), float32, of length 1, of the mean of normalised embeddings.
+
+    Raises:
+        InputError: the embeddings cancel each other.
+    """
+    mean = unit_rows(np.stack([sample.embedding for sample in samples])).mean(axis=0)
+    length = np.linalg.norm(mean)
+    if length < 1e-6:
+        raise InputError("the recordings contradict each other: the mean of their embeddings is zero.")
+    return (mean / length).astype(np.float32)
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Return rows (N, D) scaled to length 1, in double precision.
+
+    Raises:
+        ValueError: the array is not (N, D), or a row is zero or not finite.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
+    if not ((lengths > 0) & np.isfinite(lengths)).all():
+        raise ValueError(f"expected embeddings (N, D) that are finite and not zero, got an array {vectors.shape}.")
+    return vectors / lengths

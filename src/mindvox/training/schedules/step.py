@@ -1,0 +1,41 @@
+"""A learning rate that falls by steps: StepLR of PyTorch and voxceleb_trainer, 3D-Speaker's StepScheduler."""
+
+import math
+from dataclasses import dataclass
+
+from mindvox.config.option import option
+from mindvox.training.schedules.curve import Moment, WarmedUp
+
+ROUNDING = 1e-9  # of a number of steps: an epoch's end, as a quotient, may come out a little less than it is
+
+
+class Step(WarmedUp):
+    """max_lrate times step_factor for every step_epochs epochs behind the warm-up.
+
+    voxceleb_trainer has 0.95 every test_interval = 10 epochs; 3D-Speaker's factor is 0.1. wespeaker's
+    WarmupLR_withStepDecay warms up from 1 / (updates of the warm-up + 1): that is its warmup_start.
+
+    Args:
+        length, keys: see `Curve`.
+    """
+
+    @dataclass
+    class Options(WarmedUp.Options):
+        """Keys of the section `schedule`."""
+
+        step_epochs: float = option(10.0, "epochs between two steps", above=0)
+        step_factor: float = option(0.95, "what the learning rate is multiplied by in a step", above=0, below=1)
+
+    def falling(self, moment: Moment) -> float:
+        done = max(0.0, moment.epochs - self.options.warmup_epochs) / self.options.step_epochs
+        return self.options.max_lrate * self.options.step_factor ** math.floor(done + ROUNDING)
+
+    def standstill(self) -> str:
+        first, num_epochs = self.options.warmup_epochs + self.options.step_epochs, self.length.num_epochs
+        if first < num_epochs:
+            return ""
+        steps = max((num_epochs - self.options.warmup_epochs) / 4, 1 / self.length.updates_per_epoch)
+        return (
+            f"the first step comes after epoch {first:g} and the run has {num_epochs}: the learning rate stays at "
+            f"max_lrate {self.options.max_lrate:g}. Set step_epochs: {steps:.3g} for three steps, or more num_epochs."
+        )
