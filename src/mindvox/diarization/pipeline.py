@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NETWORK, DETECTOR = "pyannote", "silero"
 SEGMENTATIONS = (NETWORK, DETECTOR)
+NOBODY_SPEAKS = "Nobody speaks."
 PART_SAMPLES = 600 * SAMPLE_RATE  # of a long recording that the detector of speech sees at once
 
 
@@ -179,14 +180,15 @@ class Diarizer:
             UnusableRecording: it cannot be read, or has no samples.
             InputError: the model of speakers does not fit.
         """
+        count = count or Count()
         recording = Recording(source, sample_rate, channel)
         windows = self._windows(recording, speech, show_progress)
         progress = Progress(len(windows.activity), "windows") if show_progress else None
         local = embed_speakers(self.embedder, recording, windows, self.options.max_speech_s, progress)
         if not len(local.windows):
-            note = "Nobody speaks." if not windows.activity.any() else "Too little speech for an embedding."
+            note = NOBODY_SPEAKS if not windows.activity.any() else "Too little speech for an embedding."
             return Diarization(recording.name, recording.duration_s, [], notes=[note])
-        centroids = self._centroids(local, count or Count())
+        centroids = self._centroids(local, count)
         turns = turns_of(windows, assign(windows, local, centroids), windows.counts(), len(centroids))
         turns = [turn._replace(end_s=min(turn.end_s, recording.duration_s)) for turn in turns]
         turns = tidied(turns, self.options.min_pause_s, self.options.min_turn_s)
@@ -273,7 +275,9 @@ def count_of(num_speakers: Optional[int], min_speakers: int = 1, max_speakers: O
     return Count(num_speakers, num_speakers)
 
 
-def _notes(num_found: int, count: Optional[Count]) -> list[str]:
-    if count is not None and num_found < count.least:
-        return [f"Only {num_found} speakers are heard, {count.least} were asked for."]
+def _notes(num_found: int, count: Count) -> list[str]:
+    if num_found == 0:
+        return [NOBODY_SPEAKS]
+    if num_found < count.least:
+        return [f"Asked for at least {count.least} speakers, heard {num_found}."]
     return []
