@@ -101,7 +101,9 @@ def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 def test_every_path_on_a_command_line_expands(command, monkeypatch):
     arguments = arguments_of(parser_of(command, monkeypatch))
     plain = {action.dest for action in arguments if action.type in (None, str)}
-    assert (arguments or command == "doctor") and plain <= TEXTS, "give paths the type user_path, user_text or named_path"
+    assert (arguments or command == "doctor") and plain <= TEXTS, (
+        "give paths the type user_path, user_text or named_path"
+    )
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("DATA", "/big")
     for action in arguments:

@@ -300,6 +300,14 @@ def test_schedule_that_cannot_move_is_said_before_the_first_step(store, tmp_path
     assert "warning" not in capsys.readouterr().out
 
 
+def test_objective_may_have_a_parameter_that_is_called_as_one_of_the_model(store, tmp_path):
+    """As RawNet2's last layer and softmax's."""
+    run = set_up(settings(store, tmp_path, "--loss.name=softmax", "--loss.norm_first=true"), "CPU")
+    state = run.step_cell.state()
+    assert state["model.norm.gamma"] is not state["loss.norm.gamma"]
+    assert {"opt.moment1.norm.gamma", "opt.moment1.loss.norm.gamma", "loss.linear.weight"} <= state.keys()
+
+
 # What each training key of the seed's parameter block changes; the keys of evaluation are tested with eval.py.
 EFFECTS = {
     "channels": ("16", lambda run: run.step_cell.model_with_loss.model.fc.weight.shape[1] == 16),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -32,8 +32,11 @@ from mindvox.frontend import FrontEnd, front_end_of
 from mindvox.frontend.frames import Windows, window_edges
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import EmbeddingStore, check_max_frames
+from mindvox.scoring.metrics import eer
+from mindvox.scoring.normalisation import unit_length
 
-LEAST_COSINE = 0.99999
+LEAST_COSINES = {"float32": 0.99999, "int8": 0.5}
+"""By the numbers of the exported model. Of int8 the error rate says more: one odd utterance may differ much."""
 NUM_RANDOM = 8
 CPP_BINARY = "ascend310_infer/build/ecapa_infer"
 ENGINES = {
@@ -46,11 +49,15 @@ ENGINES = {
 
 @dataclass(frozen=True)
 class ParityCase:
-    """What a model is tried on: features before `finish` (T, F), and their waveform (N,) where there is one."""
+    """What a model is tried on: features before `finish` (T, F), and their waveform (N,) where there is one.
+
+    `spk_id` is the speaker where it is known, else empty.
+    """
 
     utt_id: str
     feats: np.ndarray
     waveform: Optional[np.ndarray] = None
+    spk_id: str = ""
 
 
 class Agreement(NamedTuple):
@@ -82,17 +89,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     cut = partial(windows_of, windows=model.windows, max_frames=arguments.max_frames, front_end=front_end)
     utterances = [window for utterance in utterances for window in cut(utterance)]
     reference = CellEmbeddings(checkpoint, front_end)
-    print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12}")
-    checked, all_agree = [], True
+    print(f"{'engine':22} {'file':28} {'least cosine':>13} {'max difference':>15} {'of greatest':>12} {'EER, %':>7}")
+    checked: list[str] = []
+    all_agree = True
     for engine, path, encode_all in _candidates(exported, front_end, arguments.cpp):
         expected = reference.embed(exported[path], utterances)
-        found = agreement(expected, encode_all(utterances))
-        agrees = found.least_cosine >= arguments.tolerance
+        if not checked:
+            print(f"{'the checkpoint':22} {'':28} {'':13} {'':15} {'':12} {_eer_text(expected, utterances):>7}")
+        embeddings = encode_all(utterances)
+        found = agreement(expected, embeddings)
+        tolerance = arguments.tolerance or LEAST_COSINES[exported[path].precision]
+        agrees = found.least_cosine >= tolerance
         all_agree &= agrees
         checked.append(engine)
         print(
-            f"{engine:22} {path.name:28} {found.least_cosine:13.8f} {found.difference:15.3g} {found.largest:12.4g}"
-            f"{'' if agrees else f'  below {arguments.tolerance:g}'}",
+            f"{engine:22} {path.name:28} {found.least_cosine:13.8f} {found.difference:15.3g} {found.largest:12.4g} "
+            f"{_eer_text(embeddings, utterances):>7}{'' if agrees else f'  below {tolerance:g}'}",
             flush=True,
         )
     for line in _not_checked(checked, exported, arguments.cpp):
@@ -100,7 +112,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if not checked:
         raise InputError("no engine for these files is here: nothing was compared.")
     if not all_agree:
-        raise InputError(f"an engine's embeddings have a cosine below {arguments.tolerance:g}: do not use that file.")
+        raise InputError("an engine's embeddings have a cosine below the tolerance: do not use that file.")
     return 0
 
 
@@ -118,7 +130,8 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         metavar="DIR",
         help="evaluation store, or a folder of recordings (.wav, .flac); default: random recordings",
     )
-    parser.add_argument("--tolerance", type=float, default=LEAST_COSINE, metavar="COSINE", help="least cosine allowed")
+    least = ", ".join(f"{cosine:g} for {precision}" for precision, cosine in LEAST_COSINES.items())
+    parser.add_argument("--tolerance", type=float, metavar="COSINE", help=f"least cosine allowed (default: {least})")
     parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="only the first N; 0: all")
     parser.add_argument("--cpp", type=user_path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
     parser.add_argument(
@@ -130,7 +143,7 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "0: no limit",
     )
     arguments = parser.parse_args(argv)
-    if not 0 < arguments.tolerance <= 1:
+    if arguments.tolerance is not None and not 0 < arguments.tolerance <= 1:
         raise UsageError(f"--tolerance: expected a cosine above 0 and at most 1, got {arguments.tolerance:g}.")
     if arguments.max_utterances < 0:
         raise UsageError(f"--max_utterances: expected 0 or more, got {arguments.max_utterances}.")
@@ -160,7 +173,8 @@ def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[P
         return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
     if (folder / META_FILE).is_file():
         store = EvalStore.open(folder, front_end.to_dict())
-        return [ParityCase(utt_id, store.feats(row)) for row, utt_id in enumerate(store.utt_ids)], f"store {folder}"
+        rows = enumerate(zip(store.utt_ids, store.spk_ids, strict=True))
+        return [ParityCase(utt_id, store.feats(row), None, spk_id) for row, (utt_id, spk_id) in rows], f"store {folder}"
     paths = [folder / name for name in walk_audio(folder).names]
     if not paths:
         raise InputError(f"{folder}: neither an evaluation store nor a folder of recordings ({SUFFIX_EXAMPLES}).")
@@ -198,14 +212,14 @@ def windows_of(
             if waveform is not None:
                 waveform = samples_of_window(front_end, waveform, first, first + windows.num_frames)
                 waveform = windows.fill(waveform, front_end.num_samples(windows.num_frames))
-            yield ParityCase(utterance.utt_id, windows.cut(utterance.feats, first), waveform)
+            yield replace(utterance, feats=windows.cut(utterance.feats, first), waveform=waveform)
         return
     edges = window_edges(len(utterance.feats), max_frames).tolist()
     for first, last in zip(edges[:-1], edges[1:], strict=True):
         waveform = utterance.waveform
         if waveform is not None:
             waveform = samples_of_window(front_end, waveform, first, last)
-        yield ParityCase(utterance.utt_id, utterance.feats[first:last], waveform)
+        yield replace(utterance, feats=utterance.feats[first:last], waveform=waveform)
 
 
 class CellEmbeddings:
@@ -258,6 +272,17 @@ def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(got, axis=1)
     cosine = (expected * got).sum(axis=1) / lengths
     return Agreement(float(cosine.min()), float(np.abs(expected - got).max()), float(np.abs(expected).max()))
+
+
+def _eer_text(embeddings: np.ndarray, utterances: Sequence[ParityCase]) -> str:
+    """Return the error rate of all pairs of utterances in per cent; "-" where there are no two kinds of pairs."""
+    speakers = np.array([utterance.spk_id for utterance in utterances])
+    first, second = np.triu_indices(len(utterances), 1)
+    is_target = speakers[first] == speakers[second]
+    if "" in speakers or is_target.all() or not is_target.any():
+        return "-"
+    rows = unit_length(embeddings, [utterance.utt_id for utterance in utterances])
+    return f"{100 * eer((rows @ rows.T)[first, second], is_target).eer:.2f}"
 
 
 EncodeAll = Callable[[Sequence[ParityCase]], np.ndarray]

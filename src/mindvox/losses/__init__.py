@@ -23,5 +23,5 @@ def without_scheduled(arrays: Mapping[str, np.ndarray], loss: nn.Cell) -> dict[s
 
 
 def saved_parameters(loss: nn.Cell) -> dict[str, ms.Parameter]:
-    """Return the parameters that a checkpoint holds, by name: all but those that a schedule sets."""
-    return {parameter.name: parameter for parameter in loss.get_parameters() if parameter.name not in loss.scheduled}
+    """Return the parameters that a checkpoint holds, by their place: all but those that a schedule sets."""
+    return {name: parameter for name, parameter in loss.parameters_and_names() if name not in loss.scheduled}

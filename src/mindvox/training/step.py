@@ -26,6 +26,10 @@ class ModelWithLoss(nn.Cell):
 
     def __init__(self, model: nn.Cell, loss: nn.Cell, global_batch: Optional[GlobalBatch] = None) -> None:
         super().__init__(auto_prefix=False)  # a prefix would rename the parameters
+        of_model = {parameter.name for parameter in model.get_parameters()}
+        for parameter in loss.get_parameters():
+            if parameter.name in of_model:  # an optimiser takes a name once
+                parameter.name = f"loss.{parameter.name}"
         self.model = model
         self.loss = loss
         self.global_batch = global_batch
