@@ -59,6 +59,7 @@ class Extra(NamedTuple):
 EXTRAS = {
     "dask": Extra(("distributed",), "preparation on a Dask cluster"),
     "demo": Extra(("espeakng_loader",), "the synthetic corpus"),
+    "diarization": Extra(("sklearn", "pyannote.metrics"), "scoring of diarization, spectral clustering"),
     "faiss": Extra(("faiss",), "search among more than 100,000 speakers"),
     "int8": Extra(("nncf",), "export of models of 8-bit numbers"),
     "kaldi": Extra(("kaldiio",), "Kaldi's archives"),
