@@ -60,6 +60,8 @@ def test_settings_are_the_ports_unless_others_are_given(tmp_path):
     config = experiment.config(folder, "CPU")
     assert (config.minibatch_size, config.num_epochs, config.seed, config.amp_level) == (8, 80, 1234, "O2")
     assert (config.valid_trials, config.resume, config.ckpt_save_dir) == ("veri_test.txt", "auto", str(folder.models))
+    odd = Experiment(True, Path("d"), tmp_path / "$HOME ~", tmp_path, "n", ()).config(folder, "CPU")
+    assert odd.train_data_path == str(tmp_path / "$HOME ~" / "train")
     timed = Experiment(False, Path("d"), tmp_path, tmp_path, "n", ()).config(folder, "CPU")
     assert (timed.num_epochs, timed.valid_trials) == (1, "")
     write_params(tmp_path / "f_params.txt", config)

@@ -17,7 +17,7 @@ from mindvox.config.sections import SECTIONS
 from mindvox.errors import UsageError
 from mindvox.frontend.augment import STAGES, STEPS
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, POOLINGS, SAMPLERS, SCHEDULES
-from mindvox.scoring.peer_lines import PEER_LINES
+from mindvox.scoring.peer_lines import PEERS
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
@@ -129,7 +129,7 @@ def known_names() -> set[str]:
         for name in registry:
             keys = {key for field in dataclasses.fields(registry.get(name).Options) for key in spellings(field)}
             names |= keys | {f"{section}.{key}" for key in keys}
-    return names | set(POOLINGS) | set(STAGES) | set(STEPS) | set(PEER_LINES)
+    return names | set(POOLINGS) | set(STAGES) | set(STEPS) | set(PEERS)
 
 
 WORDS = {  # in backticks in last columns, and no key
@@ -150,3 +150,22 @@ def test_every_section_of_the_page_has_tables_and_is_in_its_list():
     titles = re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
     listed = re.findall(r"^- \[.+?\]\(#(.+?)\)$", PAGE, re.MULTILINE)
     assert [re.sub(r"[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in titles] == listed
+
+
+SEEDS = ROOT.parent / "shared" / "seeds"
+# git's and pip's, an address, folders behind two dashes, and a script that the guide's remarks alone name.
+NOT_OURS = {"--recursive", "setup.py", "url", "--TA_", "--best_opt_eval", "--speaker", "onnx2om.sh"}
+
+
+@pytest.mark.parametrize("name", ["001_*", "002_*", "003_*", "004_*"])
+def test_every_flag_script_and_key_of_a_seed_is_on_the_page(name):
+    found = list(SEEDS.glob(name))
+    if not found:
+        pytest.skip(f"no {SEEDS / name}")
+    text = found[0].read_text(encoding="utf-8")
+    flags = re.findall(r"(?<![\w-])(--[a-zA-Z]\w*)", text)
+    scripts = [path.rpartition("/")[2] for path in re.findall(r"[a-zA-Z0-9_./]+\.(?:py|sh)\b", text)]
+    printed = re.findall(r"print_arguments:\d+ - +([a-zA-Z_]\w*):", text)
+    keys = re.findall(r"^\s*([a-z_]+):", text, re.MULTILINE)
+    words = {*flags, *scripts, *printed, *keys} - NOT_OURS
+    assert {word for word in words if not re.search(rf"(?<!\w){re.escape(word)}\b", PAGE)} == set()

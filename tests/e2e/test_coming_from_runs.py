@@ -26,13 +26,13 @@ CAMPPLUS = "--model.init_channels=8 --model.growth_rate=4 --model.bottleneck_fac
 )
 # What is another than on the page, by the section and the beginning of a command.
 SIZES = {
-    "mvector": {"python train.py": f"{SHORT} --train_frames=50 {CAMPPLUS}"},
+    "mvector": {"python train.py": f"{SHORT} --warmup_epochs=0.5 --train_frames=50 {CAMPPLUS}"},
     "voxceleb_trainer": {
         "python train.py": f"{SHORT} --train_frames=50 --model.emb_size=6 {RESNETSE}",
         "python eval.py": "--eval_frames=40",
     },
     "wespeaker": {
-        "python train.py": f"{SHORT} --num_epochs=10 --warmup_epochs=1 --train_frames=50 --model.emb_size=6 "
+        "python train.py": f"{SHORT} --warmup_epochs=0 --train_frames=50 --model.emb_size=6 "
         "--model.m_channels=4 --model.depth=0 --model.block=basic "
         + " ".join(f"--model.layer{layer}_blocks=1" for layer in (1, 2, 3, 4)),
         "mindvox average-checkpoints": "--last 1",
@@ -78,12 +78,12 @@ def guide_310p(folder: Path) -> None:
 
 def mvector(folder: Path) -> None:
     trained, tested = (write_voices(folder / "dataset", speakers) for speakers in (TRAINED, TESTED))
-    lists = {
-        "train_list": trained,
-        "enroll_list": tested[::4],
-        "trials_list": [n for n in tested if n not in tested[::4]],
-    }
-    for name, names in {**lists, "test_list": tested}.items():
+    write_distortions(folder)
+    for ours, theirs in (("musan/noise", "noise"), ("rirs", "reverb")):
+        (folder / ours).rename(folder / "dataset" / theirs)
+    compared = [name for name in tested if name not in tested[::4]]
+    lists = {"train_list": trained, "enroll_list": tested[::4], "trials_list": compared, "test_list": tested}
+    for name, names in lists.items():
         write_lines(folder / "dataset" / f"{name}.txt", [f"dataset/{each}\t{int(each[2:7])}" for each in names])
 
 

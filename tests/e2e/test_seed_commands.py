@@ -339,7 +339,8 @@ rank_0/om/analyze_fail.ir
 ecapatdnn.mindir ecapatdnn.mindir.json ecapatdnn.onnx ecapatdnn.onnx.json ecapatdnn.air ecapatdnn.air.json ecapatdnn.xml
 ecapatdnn.bin ecapatdnn.xml.json scripts/ecapatdnn.mindir.json demo/ckpt/x libri/voxceleb12/wav libri_out/x
 imported/ecapa.ckpt rooms/x.wav bench/input/x input/x speaker/x result/x calibration.json fusion.json fused.tsv plda/x
-plda.tsv report.html pictures/x.png accuracy/x ascend310_infer/build/ecapa_infer .venv/x
+train/train_1P/DNNS/x/eers.txt scripts/train/train_8P/x train/stores/train/x features/x tables/x models/x exp/x exps/x
+results/x cross.txt plda.tsv report.html pictures/x.png accuracy/x ascend310_infer/build/ecapa_infer .venv/x
 """
 SOURCES = (
     "src/mindvox/corpus/demo.py",
@@ -347,6 +348,8 @@ SOURCES = (
     "tests/test/x.py",
     "hparams/rank_table_8.json",
     "docs/x.json",
+    "src/mindvox/models/x.py",
+    "src/mindvox/train/x.py",
 )
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindvox.config.sections import PEERS
+from mindvox.config import sections
 from mindvox.scoring import metrics
-from mindvox.scoring.peer_lines import PEER_LINES, Scored, peer_line, threshold_mvector
+from mindvox.scoring.peer_lines import PEERS, peer_lines, threshold_mvector
 
 REFERENCE = Path(__file__).parent / "reference"
 CASES = json.loads((REFERENCE / "mvector.json").read_text())["cases"]
 # Targets at 0.9, 0.8, 0.7, 0.3, non-targets at 0.6, 0.4, 0.2, 0.1: one miss and one false alarm at 0.6, EER 1/4.
-SCORED = Scored(np.array([0.9, 0.8, 0.7, 0.3, 0.6, 0.4, 0.2, 0.1]), np.array([1, 1, 1, 1, 0, 0, 0, 0], bool), 65.9)
+SCORES = np.array([0.9, 0.8, 0.7, 0.3, 0.6, 0.4, 0.2, 0.1])
+IS_TARGET = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
 
 
 def scored_case(case):
@@ -62,14 +63,24 @@ def test_min_dcf_is_that_of_voxceleb_trainers_rule(case):
 
 def test_lines_have_the_form_of_each_toolkit():
     # At p = 0.05 and 0.01 the least cost is that of accepting 0.7 and above: 1/4 of the targets are missed.
-    lines = {name: peer_line(name, SCORED) for name in PEER_LINES}
-    assert lines["mvector"] == "评估消耗时间：65s，threshold：0.40，EER: 0.25000, MinDCF: 0.25000"
-    when, line = lines["voxceleb_trainer"].split(" VEER ")
+    lines = {name: peer_lines(name, {"baseline": SCORES}, "none", IS_TARGET, 65.9) for name in PEERS}
+    assert lines["mvector"] == ["评估消耗时间：65s，threshold：0.40，EER: 0.25000, MinDCF: 0.25000"]
+    when, line = lines["voxceleb_trainer"][0].split(" VEER ")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", when) and line == "25.0000 MinDCF 0.25000"
-    assert lines["rawnet2"] == "TA_eval_eer:0.2500"
-    assert lines["wespeaker"] == "EER = 25.000\nminDCF (p_target:0.01 c_miss:1 c_fa:1) = 0.250"
-    assert lines["speechbrain"] == "EER(%)=25.000000\nminDCF=0.250000"
+    assert lines["rawnet2"] == ["TA_eval_eer:0.2500"]
+    assert lines["wespeaker"] == ["EER = 25.000", "minDCF (p_target:0.01 c_miss:1 c_fa:1) = 0.250"]
+    assert lines["speechbrain"] == ["EER(%)=25.000000", "minDCF=0.250000"]
+
+
+def test_each_toolkit_prints_the_kind_of_score_that_it_has():
+    perfect = np.where(IS_TARGET, 2.0, 1.0)
+    scores = {"baseline": SCORES, "sub mean": -SCORES, "s-norm": perfect}
+    lines = {name: peer_lines(name, scores, "s-norm", IS_TARGET, 1.0) for name in PEERS}
+    assert lines["rawnet2"] == ["TA_eval_eer:0.2500"] and "EER: 0.25000" in lines["mvector"][0]
+    assert lines["wespeaker"][::3] == ["---- sub mean -----", "---- s-norm -----"]
+    assert lines["wespeaker"][1::3] == ["EER = 75.000", "EER = 0.000"]
+    assert lines["speechbrain"][0] == "EER(%)=0.000000"
 
 
 def test_the_key_knows_every_toolkit():
-    assert tuple(PEER_LINES) == PEERS
+    assert tuple(PEERS) == sections.PEERS

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from mindvox.speakers.postgres_store import PostgresStore
 from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import ModelIdentity, Sample
+from tests.speakers.postgres import Server, missing
 
 EMB_SIZE = 16
 MODEL = ModelIdentity("toy", "f" * 64, EMB_SIZE)
@@ -25,9 +27,26 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def store(tmp_path, clock):
-    with SqliteStore.open(tmp_path / "speakers.db", MODEL, clock=clock) as store:
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server."""
+    if missing():
+        pytest.skip(f"not installed: {missing()}")
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def store(request, tmp_path, clock):
+    """An empty store of either kind."""
+    if request.param == "sqlite":
+        opened = SqliteStore.open(tmp_path / "speakers.db", MODEL, clock=clock)
+    else:
+        server = request.getfixturevalue("postgres")
+        server.empty()
+        opened = PostgresStore.open(server.address, MODEL, clock=clock)
+    with opened as store:
         yield store
 
 

@@ -61,6 +61,11 @@ def test_what_says_too_little_is_not_heard(listener, samples, code, reason):
 def test_limits_are_the_users(tmp_path, listener):
     lenient = Listener(listener.embedder, LoudIsSpeech(), Limits(min_net_speech_s=0.2))
     assert lenient.hear(voice(1, duration_s=0.5)).quality.net_speech_s == pytest.approx(0.5, abs=0.01)
+    two_voices = np.concatenate([voice(1, duration_s=3), voice(2, duration_s=4)])
+    with pytest.raises(UnfitRecording, match="several people"):
+        listener.hear(two_voices)
+    any_voices = Listener(listener.embedder, LoudIsSpeech(), Limits(min_voice_agreement=-1))
+    assert any_voices.hear(two_voices).quality.voice_agreement is None  # not even looked at
 
 
 def test_enrolled_speakers_are_identified_and_strangers_are_not(people, listener):

@@ -65,11 +65,18 @@ def test_what_a_killed_process_had_confirmed_is_there(tmp_path, num_kills):
 
 
 @pytest.mark.parametrize(
-    ("num_workers", "seconds"), [(3, 1.0), pytest.param(8, 60.0, marks=[pytest.mark.slow], id="eight for a minute")]
+    ("num_workers", "seconds", "large"),
+    [
+        (3, 1.0, 10**9),
+        pytest.param(8, 60.0, 10**9, marks=[pytest.mark.slow], id="eight for a minute"),
+        pytest.param(8, 60.0, 20, marks=[pytest.mark.slow], id="eight for a minute, by codes"),
+    ],
 )
-def test_processes_enrol_identify_and_delete_at_once(tmp_path, num_workers, seconds):
+def test_processes_enrol_identify_and_delete_at_once(tmp_path, num_workers, seconds, large):
+    if large < 10**9:
+        pytest.importorskip("faiss")
     path = tmp_path / "speakers.db"
-    workers = [start(path, "churn", number, seconds) for number in range(num_workers)]
+    workers = [start(path, "churn", number, seconds, large) for number in range(num_workers)]
     ends = [worker.communicate() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * num_workers, ends
     expected = sorted(name for out, _ in ends for name in out.splitlines())

@@ -14,6 +14,13 @@ from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import ADD, REPLACE, ModelIdentity, NotErased, Sample, default_store, open_store
 from tests.speakers.conftest import MODEL, names_of, sample, vector
 
+
+@pytest.fixture
+def store(tmp_path):
+    with SqliteStore.open(tmp_path / "speakers.db", MODEL) as store:
+        yield store
+
+
 GRAM = 8  # bytes: two numbers of an embedding in a row
 
 

@@ -1,9 +1,13 @@
-"""A process that works on a store: python -m tests.speakers.worker PLACE enrol|churn NUMBER SECONDS."""
+"""A process that works on a store: python -m tests.speakers.worker PLACE enrol|churn NUMBER [SECONDS [LARGE]].
+
+From LARGE speakers on it searches codes, which it makes again after a few changes.
+"""
 
 import random
 import sys
 import time
 
+from mindvox.speakers import codes, sqlite_store
 from mindvox.speakers.store import ADD, Sample, open_store
 from tests.speakers.conftest import MODEL, vector
 
@@ -51,4 +55,6 @@ if __name__ == "__main__":
     if sys.argv[2] == "enrol":
         enrol(sys.argv[1], int(sys.argv[3]))
     else:
+        if len(sys.argv) > 5:
+            sqlite_store.IN_MEMORY, codes.LEAST_CHANGED = int(sys.argv[5]), 10
         churn(sys.argv[1], int(sys.argv[3]), float(sys.argv[4]))

@@ -4,7 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Optional
+from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable
@@ -27,7 +27,7 @@ NOT_ENROLLED = 4
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Enrol a speaker by recordings."""
     arguments = _parser().parse_args(argv)
-    rules = _rules(arguments)
+    rules = rules_of(arguments)
     for path in arguments.files:
         check_readable(path)
     listener = open_listener(arguments)
@@ -41,17 +41,23 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0 if done.enrolled else NOT_ENROLLED
 
 
-def _rules(arguments: argparse.Namespace) -> Rules:
+def rules_of(arguments: argparse.Namespace) -> Rules:
+    """Return the rules that the arguments set; raise UsageError."""
     try:
         return Rules(arguments.min_total_speech, arguments.min_agreement)
     except ValueError as error:
         raise UsageError(f"--min_total_speech, --min_agreement: {error}") from None
 
 
+def given_terms(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return those terms that were given, by name."""
+    given = {key: getattr(arguments, key) for key in ("group", "consent", "expires")}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms]:
     """Return the terms that were given, beside those that a speaker has; None: nothing was given."""
-    given = {key: getattr(arguments, key) for key in ("group", "consent", "expires")}
-    given = {key: value for key, value in given.items() if value is not None}
+    given = given_terms(arguments)
     if not given:
         return None
     try:
@@ -82,15 +88,8 @@ def _lines(done: Enrolment) -> list[str]:
     return lines
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="mindvox enrol",
-        description="Enrol a speaker by recordings, one or, better, several.",
-        epilog="Exit codes: 0 enrolled, 4 not enrolled because of the recordings, 1 failed, 2 wrong usage.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("name", metavar="NAME", help="the speaker's name")
-    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the mode, the terms, and the rules of an enrolment."""
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to a speaker's recordings")
     modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="in place of those before")
@@ -116,6 +115,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X",
         help="below this cosine recordings are of different voices; default: the model's threshold",
     )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox enrol",
+        description="Enrol a speaker by recordings, one or, better, several.",
+        epilog="Exit codes: 0 enrolled, 4 not enrolled because of the recordings, 1 failed, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", metavar="NAME", help="the speaker's name")
+    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    add_enrolment_arguments(parser)
     add_limit_arguments(parser)
     add_store_argument(parser)
     add_model_arguments(parser)

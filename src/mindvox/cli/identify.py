@@ -32,25 +32,24 @@ EXIT_CODES = {IDENTIFIED: 0, UNKNOWN: 3, INCONCLUSIVE: 4}
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Say who of the enrolled speakers speaks in recordings."""
     arguments = _parser().parse_args(argv)
-    candidates = Candidates(
-        *(arguments.among, arguments.group, arguments.target_rate, arguments.threshold, arguments.num_candidates)
-    )
+    candidates = candidates_of(arguments)
     for path in arguments.files:
         check_readable(path)
     with open_store(arguments.store) as store:
         listener = open_listener(arguments)
         store.require(ModelIdentity.of(listener.embedder))
         if not arguments.json:
-            print(_describe(name_threshold(store, listener.embedder.model_file, candidates)))
+            print(describe(name_threshold(store, listener.embedder.model_file, candidates)))
         worst = 0
         for path in arguments.files:
             found = identify(store, listener, path, candidates, channel=arguments.channel)
             worst = max(worst, EXIT_CODES[found.answer])
-            print(json.dumps(_facts(path, found), ensure_ascii=False) if arguments.json else _line(path, found))
+            print(json.dumps(facts(str(path), found), ensure_ascii=False) if arguments.json else _line(path, found))
     return worst
 
 
-def _describe(threshold: NameThreshold) -> str:
+def describe(threshold: NameThreshold) -> str:
+    """Return from which score on a name is given, in words."""
     rate = "" if threshold.target_rate is None else f" for {threshold.target_rate:g} false names of strangers"
     speakers = quantity(threshold.num_speakers, "speaker")
     return f"{speakers}; a name is given from {threshold.value:.4f} on{rate} ({threshold.origin})"
@@ -63,20 +62,14 @@ def _line(path: Path, found: Identification) -> str:
     return f"{path}: {found.name or 'unknown'}" + (f" ({nearest})" if nearest else "")
 
 
-def _facts(path: Path, found: Identification) -> dict[str, Any]:
+def facts(name: str, found: Identification) -> dict[str, Any]:
+    """Return everything about an answer, for JSON."""
     candidates = [match._asdict() for match in found.candidates]
-    return {"recording": str(path), **asdict(found), "candidates": candidates}
+    return {"recording": name, **asdict(found), "candidates": candidates}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="mindvox identify",
-        description="Say who of the enrolled speakers speaks in recordings.",
-        epilog="Exit codes: 0 a name, 3 unknown, 4 inconclusive, of several recordings the highest; 1 failed, 2 wrong "
-        "usage.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+def add_candidate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add who it may be, and how sure the answer must be."""
     parser.add_argument(
         "--target_rate",
         type=float,
@@ -96,6 +89,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"nearest speakers that are shown (default: {NUM_CANDIDATES})",
     )
+
+
+def candidates_of(arguments: argparse.Namespace) -> Candidates:
+    """Return who it may be by the arguments; raise UsageError."""
+    return Candidates(
+        *(arguments.among, arguments.group, arguments.target_rate, arguments.threshold, arguments.num_candidates)
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox identify",
+        description="Say who of the enrolled speakers speaks in recordings.",
+        epilog="Exit codes: 0 a name, 3 unknown, 4 inconclusive, of several recordings the highest; 1 failed, 2 wrong "
+        "usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    add_candidate_arguments(parser)
     add_limit_arguments(parser)
     add_store_argument(parser)
     add_model_arguments(parser)

@@ -22,7 +22,7 @@ from mindvox.corpus.table_io import read_table
 from mindvox.data.prepare import prepare_train
 from mindvox.data.prepare_eval import prepare_eval
 from mindvox.errors import InputError, UsageError, run
-from mindvox.files import lock_folder, user_path
+from mindvox.files import escape_path, lock_folder, user_path
 from mindvox.parallel import num_cores
 from mindvox.training.launch import Job, choose_port, supervise
 from mindvox.training.rank_table import Device, RankTable, Server, read_rank_table, table_of_devices
@@ -85,8 +85,7 @@ class Experiment:
             keys |= {"valid_trials": TRIALS, "valid_data_path": self.store(TRIALS), "valid_epochs": 1}
         elif "num_epochs" not in given:
             keys["num_epochs"] = 1
-        words = [*self.keys, *(f"--{key}={value}" for key, value in keys.items())]
-        return load_config(Config, words, str(ROOT / RECIPE), check=SECTIONS)
+        return load_config(Config, [*self.keys, *_words(keys)], str(ROOT / RECIPE), check=SECTIONS)
 
     def store(self, trial_list: str) -> Path:
         """Return where the recordings of a trial list of VoxCeleb1 are stored."""
@@ -102,7 +101,8 @@ def prepare_training(experiment: Experiment) -> float:
         "output_folder": tables,
         "layout": "rawnet",
     }
-    prepare_train(load_config(TrainPrepConfig, _words(ROOT / "hparams/prepare_train_online.yaml", keys)))
+    recipe = ROOT / "hparams" / "prepare_train_online.yaml"
+    prepare_train(load_config(TrainPrepConfig, [str(recipe), *_words(keys)]))
     lengths = [utterance.stop - utterance.start for utterance in read_table(_training_table(experiment))]
     return sum(lengths) / len(lengths)
 
@@ -127,12 +127,15 @@ def prepare_trials(experiment: Experiment, trial_list: str) -> Path:
         "n_train_snts": 1,
         "store_kind": "waveform",
     }
-    prepare_eval(load_config(EvalPrepConfig, _words(ROOT / "hparams/prepare_eval.yaml", keys)))
+    recipe = ROOT / "hparams" / "prepare_eval.yaml"
+    prepare_eval(load_config(EvalPrepConfig, [str(recipe), *_words(keys)]))
     return store
 
 
-def _words(path: Path, keys: Mapping[str, Any]) -> list[str]:
-    return [str(path), *(f"--{key}={value}" for key, value in keys.items())]
+def _words(keys: Mapping[str, Any]) -> list[str]:
+    """Return keys as arguments; paths are meant as they are, with any `~` and `$` in them."""
+    values = {key: escape_path(str(value)) if isinstance(value, Path) else value for key, value in keys.items()}
+    return [f"--{key}={value}" for key, value in values.items()]
 
 
 def choose_devices(rank_table: Optional[Path], num_devices: int, device_target: str) -> tuple[RankTable, str]:
@@ -208,8 +211,7 @@ def evaluate_lists(experiment: Experiment, folder: OutputFolder, config: Config)
             "device_target": config.device_target,
             "device_id": config.device_id,
         }
-        words = [f"--{key}={value}" for key, value in keys.items()]
-        result = evaluate_checkpoint(load_config(Config, words, str(ROOT / RECIPE)))["baseline"]
+        result = evaluate_checkpoint(load_config(Config, _words(keys), str(ROOT / RECIPE)))["baseline"]
         print(f"{name} ({trial_list}): eer:{result.eer:.4f}")
 
 

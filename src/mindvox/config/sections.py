@@ -349,7 +349,7 @@ class EvaluationOptions:
     bootstrap: int = option(0, "draws of speakers for 95% intervals, such as 1000; 0: no intervals", minimum=0)
     bootstrap_seed: int = option(0, "seed of the draws", minimum=0)
     print_like: str = option(
-        "none", "print the plain scores' result as this toolkit does, too (docs/scoring.md)", choices=("none", *PEERS)
+        "none", "print the result as this toolkit does, too (docs/scoring.md)", choices=("none", *PEERS)
     )
     npy_file_path: str = option("./npys/", "folder of embeddings, scores and results", path=True)
     eval_engine: str = option(

@@ -14,7 +14,7 @@ from mindvox.scoring.embeddings import EmbeddingStore
 from mindvox.scoring.error_rates import Details, Result, measure, measure_details, warn_if_swapped
 from mindvox.scoring.measures import P_TARGETS
 from mindvox.scoring.options import ScoreOptions
-from mindvox.scoring.peer_lines import Scored, peer_line
+from mindvox.scoring.peer_lines import peer_lines
 from mindvox.scoring.results import print_results, write_results
 from mindvox.scoring.trial_list import TrialList
 from mindvox.scoring.trial_scores import check_disjoint, check_same_model, score_trials
@@ -68,8 +68,8 @@ def evaluate(
             details[name] = measure_details(values, trials.is_target, config.target_far, intervals.get(name))
         print_results(results, details, config.target_far)
         if config.print_like != "none":
-            scored = Scored(scores["baseline"], trials.is_target, time.monotonic() - started)
-            print(peer_line(config.print_like, scored))
+            elapsed_s = time.monotonic() - started
+            print(*peer_lines(config.print_like, scores, options.score_norm, trials.is_target, elapsed_s), sep="\n")
         warn_if_swapped(results["baseline"].eer, trials.is_target, config.trial_format)
     missing = [name for name in ("sub mean", options.score_norm) if name != "none" and name not in scores]
     if missing:

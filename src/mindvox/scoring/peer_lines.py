@@ -1,6 +1,6 @@
 """Results in the words of other toolkits, so that their users and their scripts find the line that they look for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ def _rawnet2(scored: Scored) -> str:
 
 
 def _wespeaker(scored: Scored) -> str:
-    """Return the line of wespeaker's compute_metrics.py: EER in per cent, minDCF at p = 0.01."""
+    """Return the lines of wespeaker's compute_metrics.py: EER in per cent, minDCF at p = 0.01."""
     eer, cost = metrics.eer_of(scored.points).eer, metrics.min_dcf_of(scored.points, 0.01)
     return f"EER = {100 * eer:.3f}\nminDCF (p_target:0.01 c_miss:1 c_fa:1) = {cost:.3f}"
 
@@ -77,20 +77,50 @@ def _speechbrain(scored: Scored) -> str:
     return f"EER(%)={100 * eer:f}\nminDCF={cost:f}"
 
 
-PEER_LINES: dict[str, Callable[[Scored], str]] = {
-    "mvector": _mvector,
-    "rawnet2": _rawnet2,
-    "speechbrain": _speechbrain,
-    "voxceleb_trainer": _voxceleb_trainer,
-    "wespeaker": _wespeaker,
+def _plain(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
+    """The cosines, or distances, as they are."""
+    return ["baseline"]
+
+
+def _centred(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
+    """wespeaker's two: after mean subtraction, and normalised; without a cohort the plain ones."""
+    return [name for name in ("sub mean", score_norm) if name in scores] or ["baseline"]
+
+
+def _normalised(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
+    """The normalised scores where there are any."""
+    return [score_norm if score_norm in scores else "baseline"]
+
+
+class Peer(NamedTuple):
+    """How another toolkit prints, and which kinds of score it would print."""
+
+    lines: Callable[[Scored], str]
+    kinds: Callable[[Mapping[str, np.ndarray], str], list[str]]
+
+
+PEERS = {
+    "mvector": Peer(_mvector, _plain),
+    "rawnet2": Peer(_rawnet2, _plain),
+    "speechbrain": Peer(_speechbrain, _normalised),
+    "voxceleb_trainer": Peer(_voxceleb_trainer, _plain),
+    "wespeaker": Peer(_wespeaker, _centred),
 }
 
 
-def peer_line(name: str, scored: Scored) -> str:
-    """Return the lines that another toolkit would print of these scores.
+def peer_lines(
+    name: str, scores: Mapping[str, np.ndarray], score_norm: str, is_target: np.ndarray, elapsed_s: float
+) -> list[str]:
+    """Return what another toolkit would print of these scores; where it prints several kinds, each under its name.
 
     Args:
-        name: key of PEER_LINES.
-        scored: finite scores of both kinds of trial.
+        name: key of PEERS.
+        scores: by kind: "baseline", "sub mean", and the norm's name.
+        score_norm: the norm that was asked for.
+        is_target, elapsed_s: see `Scored`.
     """
-    return PEER_LINES[name](scored)
+    peer = PEERS[name]
+    kinds = peer.kinds(scores, score_norm)
+    titles = [[f"---- {kind} -----"] if len(kinds) > 1 else [] for kind in kinds]
+    found = [peer.lines(Scored(scores[kind], is_target, elapsed_s)) for kind in kinds]
+    return [line for title, text in zip(titles, found, strict=True) for line in (*title, *text.split("\n"))]

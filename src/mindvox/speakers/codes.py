@@ -80,6 +80,16 @@ class CodeFiles:
         numbers = {int(match[1]) for match in map(pattern.fullmatch, os.listdir(store.parent)) if match}
         return [cls(store, number) for number in sorted(numbers, reverse=True)]
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the description is there."""
+        return self.about.is_file()
+
+    def remove_unfinished(self) -> None:
+        """Remove the files unless they are finished; nobody else may be making them."""
+        if not self.is_finished:
+            self.remove()
+
     def remove(self) -> None:
         """Remove the files; the description first."""
         self.about.unlink(missing_ok=True)
@@ -88,17 +98,23 @@ class CodeFiles:
                 path.unlink(missing_ok=True)
 
     def erase(self, keys: Iterable[int]) -> None:
-        """Overwrite the codes of speakers, those that are there."""
-        if not self.about.is_file():
+        """Overwrite the codes of speakers, those that are there.
+
+        Nothing is done to files that are being made: who makes them looks afterwards what was deleted meanwhile.
+        """
+        if not self.is_finished:
             return
-        about = read_json(self.about)
-        known = np.load(self.keys, mmap_mode="r", allow_pickle=False)
-        rows = [row for row in map(int, np.searchsorted(known, sorted(keys))) if row < len(known)]
-        wanted = set(keys)
-        for part in range(-(-len(known) // PART_ROWS)):
-            mine = [row for row in rows if row // PART_ROWS == part and int(known[row]) in wanted]
-            if mine:
-                self._overwrite(part, mine, len(known), about["emb_size"])
+        try:
+            emb_size = read_json(self.about)["emb_size"]
+            known = np.load(self.keys, mmap_mode="r", allow_pickle=False)
+            wanted = set(keys)
+            rows = [row for row in map(int, np.searchsorted(known, sorted(wanted))) if row < len(known)]
+            for part in range(-(-len(known) // PART_ROWS)):
+                mine = [row for row in rows if row // PART_ROWS == part and int(known[row]) in wanted]
+                if mine:
+                    self._overwrite(part, mine, len(known), emb_size)
+        except (OSError, ValueError, KeyError):  # damaged, or newer ones have just taken their place
+            self.remove()
 
     def _overwrite(self, part: int, rows: list[int], num_rows: int, emb_size: int) -> None:
         in_part = min(PART_ROWS, num_rows - part * PART_ROWS)
@@ -135,13 +151,18 @@ def write_codes(files: CodeFiles, emb_size: int, chunks: Chunks) -> None:
         if index.ntotal == PART_ROWS or first == num_rows:
             with atomic_path(files.part(part)) as temporary:
                 faiss.write_index(index, str(temporary))
+            _hide(files.part(part))
             part, index = part + 1, _empty_index(emb_size, largest)
     with atomic_path(files.keys) as temporary:
         np.save(temporary, all_keys)
+    _hide(files.keys)
     about = {"format_version": 1, "emb_size": emb_size, "error": error, "num_parts": part}
     write_json(files.about, about)
-    for path in (files.keys, files.about, *map(files.part, range(part))):
-        os.chmod(path, 0o600)  # as the store's own
+
+
+def _hide(path: Path) -> None:
+    """Let nobody but its owner read a file, as the store's own."""
+    path.chmod(0o600)
 
 
 def _of_parts(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -145,9 +145,9 @@ def enrol(
         raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
     if not recordings:
         raise InputError(f"{name}: expected at least one recording.")
-    before = _samples_before(store, name, mode)
+    before = samples_before(store, name, mode)
     heard, left_out = _hear_all(listener, recordings, sample_rate, channel)
-    return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(_thresholds(listener)))
+    return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(thresholds_of(listener)))
 
 
 def decide(
@@ -199,7 +199,7 @@ def decide(
     return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice)
 
 
-def _samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:
+def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:
     """Return the samples that stay; raise SpeakerExists before any work where the store would do so after it."""
     try:
         speaker: Optional[Speaker] = store.get(name)
@@ -222,7 +222,8 @@ def _hear_all(
     return heard, left_out
 
 
-def _thresholds(listener: Listener) -> Optional[Thresholds]:
+def thresholds_of(listener: Listener) -> Optional[Thresholds]:
+    """Return what the listener's model states about its scores; None: nothing."""
     return Thresholds.of_model(listener.embedder.model_file)
 
 

@@ -15,14 +15,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
 from mindvox.errors import InputError
-from mindvox.files import PathLike
+from mindvox.files import PathLike, lock_output
 from mindvox.speakers.search import Vectors
 from mindvox.speakers.store import (
     ADD,
@@ -31,7 +31,6 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
-    FORMAT_VERSION,
     MODES,
     NEVER,
     NEW,
@@ -52,11 +51,12 @@ from mindvox.speakers.store import (
     Summaries,
     Summary,
     Terms,
+    about_store,
     already_enrolled,
     centroid_of,
-    check_model,
     check_name,
     checked,
+    model_of_store,
     unit_rows,
 )
 
@@ -267,19 +267,13 @@ class SqliteStore(SpeakerStore):
         if first is not None and first <= self._clock():
             with self._writing():  # deletes who has expired
                 pass
-        with self._reading() as run:
-            has_made_codes = self._follow(run)
-        if has_made_codes:  # what was deleted meanwhile is erased from them by the next
-            return self.search(embeddings, k, among, group)
-        with self._reading() as run:  # one state of the store, for vectors and names
-            self._follow(run)
+        with self._searching() as run:
             found = self._vectors.search(queries, k, _allowed(run, among, group))
             names = _names(run, {key for hits in found for key, _ in hits})
         return [[Match(names[key], score) for key, score in hits] for hits in found]
 
     def centroids(self, limit: int) -> np.ndarray:
-        with self._reading() as run:
-            self._follow(run)
+        with self._searching():
             keys = np.sort(self._vectors.keys)
             chosen = keys[np.linspace(0, len(keys) - 1, min(limit, len(keys))).astype(int)]
             return self._vectors.vectors(chosen)
@@ -300,6 +294,9 @@ class SqliteStore(SpeakerStore):
         with self._reading() as run:  # what a killed process has left in codes
             for files in self._code_files():
                 files.erase(_changed(run, files.number))
+        with suppress(InputError), self._making_codes(wait=False):
+            for files in self._code_files():
+                files.remove_unfinished()
         self.erase()
         return num_deleted
 
@@ -381,23 +378,29 @@ class SqliteStore(SpeakerStore):
             raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
         return row
 
+    @contextmanager
+    def _searching(self) -> Iterator[Run]:
+        """Yield what runs statements on one state of the store, which the vectors in memory follow."""
+        while True:
+            with self._reading() as run:
+                if self._follow(run):
+                    yield run
+                    return
+
     def _follow(self, run: Run) -> bool:
-        """Bring the vectors in memory to the state of the store; return whether codes were made."""
+        """Bring the vectors in memory to the state of the store; False: that has to be done with a newer state."""
         last = _last_entry(run)
         if last == self._seen:
-            return False
+            return True
         seen, self._seen = self._seen, 0  # until all is done
-        has_made_codes = False
-        if seen == 0 and self._needs_codes(run):
-            has_made_codes = self._open_codes(run, last)
-        elif seen == 0:
+        if seen == 0 and not self._needs_codes(run):
             self._vectors = Vectors(self.model.emb_size)
             for keys, vectors in self._in_chunks(run(CENTROIDS)):
                 self._vectors.put_all(keys, vectors)
-        elif self._apply(run, self._vectors, seen) and self._needs_codes(run):
-            has_made_codes = self._open_codes(run, last)
+        elif seen == 0 or (self._apply(run, self._vectors, seen) and self._needs_codes(run)):
+            return self._renew_codes(run, last, wait=seen == 0)
         self._seen = last
-        return has_made_codes
+        return True
 
     def _apply(self, run: Run, vectors: "Union[Vectors, CodedVectors]", since: int) -> bool:
         """Take over what has changed since an entry of the audit; return whether other codes are wanted."""
@@ -414,31 +417,59 @@ class SqliteStore(SpeakerStore):
 
         return is_installed()
 
-    def _open_codes(self, run: Run, last: int) -> bool:
-        """Take the newest codes that there are, or make some; return whether some were made.
+    def _renew_codes(self, run: Run, last: int, wait: bool) -> bool:
+        """Take the newest codes that there are, or make some; see `_follow`.
 
         Args:
             last: the last entry of the audit.
+            wait: for another process that makes some; False: go on with the vectors in memory meanwhile.
         """
-        from mindvox.speakers.codes import CodedVectors, CodeFiles, write_codes
+        from mindvox.speakers.codes import CodeFiles, write_codes
+
+        if wait and (is_done := self._take_codes(run, last)) is not None:
+            return is_done
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._making_codes(wait))
+            except InputError:  # another process makes some
+                self._seen = last
+                return True
+            if (is_done := self._take_codes(run, last)) is not None:  # made meanwhile
+                return is_done
+            for files in self._code_files():
+                files.remove_unfinished()
+            made = CodeFiles(self._path, last)
+            write_codes(made, self.model.emb_size, lambda: self._in_chunks(run(f"{CENTROIDS} ORDER BY speakers.id")))
+            self._use_codes(run, made, last)
+            for files in self._code_files():
+                if files.number < last:
+                    files.remove()
+        return False  # what was deleted meanwhile is erased from them with a newer state
+
+    def _take_codes(self, run: Run, last: int) -> Optional[bool]:
+        """Take the newest codes; return whether that is done, see `_follow`, or None: there are none that are good."""
+        for files in self._code_files():
+            if files.is_finished and files.number > last:
+                return False
+            with suppress(OSError, ValueError, KeyError, RuntimeError):  # unfinished, or damaged
+                return None if self._use_codes(run, files, last) else True
+        return None
+
+    def _use_codes(self, run: Run, files: "CodeFiles", last: int) -> bool:
+        """Search codes from now on; return whether others are wanted."""
+        from mindvox.speakers.codes import CodedVectors
 
         def fetch(keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
             return self._fetch(self._connection.execute, keys)
 
-        for files in self._code_files():
-            with suppress(OSError, ValueError, KeyError, RuntimeError):  # unfinished, or damaged
-                found = CodedVectors(files, self.model.emb_size, fetch)
-                if not self._apply(run, found, files.number):
-                    self._vectors = found
-                    return False
-                break
-        made = CodeFiles(self._path, last)
-        write_codes(made, self.model.emb_size, lambda: self._in_chunks(run(f"{CENTROIDS} ORDER BY speakers.id")))
-        self._vectors = CodedVectors(made, self.model.emb_size, fetch)
-        for files in self._code_files():
-            if files.number < last:
-                files.remove()
-        return True
+        found = CodedVectors(files, self.model.emb_size, fetch)
+        is_outdated = self._apply(run, found, files.number)
+        self._vectors, self._seen = found, last
+        return is_outdated
+
+    def _making_codes(self, wait: bool) -> AbstractContextManager[None]:
+        """Keep other processes from making codes; raise InputError where they do so, unless `wait`."""
+        return lock_output(self._path.with_name(f"{self._path.name}-codes"), wait)
 
     def _code_files(self) -> "Sequence[CodeFiles]":
         if not any(name.startswith(f"{self._path.name}-codes-") for name in os.listdir(self._path.parent)):
@@ -483,22 +514,14 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             for statement in SCHEMA.split(";\n"):
                 run(statement)
-            about = {"format_version": FORMAT_VERSION, "model": model.name, "fingerprint": model.fingerprint}
-            for key, value in {**about, "emb_size": model.emb_size}.items():
-                run("INSERT INTO about VALUES (?, ?)", (key, str(value)))
+            for entry in about_store(model).items():
+                run("INSERT INTO about VALUES (?, ?)", entry)
         found = {row["key"]: row["value"] for row in run("SELECT * FROM about")}
         run("COMMIT")
     except BaseException:
         run("ROLLBACK")
         raise
-    if found.get("format_version") != str(FORMAT_VERSION):
-        raise InputError(
-            f"{path}: a store of format {found.get('format_version')}, this version reads {FORMAT_VERSION}. Export the "
-            "speakers with the version that made it (`mindvox speakers export --all`), and import them into a new one."
-        )
-    stored = ModelIdentity(found["model"], found["fingerprint"], int(found["emb_size"]))
-    check_model(str(path), stored, model)
-    return stored
+    return model_of_store(str(path), found, model)
 
 
 def _use_log(path: Path, connection: sqlite3.Connection) -> None:

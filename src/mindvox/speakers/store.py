@@ -11,7 +11,7 @@ import os
 import sys
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -165,7 +165,8 @@ class AuditEntry(NamedTuple):
 
 # The class has a method of the name `list`.
 Summaries = list[Summary]
-Found = list[list[Match]]
+Matches = list[Match]
+Found = list[Matches]
 Entries = list[AuditEntry]
 
 
@@ -349,6 +350,29 @@ def check_model(where: str, stored: ModelIdentity, given: Optional[ModelIdentity
             f"{given.name} ({given.fingerprint[:12]}), whose embeddings cannot be compared with them. Choose that "
             "model (--model), or enrol into another store (--store)."
         )
+
+
+def about_store(model: ModelIdentity) -> dict[str, str]:
+    """Return what a new store notes about itself."""
+    about = {"format_version": FORMAT_VERSION, "model": model.name, "fingerprint": model.fingerprint}
+    return {key: str(value) for key, value in {**about, "emb_size": model.emb_size}.items()}
+
+
+def model_of_store(where: str, about: Mapping[str, str], given: Optional[ModelIdentity]) -> ModelIdentity:
+    """Return the model of a store by what it notes about itself.
+
+    Raises:
+        InputError: the store is of another format, or of another model than the given one.
+    """
+    version = about.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise InputError(
+            f"{where}: a store of format {version}, this version reads {FORMAT_VERSION}. Export the speakers with the "
+            "version that made it (`mindvox speakers export --all`), and import them into a new store."
+        )
+    stored = ModelIdentity(about["model"], about["fingerprint"], int(about["emb_size"]))
+    check_model(where, stored, given)
+    return stored
 
 
 def check_name(name: str) -> str:

@@ -1,0 +1,117 @@
+"""Whole corpora of speakers: mindvox enrol-all SOURCE, mindvox identify-all SOURCE --out FILE."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mindvox.arguments import Parser
+from mindvox.cli.enrol import add_enrolment_arguments, given_terms, rules_of
+from mindvox.cli.identify import add_candidate_arguments, candidates_of, describe, facts
+from mindvox.cli.model_arguments import add_model_arguments
+from mindvox.cli.speaker_arguments import add_limit_arguments, add_store_argument, open_listener, open_store_for
+from mindvox.corpus.layouts import Corpus, add_layout_arguments
+from mindvox.files import user_path, write_csv
+from mindvox.progress import Progress, quantity
+from mindvox.speakers.batches import corpus_of, enrol_all, identify_all, problems, recordings_below
+from mindvox.speakers.identification import name_threshold
+from mindvox.speakers.store import ModelIdentity, Terms, open_store
+
+HEADER = ("speaker", "recording", "reason")
+NOT_ALL = 4
+
+
+def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
+    """Enrol the speakers of a corpus."""
+    arguments = _enrol_parser().parse_args(argv)
+    rules, given = rules_of(arguments), given_terms(arguments)
+    corpus = corpus_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+    listener = open_listener(arguments)
+    with open_store_for(arguments, listener) as store:
+        done = list(
+            enrol_all(
+                *(store, listener, corpus, arguments.mode, Terms(**given) if given else None, rules),
+                *(arguments.channel, Progress(len(corpus.recordings), "recordings")),
+            )
+        )
+        count = store.count()
+    enrolled = sum(one.enrolled for one in done)
+    print(f"enrolled: {quantity(enrolled, 'speaker')}; the store has {quantity(count, 'speaker')}")
+    for one in done:
+        for match in one.same_voice:
+            print(f"{one.name}: same voice as {match.name}? cosine {match.score:.4f}")
+    found = problems(done)
+    if arguments.problems is not None:
+        write_csv(arguments.problems, HEADER, found)
+    elif found:
+        print("\n".join(": ".join(filter(None, row)) for row in found), file=sys.stderr)
+    return 0 if enrolled == len(done) else NOT_ALL
+
+
+def identify_main(argv: Optional[Sequence[str]] = None) -> int:
+    """Identify the speakers of many recordings."""
+    arguments = _identify_parser().parse_args(argv)
+    candidates = candidates_of(arguments)
+    corpus = _corpus(arguments)
+    with open_store(arguments.store) as store:
+        listener = open_listener(arguments)
+        store.require(ModelIdentity.of(listener.embedder))
+        print(describe(name_threshold(store, listener.embedder.model_file, candidates)))
+        progress = Progress(len(corpus.recordings), "recordings")
+        counts = identify_all(*(store, listener, corpus, arguments.out, facts, candidates, arguments.channel, progress))
+    print(f"{arguments.out}: " + ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())))
+    return 0
+
+
+def _corpus(arguments: argparse.Namespace) -> Corpus:
+    """Return the recordings: of a folder all, whoever speaks in them, unless a layout is given or shown."""
+    source: Path = arguments.source
+    is_plain = source.is_dir() and arguments.layout == "auto" and not arguments.data_list
+    if is_plain and not (source / "wav.scp").exists():
+        return recordings_below(source)
+    return corpus_of(source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+
+
+def _enrol_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox enrol-all",
+        description="Enrol the speakers of a corpus. Who is enrolled already is passed over: a run that was cut off "
+        "goes on where it stopped.",
+        epilog="Exit codes: 0 all are enrolled, 4 some are not because of their recordings, 1 failed, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    _add_source(parser)
+    add_enrolment_arguments(parser)
+    parser.add_argument(
+        "--problems", type=user_path, metavar="FILE", help="csv of what was not enrolled; default: standard error"
+    )
+    _add_common(parser)
+    return parser
+
+
+def _identify_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="mindvox identify-all",
+        description="Identify the speakers of many recordings. Recordings that the file has already are passed over: a "
+        "run that was cut off goes on where it stopped.",
+        allow_abbrev=False,
+    )
+    _add_source(parser)
+    parser.add_argument(
+        "--out", type=user_path, required=True, metavar="FILE", help="gets what `identify --json` says, a line each"
+    )
+    add_candidate_arguments(parser)
+    _add_common(parser)
+    return parser
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of recordings, or a list of them")
+    add_layout_arguments(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_limit_arguments(parser)
+    add_store_argument(parser)
+    add_model_arguments(parser)

@@ -1,0 +1,197 @@
+"""mvector's predictor (yeyupiaoling/VoiceprintRecognition-Pytorch 1.1): its methods, by a store of speakers.
+
+    predictor = MVectorPredictor(audio_db_path="audio_db")
+    predictor.register("a.wav", "Anna")
+    name, score = predictor.recognition("b.wav")
+
+A folder `audio_db` of recordings, `audio_db/<user>/<file>`, is read as mvector reads it, and gets what is registered.
+Its `audio_indexes.bin` is a pickle and is not read: the embeddings are made again, into `speakers.db` beside it.
+"""
+
+import argparse
+import io
+import shutil
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Union
+
+import numpy as np
+
+from mindvox.corpus.audio import SAMPLE_RATE, audio_of_array, is_audio_name, read_audio
+from mindvox.decisions import cosine
+from mindvox.embedder import DEFAULT_MODEL, Embedder, UnusableRecording
+from mindvox.errors import InputError
+from mindvox.files import PathLike, atomic_path, user_text
+from mindvox.speakers.store import ADD, ModelIdentity, NoSuchSpeaker, Sample, SpeakerStore, check_name, open_store
+
+STORE = "speakers.db"
+BATCH_FILES = 64
+THRESHOLD = 0.6  # mvector's
+
+Audio = Union[PathLike, BinaryIO, bytes, np.ndarray]
+
+
+class MVectorPredictor:
+    """mvector's class, by an exported model.
+
+    What differs: features have the model's own front end, not that of `configs`; recordings that cannot be used raise
+    UnusableRecording; a batch has the embeddings that its recordings have alone; users are told apart by the store.
+
+    Args:
+        configs: mvector's configuration; it may be given and has no say, because an exported model describes itself.
+        threshold: cosine from which two recordings are of one speaker. mvector's is kept; the right one depends on
+            the model, see docs/speakers.md.
+        audio_db_path: folder of the users' recordings; None: none, and nothing can be registered.
+        model_path: a public model, an exported model, or a folder that holds one.
+        use_gpu: must be False: models run on the CPU.
+
+    Raises:
+        InputError: the model is missing, or `use_gpu` is True.
+    """
+
+    def __init__(
+        self,
+        configs: Any = None,
+        threshold: float = THRESHOLD,
+        audio_db_path: Optional[PathLike] = None,
+        model_path: PathLike = DEFAULT_MODEL,
+        use_gpu: bool = False,
+    ) -> None:
+        if use_gpu:
+            raise InputError("use_gpu: expected False: the model runs on the CPU.")
+        del configs
+        self.threshold = threshold
+        self.embedder = Embedder.open(model_path)
+        self.audio_db_path = audio_db_path
+        self._store: Optional[SpeakerStore] = None
+        if audio_db_path is not None:
+            Path(audio_db_path).mkdir(parents=True, exist_ok=True)
+            self._store = open_store(Path(audio_db_path, STORE), ModelIdentity.of(self.embedder))
+            self._read_folder(Path(audio_db_path), self._store)
+
+    def predict(self, audio_data: Audio, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+        """Return the embedding (D,) of a recording.
+
+        Args:
+            audio_data: a path, an opened file, a file's bytes, or samples (N,).
+            sample_rate: of samples, Hz.
+        """
+        if isinstance(audio_data, np.ndarray):
+            return self.embedder.embed(audio_data, sample_rate)
+        if isinstance(audio_data, (str, Path)):
+            return self.embedder.embed(audio_data)
+        return self.embedder.embed(*_decode(audio_data))
+
+    def predict_batch(self, audios_data: "list[Audio]", sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+        """Return the embeddings (B, D) of recordings; see `predict`."""
+        return np.stack([self.predict(audio_data, sample_rate) for audio_data in audios_data])
+
+    def contrast(self, audio_data1: Audio, audio_data2: Audio) -> float:
+        """Return the cosine of two recordings."""
+        return cosine(self.predict(audio_data1), self.predict(audio_data2))
+
+    def register(self, audio_data: Audio, user_name: str, sample_rate: int = SAMPLE_RATE) -> tuple[bool, str]:
+        """Enrol a user, or add a recording to one; it is copied into `audio_db_path`. Return True and a message."""
+        store, folder = self._opened()
+        name = _folder_name(user_name)
+        embedding = self.predict(audio_data, sample_rate)
+        number = 0
+        while (path := folder / name / f"{number}.wav").exists():
+            number += 1
+        _keep(audio_data, sample_rate, path)
+        store.put(name, [Sample(embedding, path.name)], mode=ADD)
+        return True, "registered"
+
+    def recognition(
+        self, audio_data: Audio, threshold: Optional[float] = None, sample_rate: int = SAMPLE_RATE
+    ) -> "list[Any]":
+        """Return name and cosine of the nearest user; two None where nobody reaches the threshold.
+
+        Args:
+            threshold: None: the object's. As in mvector, one that is given stays.
+        """
+        store, _ = self._opened()
+        if threshold:
+            self.threshold = threshold
+        found = store.search(self.predict(audio_data, sample_rate)[None])[0]
+        if not found or found[0].score < self.threshold:
+            return [None, None]
+        return [found[0].name, round(found[0].score, 5)]
+
+    def get_users(self) -> "list[str]":
+        """Return the users, one entry for each of their recordings, as mvector does."""
+        store, _ = self._opened()
+        return [name for name in store.names() for _ in store.get(name).samples]
+
+    def remove_user(self, user_name: str) -> bool:
+        """Delete a user with all recordings; False: there is none of this name."""
+        store, folder = self._opened()
+        name = _folder_name(user_name)
+        try:
+            store.delete(name)
+        except NoSuchSpeaker:
+            return False
+        shutil.rmtree(folder / name, ignore_errors=True)
+        return True
+
+    def _opened(self) -> tuple[SpeakerStore, Path]:
+        if self._store is None or self.audio_db_path is None:
+            raise InputError("audio_db_path: expected a folder for the users' recordings, got None.")
+        return self._store, Path(self.audio_db_path)
+
+    def _read_folder(self, folder: Path, store: SpeakerStore) -> None:
+        """Enrol the recordings in a folder that the store does not have yet."""
+        for user in sorted(path for path in folder.iterdir() if path.is_dir()):
+            name = check_name(user.name)
+            try:
+                known = {sample.source for sample in store.get(name).samples}
+            except NoSuchSpeaker:
+                known = set()
+            new = [path for path in sorted(user.iterdir()) if is_audio_name(path.name) and path.name not in known]
+            for first in range(0, len(new), BATCH_FILES):
+                made = self.embedder.embed_many({path.name: path for path in new[first : first + BATCH_FILES]})
+                if made.skipped:
+                    raise UnusableRecording(str(user / made.skipped[0].utt_id), made.skipped[0].reason)
+                store.put(name, list(map(Sample, made.vectors, made.names)), mode=ADD)
+
+
+def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --threshold and --model_path, as mvector's programs have them."""
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="X", help="same person above this cosine")
+    parser.add_argument(
+        "--model_path", type=user_text, default=DEFAULT_MODEL, help="public or exported model, or a folder"
+    )
+
+
+def _folder_name(user_name: str) -> str:
+    """Return a user's name, which must be one that a folder can have."""
+    name = check_name(user_name)
+    if name in (".", "..") or any(character in name for character in "/\\:"):
+        raise InputError(f"name of a user: expected one that a folder can have, got {user_name!r}.")
+    return name
+
+
+def _decode(audio_data: Union[BinaryIO, bytes]) -> tuple[np.ndarray, int]:
+    """Return samples and their rate of a file's bytes."""
+    import soundfile
+
+    try:
+        if isinstance(audio_data, bytes):
+            return soundfile.read(io.BytesIO(audio_data), dtype="float32")
+        audio_data.seek(0)
+        return soundfile.read(audio_data, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise UnusableRecording("the recording", f"not a readable audio file ({error})") from None
+
+
+def _keep(audio_data: Audio, sample_rate: int, path: Path) -> None:
+    """Copy a recording that was embedded to a wav file, mono, 16 kHz."""
+    import soundfile
+
+    if isinstance(audio_data, (str, Path)):
+        clip = read_audio(audio_data)
+    elif isinstance(audio_data, np.ndarray):
+        clip = audio_of_array(audio_data, sample_rate)
+    else:
+        clip = audio_of_array(*_decode(audio_data))
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, clip.waveform, SAMPLE_RATE)

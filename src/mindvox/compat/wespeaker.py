@@ -1,0 +1,141 @@
+"""wespeaker's `Speaker` (wenet-e2e/wespeaker, 2024): its methods, by an exported model.
+
+    model = load_model("chinese")
+    model.register("Anna", "a.wav")
+    model.recognize("b.wav")   # {"name": "Anna", "confidence": 0.87}
+
+Registered speakers are in memory, as there; `mindvox.speakers` keeps them.
+"""
+
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.corpus.audio import BadAudio, audio_of_array, read_audio
+from mindvox.decisions import cosine
+from mindvox.embedder import DEFAULT_MODEL, Embedder, UnusableRecording
+from mindvox.errors import InputError
+from mindvox.files import PathLike, text_lines
+from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector, only_speech
+
+MODELS = {"chinese": DEFAULT_MODEL, "english": "resnet221_en_wespeaker", "campplus": DEFAULT_MODEL}
+
+
+class Speaker:
+    """wespeaker's class, by an exported model.
+
+    What differs: embeddings are NumPy arrays; a recording that cannot be used raises UnusableRecording, but one without
+    speech, where that is looked for, has None as embedding, as there.
+
+    Args:
+        model_dir: a public model, an exported model, or a folder that holds one.
+
+    Raises:
+        InputError: the model is missing.
+    """
+
+    def __init__(self, model_dir: PathLike) -> None:
+        self.embedder = Embedder.open(model_dir)
+        self.table: dict[str, np.ndarray] = {}
+        self.apply_vad = False
+        self._detector: Optional[SpeechDetector] = None
+
+    def set_vad(self, apply_vad: bool) -> None:
+        """Embed speech alone, or everything; at first everything."""
+        self.apply_vad = apply_vad
+
+    def set_resample_rate(self, resample_rate: int) -> None:
+        """Refuse another rate than the model's, to which every recording is converted anyway."""
+        rate = self.embedder.front_end.sample_rate
+        if resample_rate != rate:
+            raise InputError(f"resample_rate: expected {rate} Hz, the model's, got {resample_rate}.")
+
+    def set_wavform_norm(self, wavform_norm: bool) -> None:
+        """Do nothing: the scale of samples is part of the model's front end."""
+
+    def set_gpu(self, device_id: int) -> None:
+        """Refuse a GPU: the model runs on the CPU (-1)."""
+        if device_id >= 0:
+            raise InputError(f"device_id: expected -1, the CPU, got {device_id}.")
+
+    def set_device(self, device: str) -> None:
+        """Refuse another device than the CPU."""
+        if device != "cpu":
+            raise InputError(f"device: expected cpu, got {device}.")
+
+    def extract_embedding(self, audio_path: PathLike) -> Optional[np.ndarray]:
+        """Return the embedding (D,) of a recording; None: after `set_vad(True)`, there is no speech in it."""
+        if not self.apply_vad:
+            return self.embedder.embed(audio_path)
+        try:
+            waveform = read_audio(audio_path, sample_rate=SAMPLE_RATE).waveform
+        except BadAudio as error:
+            raise UnusableRecording(str(audio_path), error.reason) from None
+        return self.extract_embedding_from_pcm(waveform, SAMPLE_RATE)
+
+    def extract_embedding_from_pcm(self, pcm: np.ndarray, sample_rate: int) -> Optional[np.ndarray]:
+        """Return the embedding of samples, (N,), or (channels, N) as torchaudio has them; see extract_embedding."""
+        samples = np.asarray(pcm)
+        if samples.ndim == 2:
+            samples = samples.T
+        if not self.apply_vad:
+            return self.embedder.embed(samples, sample_rate)
+        samples = audio_of_array(samples, sample_rate, SAMPLE_RATE).waveform
+        if self._detector is None:
+            self._detector = SpeechDetector.open()
+        speech = only_speech(samples, self._detector.segments(samples))
+        return self.embedder.embed(speech, SAMPLE_RATE) if speech.size else None
+
+    def extract_embedding_list(self, scp_path: PathLike) -> "tuple[list[str], list[Optional[np.ndarray]]]":
+        """Return names and embeddings of a list, `<name> <path>` a line."""
+        names, embeddings = [], []
+        for line_no, line in text_lines(scp_path, "list of recordings"):
+            fields = line.split(maxsplit=1)
+            if len(fields) != 2:
+                raise InputError(f"{scp_path}:{line_no}: expected '<name> <path>', got {line!r}.")
+            names.append(fields[0])
+            embeddings.append(self.extract_embedding(fields[1]))
+        return names, embeddings
+
+    def compute_similarity(self, audio_path1: PathLike, audio_path2: PathLike) -> float:
+        """Return how alike two recordings are, see `cosine_similarity`; 0 where there is no speech."""
+        embeddings = (self.extract_embedding(audio_path1), self.extract_embedding(audio_path2))
+        if embeddings[0] is None or embeddings[1] is None:
+            return 0.0
+        return self.cosine_similarity(embeddings[0], embeddings[1])
+
+    def cosine_similarity(self, e1: np.ndarray, e2: np.ndarray) -> float:
+        """Return the cosine of two embeddings brought from -1 to 1 to 0 to 1, as wespeaker's."""
+        return (cosine(np.asarray(e1), np.asarray(e2)) + 1) / 2
+
+    def register(self, name: str, audio_path: PathLike) -> None:
+        """Register a speaker; as there, a name that is registered already stays as it is, and a line says so."""
+        if name in self.table:
+            print(f"Speaker {name} already registered, ignore")
+            return
+        embedding = self.extract_embedding(audio_path)
+        if embedding is None:
+            raise UnusableRecording(str(audio_path), "no speech")
+        self.table[name] = embedding
+
+    def recognize(self, audio_path: PathLike) -> dict[str, Any]:
+        """Return name and likeness (0 to 1) of the nearest registered speaker, stranger or not; no name: nobody is."""
+        query = self.extract_embedding(audio_path)
+        if query is None or not self.table:
+            return {"name": "", "confidence": 0.0}
+        scores = {name: self.cosine_similarity(query, known) for name, known in self.table.items()}
+        name = max(scores, key=lambda one: scores[one])
+        return {"name": name, "confidence": scores[name]}
+
+
+def load_model(language: str) -> Speaker:
+    """Return the model of "chinese", "english" or "campplus", which `mindvox fetch` brought; or of any public name."""
+    return Speaker(MODELS.get(language, language))
+
+
+def load_model_local(model_dir: PathLike) -> Speaker:
+    """Return an exported model of a folder."""
+    if not Path(model_dir).is_dir():
+        raise InputError(f"{model_dir}: no such folder, expected one with an exported model.")
+    return Speaker(model_dir)

@@ -1,0 +1,413 @@
+"""The store of speakers in a PostgreSQL database with the extension pgvector.
+
+The database searches, exactly: it compares the query with every centroid. What rounding could have moved among the best
+is compared again in double precision, so that both stores give the same answer.
+
+A row that is deleted stays in PostgreSQL's files until its table is rewritten. So `delete` hides a speaker at once,
+from everybody, and `erase` (`mindvox speakers purge`) removes the bytes. The database's own log and its back-ups keep
+them for as long as its administrator has set.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.speakers.search import best, could_be_best
+from mindvox.speakers.store import (
+    ADD,
+    ADDED,
+    DELETED,
+    ENROLLED,
+    EXPIRED,
+    FIRST,
+    MODES,
+    NEVER,
+    NEW,
+    RENAMED,
+    REPLACE,
+    REPLACED,
+    AuditEntry,
+    Entries,
+    Found,
+    Match,
+    Matches,
+    ModelIdentity,
+    NoSuchSpeaker,
+    NotErased,
+    Sample,
+    Speaker,
+    SpeakerExists,
+    SpeakerStore,
+    Summaries,
+    Summary,
+    Terms,
+    about_store,
+    already_enrolled,
+    centroid_of,
+    check_name,
+    checked,
+    model_of_store,
+    unit_rows,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+CONNECT_S = 10
+SPARE = 32  # further candidates that are asked for at once
+LOCK_KEY = 0x6D765350  # of who makes the tables
+SCHEMA = """
+CREATE TABLE mindvox_about (key text PRIMARY KEY, value text NOT NULL);
+CREATE TABLE mindvox_speakers (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE "C" NOT NULL UNIQUE,
+    centroid vector({emb_size}) NOT NULL,
+    "group" text NOT NULL,
+    consent text NOT NULL,
+    expires double precision,
+    created double precision NOT NULL,
+    changed double precision NOT NULL
+);
+CREATE INDEX ON mindvox_speakers ("group");
+CREATE INDEX ON mindvox_speakers (expires) WHERE expires IS NOT NULL;
+CREATE TABLE mindvox_samples (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    speaker bigint NOT NULL REFERENCES mindvox_speakers ON DELETE CASCADE,
+    embedding vector({emb_size}) NOT NULL,
+    source text NOT NULL,
+    net_speech_s double precision NOT NULL,
+    added double precision NOT NULL
+);
+CREATE INDEX ON mindvox_samples (speaker);
+CREATE TABLE mindvox_audit (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at double precision NOT NULL,
+    action text NOT NULL,
+    speaker bigint NOT NULL,
+    name text NOT NULL,
+    detail text NOT NULL
+);
+CREATE INDEX ON mindvox_audit (speaker);
+CREATE FUNCTION mindvox_refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'the audit is append-only'; END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON mindvox_audit EXECUTE FUNCTION mindvox_refuse();
+"""
+TABLES = ("mindvox_speakers", "mindvox_samples")
+IS_LIVE = "(expires IS NULL OR expires > %(now)s)"
+IN_GROUP = '(%(group)s::text IS NULL OR "group" = %(group)s)'
+Run = Callable[..., "psycopg.Cursor"]
+
+
+class PostgresStore(SpeakerStore):
+    """Speakers in a PostgreSQL database; see SpeakerStore, but for `delete`: the bytes stay until `erase`.
+
+    One connection serves all threads, one call at a time. After it was lost, the next call connects again.
+
+    Args:
+        address: "postgresql://user@host/database", see libpq.
+        clock: returns seconds since 1970; for tests.
+    """
+
+    def __init__(self, address: str, clock: Callable[[], float] = time.time) -> None:
+        self._address = address
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._kept: Optional[psycopg.Connection] = None
+        self.where = "the database"
+
+    @classmethod
+    def open(
+        cls, address: str, model: Optional[ModelIdentity] = None, clock: Callable[[], float] = time.time
+    ) -> "PostgresStore":
+        """Open the store in a database, or make one for a model where there is none.
+
+        Raises:
+            InputError: psycopg is not installed; the database cannot be reached, or has no pgvector; it has no store
+                and `model` is None; the store is of another model.
+        """
+        store = cls(address, clock)
+        try:
+            with store._writing(expire=False) as run:
+                store.model = _prepare(run, store.where, model)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
+        if mode not in MODES:
+            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
+        now = self._clock()
+        prepared = [checked(speaker, self.model.emb_size, now) for speaker in speakers]
+        with self._writing() as run:
+            for speaker in prepared:
+                self._put(run, speaker, mode, keep_terms, now)
+        return len(prepared)
+
+    def _put(self, run: Run, speaker: Speaker, mode: str, keep_terms: bool, now: float) -> None:
+        terms, centroid = speaker.terms, centroid_of(speaker.samples)
+        values = [terms.group, terms.consent, None if terms.expires == NEVER else terms.expires]
+        row = run(
+            'INSERT INTO mindvox_speakers (name, centroid, "group", consent, expires, created, changed) '
+            "VALUES (%s, %s::real[]::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
+            [speaker.name, centroid.tolist(), *values, speaker.created or now, now],
+        ).fetchone()
+        if row is not None:
+            _add_samples(run, row[0], speaker.samples)
+            _note(run, now, ENROLLED, row[0], speaker.name, len(speaker.samples))
+            return
+        if mode == NEW:
+            raise already_enrolled(speaker.name)
+        # Others who change this speaker wait here.
+        row = run("SELECT id FROM mindvox_speakers WHERE name = %s FOR UPDATE", [speaker.name]).fetchone()
+        if row is None:
+            raise NoSuchSpeaker(f"{speaker.name}: deleted by somebody else at this moment. Enrol again.")
+        if mode == REPLACE:
+            run("DELETE FROM mindvox_samples WHERE speaker = %s", row)
+        else:
+            centroid = centroid_of((*_samples(run, row[0]), *speaker.samples))
+        _add_samples(run, row[0], speaker.samples)
+        change = "UPDATE mindvox_speakers SET changed = %s, centroid = %s::real[]::vector WHERE id = %s"
+        run(change, [now, centroid.tolist(), row[0]])
+        if not keep_terms:
+            run('UPDATE mindvox_speakers SET "group" = %s, consent = %s, expires = %s WHERE id = %s', [*values, row[0]])
+        _note(run, now, ADDED if mode == ADD else REPLACED, row[0], speaker.name, len(speaker.samples))
+
+    def get(self, name: str) -> Speaker:
+        with self._reading() as run:
+            key, name, created, changed, *terms = self._row(run, name)
+            return Speaker(name, _samples(run, key), _terms(*terms), created, changed)
+
+    def rename(self, name: str, new_name: str) -> None:
+        new_name = check_name(new_name)
+        with self._writing() as run:
+            key, name, *_ = self._row(run, name, "FOR UPDATE")
+            taken = run("SELECT 1 FROM mindvox_speakers WHERE name = %s AND id != %s", [new_name, key]).fetchone()
+            if taken:
+                raise SpeakerExists(f"{new_name}: another speaker has this name.")
+            now = self._clock()
+            run("UPDATE mindvox_speakers SET name = %s, changed = %s WHERE id = %s", [new_name, now, key])
+            _note(run, now, RENAMED, key, name, new_name)
+
+    def delete(self, name: str) -> None:
+        """Delete a speaker, whom nobody finds any more; the bytes stay until `erase`. Raise NoSuchSpeaker."""
+        with self._writing() as run:
+            key, name, *_ = self._row(run, name, "FOR UPDATE")
+            run("DELETE FROM mindvox_speakers WHERE id = %s", [key])
+            _note(run, self._clock(), DELETED, key, name)
+
+    def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
+        with self._reading() as run:
+            rows = run(
+                'SELECT name, count(*), sum(net_speech_s), created, changed, "group", consent, expires FROM (SELECT * '
+                f"FROM mindvox_speakers WHERE name > %(after)s AND {IN_GROUP} AND {IS_LIVE} ORDER BY name "
+                "LIMIT %(limit)s) chosen JOIN mindvox_samples ON speaker = chosen.id "
+                'GROUP BY chosen.id, name, created, changed, "group", consent, expires ORDER BY name',
+                {"after": after, "limit": limit, "group": group, "now": self._clock()},
+            )
+            return [
+                Summary(name, num_samples, speech_s, _terms(*terms), created, changed)
+                for name, num_samples, speech_s, created, changed, *terms in rows
+            ]
+
+    def count(self, group: Optional[str] = None) -> int:
+        with self._reading() as run:
+            statement = f"SELECT count(*) FROM mindvox_speakers WHERE {IN_GROUP} AND {IS_LIVE}"
+            return _one(run(statement, {"group": group, "now": self._clock()}))
+
+    def search(
+        self, embeddings: np.ndarray, k: int = 1, among: Optional[Collection[str]] = None, group: Optional[str] = None
+    ) -> Found:
+        queries = unit_rows(embeddings)
+        if queries.shape[1] != self.model.emb_size or k < 1:
+            raise ValueError(f"expected (Q, {self.model.emb_size}) and k >= 1, got {queries.shape} and {k}.")
+        given = {"among": None if among is None else [check_name(name) for name in among], "group": group}
+        with self._reading() as run:
+            if _one(run("SELECT coalesce(min(expires) <= %s, false) FROM mindvox_speakers", [self._clock()])):
+                _expire(run, self._clock())
+            return [self._search(run, query, k, {**given, "now": self._clock()}) for query in queries]
+
+    def _search(self, run: Run, query: np.ndarray, k: int, given: dict[str, Any]) -> Matches:
+        error = (self.model.emb_size + 4) * 2.0**-24  # see Vectors
+        wanted = k + SPARE
+        while True:
+            rows = run(
+                "SELECT id, name, centroid::real[], -(centroid <#> %(query)s::real[]::vector) AS score "
+                f"FROM mindvox_speakers WHERE {IN_GROUP} AND {IS_LIVE} "
+                "AND (%(among)s::text[] IS NULL OR name = ANY(%(among)s)) ORDER BY score DESC, id LIMIT %(wanted)s",
+                {**given, "query": query.tolist(), "wanted": wanted},
+            ).fetchall()
+            scores = np.array([row[3] for row in rows])
+            if len(rows) < wanted or scores[-1] < scores[k - 1] - 2 * error:
+                break
+            wanted *= 8  # more may be as near
+        near = could_be_best(scores, k, error)
+        names = {rows[place][0]: rows[place][1] for place in near}
+        vectors = np.array([rows[place][2] for place in near], np.float32).reshape(-1, self.model.emb_size)
+        hits = best(np.array(list(names), np.int64), vectors, query, k)
+        return [Match(names[key], score) for key, score in hits]
+
+    def centroids(self, limit: int) -> np.ndarray:
+        with self._reading() as run:
+            first = _one(run("SELECT min(id) FROM mindvox_speakers"))
+            if first is None:
+                return np.empty((0, self.model.emb_size), np.float32)
+            last = _one(run("SELECT max(id) FROM mindvox_speakers"))
+            keys = np.linspace(first, last, limit).astype(int).tolist()
+            rows = run(
+                "SELECT DISTINCT ON (found.id) found.centroid::real[] FROM unnest(%s::bigint[]) AS wanted CROSS JOIN "
+                "LATERAL (SELECT id, centroid FROM mindvox_speakers WHERE id >= wanted ORDER BY id LIMIT 1) found "
+                "ORDER BY found.id",
+                [keys],
+            )
+            return np.array([row[0] for row in rows], np.float32)
+
+    def audit(self, after: int = 0, limit: int = FIRST, name: Optional[str] = None) -> Entries:
+        with self._reading() as run:
+            rows = run(
+                "SELECT number, at, action, name, detail FROM mindvox_audit WHERE number > %(after)s AND "
+                "(%(name)s::text IS NULL OR speaker IN (SELECT speaker FROM mindvox_audit WHERE name = %(name)s "
+                "OR action = %(renamed)s AND detail = %(name)s)) ORDER BY number LIMIT %(limit)s",
+                {"after": after, "limit": limit, "name": name and check_name(name), "renamed": RENAMED},
+            )
+            return [AuditEntry(*row) for row in rows]
+
+    def purge(self) -> int:
+        with self._writing(expire=False) as run:
+            num_deleted = _expire(run, self._clock())
+        self.erase()
+        return num_deleted
+
+    def erase(self) -> None:
+        """Rewrite the tables without what was deleted (VACUUM FULL, which locks them), and let the old files go.
+
+        Raises:
+            NotErased: the user does not own the tables, or may not let the database write a checkpoint.
+        """
+        import psycopg
+
+        with self._connected() as connection:
+            try:
+                for table in TABLES:
+                    connection.execute(f"VACUUM (FULL, ANALYZE) {table}")
+                connection.execute("CHECKPOINT")
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise NotErased(
+                    f"{self.where}: what was deleted is found no more, but its bytes stay in the files ({error}). Let "
+                    "the owner of the tables run `mindvox speakers purge`, with the role pg_checkpoint."
+                ) from None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._kept is not None:
+                self._kept.close()
+
+    @contextmanager
+    def _connected(self) -> "Iterator[psycopg.Connection]":
+        """Yield the connection, for one call at a time; turn what the database says into an InputError."""
+        try:
+            import psycopg
+        except ImportError:
+            raise InputError("PostgreSQL: psycopg is not installed: pip install -e '.[postgres]'") from None
+        with self._lock:
+            try:
+                if self._kept is None or self._kept.closed:
+                    self._kept = psycopg.connect(self._address, autocommit=True, connect_timeout=CONNECT_S)
+                    info = self._kept.info  # which leaves the password out
+                    self.where = f"postgresql://{info.host}:{info.port}/{info.dbname}"
+                yield self._kept
+            except psycopg.Error as error:
+                raise InputError(f"{self.where}: {str(error).strip() or type(error).__name__}") from None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Run]:
+        """Yield what runs statements in a transaction."""
+        with self._connected() as connection, connection.transaction():
+            yield connection.execute
+
+    @contextmanager
+    def _writing(self, expire: bool = True) -> Iterator[Run]:
+        """Yield what runs statements in a transaction that is whole or absent; delete first who has expired."""
+        with self._reading() as run:
+            if expire:
+                _expire(run, self._clock())
+            yield run
+
+    def _row(self, run: Run, name: str, lock: str = "") -> tuple:
+        """Return key, name, times and terms of a speaker; raise NoSuchSpeaker."""
+        row = run(
+            'SELECT id, name, created, changed, "group", consent, expires FROM mindvox_speakers '
+            f"WHERE name = %(name)s AND {IS_LIVE} {lock}",
+            {"name": check_name(name), "now": self._clock()},
+        ).fetchone()
+        if row is None:
+            raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
+        return row
+
+
+def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdentity:
+    """Make the tables of a store that is new, and return its model."""
+    import psycopg
+
+    run("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+    if not _one(run("SELECT to_regclass('mindvox_about') IS NOT NULL")):
+        if model is None:
+            raise InputError(f"{where}: no store of speakers. `mindvox enrol NAME FILE...` makes one.")
+        try:
+            run("CREATE EXTENSION IF NOT EXISTS vector")
+        except psycopg.errors.Error as error:
+            advice = "Install pgvector on the server, and run `CREATE EXTENSION vector` in the database as a superuser."
+            raise InputError(f"{where}: {str(error).splitlines()[0]}. {advice}") from None
+        run(SCHEMA.format(emb_size=model.emb_size))
+        for entry in about_store(model).items():
+            run("INSERT INTO mindvox_about VALUES (%s, %s)", entry)
+    found = dict(run("SELECT key, value FROM mindvox_about").fetchall())
+    return model_of_store(where, found, model)
+
+
+def _one(cursor: "psycopg.Cursor") -> Any:
+    row = cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _samples(run: Run, key: int) -> tuple[Sample, ...]:
+    rows = run(
+        "SELECT embedding::real[], source, net_speech_s, added FROM mindvox_samples WHERE speaker = %s ORDER BY id",
+        [key],
+    )
+    return tuple(Sample(np.array(vector, np.float32), *others) for vector, *others in rows)
+
+
+def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
+    for sample in samples:
+        run(
+            "INSERT INTO mindvox_samples (speaker, embedding, source, net_speech_s, added) "
+            "VALUES (%s, %s::real[]::vector, %s, %s, %s)",
+            [key, sample.embedding.tolist(), sample.source, sample.net_speech_s, sample.added],
+        )
+
+
+def _expire(run: Run, now: float) -> int:
+    """Delete the speakers who have expired and return their number."""
+    rows = run("DELETE FROM mindvox_speakers WHERE expires <= %s RETURNING id, name", [now]).fetchall()
+    for key, name in rows:
+        _note(run, now, EXPIRED, key, name)
+    return len(rows)
+
+
+def _note(run: Run, now: float, action: str, key: int, name: str, detail: object = "") -> None:
+    """Add an entry to the audit."""
+    run(
+        "INSERT INTO mindvox_audit (at, action, speaker, name, detail) VALUES (%s, %s, %s, %s, %s)",
+        [now, action, key, name, str(detail)],
+    )
+
+
+def _terms(group: str, consent: str, expires: Optional[float]) -> Terms:
+    return Terms(group, consent, NEVER if expires is None else expires)

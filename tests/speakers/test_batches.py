@@ -1,0 +1,118 @@
+"""`mindvox enrol-all` and `identify-all`."""
+
+import json
+
+import pytest
+import soundfile
+
+from mindvox.cli.speaker_batches import enrol_main, identify_main
+from mindvox.errors import InputError
+from mindvox.files import read_csv
+from mindvox.speakers import batches
+from mindvox.speakers.store import open_store
+from tests.speakers.toys import RATE, toy_listener, voice
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    """Two recordings of each of three speakers in `people`, and others in `others`; the model is a toy."""
+    for speaker, name in enumerate(("anna", "bert", "carl"), 1):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for number in range(2):
+            soundfile.write(tmp_path / "people" / name / f"{number}.wav", voice(speaker, number), RATE)
+    (tmp_path / "others" / "deep").mkdir(parents=True)
+    soundfile.write(tmp_path / "others" / "a.wav", voice(2, 7), RATE)
+    soundfile.write(tmp_path / "others" / "deep" / "b.wav", voice(9, 7), RATE)
+    soundfile.write(tmp_path / "others" / "c.wav", voice(1, 7, duration_s=0.4), RATE)
+    listener = toy_listener(tmp_path)
+    monkeypatch.setattr("mindvox.cli.speaker_batches.open_listener", lambda arguments: listener)
+    monkeypatch.setenv("MINDVOX_SPEAKERS", str(tmp_path / "speakers.db"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_is_enrolled_and_a_folder_is_identified(corpus, capsys):
+    assert enrol_main(["people", "--group=staff"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "enrolled: 3 speakers; the store has 3 speakers"
+    with open_store() as store:
+        assert [sample.source for sample in store.get("anna").samples] == ["anna/0.wav", "anna/1.wav"]
+        assert store.get("carl").terms.group == "staff"
+    assert identify_main(["others", "--out=found.jsonl"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("3 speakers; a name is given from 0.7000 on")
+    assert lines[1] == "found.jsonl: 1 identified, 1 inconclusive, 1 unknown"
+    found = [json.loads(line) for line in (corpus / "found.jsonl").read_text().splitlines()]
+    answers = {one["recording"]: (one["answer"], one["name"], one["code"]) for one in found}
+    assert answers == {
+        "a.wav": ("identified", "bert", ""),
+        "c.wav": ("inconclusive", None, "too_short"),
+        "deep/b.wav": ("unknown", None, ""),
+    }
+
+
+def test_a_run_that_was_cut_off_goes_on(corpus, capsys, monkeypatch):
+    enrol_main(["people"])
+    identify_main(["others", "--out=found.jsonl"])
+    whole = (corpus / "found.jsonl").read_bytes()
+    (corpus / "found.jsonl").write_bytes(whole[: whole.index(b"\n") + 40])  # within the second line
+    heard = []
+    hear = batches.hear
+    monkeypatch.setattr(batches, "hear", lambda *given: heard.append(given[2].utt_id) or hear(*given))
+    identify_main(["others", "--out=found.jsonl"])
+    assert (corpus / "found.jsonl").read_bytes() == whole and heard == ["c.wav", "deep/b.wav"]
+    heard.clear()
+    soundfile.write(corpus / "people" / "anna" / "new.wav", voice(1, 5), RATE)
+    (corpus / "people" / "dora").mkdir()
+    soundfile.write(corpus / "people" / "dora" / "0.wav", voice(4), RATE)
+    capsys.readouterr()
+    assert enrol_main(["people"]) == 0
+    assert heard == ["dora/0.wav"]  # who is enrolled is passed over
+    assert capsys.readouterr().out.splitlines()[-1] == "enrolled: 1 speaker; the store has 4 speakers"
+
+
+def test_what_is_not_enrolled_is_listed(corpus, capsys):
+    soundfile.write(corpus / "people" / "anna" / "2.wav", voice(5), RATE)
+    soundfile.write(corpus / "people" / "bert" / "2.wav", voice(2, duration_s=0.5), RATE)
+    assert enrol_main(["people", "--problems=problems.csv"]) == 4
+    assert capsys.readouterr().out.splitlines()[-1] == "enrolled: 2 speakers; the store has 2 speakers"
+    rows = read_csv("problems.csv", ("speaker", "recording", "reason"))
+    assert [row[:2] for row in rows] == [["anna", ""], ["bert", "bert/2.wav"]]
+    assert "anna/2.wav: another voice" in rows[0][2] and rows[1][2].startswith("0.5 s of speech")
+
+
+def test_parts_of_recordings_by_kaldis_folder(corpus):
+    joined = corpus / "kaldi"
+    joined.mkdir()
+    both = [*voice(1, 0), *voice(2, 0)]
+    soundfile.write(corpus / "both.wav", both, RATE)
+    (joined / "wav.scp").write_text(f"both {corpus / 'both.wav'}\n")
+    (joined / "segments").write_text("one both 0 3\ntwo both 3 6\n")
+    (joined / "utt2spk").write_text("one anna\ntwo bert\n")
+    assert enrol_main(["kaldi"]) == 0
+    assert identify_main(["people", "--out=found.jsonl"]) == 0
+    found = {one["recording"]: one["name"] for one in map(json.loads, (corpus / "found.jsonl").open())}
+    assert found["anna/1.wav"] == "anna" and found["bert/1.wav"] == "bert" and found["carl/1.wav"] is None
+    with open_store() as store:
+        assert [sample.source for sample in store.get("bert").samples] == ["two"]
+
+
+def test_lists_name_recordings(corpus):
+    (corpus / "list.csv").write_text("path,speaker\npeople/anna/0.wav,Anna A.\npeople/bert/1.wav,Bert B.\n")
+    assert enrol_main(["list.csv"]) == 0
+    with open_store() as store:
+        assert list(store.names()) == ["Anna A.", "Bert B."]
+    assert identify_main(["list.csv", "--out=found.jsonl"]) == 0
+    assert len((corpus / "found.jsonl").read_text().splitlines()) == 2
+
+
+def test_mistakes(corpus):
+    enrol_main(["people"])
+    (corpus / "notes.txt").write_text("my notes\n")
+    with pytest.raises(InputError, match=r"notes.txt:1: expected lines"):
+        identify_main(["others", "--out=notes.txt"])
+    assert (corpus / "notes.txt").read_text() == "my notes\n"
+    (corpus / "empty").mkdir()
+    with pytest.raises(InputError, match="found none"):
+        identify_main(["empty", "--out=found.jsonl"])
+    with pytest.raises(InputError, match="no such"):
+        enrol_main(["missing"])
