@@ -12,6 +12,7 @@ os.environ.setdefault("GLOG_v", "3")
 import mindspore as ms  # its log level is read at import
 import pytest
 
+from tests.deploy import toy
 from tests.small_model import in_place_of_ecapa
 
 # Where the modules are that take a minute or more. Begun last, one of them would leave all but one worker idle.
@@ -42,3 +43,11 @@ def graph_mode() -> None:
     """MindSpore starts in PyNative mode."""
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device("CPU")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let all workers of a run export each toy once."""
+    base = tmp_path_factory.getbasetemp()
+    toy.SHARED = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toys"
+    toy.SHARED.mkdir(exist_ok=True)

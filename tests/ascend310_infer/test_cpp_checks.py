@@ -54,8 +54,8 @@ def fuzz(checks: Path, target: str, folder: Path, *limits: str) -> str:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_fuzzing_a_parser_for_three_seconds_finds_nothing(checks, tmp_path, target):
-    fuzz(checks, target, tmp_path, "-max_total_time=3")
+def test_fuzzing_a_parser_for_a_second_finds_nothing(checks, tmp_path, target):
+    fuzz(checks, target, tmp_path, "-max_total_time=1")
 
 
 @pytest.mark.slow

@@ -62,8 +62,9 @@ def project(lite_home, tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("build", "build-*", "__pycache__"))
     for name in ROOT.glob("requirements*.txt"):
         shutil.copy(name, folder)
-    # Not optimised, which takes a third of the time: `program` is the build that users have.
-    must(folder, "bash", "ascend310_infer/build.sh", "-DCMAKE_BUILD_TYPE=Debug", LITE_HOME=str(lite_home))
+    # Not optimised, which takes a third of the time: `program` is the build that users have. The environment
+    # says so: with another option than the scripts', they would build again.
+    must(folder, "bash", "ascend310_infer/build.sh", LITE_HOME=str(lite_home), CMAKE_BUILD_TYPE="Debug")
     return folder
 
 

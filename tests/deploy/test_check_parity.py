@@ -1,6 +1,7 @@
 """The parity command: its table, its exit code, and what it says of engines that are not here."""
 
 import stat
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,11 +13,24 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.frames import Windows
 from mindvox.models.checkpoint import read_checkpoint
-from tests.deploy.toy import FRONT_END, META, config_of, make_checkpoint, save_description, write_toy
+from tests.deploy.toy import FRONT_END, META, config_of, encoder, make_checkpoint, save_description, write_toy
+from tests.small_model import in_place_of_ecapa
 
 pytest.importorskip("openvino", reason="needs the extra onnx")
 
 FREE = ("--batch_size=0", "--length=0")
+
+
+@pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
+def checkpoint(request, tmp_path_factory):
+    """Of the small model, in ECAPA-TDNN's place: what is compared and said does not depend on the model."""
+    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+        yield make_checkpoint(tmp_path_factory.mktemp("ckpt"))
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint):
+    return encoder(checkpoint)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,7 +93,7 @@ def test_fixed_waveform_model_is_compared_over_recordings(checkpoint, recordings
 def test_long_recordings_are_compared_in_windows_of_features_or_samples(
     checkpoint, exported, recordings, store, tmp_path
 ):
-    waveform = write_toy(checkpoint, tmp_path / "w.onnx", "--batch_size=1", "--length=0", "--input=waveform")
+    waveform = write_toy(checkpoint, tmp_path / "w.onnx", *FREE, "--input=waveform")
     utterances, _ = parity.read_utterances(recordings, FRONT_END)
     windows = [window for utterance in utterances for window in parity.windows_of(utterance, None, 20, FRONT_END)]
     assert [len(window.feats) for window in windows] == [13, 13, 16, 16]  # of 26 and 32 frames

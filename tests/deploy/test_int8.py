@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindvox.cli import export
-from mindvox.data.eval_store import EvalStoreWriter
+from mindvox.data.eval_store import EvalStore, EvalStoreWriter
 from mindvox.deploy import check_parity
 from mindvox.deploy.export import export as export_checkpoint
 from mindvox.deploy.int8 import quantise_ir
@@ -14,6 +14,7 @@ from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel, weights_path
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
+from mindvox.scoring.metrics import eer
 from tests.deploy.toy import FRONT_END, NUM_MELS, config_of
 
 pytest.importorskip("openvino", reason="needs the extra int8")
@@ -57,10 +58,18 @@ def test_int8_is_smaller_and_near_the_checkpoint(checkpoint, tmp_path, capsys):
     words = ["--checkpoint", checkpoint, "--exported", path, "--features", store, "--cpp=nowhere"]
     assert check_parity.main(list(map(str, words))) == 0
     lines = capsys.readouterr().out.splitlines()
-    of_reference, of_int8 = (
-        float(line.split()[-1]) for line in lines if line.startswith(("the checkpoint", "IR in OpenVINO"))
-    )
-    assert 0 <= of_reference <= 50 and abs(of_reference - of_int8) <= 10
+    (line,) = (line for line in lines if line.startswith("IR in OpenVINO"))
+    assert float(line.split()[-1]) == pytest.approx(100 * error_rate(store, load_engine(path)), abs=0.01)
+
+
+def error_rate(folder, engine):
+    """Return the equal error rate of all pairs of a store."""
+    store = EvalStore.open(folder, FRONT_END.to_dict())
+    rows = np.concatenate([engine.encode(FRONT_END.finish(store.feats(row))[None]) for row in range(len(store))])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    first, second = np.triu_indices(len(store), 1)
+    speakers = np.array(store.spk_ids)
+    return eer((rows @ rows.T)[first, second], speakers[first] == speakers[second]).eer
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """A small trained-looking checkpoint for the tests of this folder."""
 
+import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +20,12 @@ from mindvox.frontend import FrontEnd
 from mindvox.frontend.fbank import Fbank
 from mindvox.models import create_model, load_model
 from mindvox.models.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from mindvox.registry import MODELS
 
 NUM_MELS = 16
 FRONT_END = Fbank(n_mels=NUM_MELS)
 SETTINGS = {"name": "ecapa_tdnn", "in_channels": NUM_MELS, "channels": 16, "emb_size": 6, "global_context": True}
+SHARED: Path | None = None  # tests/conftest.py sets it: a folder of what several tests of one run export
 META = {"model": SETTINGS, "front_end": FRONT_END.to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 2}
 
 
@@ -30,9 +35,16 @@ def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: A
     Args:
         settings: keys of the model beside or instead of SETTINGS; None leaves one out.
     """
+    settings = {key: value for key, value in {**SETTINGS, **settings}.items() if value is not None}
+    path = checkpoint_path(folder, "ecapa_tdnn", 1, 2)
+    what = (MODELS.get(settings["name"]), settings, front_end.to_dict())
+    _made_once(path, what, lambda staged: _make_checkpoint(staged, settings, front_end))
+    return path
+
+
+def _make_checkpoint(path: Path, settings: dict[str, Any], front_end: FrontEnd) -> None:
     rng = np.random.default_rng(0)
     np.random.seed(0)
-    settings = {key: value for key, value in {**SETTINGS, **settings}.items() if value is not None}
     model = create_model(settings)
     for parameter in model.get_parameters():
         kind = parameter.name.rsplit(".", 1)[-1]
@@ -44,10 +56,30 @@ def make_checkpoint(folder: Path, front_end: FrontEnd = FRONT_END, **settings: A
         }.get(kind)
         if values is not None:
             parameter.set_data(Tensor(values(parameter.shape).astype(np.float32)))
-    path = checkpoint_path(folder, "ecapa_tdnn", 1, 2)
     state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
     write_checkpoint(path, state, {**META, "model": settings, "front_end": front_end.to_dict()})
-    return path
+
+
+def _made_once(path: Path, what: object, make: Callable[[Path], None]) -> None:
+    """Let `make` write a file, with others of its stem; or copy what another test of this run made of the same.
+
+    Args:
+        what: all that the content follows from; its `repr` is compared.
+    """
+    if SHARED is None:
+        make(path)
+        return
+    made = SHARED / hashlib.sha256(repr((what, path.suffix)).encode()).hexdigest()
+    if not made.is_dir():
+        staged = Path(tempfile.mkdtemp(dir=SHARED))
+        make(staged / f"made{path.suffix}")
+        try:
+            staged.rename(made)
+        except OSError:  # another worker was faster: its file counts, since checkpoints hold their time
+            shutil.rmtree(staged)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for source in made.iterdir():
+        shutil.copyfile(source, path.with_suffix(source.suffix))
 
 
 def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
@@ -60,13 +92,21 @@ def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:
     return load_config(Config, [*(word for word in words if word.split("=")[0] not in given), *options])
 
 
-def write_toy(checkpoint: Path, path: Path, *options: str, target: str = "CPU") -> Path:
-    """Write an exported model with its FILE.json, without the comparison that export makes."""
+def write_toy(checkpoint: Path, path: Path, *options: str, target: str = "CPU", shared: bool = True) -> Path:
+    """Write an exported model with its FILE.json, without the comparison that export makes.
+
+    Args:
+        shared: take a file that another test of this run has made of the same checkpoint with the same options.
+    """
     formats = {".mindir": "MINDIR", ".onnx": "ONNX", ".xml": "IR"}
     config = config_of(checkpoint, path, f"--file_format={formats[path.suffix]}", *options)
     arrays, meta = read_checkpoint(checkpoint)
     exported = describe(config, meta, checkpoint, target)
-    write_model(path, exported, arrays)
+    if shared:
+        what = (MODELS.get(exported.model["name"]), exported.to_dict())
+        _made_once(path, what, lambda staged: write_model(staged, exported, arrays))
+    else:
+        write_model(path, exported, arrays)
     return save_description(path, exported)
 
 
@@ -94,11 +134,12 @@ def relative(got: np.ndarray, expected: np.ndarray) -> float:
 @contextmanager
 def without_compiling() -> Iterator[None]:
     """Compute in PyNative mode: the same numbers, and no seconds of compilation for each Cell."""
+    before = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:
         yield
     finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
+        ms.set_context(mode=before)
 
 
 def encoder(checkpoint: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,7 +1,8 @@
 """Run one command several times at once: processes forked from one that has imported what the command needs.
 
 The processes start within milliseconds of each other and spend no time on imports, so that twenty pairs take seconds,
-and meet more often than commands that are started from a shell.
+and meet more often than commands that are started from a shell. One process serves many commands: it imports what a
+command needs before it forks for the first time.
 """
 
 import importlib
@@ -26,54 +27,57 @@ class Done(NamedTuple):
 
 
 class AtOnce:
-    """A process that runs a command as often as it is asked to; a context manager.
+    """A process that runs commands as often as it is asked to; a context manager.
 
     Args:
-        command: `[python, FILE.py, ...]` or `[python, "-m", MODULE, ...]`; others are started without forking.
         environment: of the processes.
-        preloaded: modules that the command imports late.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], preloaded: Sequence[str] = ()) -> None:
-        self.command = list(command)
-        self._forks = command[0] == sys.executable
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        if self._forks:
-            words = [sys.executable, __file__, json.dumps([self.command[1:], list(preloaded)])]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self._server = subprocess.Popen(words, env=environment, text=True, **pipes)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._server = subprocess.Popen([sys.executable, __file__], env=environment, text=True, **pipes)
 
     def __enter__(self) -> "AtOnce":
         return self
 
     def __exit__(self, *_) -> None:
-        if self._forks:
-            self._server.stdin.close()
-            self._server.stdout.close()
-            self._server.wait()
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait()
 
-    def run(self, folder: Path, *further: Sequence[str]) -> list[Done]:
-        """Run the command in `folder` with each of these further arguments at once."""
-        if not self._forks:
+    def run(
+        self, command: Sequence[str], folder: Path, *further: Sequence[str], preloaded: Sequence[str] = ()
+    ) -> list[Done]:
+        """Run the command in `folder` with each of these further arguments at once.
+
+        Args:
+            command: `[python, FILE.py, ...]` or `[python, "-m", MODULE, ...]`; others are started without forking.
+            preloaded: modules that the command imports late.
+        """
+        if command[0] != sys.executable:
             options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": self._environment}
-            started = [subprocess.Popen([*self.command, *words], cwd=folder, **options) for words in further]
+            started = [subprocess.Popen([*command, *words], cwd=folder, **options) for words in further]
             ended = [(*process.communicate(timeout=600), process.returncode) for process in started]
             return [Done(code, output, errors) for output, errors, code in ended]
-        print(json.dumps([str(folder), further]), file=self._server.stdin, flush=True)
+        print(json.dumps([command[1:], preloaded, str(folder), further]), file=self._server.stdin, flush=True)
         answer = self._server.stdout.readline()
         assert answer, "the process that forks has ended: see its errors"
         return [Done(*ended) for ended in json.loads(answer)]
 
 
-def serve(words: Sequence[str], preloaded: Sequence[str]) -> None:
-    """Import the command, then run it for each line of standard input."""
-    sys.path.insert(0, "" if words[0] == "-m" else str(Path(words[0]).parent))
-    for name in (*preloaded, *words[1:2]) if words[0] == "-m" else preloaded:
-        importlib.import_module(name)
-    if words[0] != "-m":
-        runpy.run_path(words[0], run_name="imported")
+def serve() -> None:
+    """Run a command for each line of standard input; import it before the first time."""
+    known = set()
     for line in sys.stdin:
-        folder, further = json.loads(line)
+        words, preloaded, folder, further = json.loads(line)
+        command = words[1] if words[0] == "-m" else words[0]
+        if command not in known:
+            for name in (*preloaded, command) if words[0] == "-m" else preloaded:
+                importlib.import_module(name)
+            if words[0] != "-m":
+                runpy.run_path(command, run_name="imported")
+            known.add(command)
         with tempfile.TemporaryDirectory() as texts:
             started = [start([*words, *more], folder, Path(texts, str(index))) for index, more in enumerate(further)]
             print(json.dumps([end(*process) for process in started]), flush=True)
@@ -98,6 +102,7 @@ def start(words: Sequence[str], folder: str, texts: Path) -> tuple[int, Path]:
 
 def call(words: Sequence[str]) -> int:
     """Run the command in this process; return its exit code."""
+    sys.path.insert(0, "" if words[0] == "-m" else str(Path(words[0]).parent))
     try:
         if words[0] == "-m":
             sys.argv = list(words[1:])
@@ -121,4 +126,4 @@ def end(process: int, texts: Path) -> Done:
 
 
 if __name__ == "__main__":
-    serve(*json.loads(sys.argv[1]))
+    serve()

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from tests.corpus.file_server import serve
 from tests.corpus.test_get_data import wav, zipped
 from tests.deploy.test_convert_310 import converter_in, model_of
 from tests.deploy.toy import make_checkpoint, write_toy
-from tests.e2e.at_once import AtOnce
+from tests.e2e.at_once import AtOnce, Done
 from tests.e2e.test_pipeline import YAML, must, write_corpus
 from tests.small_model import in_place_of_ecapa, real_ecapa
 
@@ -190,14 +191,16 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
 }
 REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what the second one says
 OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
-OTHERWISE |= {"import"}  # import-weights
-READ_ONLY = {"check-parity", "summary", "verify", "models"}
+OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
+OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
+READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
     "embed": ["mindvox.cli.embed", "onnxruntime"],
     "import_weights": ["mindspore"],
     "infer": ["openvino"],
     "prepare_train": ["mindspore.mindrecord"],
+    "make_rooms": ["pyroomacoustics"],
     "prepare_merge": ["mindspore.mindrecord"],
 }
 NEEDS = {
@@ -243,38 +246,53 @@ def test_every_command_that_writes_is_tried_twice_at_once():
     assert {name.replace(" ", "_").replace("-", "_") for name in writing} <= PAIRS.keys()
 
 
-def at_once(name: str, command: Sequence[str]) -> AtOnce:
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+Run = Callable[..., list[Done]]  # folder and further arguments of each process to how they ended
+
+
+@pytest.fixture(scope="module")
+def servers(world) -> Iterator[tuple[AtOnce, AtOnce]]:
+    """Processes that fork commands: with the small model, and with ECAPA-TDNN."""
     environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
-    if name == "import_weights":
-        environment = real_ecapa(environment)
-    return AtOnce(command, environment, IMPORTED_LATE.get(name, ()))
+    with AtOnce(environment) as small, AtOnce(real_ecapa(environment)) as real:
+        yield small, real
+
+
+@pytest.fixture
+def at_once(servers) -> Callable[[str, Sequence[str]], Run]:
+    """A function from a command's name and words to a function that runs it."""
+
+    def of_command(name: str, command: Sequence[str]) -> Run:
+        if name in NEEDS:
+            pytest.importorskip(NEEDS[name])
+        server = servers[name == "import_weights"]
+        return partial(server.run, command, preloaded=IMPORTED_LATE.get(name, ()))
+
+    return of_command
 
 
 @pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name == "demo_corpus" else name for name in PAIRS]
 )
-def test_two_at_once_give_what_one_gives(world, name, num_times):
+def test_two_at_once_give_what_one_gives(world, at_once, name, num_times):
     command, result_of = PAIRS[name]
-    with at_once(name, command) as commands:
-        out = empty_out(world, name)
-        folder = out if name == "infer" else world
-        (single,) = commands.run(folder, ())
-        assert single.code == 0, single.errors
-        expected = result_of(out)
-        for _ in range(num_times):
-            empty_out(world, name)
-            done = sorted(commands.run(folder, (), ()))
-            assert not any("Traceback" in process.errors for process in done), done
-            codes = [process.code for process in done]
-            if name in REFUSED:
-                assert codes == [0, 1] and re.search(REFUSED[name], done[1].errors), done
-            else:
-                assert codes == [0, 0], done
-            assert result_of(out) == expected
-            assert not list(out.rglob(".*")), "a lock or a temporary file is left"
+    run = at_once(name, command)
+    out = empty_out(world, name)
+    folder = out if name == "infer" else world
+    (single,) = run(folder, ())
+    assert single.code == 0, single.errors
+    expected = result_of(out)
+    for _ in range(num_times):
+        empty_out(world, name)
+        done = sorted(run(folder, (), ()))
+        assert not any("Traceback" in process.errors for process in done), done
+        codes = [process.code for process in done]
+        if name in REFUSED:
+            assert codes == [0, 1] and re.search(REFUSED[name], done[1].errors), done
+        else:
+            assert codes == [0, 0], done
+        assert result_of(out) == expected
+        assert not list(out.rglob(".*")), "a lock or a temporary file is left"
 
 
 # Commands that write several files which belong together, with two inputs.
@@ -295,22 +313,22 @@ DIFFERENT: dict[str, tuple[list[str], list[str], list[str], Callable[[Path], obj
 
 @pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_two_different_at_once_leave_the_result_of_one(world, name, num_times):
+def test_two_different_at_once_leave_the_result_of_one(world, at_once, name, num_times):
     command, first, second, result_of = DIFFERENT[name]
-    with at_once(name, command) as commands:
-        results = []
-        for words in (first, second):
-            out = empty_out(world, name)
-            (single,) = commands.run(world, words)
-            assert single.code == 0, single.errors
-            results.append(result_of(out))
-        assert results[0] != results[1]
-        for _ in range(num_times):
-            empty_out(world, name)
-            done = commands.run(world, first, second)
-            assert not any("Traceback" in process.errors for process in done), done
-            assert {process.code for process in done} <= {0, 1} and any(process.code == 0 for process in done), done
-            assert result_of(out) in results
+    run = at_once(name, command)
+    results = []
+    for words in (first, second):
+        out = empty_out(world, name)
+        (single,) = run(world, words)
+        assert single.code == 0, single.errors
+        results.append(result_of(out))
+    assert results[0] != results[1]
+    for _ in range(num_times):
+        empty_out(world, name)
+        done = run(world, first, second)
+        assert not any("Traceback" in process.errors for process in done), done
+        assert {process.code for process in done} <= {0, 1} and any(process.code == 0 for process in done), done
+        assert result_of(out) in results
 
 
 @pytest.mark.parametrize("words", [("--part=1/2", "--part=2/2"), ("--part=1/1", "--part=1/2")])

@@ -1,6 +1,7 @@
 """Layers: shapes, values by hand, both forms of convolution, gradients on repeated execution."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import mindspore as ms
 import numpy as np
@@ -22,6 +23,7 @@ from mindvox.layers.se import SEBlock, SEBlock2d
 from mindvox.layers.se_resnet import SEBasicBlock
 from mindvox.layers.tdnn import TDNNBlock
 from mindvox.models.ecapa_tdnn import EcapaTdnn, Res2NetBlock, SERes2NetBlock
+from tests.deploy.toy import without_compiling
 from tests.gradients import input_and_weight_gradients, numeric_gradient, same_parameters
 
 LAYERS = {
@@ -70,10 +72,14 @@ CONVOLUTIONS = [name for name in LAYERS if "conv" in name]
 # Of convolutions that are tested alone. tests/models/test_ecapa_parity.py has the gradients of the model's third step.
 BLOCKS = ("res2net", "se-res2net", "ecapa", "residual block with se", "res2 bottleneck", "res2 bottleneck in a stage")
 BLOCKS += ("max pool 3x3", "max pool 1x3", "pooling by one weight a frame", "pooling by a weight a channel")
+# Of a kind whose other sizes are compiled by default.
+AGAIN = ("conv of one frame", "dilated conv", "conv without padding", "conv 3x5", "conv 3x3 with stride over bins")
+AGAIN += ("conv 1x1 with stride", "conv 5x7, stride 1x2, pad 2", "conv 3x3 of one channel with stride")
+AGAIN += ("squeeze-excitation", "pooling without context")
 
 
-def blocks_slow(names: Iterable[str]) -> list:
-    return [pytest.param(name, marks=pytest.mark.slow) if name in BLOCKS else name for name in names]
+def blocks_slow(names: Iterable[str], others: Iterable[str] = ()) -> list:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in (*BLOCKS, *others) else name for name in names]
 
 
 def build(name: str, device_target: str = "CPU"):
@@ -83,9 +89,21 @@ def build(name: str, device_target: str = "CPU"):
         return make(), shape
 
 
-@pytest.mark.parametrize("name", blocks_slow(LAYERS))
-def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name):
-    """MindSpore 2.10 has an operator whose gradient goes wrong from the second execution on."""
+def in_mode(compiled: bool):
+    return nullcontext() if compiled else without_compiling()
+
+
+# A graph takes a second to compile. By default each layer's gradient in training is compiled, once.
+COMPILED = pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+
+
+@COMPILED
+@pytest.mark.parametrize("name", blocks_slow(LAYERS, AGAIN))
+def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name, compiled):
+    """MindSpore 2.10 has an operator whose gradient goes wrong from the second execution on.
+
+    The repeated gradient is compiled always, that of the copy where `compiled` says so.
+    """
     layer, shape = build(name)
     layer.set_train()
     fresh, _ = build(name)
@@ -93,44 +111,51 @@ def test_gradient_of_third_execution_equals_that_of_a_fresh_copy(name):
     repeated = input_and_weight_gradients(layer, inputs)
     same_parameters(layer, fresh)
     fresh.set_train()
-    once = input_and_weight_gradients(fresh, inputs[2:])
+    with in_mode(compiled):
+        once = input_and_weight_gradients(fresh, inputs[2:])
     assert sum(np.abs(value).max() > 0 for value in once) >= min(2, len(once))
     for a, b in zip(repeated, once, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(np.abs(value).max() for value in once))
 
 
+@COMPILED
 @pytest.mark.parametrize("name", blocks_slow(name for name in LAYERS if name != "ecapa"))
-def test_gradient_equals_difference_quotient(name):
+def test_gradient_equals_difference_quotient(name, compiled):
     layer, shape = build(name)
     layer.set_train(False)
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    gradient = input_and_weight_gradients(layer, [x])[0]
-    for index in np.random.default_rng(1).integers(0, shape, (3, len(shape))):
-        index = tuple(index)
-        assert gradient[index] == pytest.approx(numeric_gradient(layer, x, index), rel=0.03, abs=2e-3)
+    with in_mode(compiled):
+        gradient = input_and_weight_gradients(layer, [x])[0]
+        for index in np.random.default_rng(1).integers(0, shape, (3, len(shape))):
+            index = tuple(index)
+            assert gradient[index] == pytest.approx(numeric_gradient(layer, x, index), rel=0.03, abs=2e-3)
 
 
+@COMPILED
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_gradients_in_training_are_those_of_the_framework(name):
+def test_gradients_in_training_are_those_of_the_framework(name, compiled):
     """In training, a product gives its input a gradient of its own making."""
     x = np.random.default_rng(0).standard_normal(LAYERS[name][1]).astype(np.float32)
-    own, framework = (
-        input_and_weight_gradients(build(name)[0].set_train(in_training), [x]) for in_training in (True, False)
-    )
+    with in_mode(compiled):
+        own, framework = (
+            input_and_weight_gradients(build(name)[0].set_train(in_training), [x]) for in_training in (True, False)
+        )
     for a, b in zip(own, framework, strict=True):
         assert np.abs(b).max() > 0
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
+@COMPILED
 @pytest.mark.parametrize("name", blocks_slow(LAYERS))
-def test_native_and_product_forms_agree(name):
+def test_native_and_product_forms_agree(name, compiled):
     product, shape = build(name, "CPU")
     native, _ = build(name, "Ascend")
     x = Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
     for cell in (product, native):
         cell.set_train(False)
     assert [p.shape for p in product.get_parameters()] == [p.shape for p in native.get_parameters()]
-    np.testing.assert_allclose(product(x).asnumpy(), native(x).asnumpy(), rtol=1e-4, atol=1e-5)
+    with in_mode(compiled):
+        np.testing.assert_allclose(product(x).asnumpy(), native(x).asnumpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_conv_computes_known_values():
@@ -175,19 +200,18 @@ def test_pooling_of_constant_frames_has_finite_gradient():
 def test_batch_of_one_gives_one_embedding():
     layer, _ = build("ecapa")
     layer.set_train(False)
-    assert layer(Tensor(np.ones((1, 11, 8), np.float32))).shape == (1, 4)
+    with without_compiling():
+        assert layer(Tensor(np.ones((1, 11, 8), np.float32))).shape == (1, 4)
 
 
+@pytest.mark.slow  # of the model's numbers, tests/models has graphs and PyNative by default
 def test_pynative_and_graph_mode_agree():
     layer, shape = build("ecapa")
     layer.set_train(False)
     x = Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
     graph = layer(x).asnumpy()
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
+    with without_compiling():
         np.testing.assert_allclose(layer(x).asnumpy(), graph, rtol=1e-5, atol=1e-6)
-    finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def test_form_follows_the_device_and_ends_with_the_context():
@@ -199,7 +223,7 @@ def test_form_follows_the_device_and_ends_with_the_context():
     assert building_form() == "product"
 
 
-@pytest.mark.parametrize("device_target", ["CPU", "Ascend"])
+@pytest.mark.parametrize("device_target", ["CPU", pytest.param("Ascend", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "name",
     ["conv 3x3", "conv 3x3 with stride over bins", "conv with stride and zeros", "grouped conv", "max pool 3x3, pad 1"],
@@ -210,7 +234,9 @@ def test_one_graph_serves_every_length(name, device_target):
     fixed, _ = build(name, device_target)
     for length in (9, 14):
         x = Tensor(np.random.default_rng(length).standard_normal((3, *shape[1:-1], length)).astype(np.float32))
-        np.testing.assert_allclose(layer(x).asnumpy(), fixed(x).asnumpy(), rtol=1e-5, atol=1e-6)
+        found = layer(x).asnumpy()
+        with without_compiling():
+            np.testing.assert_allclose(found, fixed(x).asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ constant, so that eps counts.
 """
 
 import json
+from contextlib import nullcontext
 
 import mindspore as ms
 import numpy as np
@@ -68,8 +69,9 @@ class Gradient(nn.Cell):
         return self.gradient(x, weight, mask)
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
-def test_pooling_equals_the_toolkits(name):
+def test_pooling_equals_the_toolkits(name, compiled):
     case, _ = load_vector(f"pool_{name}")
     pooling_name, keys = CASES[name]
     pooling = POOLINGS.get(pooling_name)(12, **keys)
@@ -83,8 +85,9 @@ def test_pooling_equals_the_toolkits(name):
     mask = length_mask(Tensor(case["lengths"].astype(np.float32)), 30) if "lengths" in case else None
     weight = Tensor(weights.normal("grad_weight", case["eval"].shape).astype(np.float32))
     step = Gradient(pooling).set_train(False)
-    for _ in range(3):  # MindSpore 2.10 has gradients that go wrong from the second execution on
-        (_, pooled), gradients = step(Tensor(case["x"].astype(np.float32)), weight, mask)
+    with nullcontext() if compiled else without_compiling():
+        for _ in range(3 if compiled else 1):  # MindSpore 2.10 has graphs whose gradients go wrong from the second on
+            (_, pooled), gradients = step(Tensor(case["x"].astype(np.float32)), weight, mask)
     assert np.abs(pooled.asnumpy() - case["eval"]).max() <= 2e-6 * np.abs(case["eval"]).max()
 
     of_x, of_parameters = gradients if state else (gradients, ())

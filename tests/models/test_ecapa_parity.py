@@ -5,6 +5,7 @@ Embeddings may differ by 1e-5 of the greatest value: float32 through 20 layers. 
 1e-7 of the norm over all parameters is allowed; that is the attention's last bias, which softmax ignores.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import mindspore as ms
@@ -16,6 +17,7 @@ from mindvox.deploy.toolkits.speechbrain import ecapa_name as speechbrain_name
 from mindvox.layers.building import building_for
 from mindvox.losses.aam_softmax import AamSoftmax
 from mindvox.models.ecapa_tdnn import EcapaTdnn
+from tests.deploy.toy import without_compiling
 from tests.gradients import AamGradients
 from tests.models.reference import seeded
 
@@ -50,7 +52,7 @@ def assert_close(embedding: np.ndarray, expected: np.ndarray) -> None:
     assert np.abs(embedding - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("device", ["CPU", "Ascend"])
+@pytest.mark.parametrize("device", ["CPU", pytest.param("Ascend", marks=SLOW)])
 def test_toy_embeddings_equal_speechbrains_together_and_alone(device):
     reference = load("toy")
     model = reference_model("toy", reference, device)
@@ -62,29 +64,35 @@ def test_toy_embeddings_equal_speechbrains_together_and_alone(device):
         assert_close(np.concatenate([model(Tensor(one[None])).asnumpy() for one in feats]), expected)
 
 
-@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=SLOW)])
-def test_toy_embeddings_of_a_padded_batch_equal_speechbrains(dynamic):
+@pytest.mark.parametrize("kind", ["not compiled", *(pytest.param(kind, marks=SLOW) for kind in ("fixed", "dynamic"))])
+def test_toy_embeddings_of_a_padded_batch_equal_speechbrains(kind):
     reference = load("toy")
     model = reference_model("toy", reference)
     model.set_train(False)
-    if dynamic:
+    if kind == "dynamic":
         model.set_inputs(Tensor(shape=[None, None, 80], dtype=ms.float32), Tensor(shape=[None], dtype=ms.float32))
     feats, lengths = seeded.features(3, 3, 200), Tensor(reference["padded/lengths"])
-    assert_close(model(Tensor(feats), lengths).asnumpy(), reference["padded/embedding"])
+    with without_compiling() if kind == "not compiled" else nullcontext():
+        assert_close(model(Tensor(feats), lengths).asnumpy(), reference["padded/embedding"])
 
-    feats[2, 100:] += 50  # behind its 62 frames and what the convolutions see around them
-    assert_close(model(Tensor(feats), lengths).asnumpy(), reference["padded/embedding"])
+        feats[2, 100:] += 50  # behind its 62 frames and what the convolutions see around them
+        assert_close(model(Tensor(feats), lengths).asnumpy(), reference["padded/embedding"])
 
 
-@pytest.mark.parametrize("name", ["c512", pytest.param("c1024", marks=SLOW)])
-def test_full_size_embeddings_equal_speechbrains_at_every_length(name):
+@pytest.mark.parametrize(
+    ("name", "compiled"),
+    [("c512", False), *(pytest.param(name, True, marks=SLOW) for name in ("c512", "c1024"))],
+)
+def test_full_size_embeddings_equal_speechbrains_at_every_length(name, compiled):
     reference = load(name)
     model = reference_model(name, reference)
     model.set_train(False)
-    model.set_inputs(Tensor(shape=[None, None, 80], dtype=ms.float32))
+    if compiled:
+        model.set_inputs(Tensor(shape=[None, None, 80], dtype=ms.float32))
     for size, expected in part(reference, "embedding/").items():
         feats = seeded.features(2, *map(int, size.split("x")))
-        assert_close(model(Tensor(feats)).asnumpy(), expected)
+        with nullcontext() if compiled else without_compiling():
+            assert_close(model(Tensor(feats)).asnumpy(), expected)
 
 
 @SLOW

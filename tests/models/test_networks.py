@@ -59,17 +59,23 @@ FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_n
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
 FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
-NAMES = [*TINY, *FULL, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_LATER))]
+NAMES = [*TINY, *(pytest.param(name, marks=SLOW) for name in (*FULL, *TINY_LATER, *FULL_LATER))]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_embeddings_of_every_length_equal_the_toolkits(name):
+@pytest.mark.parametrize(
+    ("name", "every_length"),
+    [
+        *((name, False) for name in (*TINY, *FULL)),
+        *(pytest.param(name, True, marks=SLOW) for name in (*TINY, *FULL, *TINY_LATER, *FULL_LATER)),
+    ],
+)
+def test_embeddings_equal_the_toolkits(name, every_length):
     network = Network(name)
     model = network.model()
     own = sum(parameter.size for parameter in model.trainable_params())
     assert own + network.num_left_out == network.meta["params"]
     with without_compiling():
-        check_embeddings(network, model)
+        check_embeddings(network, model, every_length)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +86,8 @@ def test_training_outputs_and_statistics_equal_the_toolkits(name):
     check_training(network)
 
 
-@pytest.mark.parametrize("name", [TINY[0], *(pytest.param(name, marks=SLOW) for name in (*TINY[1:], *TINY_LATER))])
+@SLOW  # by default tests/test_registry.py compares the forms of every model
+@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
 def test_form_for_ascend_equals_the_toolkits(name):
     network = Network(name)
     with without_compiling():

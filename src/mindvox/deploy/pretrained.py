@@ -8,6 +8,7 @@ interrupted fetch leaves a temporary folder beside it, which the next one remove
 
 import contextlib
 import dataclasses
+import importlib
 import importlib.util
 import io
 import shutil
@@ -239,7 +240,7 @@ def _download(name: str, model: PublicModel, folder: Path) -> Path:
 def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optional[dict[str, Any]]:
     """Write the model's files, test them, and return the stored form of its front end."""
     if model.toolkit is None:
-        shutil.copyfile(source, staged / ONNX)
+        _write_onnx(model, source, staged / ONNX)
         return None
     from mindvox.config import Config  # only now: MindSpore takes seconds to import
     from mindvox.deploy.export import export
@@ -263,6 +264,15 @@ def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optio
         )
         export(config)
     return front_end
+
+
+def _write_onnx(model: PublicModel, source: Path, target: Path) -> None:
+    """Write the ONNX of a model that has no checkpoint here."""
+    if model.onnx_from is None:
+        shutil.copyfile(source, target)
+        return
+    module, _, function = model.onnx_from.partition(":")
+    getattr(importlib.import_module(module), function)(source, target)
 
 
 def _licence_text(name: str, model: PublicModel, archive: Optional[Path]) -> str:

@@ -1,0 +1,157 @@
+"""Who spoke when: mindvox diarize FILE... --out DIR [--num_speakers N] [--min_speakers N] [--max_speakers N]."""
+
+import argparse
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from mindvox.arguments import Parser
+from mindvox.cli.model_arguments import add_model_arguments
+from mindvox.cli.speaker_arguments import add_store_argument
+from mindvox.diarization.clustering import CLUSTERINGS
+from mindvox.diarization.names import enrol_speakers, name_speakers
+from mindvox.diarization.outputs import write_all
+from mindvox.diarization.pipeline import SEGMENTATIONS, Diarization, Diarizer, Options, count_of
+from mindvox.diarization.turns import speech_of
+from mindvox.embedder import UnusableRecording
+from mindvox.errors import InputError, UsageError
+from mindvox.files import lock_folder, user_path, user_text
+from mindvox.progress import quantity
+from mindvox.speakers.identification import TARGET_RATE, Candidates
+from mindvox.speakers.store import ModelIdentity, open_store
+
+SETTINGS = {  # of Options: help
+    "threshold": "cosine from which on clusters are one speaker",
+    "step_s": "from one window of the network to the next, s",
+    "min_pause_s": "shorter pauses of a speaker are filled, s",
+    "min_turn_s": "shorter turns are dropped, s",
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Say who speaks when, and write RTTM, JSON, CSV, Audacity labels, WebVTT and an HTML timeline."""
+    arguments = _parser().parse_args(argv)
+    least = 1 if arguments.min_speakers is None else arguments.min_speakers
+    count = count_of(arguments.num_speakers, least, arguments.max_speakers)
+    options = Options(
+        segmentation=arguments.segmentation,
+        clustering=arguments.clustering,
+        **{name: getattr(arguments, name) for name in SETTINGS},
+    )
+    _check_names(arguments.files)
+    enrolled = _names_to_enrol(arguments.enrol, arguments.files)
+    candidates = Candidates(
+        group=arguments.group, target_rate=arguments.target_rate, threshold=arguments.name_threshold
+    )
+    diarizer = Diarizer.open(arguments.model, options, arguments.engine)
+    failed = 0
+    with contextlib.ExitStack() as stack:
+        store = None
+        if arguments.names or enrolled:
+            store = stack.enter_context(open_store(arguments.store, ModelIdentity.of(diarizer.embedder)))
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(lock_folder(arguments.out))
+        for path in arguments.files:
+            try:
+                found = diarizer.diarize(path, count, channel=arguments.channel, show_progress=True)
+            except UnusableRecording as error:
+                print(f"error: {error}", file=sys.stderr)
+                failed += 1
+                continue
+            if store is not None and enrolled:
+                enrol_speakers(found, enrolled, store, diarizer.embedder)
+            if store is not None and arguments.names:
+                found = name_speakers(found, store, diarizer.embedder, candidates)
+            written = write_all(arguments.out, found)
+            print("\n".join([*summary(path, found), f"  written: {written[0]} and {len(written) - 1} more"]))
+    return 1 if failed else 0
+
+
+def _names_to_enrol(given: Sequence[tuple[str, str]], files: Sequence[Path]) -> dict[str, str]:
+    """Return the names in the store by speaker; what cannot be meant is an error."""
+    if given and len(files) > 1:
+        raise UsageError("--enrol: give one recording at a time; speaker_1 is somebody else in the next.")
+    names = dict(given)
+    if len(names) < len(given) or len(set(names.values())) < len(given):
+        raise UsageError("--enrol: each speaker and each name once.")
+    return names
+
+
+def _enrolled(text: str) -> tuple[str, str]:
+    """Return speaker and name of SPEAKER=NAME. A `type` for argparse."""
+    speaker, _, name = user_text(text).partition("=")
+    if not speaker or not name:
+        raise argparse.ArgumentTypeError(f"expected SPEAKER=NAME, such as speaker_2=Anna, got {text!r}")
+    return speaker, name
+
+
+def summary(path: Path, found: Diarization) -> list[str]:
+    """Return who was heard for how long, one line each."""
+    heard = quantity(len(found.speakers), "speaker")
+    lines = [f"{path}: {heard} in {found.duration_s:.1f} s", *(f"  {note}" for note in found.notes)]
+    for name in found.speakers:
+        score = f", score {found.scores[name]:.4f}" if name in found.scores else ""
+        lines.append(f"  {name}: {speech_of(found.turns, name):.1f} s{score}")
+    return lines
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    """Raise an error for a mistake in the command: a file that is not there, or two whose results would be one."""
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"{path}: {'a folder, expected a recording' if path.is_dir() else 'no such file'}.")
+    twice = [name for name, number in Counter(path.stem for path in files).items() if number > 1]
+    if twice:
+        raise UsageError(f"several recordings are called {twice[0]}: diarize them into different folders.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="mindvox diarize", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--num_speakers", type=int, metavar="N", help="how many speakers there are; default: found out")
+    parser.add_argument("--min_speakers", type=int, metavar="N", help="at least so many (default: 1)")
+    parser.add_argument("--max_speakers", type=int, metavar="N", help="at most so many (default: no bound)")
+    parser.add_argument("--names", action="store_true", help="take the names of speakers who are enrolled")
+    parser.add_argument("--group", help="of --names: only speakers of this group")
+    parser.add_argument(
+        "--target_rate",
+        type=float,
+        default=TARGET_RATE,
+        metavar="P",
+        help="of --names: share of strangers that may be given a name (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--name_threshold",
+        type=float,
+        metavar="X",
+        help="of --names: a name is given from this cosine on, in place of --target_rate",
+    )
+    parser.add_argument(
+        "--enrol",
+        type=_enrolled,
+        action="append",
+        default=[],
+        metavar="SPEAKER=NAME",
+        help="enrol a voice of the recording, such as speaker_2=Anna; run once without to see who there is",
+    )
+    add_store_argument(parser)
+    add_model_arguments(parser)
+    defaults: dict[str, Any] = vars(Options())
+    parser.add_argument(
+        "--segmentation",
+        default=defaults["segmentation"],
+        choices=SEGMENTATIONS,
+        help="pyannote: finds overlaps and changes of speaker; silero: speech alone (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--clustering", default=defaults["clustering"], choices=tuple(CLUSTERINGS), help="(default: %(default)s)"
+    )
+    for name, text in SETTINGS.items():
+        parser.add_argument(
+            f"--{name}", type=float, default=defaults[name], metavar="X", help=f"{text} (default: %(default)s)"
+        )
+    return parser

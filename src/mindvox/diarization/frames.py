@@ -1,0 +1,68 @@
+"""The time grid of diarization, and what overlapping windows say on it.
+
+Frames are those of PyanNet: one every 270 samples (16.875 ms at 16 kHz), each seen through 991 samples. Windows begin
+on a frame, so that their frames fall on each other exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+FRAME_STEP = 270  # samples between two frames
+FRAME_SPAN = 991  # samples that one frame sees
+
+
+def time_of(frame: int) -> float:
+    """Return the middle of a frame, s. A turn begins in its first frame's, and ends in that of the first silent one."""
+    return (frame * FRAME_STEP + FRAME_SPAN / 2) / SAMPLE_RATE
+
+
+def num_frames_of(num_samples: int) -> int:
+    """Return how many frames lie inside a recording, at least one."""
+    return max(1, 1 + (num_samples - FRAME_SPAN) // FRAME_STEP)
+
+
+def frame_at(time_s: float) -> int:
+    """Return the frame whose middle is nearest to a time, at least 0."""
+    return max(0, round((time_s * SAMPLE_RATE - FRAME_SPAN / 2) / FRAME_STEP))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Who speaks in each of several overlapping windows of equal length.
+
+    The speakers of a window are its own: the first of one window need not be the first of the next.
+
+    Attributes:
+        first_frames: of each window on the grid, (W,).
+        activity: whether a window's speaker talks in a frame, bool (W, T, S).
+        num_frames: of the recording.
+    """
+
+    first_frames: np.ndarray
+    activity: np.ndarray
+    num_frames: int
+
+    def counts(self) -> np.ndarray:
+        """Return how many speakers talk in each frame of the recording, (num_frames,): the windows' mean, rounded."""
+        active, covered = (np.zeros(self.num_frames, np.float32) for _ in range(2))
+        for first, count in zip(self.first_frames, self.activity.sum(axis=2), strict=True):
+            kept = count[: self.num_frames - first]
+            active[first : first + len(kept)] += kept
+            covered[first : first + len(kept)] += 1
+        return np.rint(active / np.maximum(covered, 1)).astype(int)
+
+    def within(self, speech: Sequence[tuple[float, float]]) -> "Windows":
+        """Return the windows with nobody heard outside of `speech`, (start, end) in seconds."""
+        length = self.activity.shape[1]
+        allowed = np.zeros(self.num_frames + length, bool)
+        for start_s, end_s in speech:
+            allowed[frame_at(start_s) : frame_at(end_s)] = True
+        masks = np.stack([allowed[first : first + length] for first in self.first_frames])
+        return replace(self, activity=self.activity & masks[:, :, None])
+
+    def alone(self) -> np.ndarray:
+        """Return where a speaker talks and no other of its window does, bool (W, T, S)."""
+        return self.activity & (self.activity.sum(axis=2, keepdims=True) == 1)

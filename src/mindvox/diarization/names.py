@@ -1,0 +1,94 @@
+"""Names for the speakers of a diarization, from the store of enrolled speakers; and voices for the store."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Optional
+
+import numpy as np
+
+from mindvox.diarization.pipeline import Diarization
+from mindvox.diarization.turns import joined, renamed, speech_of
+from mindvox.embedder import Embedder
+from mindvox.errors import InputError, UsageError, did_you_mean
+from mindvox.speakers.enrolment import Rules
+from mindvox.speakers.identification import Candidates, identify_embeddings, name_threshold
+from mindvox.speakers.store import NEW, ModelIdentity, Sample, Speaker, SpeakerStore, Terms
+
+
+def name_speakers(
+    found: Diarization, store: SpeakerStore, embedder: Embedder, candidates: Optional[Candidates] = None
+) -> Diarization:
+    """Give the speakers who are enrolled their names; the others stay speaker_1, speaker_2, ...
+
+    Two speakers who are both the same enrolled one become one.
+
+    Args:
+        store: who is enrolled, by the embeddings of the same model.
+        candidates: who it may be, and how sure the answer must be; None: see `Candidates`.
+
+    Raises:
+        UsageError: no threshold follows from what is known, see `name_threshold`.
+        InputError: the store is of another model, or an enrolled name is one of speaker_1, speaker_2, ...
+    """
+    store.require(ModelIdentity.of(embedder))
+    if not found.speakers:
+        return found
+    candidates = candidates or Candidates()
+    threshold = name_threshold(store, embedder.model_file, candidates)
+    answers = identify_embeddings(
+        store, np.stack([found.embeddings[name] for name in found.speakers]), candidates, threshold
+    )
+    names = {speaker: answer.name for speaker, answer in zip(found.speakers, answers, strict=True) if answer.name}
+    taken = set(names.values()) & (set(found.speakers) - set(names))
+    if taken:
+        raise InputError(f"{min(taken)} is both an enrolled speaker and one who is not: give the first another name.")
+    scores: dict[str, float] = {}
+    embeddings: dict[str, np.ndarray] = {}
+    for speaker, answer in zip(found.speakers, answers, strict=True):
+        name = names.get(speaker, speaker)
+        if name not in embeddings or (answer.score or 0.0) > scores.get(name, 1.0):
+            embeddings[name] = found.embeddings[speaker]
+            if answer.name and answer.score is not None:
+                scores[name] = answer.score
+    return replace(found, turns=joined(renamed(found.turns, names)), embeddings=embeddings, scores=scores)
+
+
+def enrol_speakers(
+    found: Diarization,
+    names: Mapping[str, str],
+    store: SpeakerStore,
+    embedder: Embedder,
+    mode: str = NEW,
+    terms: Optional[Terms] = None,
+    min_speech_s: float = Rules.min_net_speech_s,
+) -> None:
+    """Enrol voices of a recording, all of them or none.
+
+    Args:
+        names: the name in the store of each of `found.speakers` that is enrolled.
+        mode, terms: see `SpeakerStore.put`.
+        min_speech_s: least speech that a voice must have, s.
+
+    Raises:
+        UsageError: there is no such speaker in the recording.
+        SpeakerExists, InputError: see `SpeakerStore.put`; or too little speech.
+    """
+    store.require(ModelIdentity.of(embedder))
+    for speaker in names:
+        if speaker not in found.embeddings:
+            hint = did_you_mean(speaker, found.embeddings, otherwise=f"; there are {', '.join(found.speakers)}.")
+            raise UsageError(f"{found.recording}: no speaker {speaker!r} in it{hint}")
+        seconds = speech_of(found.turns, speaker)
+        if seconds < min_speech_s:
+            raise InputError(
+                f"{found.recording}: {speaker} has {seconds:.1f} s of speech, {min_speech_s:g} s are needed."
+            )
+    speakers = [
+        Speaker(
+            name,
+            (Sample(found.embeddings[speaker], found.recording, speech_of(found.turns, speaker)),),
+            terms or Terms(),
+        )
+        for speaker, name in names.items()
+    ]
+    store.put_all(speakers, mode, keep_terms=terms is None)

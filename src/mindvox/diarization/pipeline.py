@@ -1,0 +1,283 @@
+"""Who spoke when: from a recording to turns.
+
+    diarizer = Diarizer.open()
+    found = diarizer.diarize("meeting.wav")
+    found.turns  # [Turn(start_s=0.3, end_s=2.1, speaker="speaker_1"), ...]
+
+The steps are those of pyannote.audio 3.1 (Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech):
+windows of 10 s in which a network tells up to three speakers apart, one embedding for each of them, clustering over the
+whole recording, and a vote of the windows in each frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Optional, Union
+
+import numpy as np
+
+from mindvox.corpus.audio import SAMPLE_RATE
+from mindvox.diarization.clustering import CLUSTERINGS, Count, cluster
+from mindvox.diarization.embedding import LocalSpeakers, embed_speakers
+from mindvox.diarization.frames import FRAME_STEP, Windows
+from mindvox.diarization.reconstruction import assign, centroids_of, tidied, turns_of
+from mindvox.diarization.recording import Recording
+from mindvox.diarization.segmentation import Segmenter, windows_of_speech
+from mindvox.diarization.turns import Turn, speakers_of
+from mindvox.embedder import DEFAULT_MODEL, Embedder
+from mindvox.errors import UsageError
+from mindvox.files import PathLike
+from mindvox.progress import Progress
+
+if TYPE_CHECKING:
+    from mindvox.speech.detector import SpeechDetector
+
+NETWORK, DETECTOR = "pyannote", "silero"
+SEGMENTATIONS = (NETWORK, DETECTOR)
+NOBODY_SPEAKS = "Nobody speaks."
+PART_SAMPLES = 600 * SAMPLE_RATE  # of a long recording that the detector of speech sees at once
+
+
+@dataclass(frozen=True)
+class Options:
+    """How recordings are diarized. Each default says where it is from.
+
+    Args:
+        segmentation: "pyannote": segmentation-3.0 finds speech, changes of speaker and overlaps. "silero": Silero finds
+            speech, one speaker talks at a time.
+        step_s: from one window of the network to the next, s; a quarter of the window. pyannote.audio takes a tenth.
+        max_speech_s: speech of a speaker in one window that is embedded, s; more costs time.
+        clustering: one of CLUSTERINGS.
+        threshold: cosine from which on clusters are one speaker; see docs/diarization.md for what it was fitted on.
+        min_alone_s: an embedding of less speech without overlap is assigned, but makes no cluster, s.
+        min_cluster_size: embeddings that a speaker must have, where there are many; see `cluster`.
+        min_pause_s: shorter pauses of a speaker are filled, s; pyannote.audio 3.1: 0.
+        min_turn_s: shorter turns are dropped, s; pyannote.audio 3.1: 0.
+
+    Raises:
+        UsageError: a value is impossible.
+    """
+
+    segmentation: str = NETWORK
+    step_s: float = 2.5
+    max_speech_s: float = 3.0
+    clustering: str = "agglomerative"
+    threshold: float = 0.4
+    min_alone_s: float = 1.0
+    min_cluster_size: int = 2
+    min_pause_s: float = 0.0
+    min_turn_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("segmentation", self.segmentation, SEGMENTATIONS),
+            ("clustering", self.clustering, tuple(CLUSTERINGS)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
+        if not 0.1 <= self.step_s <= 10:
+            raise UsageError(f"step_s: expected 0.1 to 10 s, got {self.step_s:g}.")
+        if not -1 <= self.threshold <= 1:
+            raise UsageError(f"threshold: expected a cosine from -1 to 1, got {self.threshold:g}.")
+        if self.max_speech_s < 0.5 or min(self.min_alone_s, self.min_pause_s, self.min_turn_s) < 0:
+            raise UsageError(f"expected max_speech_s of at least 0.5 s and other lengths from 0 s on, got {self}.")
+        if self.min_cluster_size < 1:
+            raise UsageError(f"min_cluster_size: expected at least 1, got {self.min_cluster_size}.")
+
+
+@dataclass(frozen=True)
+class Diarization:
+    """Who spoke when in a recording.
+
+    Attributes:
+        recording: its name.
+        duration_s: its length, s.
+        turns: sorted by time; speakers are speaker_1, speaker_2, ... in the order of their first words. Nobody speaks:
+            empty.
+        embeddings: of each speaker, (D,) float32 of length 1.
+        scores: cosine of each speaker whom the store named with their enrolled voice.
+        notes: what a reader must know about the result, one sentence each.
+    """
+
+    recording: str
+    duration_s: float
+    turns: list[Turn]
+    embeddings: dict[str, np.ndarray] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def speakers(self) -> list[str]:
+        """Speakers in the order of their first words."""
+        return speakers_of(self.turns)
+
+
+class Diarizer:
+    """Loaded models and how they are used. One serves many recordings.
+
+    Args:
+        embedder: model of speakers.
+        options: see there.
+        segmenter: the network of segmentation; needed where the options or the call do not find speech otherwise.
+        detector: the detector of speech, likewise.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        options: Optional[Options] = None,
+        segmenter: Optional[Segmenter] = None,
+        detector: Optional["SpeechDetector"] = None,
+    ) -> None:
+        self.embedder = embedder
+        self.options = options or Options()
+        self.segmenter = segmenter
+        self.detector = detector
+
+    @classmethod
+    def open(
+        cls, model: PathLike = DEFAULT_MODEL, options: Optional[Options] = None, engine: str = "auto"
+    ) -> "Diarizer":
+        """Load the models that the options need.
+
+        Args:
+            model, engine: of speakers, see `Embedder.open`. It must take features of 16 kHz and any length.
+
+        Raises:
+            InputError: a model was not fetched, or is damaged.
+        """
+        options = options or Options()
+        segmenter = detector = None
+        if options.segmentation == NETWORK:
+            segmenter = Segmenter.open()
+        else:
+            from mindvox.speech.detector import SpeechDetector
+
+            detector = SpeechDetector.open()
+        return cls(Embedder.open(model, engine), options, segmenter, detector)
+
+    def diarize(
+        self,
+        source: Union[PathLike, np.ndarray],
+        count: Optional[Count] = None,
+        *,
+        sample_rate: Optional[int] = None,
+        channel: Optional[int] = None,
+        speech: Optional[Sequence[tuple[float, float]]] = None,
+        show_progress: bool = False,
+    ) -> Diarization:
+        """Return who speaks when.
+
+        Args:
+            source: a file; or samples (N,) or (N, channels), see `audio_of_array`.
+            count: bounds of the number of speakers; None: none.
+            sample_rate: of an array, Hz; None: 16000.
+            channel: the only channel that is used, from 0 on; None: the mean of all.
+            speech: where somebody speaks, (start, end) in seconds; None: the options say how it is found. The network
+                then still tells the speakers apart; elsewhere nobody is heard.
+            show_progress: print how far it is, every few seconds.
+
+        Raises:
+            UnusableRecording: it cannot be read, or has no samples.
+            InputError: the model of speakers does not fit.
+        """
+        count = count or Count()
+        recording = Recording(source, sample_rate, channel)
+        windows = self._windows(recording, speech, show_progress)
+        progress = Progress(len(windows.activity), "windows") if show_progress else None
+        local = embed_speakers(self.embedder, recording, windows, self.options.max_speech_s, progress)
+        if not len(local.windows):
+            note = NOBODY_SPEAKS if not windows.activity.any() else "Too little speech for an embedding."
+            return Diarization(recording.name, recording.duration_s, [], notes=[note])
+        centroids = self._centroids(local, count)
+        turns = turns_of(windows, assign(windows, local, centroids), windows.counts(), len(centroids))
+        turns = [turn._replace(end_s=min(turn.end_s, recording.duration_s)) for turn in turns]
+        turns = tidied(turns, self.options.min_pause_s, self.options.min_turn_s)
+        names = {number: f"speaker_{place}" for place, number in enumerate(speakers_of(turns), 1)}
+        return Diarization(
+            recording.name,
+            recording.duration_s,
+            [turn._replace(speaker=names[turn.speaker]) for turn in turns],
+            {names[number]: centroids[int(number)].astype(np.float32) for number in names},
+            notes=_notes(len(names), count),
+        )
+
+    def _centroids(self, local: LocalSpeakers, count: Count) -> np.ndarray:
+        """Return the mean embedding of each speaker (K, D)."""
+        options = self.options
+        chosen = local.alone_s >= options.min_alone_s
+        if np.count_nonzero(chosen) < count.least:
+            chosen[:] = True
+        labels = cluster(
+            local.embeddings[chosen], options.clustering, options.threshold, count, options.min_cluster_size
+        )
+        return centroids_of(local, chosen, labels)
+
+    def _windows(
+        self, recording: Recording, speech: Optional[Sequence[tuple[float, float]]], show_progress: bool
+    ) -> Windows:
+        progress = Progress(recording.duration_s, "s") if show_progress else None
+        if self.options.segmentation == NETWORK:
+            if self.segmenter is None:
+                raise ValueError("`segmenter` is needed for the segmentation 'pyannote'.")
+            step_frames = max(1, round(self.options.step_s * SAMPLE_RATE / FRAME_STEP))
+            windows = self.segmenter.windows(recording, step_frames, progress)
+            return windows if speech is None else windows.within(speech)
+        if speech is None:
+            speech = self._speech(recording, progress)
+        return windows_of_speech(speech, recording.num_samples)
+
+    def _speech(self, recording: Recording, progress: Optional[Progress]) -> list[tuple[float, float]]:
+        """Return where the detector finds speech, part by part of a long recording."""
+        if self.detector is None:
+            raise ValueError("`detector` is needed for the segmentation 'silero'.")
+        found: list[tuple[float, float]] = []
+        for start in range(0, recording.num_samples, PART_SAMPLES):
+            waveform = recording.part(start, min(start + PART_SAMPLES, recording.num_samples))
+            offset_s = start / SAMPLE_RATE
+            found += [(offset_s + first, offset_s + last) for first, last in self.detector.segments(waveform)]
+            if progress is not None:
+                progress.show(len(waveform) / SAMPLE_RATE)
+        return found
+
+
+def diarize(
+    source: Union[PathLike, np.ndarray],
+    num_speakers: Optional[int] = None,
+    *,
+    min_speakers: int = 1,
+    max_speakers: Optional[int] = None,
+    options: Optional[Options] = None,
+) -> Diarization:
+    """Say who speaks when in one recording; `Diarizer` serves many and has more options.
+
+    Args:
+        source: a file, or samples at 16 kHz; see `Diarizer.diarize`.
+        num_speakers: how many there are; None: found out, within the bounds.
+        min_speakers, max_speakers: bounds, inclusive.
+
+    Raises:
+        UsageError: the numbers contradict each other.
+        UnusableRecording, InputError: see `Diarizer`.
+    """
+    return Diarizer.open(options=options).diarize(source, count_of(num_speakers, min_speakers, max_speakers))
+
+
+def count_of(num_speakers: Optional[int], min_speakers: int = 1, max_speakers: Optional[int] = None) -> Count:
+    """Return the bounds that a user's numbers give.
+
+    Raises:
+        UsageError: a number of speakers is given with bounds, or no number fits.
+    """
+    if num_speakers is None:
+        return Count(min_speakers, max_speakers)
+    if (min_speakers, max_speakers) != (1, None):
+        raise UsageError("num_speakers: give it alone, or min_speakers and max_speakers.")
+    return Count(num_speakers, num_speakers)
+
+
+def _notes(num_found: int, count: Count) -> list[str]:
+    if num_found == 0:
+        return [NOBODY_SPEAKS]
+    if num_found < count.least:
+        return [f"Asked for at least {count.least} speakers, heard {num_found}."]
+    return []

@@ -1,0 +1,73 @@
+"""A recording that is read in parts, so that one of many hours fits into memory."""
+
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+
+from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, audio_info, audio_of_array, read_audio
+from mindvox.embedder import UnusableRecording
+from mindvox.files import PathLike
+
+
+class Recording:
+    """Samples at 16 kHz, mono, full scale 1.
+
+    A file of 16 kHz that can be read from the middle is read part by part; any other is read whole, 4 bytes a sample.
+
+    Args:
+        source: a file; or samples (N,) or (N, channels), see `audio_of_array`.
+        sample_rate: of an array, Hz; None: 16000.
+        channel: the only channel that is used, from 0 on; None: the mean of all.
+
+    Attributes:
+        name: of the file, without folder and suffix.
+        num_samples: length at 16 kHz.
+
+    Raises:
+        UnusableRecording: it cannot be read, or has no samples.
+    """
+
+    def __init__(
+        self, source: Union[PathLike, np.ndarray], sample_rate: Optional[int] = None, channel: Optional[int] = None
+    ) -> None:
+        self._channel = channel
+        self._path: Optional[Path] = None
+        self._waveform: Optional[np.ndarray] = None
+        self.name = "array" if isinstance(source, np.ndarray) else Path(source).stem
+        try:
+            if isinstance(source, np.ndarray):
+                self._waveform = audio_of_array(source, sample_rate or SAMPLE_RATE, SAMPLE_RATE, channel).waveform
+            else:
+                self._path = Path(source)
+                info = audio_info(source)
+                if info.can_seek and info.sample_rate == SAMPLE_RATE:
+                    self.num_samples = info.num_samples
+                    self.part(0, min(1, info.num_samples))  # a channel that is not there, found at once
+                    return
+                self._waveform = read_audio(source, channel=channel).waveform
+        except BadAudio as error:
+            raise UnusableRecording(str(self._path or "the array"), error.reason) from None
+        self.num_samples = len(self._waveform)
+
+    @property
+    def duration_s(self) -> float:
+        """Length, s."""
+        return self.num_samples / SAMPLE_RATE
+
+    def part(self, start: int, stop: int) -> np.ndarray:
+        """Return samples `start` to `stop`, float32, with zeros behind the end.
+
+        Raises:
+            UnusableRecording: the file is damaged there.
+        """
+        last = min(stop, self.num_samples)
+        if self._waveform is not None:
+            found = self._waveform[start:last]
+        else:
+            assert self._path is not None
+            try:
+                found = read_audio(self._path, start, last, channel=self._channel).waveform
+            except BadAudio as error:
+                raise UnusableRecording(str(self._path), error.reason) from None
+        return np.pad(found, (0, stop - last)) if stop > last else found
