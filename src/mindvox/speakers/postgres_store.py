@@ -366,7 +366,7 @@ def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdent
         run(SCHEMA.format(emb_size=model.emb_size))
         for entry in about_store(model).items():
             run("INSERT INTO mindvox_about VALUES (%s, %s)", entry)
-    found = {str(key): str(value) for key, value in run("SELECT key, value FROM mindvox_about")}
+    found: dict[str, str] = dict(run("SELECT key, value FROM mindvox_about").fetchall())
     return model_of_store(where, found, model)
 
 
