@@ -192,8 +192,8 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
 REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what the second one says
 OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
 OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
-OTHERWISE |= {"enrol", "identify", "speakers"}  # tests/speakers/test_processes.py
-READ_ONLY = {"check-parity", "doctor", "summary", "verify", "models"}
+OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
+READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
     "embed": ["mindvox.cli.embed", "onnxruntime"],

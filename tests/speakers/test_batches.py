@@ -1,5 +1,6 @@
 """`mindvox enrol-all` and `identify-all`."""
 
+import fcntl
 import json
 
 import pytest
@@ -103,6 +104,17 @@ def test_lists_name_recordings(corpus):
         assert list(store.names()) == ["Anna A.", "Bert B."]
     assert identify_main(["list.csv", "--out=found.jsonl"]) == 0
     assert len((corpus / "found.jsonl").read_text().splitlines()) == 2
+
+
+def test_two_do_not_write_one_file(corpus):
+    enrol_main(["people"])
+    with open(".found.jsonl.lock", "w") as other:  # as another process would
+        other.write("process 1 on elsewhere\n")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="process 1 on elsewhere writes here"):
+            identify_main(["others", "--out=found.jsonl"])
+    assert not (corpus / "found.jsonl").exists()
 
 
 def test_mistakes(corpus):
