@@ -28,7 +28,7 @@ from mindvox.files import atomic_path, read_json, sync, write_json
 from mindvox.parallel import num_cores
 from mindvox.speakers.search import Hits, Vectors, best, could_be_best
 
-PART_ROWS = 1 << 19
+PART_ROWS = 1 << 16  # threads share a query part by part
 NOTHING = 128  # in place of each number of a code that was erased: about 0
 SPARE = 64  # further candidates that are asked for at once
 FEW_ALLOWED = 20_000  # so few are compared without codes

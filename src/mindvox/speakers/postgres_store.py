@@ -228,7 +228,7 @@ class PostgresStore(SpeakerStore):
             raise ValueError(f"expected (Q, {self.model.emb_size}) and k >= 1, got {queries.shape} and {k}.")
         given = {"among": None if among is None else [check_name(name) for name in among], "group": group}
         with self._reading() as run:
-            if _one(run("SELECT coalesce(min(expires) <= %s, false) FROM mindvox_speakers", [self._clock()])):
+            if _one(run("SELECT EXISTS (SELECT FROM mindvox_speakers WHERE expires <= %s)", [self._clock()])):
                 _expire(run, self._clock())
             return [self._search(run, query, k, {**given, "now": self._clock()}) for query in queries]
 

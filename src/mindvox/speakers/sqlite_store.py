@@ -263,7 +263,7 @@ class SqliteStore(SpeakerStore):
         if queries.shape[1] != self.model.emb_size or k < 1:
             raise ValueError(f"expected (Q, {self.model.emb_size}) and k >= 1, got {queries.shape} and {k}.")
         with self._reading() as run:
-            first = run("SELECT min(expires) FROM speakers").fetchone()[0]
+            first = run("SELECT min(expires) FROM speakers WHERE expires IS NOT NULL").fetchone()[0]
         if first is not None and first <= self._clock():
             with self._writing():  # deletes who has expired
                 pass
