@@ -168,7 +168,7 @@ def rule_of(embedder: Embedder, has_quality: bool = True) -> Rule:
     found = calibration or Thresholds.of_model(embedder.model_file)
     if found is None:
         raise UsageError(
-            f"{embedder.model_file}: this model has no threshold of its own. Fit a calibration on recordings of people "
-            "you know (mindvox calibrate recordings) and give it (--calibration), or give a cosine (--threshold)."
+            f"{embedder.model_file}: this model has no threshold of its own. Fit a calibration "
+            "(mindvox.pair_fit) and give it (--calibration), or give a cosine (--threshold)."
         )
     return found

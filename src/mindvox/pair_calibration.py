@@ -129,7 +129,7 @@ class PairCalibration:
         if found.fingerprint != fingerprint_of(embedder):
             raise InputError(
                 f"{path}: was fitted on scores of another model ({found.name}); scores of {embedder.model_file} mean "
-                "something else. Fit one for it: mindvox calibrate recordings"
+                "something else. Fit one for it: mindvox.pair_fit"
             )
         return found
 
@@ -177,8 +177,8 @@ class PairCalibration:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{path}: expected a calibration of recordings, version {FORMAT_VERSION}, got {error}. `mindvox "
-                "calibrate recordings` makes one."
+                f"{path}: expected a calibration of recordings, version {FORMAT_VERSION}, got {error}. "
+                "`mindvox.pair_fit` fits one."
             ) from None
 
 

@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration",
         type=user_path,
         metavar="FILE",
-        help="what `mindvox calibrate recordings` wrote; default: the one that comes with a public model",
+        help="a calibration that `PairCalibration.save` wrote; default: the one that comes with a public model",
     )
     parser.add_argument(
         "--false_accepts",
