@@ -1,66 +1,37 @@
-"""Are two recordings of the same person? A score, the thresholds that it is held against, and the answer."""
+"""Are two recordings of the same person? What is known of each, a score, and the answer with the rule that gave it."""
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Optional
 
 import numpy as np
 
-from mindvox.embedder import Embedder, Recording, UnreadRecording, UnusableRecording
-from mindvox.errors import InputError, UsageError
-from mindvox.home import CARD, ONNX, read_card
+from mindvox.corpus.audio import audio_of_array
+from mindvox.embedder import AN_ARRAY, Embedder, Recording, UnreadRecording, UnusableRecording
+from mindvox.errors import UsageError
+from mindvox.pair_calibration import PairCalibration
+from mindvox.rules import INCONCLUSIVE, Rule, Thresholds
+from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
+from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Problem, Quality, measure, problem
 
-SAME, DIFFERENT, CANNOT_TELL = "same", "different", "cannot tell"
+UNUSABLE = "unusable"  # code of a recording that cannot be read or embedded, beside those of speech.quality
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Which cosines mean the same person, and which mean different people.
+class Examined:
+    """One recording, looked at and embedded.
 
-    Args:
-        same: the least score of the same person.
-        different: scores below it are of different people; between both there is no answer.
-        source: where they come from.
-        why: why these.
+    Attributes:
+        name: what messages call it.
+        embedding: (D,); None: there is a problem.
+        quality: None: it was not measured.
+        problem: why it is not compared; None: it can be.
     """
 
-    same: float
-    different: float
-    source: str
-    why: str = ""
-
-    def __post_init__(self) -> None:
-        if not -1 <= self.different <= self.same <= 1:
-            raise ValueError(
-                f"{self.source}: expected cosines from -1 to 1, `different` at most `same`, got {self.different} and "
-                f"{self.same}."
-            )
-
-    @classmethod
-    def of_model(cls, model_file: Path) -> Optional["Thresholds"]:
-        """Return the thresholds of a public model, from the card beside it; None: none are known of this model.
-
-        Raises:
-            InputError: the card is damaged.
-        """
-        path = model_file.parent / CARD
-        if model_file.name != ONNX or not path.is_file():
-            return None
-        card = read_card(model_file.parent)
-        stated = card["thresholds"]
-        if stated is None:
-            return None
-        try:
-            return cls(stated["same"], stated["different"], card["name"], stated["why"])
-        except ValueError as error:
-            raise InputError(f"{path}: {error}") from None
-
-    def judge(self, score: float) -> str:
-        """Return SAME, DIFFERENT or CANNOT_TELL."""
-        if score >= self.same:
-            return SAME
-        return DIFFERENT if score < self.different else CANNOT_TELL
+    name: str
+    embedding: Optional[np.ndarray]
+    quality: Optional[Quality]
+    problem: Optional[Problem]
 
 
 @dataclass(frozen=True)
@@ -68,15 +39,19 @@ class Decision:
     """The answer for two recordings.
 
     Attributes:
-        answer: SAME, DIFFERENT or CANNOT_TELL.
+        answer: ACCEPT, REJECT or INCONCLUSIVE.
         score: cosine of the embeddings, from -1 to 1; None: a recording cannot be used.
-        thresholds: what the score was held against.
+        llr: see Verdict.
+        thresholds: what decided.
+        recordings: what is known of both.
         reason: why there is no answer; empty when there is one.
     """
 
     answer: str
     score: Optional[float]
+    llr: Optional[float]
     thresholds: Thresholds
+    recordings: tuple[Examined, Examined]
     reason: str = ""
 
 
@@ -95,11 +70,54 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.clip(first @ second / length, -1, 1))
 
 
+def examine(
+    embedder: Embedder,
+    recording: Recording,
+    detector: Optional[SpeechDetector] = None,
+    limits: Limits = DEFAULT_LIMITS,
+    sample_rate: Optional[int] = None,
+    channel: Optional[int] = None,
+    name: Optional[str] = None,
+) -> Examined:
+    """Read a recording once, measure its quality, and embed it when that is good enough.
+
+    Args:
+        embedder: the model.
+        recording, sample_rate, channel: see `Embedder.embed`.
+        detector: finds speech; None: the quality is not measured.
+        limits: of the quality.
+        name: what messages call it; None: its path, or "the array".
+
+    Raises:
+        UnreadRecording: the package that reads it is not installed, which says nothing about the recording.
+        InputError, ValueError: see `Embedder.embed`. A recording that cannot be used is no error but a problem.
+    """
+    if name is None:
+        name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
+    quality = None
+    try:
+        waveform = embedder.read(recording, sample_rate, channel)
+        if detector is not None:
+            rate = embedder.front_end.sample_rate
+            heard = waveform if rate == SAMPLE_RATE else audio_of_array(waveform, rate, SAMPLE_RATE).waveform
+            quality = measure(heard, detector, lambda part: embedder.embed(part, SAMPLE_RATE))
+            found = problem(quality, limits)
+            if found is not None:
+                return Examined(name, None, quality, found)
+        return Examined(name, embedder.embed(waveform), quality, None)
+    except UnreadRecording:
+        raise
+    except UnusableRecording as error:
+        return Examined(name, None, quality, Problem(UNUSABLE, error.reason))
+
+
 def verify(
     embedder: Embedder,
     first: Recording,
     second: Recording,
-    thresholds: Optional[Thresholds] = None,
+    rule: Optional[Rule] = None,
+    detector: Optional[SpeechDetector] = None,
+    limits: Limits = DEFAULT_LIMITS,
     sample_rate: Optional[int] = None,
     channel: Optional[int] = None,
 ) -> Decision:
@@ -108,25 +126,49 @@ def verify(
     Args:
         embedder: the model.
         first, second, sample_rate, channel: see `Embedder.embed`.
-        thresholds: None: the model's own.
+        rule: None: `rule_of` the model.
+        detector, limits: see `examine`. Without a detector, silence and noise are compared like speech.
 
     Raises:
-        UsageError: the model has no thresholds of its own, and none are given.
-        InputError: see `Embedder.embed`. A recording that cannot be used is no error but CANNOT_TELL.
+        UsageError: the model has no rule of its own, and none is given.
+        UnreadRecording, InputError, ValueError: see `examine`.
     """
-    thresholds = thresholds or Thresholds.of_model(embedder.model_file)
-    if thresholds is None:
+    rule = rule or rule_of(embedder, has_quality=detector is not None)
+    both = (
+        examine(embedder, first, detector, limits, sample_rate, channel),
+        examine(embedder, second, detector, limits, sample_rate, channel),
+    )
+    return decide(rule, *both)
+
+
+def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
+    """Return the answer for two recordings that were examined."""
+    for side in (first, second):
+        if side.problem is not None:
+            reason = f"{side.name}: {side.problem.text}".rstrip(".")
+            return Decision(INCONCLUSIVE, None, None, rule.thresholds, (first, second), reason)
+    assert first.embedding is not None and second.embedding is not None
+    score = cosine(first.embedding, second.embedding)
+    verdict = rule.judge(score, (first.quality, second.quality))
+    return Decision(verdict.answer, score, verdict.llr, rule.thresholds, (first, second), verdict.reason)
+
+
+def rule_of(embedder: Embedder, has_quality: bool = True) -> Rule:
+    """Return a model's own rule: its calibration, else the cosines of its card.
+
+    Args:
+        embedder: the model.
+        has_quality: the recordings' quality is measured, which a calibration needs.
+
+    Raises:
+        UsageError: there is none.
+        InputError: a card or calibration is damaged.
+    """
+    calibration = PairCalibration.of_model(embedder) if has_quality else None
+    found = calibration or Thresholds.of_model(embedder.model_file)
+    if found is None:
         raise UsageError(
-            f"{embedder.model_file}: this model has no threshold of its own. Give one (--threshold); `mindvox eval` "
-            "prints the one of equal error rates of a trial list."
+            f"{embedder.model_file}: this model has no threshold of its own. Fit a calibration "
+            "(mindvox.pair_fit) and give it (--calibration), or give a cosine (--threshold)."
         )
-    try:
-        embeddings = [embedder.embed(recording, sample_rate, channel) for recording in (first, second)]
-    except UnreadRecording:
-        raise  # says nothing about the recording
-    except UnusableRecording as error:
-        return Decision(CANNOT_TELL, None, thresholds, str(error).rstrip("."))
-    score = cosine(*embeddings)
-    answer = thresholds.judge(score)
-    reason = "the score lies between the thresholds" if answer == CANNOT_TELL else ""
-    return Decision(answer, score, thresholds, reason)
+    return found

@@ -7,6 +7,7 @@ MindSpore is imported only where it is the engine.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional, Union
@@ -14,9 +15,16 @@ from typing import Optional, Union
 import numpy as np
 
 from mindvox.config import Config
-from mindvox.corpus.audio import CHANNELS_CANCEL, SUFFIX_EXAMPLES, BadAudio, Skipped, audio_of_array
+from mindvox.corpus.audio import (
+    CHANNELS_CANCEL,
+    SUFFIX_EXAMPLES,
+    BadAudio,
+    Skipped,
+    audio_of_array,
+    read_audio,
+)
 from mindvox.corpus.decoders import NoDecoder
-from mindvox.corpus.quality import DEFAULT_LIMITS, read_usable
+from mindvox.corpus.quality import DEFAULT_LIMITS
 from mindvox.corpus.walk import walk_audio
 from mindvox.engines.engine import AUTO, Engine, encode_named, load_engine
 from mindvox.engines.exported import description_path, find_exported
@@ -224,25 +232,50 @@ class Embedder:
             )
         yield from pieces_of_waveform(self.engine.exported, self.front_end, waveform, self.max_frames)
 
+    def read(
+        self, recording: Recording, sample_rate: Optional[int] = None, channel: Optional[int] = None
+    ) -> np.ndarray:
+        """Return the samples (N,), float32, of a recording at the front end's rate, neither judged nor prepared.
+
+        Args:
+            recording, sample_rate, channel: see `embed`, which gives these samples the recording's embedding.
+
+        Raises:
+            UnusableRecording: it cannot be read, or its channels cancel.
+            UnreadRecording, ValueError: see `embed`.
+        """
+        name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
+        with _findings_about(name):
+            return self._read(name, recording, sample_rate, channel)
+
+    def _read(self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]) -> np.ndarray:
+        rate = self.front_end.sample_rate
+        if isinstance(recording, np.ndarray):
+            return audio_of_array(recording, rate if sample_rate is None else sample_rate, rate, channel).waveform
+        if sample_rate is not None:
+            raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
+        return read_audio(recording, sample_rate=rate, channel=channel).waveform
+
     def _waveform(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
     ) -> np.ndarray:
         """Return samples (N,) at the front end's rate, judged, then prepared."""
-        rate = self.front_end.sample_rate
-        try:
-            if isinstance(recording, np.ndarray):
-                clip = audio_of_array(recording, rate if sample_rate is None else sample_rate, rate, channel)
-                DEFAULT_LIMITS.check(clip.waveform, rate)
-            elif sample_rate is not None:
-                raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
-            else:
-                clip = read_usable(recording, sample_rate=rate, channel=channel)
-            return self.front_end.prepare(clip.waveform)
-        except NoDecoder as error:
-            raise UnreadRecording(name, error.reason) from None
-        except BadAudio as error:
-            advice = ": choose one of them (channel 0, 1, ...)" if error.reason == CHANNELS_CANCEL else ""
-            raise UnusableRecording(name, error.reason + advice) from None
+        with _findings_about(name):
+            waveform = self._read(name, recording, sample_rate, channel)
+            DEFAULT_LIMITS.check(waveform, self.front_end.sample_rate)
+            return self.front_end.prepare(waveform)
+
+
+@contextmanager
+def _findings_about(name: str) -> Iterator[None]:
+    """Turn what is found about a recording into UnusableRecording with its name."""
+    try:
+        yield
+    except NoDecoder as error:
+        raise UnreadRecording(name, error.reason) from None
+    except BadAudio as error:
+        advice = ": choose one of them (channel 0, 1, ...)" if error.reason == CHANNELS_CANCEL else ""
+        raise UnusableRecording(name, error.reason + advice) from None
 
 
 class _Rows:

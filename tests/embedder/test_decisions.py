@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from mindvox.decisions import CANNOT_TELL, DIFFERENT, SAME, Thresholds, cosine, verify
+from mindvox.decisions import cosine, verify
 from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend import preparation
 from mindvox.frontend.mel_spectrogram import MelSpectrogram
+from mindvox.rules import ACCEPT, INCONCLUSIVE, REJECT, Thresholds
 from tests.deploy.toy import NUM_MELS
 from tests.detector import LoudIsSpeech
 from tests.embedder.conftest import CARD, PUBLIC, Recorder, noise
@@ -29,10 +30,10 @@ def test_cosine_of_what_is_no_embedding_is_an_error(second):
 
 @pytest.mark.parametrize(
     ("score", "answer"),
-    [(0.45, SAME), (1.0, SAME), (0.4499, CANNOT_TELL), (0.3, CANNOT_TELL), (0.2999, DIFFERENT), (-1.0, DIFFERENT)],
+    [(0.45, ACCEPT), (1.0, ACCEPT), (0.4499, INCONCLUSIVE), (0.3, INCONCLUSIVE), (0.2999, REJECT), (-1.0, REJECT)],
 )
 def test_answer_by_thresholds(score, answer):
-    assert Thresholds(0.45, 0.3, "card").judge(score) == answer
+    assert Thresholds(0.45, 0.3, "card").judge(score).answer == answer
 
 
 @pytest.mark.parametrize(("same", "different"), [(0.3, 0.45), (1.5, 0.0), (0.5, -2.0), (float("nan"), 0.1)])
@@ -65,7 +66,7 @@ def test_a_card_may_know_no_thresholds(tmp_path):
 
 def test_a_recording_is_of_the_person_of_itself(embedders):
     decision = verify(embedders["features"], noise(8000, 0), noise(8000, 0))
-    assert (decision.answer, decision.reason) == (SAME, "") and decision.score == pytest.approx(1, abs=1e-6)
+    assert (decision.answer, decision.reason) == (ACCEPT, "") and decision.score == pytest.approx(1, abs=1e-6)
 
 
 def test_score_is_the_cosine_and_the_thresholds_can_be_given(embedders):
@@ -73,9 +74,9 @@ def test_score_is_the_cosine_and_the_thresholds_can_be_given(embedders):
     embedder = embedders["features"]
     score = cosine(embedder.embed(first), embedder.embed(second))
     for same, different, answer in (
-        (score - 1e-6, -1, SAME),
-        (score + 1e-6, score + 1e-6, DIFFERENT),
-        (score + 1e-6, score - 1e-6, CANNOT_TELL),
+        (score - 1e-6, -1, ACCEPT),
+        (score + 1e-6, score + 1e-6, REJECT),
+        (score + 1e-6, score - 1e-6, INCONCLUSIVE),
     ):
         decision = verify(embedder, first, second, Thresholds(same, different, "test"))
         assert (decision.answer, decision.score) == (answer, score)
@@ -86,12 +87,12 @@ def test_score_is_the_cosine_and_the_thresholds_can_be_given(embedders):
 def test_what_cannot_be_used_has_no_answer_and_no_score(embedders, bad):
     for pair in ((bad, noise(8000, 0)), (noise(8000, 0), bad)):
         decision = verify(embedders["features"], *pair)
-        assert (decision.answer, decision.score) == (CANNOT_TELL, None)
+        assert (decision.answer, decision.score) == (INCONCLUSIVE, None)
         assert decision.reason.startswith("the array: ")
 
 
 def test_a_model_without_thresholds_needs_one(embedders):
-    with pytest.raises(UsageError, match="this model has no threshold of its own. Give one"):
+    with pytest.raises(UsageError, match="this model has no threshold of its own. Fit a calibration"):
         verify(embedders["kaldi"], noise(8000, 0), noise(8000, 0))
 
 
@@ -100,7 +101,7 @@ def test_a_recording_without_speech_gives_no_answer(models, monkeypatch):
     recorder = Recorder(models, front_end=MelSpectrogram(n_mels=NUM_MELS, trim="webrtc").to_dict())
     loud = noise(8000, 0)
     decision = verify(recorder.embedder, loud, 0.1 * loud)
-    assert (decision.answer, decision.score) == (CANNOT_TELL, None)
+    assert (decision.answer, decision.score) == (INCONCLUSIVE, None)
     assert decision.reason == "the array: no speech was found in it"
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "webrtcvad", None)  # a failure, not an answer

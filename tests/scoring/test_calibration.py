@@ -3,7 +3,8 @@ import pytest
 from scipy.optimize import minimize
 
 from mindvox.errors import InputError
-from mindvox.scoring.calibration import LinearLlr, fit_llr
+from mindvox.scoring.calibration import fit_llr
+from mindvox.scoring.linear_llr import LinearLlr
 from mindvox.scoring.metrics import act_dcf, cllr, min_cllr, min_dcf
 
 

@@ -1,37 +1,51 @@
-"""Are two recordings of the same person? mindvox verify A B [--model MODEL] [--threshold X] [--json]."""
+"""Are two recordings of the same person? mindvox verify A B, or mindvox verify A --record SECONDS."""
 
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, open_embedder
-from mindvox.decisions import CANNOT_TELL, DIFFERENT, SAME, Decision, Thresholds, verify
+from mindvox.cli.quality_arguments import add_quality_arguments, limits_of, quality_line
+from mindvox.decisions import Decision, Examined, decide, examine, rule_of
+from mindvox.embedder import Embedder
 from mindvox.errors import InputError, UsageError
 from mindvox.files import user_path
+from mindvox.pair_calibration import PairCalibration
+from mindvox.rules import ACCEPT, INCONCLUSIVE, LLR, REJECT, Rule, Thresholds
+from mindvox.speech.detector import SpeechDetector
+from mindvox.speech.microphone import LONGEST_S, SAMPLE_RATE, record
 
-EXIT_CODES = {SAME: 0, DIFFERENT: 3, CANNOT_TELL: 4}
-WORDS = {SAME: "same person", DIFFERENT: "different people", CANNOT_TELL: "cannot tell"}
+EXIT_CODES = {ACCEPT: 0, REJECT: 3, INCONCLUSIVE: 4}
+WORDS = {ACCEPT: "same person", REJECT: "different people", INCONCLUSIVE: "cannot tell"}
+MICROPHONE = "the microphone"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Say whether two recordings are of the same person."""
     arguments = _parser().parse_args(argv)
+    _check(arguments)
     thresholds = _thresholds(arguments.threshold)
-    recordings = (arguments.first, arguments.second)
-    for path in recordings:
+    limits = limits_of(arguments)
+    for path in filter(None, (arguments.first, arguments.second)):
         _check_readable(path)
     embedder = open_embedder(arguments)
-    decision = verify(embedder, *recordings, thresholds, channel=arguments.channel)
+    detector = None if arguments.no_quality else SpeechDetector.open()
+    rule = _rule(arguments, thresholds, embedder)
+    first = examine(embedder, arguments.first, detector, limits, channel=arguments.channel)
+    if arguments.second is None:
+        print(f"speak now, for {arguments.record:g} s", file=sys.stderr, flush=True)
+        second = examine(embedder, record(arguments.record), detector, limits, SAMPLE_RATE, name=MICROPHONE)
+    else:
+        second = examine(embedder, arguments.second, detector, limits, channel=arguments.channel)
+    decision = decide(rule, first, second)
     if arguments.json:
-        exported = embedder.engine.exported
-        facts = {"model": str(arguments.model), "model_sha256": exported.file_sha256, "engine": embedder.engine.name}
-        names = [str(path) for path in recordings]
-        print(json.dumps({**asdict(decision), "recordings": names, **facts}, ensure_ascii=False))
+        print(json.dumps(_as_json(decision, arguments, embedder), ensure_ascii=False))
     else:
         print("\n".join(_lines(decision)))
     return EXIT_CODES[decision.answer]
@@ -40,15 +54,75 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _lines(decision: Decision) -> list[str]:
     """Return the answer in words."""
     score = "" if decision.score is None else f", score {decision.score:.4f}"
+    llr = "" if decision.llr is None else f", {LLR} {decision.llr:.2f}"
     reason = f": {decision.reason}" if decision.reason else ""
+    lines = [f"{WORDS[decision.answer]}{score}{llr}{reason}"]
     thresholds = decision.thresholds
-    limits = f"same person from {thresholds.same:g}, different people below {thresholds.different:g}"
-    lines = [f"{WORDS[decision.answer]}{score}{reason}"]
     if decision.score is not None:
-        lines.append(f"thresholds of {thresholds.source}: {limits}")
-    if decision.answer == CANNOT_TELL and decision.score is not None and thresholds.why:
+        least = "" if thresholds.least_cosine is None else f" and score {thresholds.least_cosine:g}"
+        what = f"{LLR} " if thresholds.of == LLR else ""
+        same, different = f"{what}{thresholds.accept:.3g}{least}", f"{what}{thresholds.reject:.3g}"
+        lines.append(f"thresholds of {thresholds.source}: same person from {same}, different people below {different}")
+    lines += [quality_line(side.name, side.quality) for side in decision.recordings if side.quality is not None]
+    if decision.answer == INCONCLUSIVE and decision.score is not None and thresholds.why:
         lines.append(f"why: {thresholds.why}")
     return lines
+
+
+def _as_json(decision: Decision, arguments: argparse.Namespace, embedder: Embedder) -> dict[str, Any]:
+    """Return all that is known of a decision."""
+    return {
+        "answer": decision.answer,
+        "score": decision.score,
+        "llr": decision.llr,
+        "thresholds": asdict(decision.thresholds),
+        "reason": decision.reason,
+        "recordings": [_side(side) for side in decision.recordings],
+        "model": str(arguments.model),
+        "model_sha256": embedder.engine.exported.file_sha256,
+        "engine": embedder.engine.name,
+    }
+
+
+def _side(side: Examined) -> dict[str, Any]:
+    return {
+        "name": side.name,
+        "problem": asdict(side.problem) if side.problem else None,
+        "quality": asdict(side.quality) if side.quality else None,
+    }
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for arguments that do not go together."""
+    if (arguments.second is None) == (arguments.record is None):
+        raise UsageError("expected two recordings, or one and --record SECONDS for the other.")
+    if arguments.record is not None and not 0 < arguments.record <= LONGEST_S:
+        raise UsageError(f"--record: expected more than 0 and at most {LONGEST_S:g} s, got {arguments.record:g}.")
+    of_calibration = [arguments.calibration, arguments.false_accepts, arguments.false_rejects]
+    if arguments.threshold is not None and any(value is not None for value in of_calibration):
+        raise UsageError("--threshold: a cosine does not go with --calibration, --false_accepts, --false_rejects.")
+    if arguments.no_quality and any(value is not None for value in of_calibration):
+        raise UsageError("--no_quality: a calibration needs the recordings' quality.")
+
+
+def _rule(arguments: argparse.Namespace, thresholds: Optional[Thresholds], embedder: Embedder) -> Rule:
+    """Return what the user chose, or the model's own."""
+    if thresholds is not None:
+        return thresholds
+    if arguments.calibration is not None:
+        rule: Rule = PairCalibration.open(arguments.calibration, embedder)
+    else:
+        rule = rule_of(embedder, has_quality=not arguments.no_quality)
+    if arguments.false_accepts is None and arguments.false_rejects is None:
+        return rule
+    if not isinstance(rule, PairCalibration):
+        raise UsageError(
+            f"{arguments.model}: has no calibration, which --false_accepts and --false_rejects need: --calibration FILE"
+        )
+    try:
+        return rule.with_rates(arguments.false_accepts, arguments.false_rejects)
+    except ValueError as error:
+        raise UsageError(f"--false_accepts, --false_rejects: {error}") from None
 
 
 def _thresholds(given: Optional[float]) -> Optional[Thresholds]:
@@ -76,13 +150,30 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("first", type=user_path, metavar="A", help="recording in any audio format")
-    parser.add_argument("second", type=user_path, metavar="B", help="another one")
+    parser.add_argument("second", type=user_path, nargs="?", metavar="B", help="another one")
+    parser.add_argument("--record", type=float, metavar="SECONDS", help="record B from the microphone")
     add_model_arguments(parser)
     parser.add_argument(
-        "--threshold",
-        type=float,
-        metavar="X",
-        help="same person from this cosine, else different; default: the model's",
+        "--calibration",
+        type=user_path,
+        metavar="FILE",
+        help="a calibration that `PairCalibration.save` wrote; default: the one that comes with a public model",
     )
+    parser.add_argument(
+        "--false_accepts",
+        type=float,
+        metavar="RATE",
+        help="share of pairs of different people that may be accepted; default: the calibration's, 0.01",
+    )
+    parser.add_argument(
+        "--false_rejects",
+        type=float,
+        metavar="RATE",
+        help="share of pairs of one person that may be rejected; default: the calibration's, 0.01",
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="X", help="no calibration: same person from this cosine, else different"
+    )
+    add_quality_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

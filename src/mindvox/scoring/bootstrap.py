@@ -6,13 +6,13 @@ speaker, that speaker's number, for the two sides are drawn together (the bootst
 D'Haultfoeuille and Guyonvarch 2021, "Empirical process results for exchangeable arrays").
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from mindvox.parallel import num_cores
 from mindvox.scoring.metrics import operating_points
 
 LEVEL = 0.95
@@ -75,7 +75,7 @@ def speaker_intervals(
             if hits[-1] > 0 and false_alarms[-1] > 0:
                 return _error_rates(1 - hits / hits[-1], false_alarms / false_alarms[-1], p_targets)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(num_cores()) as pool:
         draws = np.array(list(pool.map(draw, range(num_draws))))
     tail = (1 - LEVEL) / 2
     ends = np.quantile(draws, (tail, 1 - tail), axis=0).T.tolist()

@@ -18,8 +18,9 @@ import numpy as np
 from mindvox.corpus.names import Names
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, named_path, read_csv, read_json, sha256_file, user_path, write_json
-from mindvox.scoring.calibration import LinearLlr, fit_llr
+from mindvox.scoring.calibration import fit_llr
 from mindvox.scoring.embeddings import INDEX_HEADER, Identity
+from mindvox.scoring.linear_llr import LinearLlr
 from mindvox.scoring.measures import format_measures
 from mindvox.scoring.quality_measures import MEASURES, QualitySource
 from mindvox.scoring.score_files import ScoreTable, align, read_scores, write_scores

@@ -5,42 +5,18 @@ N. Brümmer, J. du Preez 2006 ("Application-independent evaluation of speaker de
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linprog, minimize
 from scipy.special import expit, logit
 
 from mindvox.errors import InputError
+from mindvox.scoring.linear_llr import LinearLlr
 
 # Inputs are standardised, so that these do not depend on their units.
 GRADIENT_TOLERANCE = 1e-9
 LEAST_CURVATURE = 1e-6  # below, the minimum may lie at infinity, and separability is looked at
 LEAST_VARIANCE = 1e-10  # of a combination of inputs; below, it is rounding
-
-
-@dataclass(frozen=True)
-class LinearLlr:
-    """Log-likelihood ratio (natural logarithm) as a weighted sum of inputs and an offset.
-
-    Attributes:
-        names: the inputs.
-        weights: one for each.
-        offset: added to the sum.
-    """
-
-    names: tuple[str, ...]
-    weights: tuple[float, ...]
-    offset: float
-
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Map inputs (T, number of names) to log-likelihood ratios (T,)."""
-        return inputs @ np.array(self.weights) + self.offset
-
-    def formula(self) -> str:
-        """Return the sum as text, such as `llr = 9.5 * baseline - 3.2`."""
-        terms = [f"{weight:.6g} * {name}" for weight, name in zip(self.weights, self.names, strict=True)]
-        return f"llr = {' + '.join([*terms, f'{self.offset:.6g}'])}".replace("+ -", "- ")
 
 
 def fit_llr(

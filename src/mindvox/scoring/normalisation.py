@@ -6,7 +6,6 @@ and of each tile only the scores above a bound survive, which is so low that all
 row where they did not is counted, and done again without a bound: the result is exact in every case.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
@@ -14,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from mindvox.errors import InputError
+from mindvox.parallel import num_cores
 
 BLOCK_BYTES = 64 * 2**20  # size of a block of scores or of gathered embeddings; a few of them are alive at once
 TILE_ROWS, TILE_COLUMNS = 512, 4096  # 8 MiB of scores: two threads' tiles stay in a cache of 32 MiB
@@ -160,7 +160,7 @@ def map_blocks(function: Callable[[np.ndarray], T], rows: np.ndarray, num_cohort
     size = max(16, min(TILE_ROWS, 4 * BLOCK_BYTES // (4 * num_cohort) // 16 * 16))
     blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
     # One thread of the matrix product in each of ours: then none waits for another.
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(num_cores()) as pool:
         return list(pool.map(function, blocks))
 
 

@@ -6,9 +6,9 @@ from typing import Optional
 
 import numpy as np
 
-from mindvox.decisions import Thresholds
 from mindvox.embedder import Recording
 from mindvox.errors import InputError
+from mindvox.rules import Thresholds
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import (
     ADD,
@@ -60,8 +60,8 @@ class Rules:
             return self
         return Rules(
             self.min_net_speech_s,
-            thresholds.different if self.min_agreement is None else self.min_agreement,
-            thresholds.same if self.same_voice is None else self.same_voice,
+            thresholds.reject if self.min_agreement is None else self.min_agreement,
+            thresholds.accept if self.same_voice is None else self.same_voice,
         )
 
 

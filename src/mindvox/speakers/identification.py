@@ -11,9 +11,9 @@ from typing import Optional
 
 import numpy as np
 
-from mindvox.decisions import Thresholds
 from mindvox.embedder import Recording
 from mindvox.errors import UsageError
+from mindvox.rules import Thresholds
 from mindvox.speakers.backgrounds import Background, background_of, fit_background
 from mindvox.speakers.listening import Listener, UnfitRecording
 from mindvox.speakers.store import Match, SpeakerStore
@@ -180,7 +180,7 @@ def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates
     found = []
     model = Thresholds.of_model(model_file)
     if model is not None:
-        found.append((model.same, f"{model.source}: the same person in a comparison of two"))
+        found.append((model.accept, f"{model.source}: the same person in a comparison of two"))
     for background in (background_of(model_file), _population(store)):
         if background is not None:
             value = background.threshold(max(num_speakers, 1), candidates.target_rate)

@@ -84,6 +84,9 @@ class Limits:
             raise ValueError(f"expected a cosine from -1 to 1 and a finite ratio, got {self}.")
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why a recording is not compared.
@@ -124,7 +127,7 @@ def measure(waveform: np.ndarray, detector: SpeechDetector, embed: Optional[Embe
     )
 
 
-def problem(quality: Quality, limits: Limits = Limits()) -> Optional[Problem]:
+def problem(quality: Quality, limits: Limits = DEFAULT_LIMITS) -> Optional[Problem]:
     """Return why a recording is not good enough, the gravest reason first; None: it is."""
     if quality.net_speech_s == 0:
         return Problem(NO_SPEECH, f"no speech was found in its {quality.duration_s:.1f} s")

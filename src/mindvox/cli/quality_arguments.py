@@ -1,0 +1,60 @@
+"""The arguments that say which recordings are good enough to compare, and a recording's quality in words."""
+
+import argparse
+from dataclasses import fields
+
+from mindvox.errors import UsageError
+from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Quality
+
+HELP = {
+    "min_net_speech_s": "least speech in a recording, s",
+    "min_snr_db": "least ratio of speech to noise, dB",
+    "max_clipped_share": "greatest share of clipped samples, 0 to 1",
+    "min_voice_agreement": "least cosine between parts of a recording; below it several people are suspected; -1: any",
+}
+
+
+def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --no_quality and an option for each of Limits."""
+    for limit in fields(Limits):
+        default = getattr(DEFAULT_LIMITS, limit.name)
+        parser.add_argument(
+            f"--{limit.name}",
+            type=float,
+            default=default,
+            metavar="X",
+            help=f"{HELP[limit.name]} (default: {default:g})",
+        )
+    parser.add_argument(
+        "--no_quality",
+        action="store_true",
+        help="compare whatever is in the recordings, silence and noise too; without a calibration",
+    )
+
+
+def limits_of(arguments: argparse.Namespace) -> Limits:
+    """Return the limits that the arguments set.
+
+    Raises:
+        UsageError: one is impossible.
+    """
+    try:
+        return Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def quality_line(name: str, quality: Quality) -> str:
+    """Return a recording's quality in words."""
+    words = [f"{quality.duration_s:.1f} s", f"{quality.net_speech_s:.1f} s of speech"]
+    if quality.level_dbfs is not None:
+        words.append(f"level {quality.level_dbfs:.0f} dB")
+    if quality.snr_db is not None:
+        words.append(f"{quality.snr_db:.0f} dB over noise")
+    if quality.bandwidth_hz is not None:
+        words.append(f"up to {quality.bandwidth_hz:.0f} Hz")
+    if quality.clipped_share >= 0.001:
+        words.append(f"{quality.clipped_share:.1%} clipped")
+    if quality.voice_agreement is not None:
+        words.append(f"voices agree by {quality.voice_agreement:.2f}")
+    return f"{name}: {', '.join(words)}"
