@@ -65,7 +65,7 @@ CANNOT_SHOW = [
     "All speech is read English, in books recorded at home: for other languages, whispering, shouting or singing the "
     "ratios mean nothing that was measured. The least cosine guards the answer `same person`, not the ratio.",
     "Noise was computed or babble of readers, 0 to 25 dB. Rooms, telephones and codecs were not in the fit; "
-    "docs/verify.md says how far they move scores.",
+    "How far rooms, telephones, codecs and languages move scores was not measured.",
     "Relatives, imitators, played back and synthesised voices were not among the pairs.",
 ]
 

@@ -193,7 +193,8 @@ REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what 
 OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
 OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
 OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
-READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models"}
+OTHERWISE |= {"diarize", "make-conversations"}  # tests/diarization
+READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models", "score-rttm"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
     "embed": ["mindvox.cli.embed", "onnxruntime"],

@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
-from mindvox.cli.model_arguments import add_model_arguments, open_embedder
+from mindvox.cli.model_arguments import add_model_arguments, check_readable, open_embedder
 from mindvox.cli.quality_arguments import add_quality_arguments, limits_of, quality_line
 from mindvox.decisions import Decision, Examined, decide, examine, rule_of
 from mindvox.embedder import Embedder
-from mindvox.errors import InputError, UsageError
+from mindvox.errors import UsageError
 from mindvox.files import user_path
 from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import ACCEPT, INCONCLUSIVE, LLR, REJECT, Rule, Thresholds
@@ -33,7 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     thresholds = _thresholds(arguments.threshold)
     limits = limits_of(arguments)
     for path in filter(None, (arguments.first, arguments.second)):
-        _check_readable(path)
+        check_readable(path)
     embedder = open_embedder(arguments)
     detector = None if arguments.no_quality else SpeechDetector.open()
     rule = _rule(arguments, thresholds, embedder)
@@ -62,7 +60,10 @@ def _lines(decision: Decision) -> list[str]:
         least = "" if thresholds.least_cosine is None else f" and score {thresholds.least_cosine:g}"
         what = f"{LLR} " if thresholds.of == LLR else ""
         same, different = f"{what}{thresholds.accept:.3g}{least}", f"{what}{thresholds.reject:.3g}"
-        lines.append(f"thresholds of {thresholds.source}: same person from {same}, different people below {different}")
+        gap = ",\n  " if thresholds.of == LLR else ", "  # no line is longer than a terminal
+        lines.append(
+            f"thresholds of {thresholds.source}: same person from {same}{gap}different people below {different}"
+        )
     lines += [quality_line(side.name, side.quality) for side in decision.recordings if side.quality is not None]
     if decision.answer == INCONCLUSIVE and decision.score is not None and thresholds.why:
         lines.append(f"why: {thresholds.why}")
@@ -134,14 +135,6 @@ def _thresholds(given: Optional[float]) -> Optional[Thresholds]:
         raise UsageError(f"--threshold: expected a cosine from -1 to 1, got {given:g}.") from None
 
 
-def _check_readable(path: Path) -> None:
-    """Raise InputError for what is a mistake in the command, and not a finding about a recording."""
-    if not path.is_file():
-        raise InputError(f"{path}: {'a folder, expected a recording' if path.is_dir() else 'no such file'}.")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path}: permission denied.")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox verify",
@@ -163,13 +156,14 @@ def _parser() -> argparse.ArgumentParser:
         "--false_accepts",
         type=float,
         metavar="RATE",
-        help="share of pairs of different people that may be accepted; default: the calibration's, 0.01",
+        help="accept from the ratio ln(1 / RATE) on: were the ratios right, at most this share of pairs of different "
+        "people; default: the calibration's own",
     )
     parser.add_argument(
         "--false_rejects",
         type=float,
         metavar="RATE",
-        help="share of pairs of one person that may be rejected; default: the calibration's, 0.01",
+        help="reject from the ratio -ln(1 / RATE) down, likewise for pairs of one person; default: the calibration's own",
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X", help="no calibration: same person from this cosine, else different"

@@ -13,6 +13,7 @@ from mindvox.corpus.audio import BadAudio, read_audio
 from mindvox.corpus.layouts import Corpus, open_corpus
 from mindvox.corpus.tree import Recording
 from mindvox.corpus.walk import walk_audio
+from mindvox.decisions import UNUSABLE
 from mindvox.errors import InputError
 from mindvox.files import PathLike, lock_output, sync
 from mindvox.progress import Progress
@@ -24,7 +25,7 @@ from mindvox.speakers.identification import (
     identify_embeddings,
     name_threshold,
 )
-from mindvox.speakers.listening import UNUSABLE, Heard, Listener, UnfitRecording
+from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import NEW, NoSuchSpeaker, SpeakerStore, Terms
 from mindvox.speech.detector import SAMPLE_RATE
 

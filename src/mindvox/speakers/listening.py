@@ -6,14 +6,10 @@ from typing import Optional
 
 import numpy as np
 
-from mindvox.corpus.audio import BadAudio, audio_of_array
-from mindvox.corpus.decoders import NoDecoder
-from mindvox.corpus.quality import DEFAULT_LIMITS, read_usable
-from mindvox.embedder import AN_ARRAY, Embedder, Recording, UnreadRecording, UnusableRecording
-from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
-from mindvox.speech.quality import Limits, Quality, measure, problem
-
-UNUSABLE = "unusable"  # code of a recording that cannot be read or is none
+from mindvox.decisions import examine
+from mindvox.embedder import AN_ARRAY, Embedder, Recording, UnusableRecording
+from mindvox.speech.detector import SpeechDetector
+from mindvox.speech.quality import Limits, Quality
 
 
 class UnfitRecording(UnusableRecording):
@@ -66,40 +62,8 @@ class Listener:
             InputError, ValueError: see `Embedder.embed`.
         """
         source = AN_ARRAY if isinstance(recording, np.ndarray) else Path(recording).name
-        try:
-            waveform = _read(recording, sample_rate, channel)
-            looks_for_others = self.limits.min_voice_agreement > -1  # which doubles the work
-            quality = measure(waveform, self.detector, self._embed_part if looks_for_others else None)
-            found = problem(quality, self.limits)
-            if found:
-                raise UnfitRecording(source, found.text, found.code, quality)
-            return Heard(source, self._embed(recording, waveform, sample_rate, channel), quality)
-        except NoDecoder as error:
-            raise UnreadRecording(source, error.reason) from None
-        except BadAudio as error:
-            raise UnfitRecording(source, error.reason, UNUSABLE) from None
-        except (UnfitRecording, UnreadRecording):
-            raise
-        except UnusableRecording as error:
-            raise UnfitRecording(source, error.reason, UNUSABLE) from None
-
-    def _embed(
-        self, recording: Recording, waveform: np.ndarray, sample_rate: Optional[int], channel: Optional[int]
-    ) -> np.ndarray:
-        if self.embedder.front_end.sample_rate == SAMPLE_RATE:  # not decoded a second time
-            return self.embedder.embed(waveform, SAMPLE_RATE)
-        return self.embedder.embed(recording, sample_rate, channel)
-
-    def _embed_part(self, waveform: np.ndarray) -> np.ndarray:
-        return self.embedder.embed(waveform, SAMPLE_RATE)
-
-
-def _read(recording: Recording, sample_rate: Optional[int], channel: Optional[int]) -> np.ndarray:
-    """Return the samples (N,) at the detector's rate."""
-    if isinstance(recording, np.ndarray):
-        clip = audio_of_array(recording, SAMPLE_RATE if sample_rate is None else sample_rate, SAMPLE_RATE, channel)
-        DEFAULT_LIMITS.check(clip.waveform, SAMPLE_RATE)
-        return clip.waveform
-    if sample_rate is not None:
-        raise ValueError(f"{recording}: a file knows its sample rate; expected none, got {sample_rate}.")
-    return read_usable(recording, sample_rate=SAMPLE_RATE, channel=channel).waveform
+        examined = examine(self.embedder, recording, self.detector, self.limits, sample_rate, channel, source)
+        if examined.problem is not None:
+            raise UnfitRecording(source, examined.problem.text, examined.problem.code, examined.quality)
+        assert examined.embedding is not None and examined.quality is not None
+        return Heard(source, examined.embedding, examined.quality)
