@@ -52,12 +52,13 @@ OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e
 OF_BATCH |= {"softmax_prototypical": 2, "triplet": 2}  # utterances of each speaker in a batch
 OWN = {  # sizes whose names mean other things in other models
     "ge2e_lstm": {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9},
+    "redimnet2": {"size": "b0", "channels": 6, "stage_blocks": 1},
     "rawnet2": {"num_samples": 2500, "wide_channels": 6, "gru_size": 5},
 }
-NUM_BINS = {"rawnet2": 1, "vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
+NUM_BINS = {"rawnet2": 1, "redimnet2": 24, "vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
 EXPORTED = ["campplus", "ge2e_lstm", "eres2netv2", "rawnet2", "resnetse34l", "wespeaker_ecapa"]
 """Models that are exported by default. With ECAPA-TDNN, which tests/deploy/test_onnx_files.py has, they have the
-operators of all; the others with --all."""
+operators of all but redimnet2, whose own tests/deploy/networks.py has; the others with --all."""
 
 
 @pytest.fixture(scope="module", autouse=True)

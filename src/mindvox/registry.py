@@ -79,6 +79,7 @@ MODELS = Registry(
     eres2netv2="mindvox.models.eres2netv2:ERes2NetV2",
     ge2e_lstm="mindvox.models.ge2e_lstm:Ge2eLstm",
     rawnet2="mindvox.models.rawnet2:RawNet2",
+    redimnet2="mindvox.models.redimnet2:ReDimNet2",
     res2net="mindvox.models.res2net:Res2Net",
     res2net_3dspeaker="mindvox.models.res2net_3dspeaker:Res2Net3DSpeaker",
     res2netse34="mindvox.models.res2netse34:Res2NetSE34",

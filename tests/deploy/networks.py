@@ -86,7 +86,7 @@ class Numbers(nn.Cell):
         mask = x > 0.25
         same = ops.logical_or(ops.logical_and(mask, x >= 0.1), ops.logical_not(x < positive))
         return (
-            ops.exp(ops.minimum(x, 1.0)) - ops.sin(x),
+            ops.exp(ops.minimum(x, 1.0)) - ops.sin(x) + ops.erf(x),
             (x * 2.0) / 3.0,
             1.0 / positive + ops.rsqrt(positive) + ops.reciprocal(positive),
             ops.select(same, x, -x),

@@ -28,6 +28,7 @@ TINY = [  # compiled and with gradients in --all
     "vt_resnetse34l_asp_tiny",
     "vt_resnetse34v2_asp_tiny",
     "ws_ecapa_tiny",
+    "ws_redimnet2_b0_tiny",
     "ws_resnet_bottleneck_two_emb_tiny",
     "ws_resnet_tiny",
     "ws_simam_resnet_tiny",
@@ -50,6 +51,7 @@ TINY_LATER = [  # networks of TINY with other poolings, with --all
     "ws_resnet_astp_tiny",
     "ws_resnet_tap_tiny",
 ]
+EVALUATED = ["ws_redimnet2_b4_tiny", "ws_redimnet2_b6_tiny"]
 FULL = ["3d_campplus"]
 FULL_LATER = ["3d_campplus_192", "3d_res2net", "3d_ecapa_c1024", "mv_campplus", "ws_campplus"]  # with --all
 FULL_LATER += ["3d_eres2net_base", "3d_eres2net_huge", "3d_eres2net_large", "3d_xvector"]
@@ -59,14 +61,14 @@ FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_n
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
 FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
-NAMES = [*TINY, *(pytest.param(name, marks=SLOW) for name in (*FULL, *TINY_LATER, *FULL_LATER))]
+NAMES = [*TINY, *EVALUATED, *(pytest.param(name, marks=SLOW) for name in (*FULL, *TINY_LATER, *FULL_LATER))]
 
 
 @pytest.mark.parametrize(
     ("name", "every_length"),
     [
-        *((name, False) for name in (*TINY, *FULL)),
-        *(pytest.param(name, True, marks=SLOW) for name in (*TINY, *FULL, *TINY_LATER, *FULL_LATER)),
+        *((name, False) for name in (*TINY, *EVALUATED, *FULL)),
+        *(pytest.param(name, True, marks=SLOW) for name in (*TINY, *EVALUATED, *FULL, *TINY_LATER, *FULL_LATER)),
     ],
 )
 def test_embeddings_equal_the_toolkits(name, every_length):

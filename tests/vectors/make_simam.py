@@ -11,6 +11,7 @@ import importlib
 import json
 import sys
 import types
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,14 +25,14 @@ GRADIENTS = ["front.conv1.weight", "front.layer2.0.conv2.weight", "front.layer2.
 GRADIENTS += ["front.layer4.0.bn2.weight", "pooling.attention.0.weight", "bottleneck.weight"]
 
 
-def public_models() -> types.ModuleType:
-    """Import samresnet.py without the rest of wespeaker, which needs far more than torch."""
+def public_models(module: str = "samresnet") -> types.ModuleType:
+    """Import one file of wespeaker's models without the rest of wespeaker, which needs far more than torch."""
     for name in ("wespeaker", "wespeaker.models"):
         package = types.ModuleType(name)
         package.__path__ = [f"{folder}/{name.replace('.', '/')}" for folder in sys.path]
         sys.modules[name] = package
     sys.modules["wespeaker"].models = sys.modules["wespeaker.models"]
-    return importlib.import_module("wespeaker.models.samresnet")
+    return importlib.import_module(f"wespeaker.models.{module}")
 
 
 def tiny() -> torch.nn.Module:
@@ -45,7 +46,7 @@ def tiny() -> torch.nn.Module:
 def calibrated(model: torch.nn.Module, feats: torch.Tensor) -> list[list]:
     """Fill the model with weights of their names, and return the entries of its state with their rules."""
     entries = [
-        [name, list(value.shape), weights.rule_of(name, tuple(value.shape))]
+        [name, list(value.shape), "shift*10" if name.endswith(".w") else weights.rule_of(name, tuple(value.shape))]
         for name, value in model.state_dict().items()
     ]
     fill(model, entries)
@@ -76,8 +77,16 @@ def fill(model: torch.nn.Module, entries: list[list]) -> None:
     model.load_state_dict(state, strict=True)
 
 
-def results(make, entries: list[list], lengths: list[int], bins: int, trains: bool, dtype: torch.dtype) -> dict:
-    """Return outputs, running statistics after one batch, and gradients."""
+def results(
+    make,
+    entries: list[list],
+    lengths: list[int],
+    bins: int,
+    statistics: Sequence[str],
+    gradients: Sequence[str],
+    dtype: torch.dtype,
+) -> dict:
+    """Return outputs, and those running statistics after one batch and gradients; without gradients, no training."""
     model = make()
     fill(model, entries)
     model.to(dtype).eval()
@@ -86,34 +95,46 @@ def results(make, entries: list[list], lengths: list[int], bins: int, trains: bo
         feats = torch.from_numpy(weights.features(f"x{length}", 2, length, bins)).to(dtype)
         with torch.no_grad():
             arrays[f"eval_{length}"] = model(feats).numpy()
-    if trains:
+    if gradients:
         feats = torch.from_numpy(weights.features("xtrain", 6, 64, bins)).to(dtype)
         embedding = model.train()(feats)
         arrays["train"] = embedding.detach().numpy()
         state, parameters = model.state_dict(), dict(model.named_parameters())
-        arrays |= {f"after_train/{name}": state[name].numpy().copy() for name in STATISTICS}
+        arrays |= {f"after_train/{name}": state[name].numpy().copy() for name in statistics}
         weight = torch.from_numpy(weights.normal("grad_weight", tuple(embedding.shape))).to(dtype)
-        gradients = torch.autograd.grad((embedding * weight).sum(), [parameters[name] for name in GRADIENTS])
+        values = torch.autograd.grad((embedding * weight).sum(), [parameters[name] for name in gradients])
         arrays |= {
-            f"grad/{name}": value.numpy().astype(np.float32) for name, value in zip(GRADIENTS, gradients, strict=True)
+            f"grad/{name}": value.numpy().astype(np.float32) for name, value in zip(gradients, values, strict=True)
         }
     return arrays
 
 
-def write(name: str, make, lengths: list[int], bins: int, trains: bool) -> None:
-    """Write one file of vectors."""
+def count_trained(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def write(
+    name: str,
+    make,
+    lengths: list[int],
+    bins: int,
+    statistics: Sequence[str] = (),
+    gradients: Sequence[str] = (),
+    module: str = "samresnet",
+) -> None:
+    """Write one file of vectors: of evaluation, and of training where there are names of gradients."""
     feats = torch.from_numpy(weights.features("xtrain", 6, 64, bins)).double()
     model = make().double()
     entries = calibrated(model, feats)
-    exact = results(make, entries, lengths, bins, trains, torch.float64)
-    single = results(make, entries, lengths, bins, trains, torch.float32)
+    exact = results(make, entries, lengths, bins, statistics, gradients, torch.float64)
+    single = results(make, entries, lengths, bins, statistics, gradients, torch.float32)
     deviation = {}
     for key, value in exact.items():
         scale = 1.0 if key.startswith(("eval", "train")) else np.abs(value).max()
         deviation[key] = float(f"{np.abs(single[key].astype(np.float64) - value).max() / scale:.2g}")
-    meta = {"name": name, "repo": "PyPI wespeaker-unofficial 0.0.2", "module": "wespeaker.models.samresnet"}
+    meta = {"name": name, "repo": "PyPI wespeaker-unofficial 0.0.2", "module": f"wespeaker.models.{module}"}
     meta |= {"input": "feats", "bins": bins, "lengths": lengths, "train_frames": 64, "train_batch": 6}
-    meta |= {"float32_dev": deviation, "params": sum(parameter.numel() for parameter in model.parameters())}
+    meta |= {"float32_dev": deviation, "params": count_trained(model)}
     print(name, meta["params"], {key: f"{value.std():.3g}" for key, value in exact.items() if "eval" in key}, deviation)
     texts = {"meta": np.array(json.dumps(meta)), "state": np.array(json.dumps(entries))}
     np.savez_compressed(STORED / f"net_{name}.npz", **texts, **exact)
@@ -121,7 +142,7 @@ def write(name: str, make, lengths: list[int], bins: int, trains: bool) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    write("ws_simam_resnet_tiny", tiny, [137, 50, 9], BINS, trains=True)
-    write("ws_simam_resnet34", lambda: public_models().SimAM_ResNet34_ASP(), [50], 80, trains=False)
+    write("ws_simam_resnet_tiny", tiny, [137, 50, 9], BINS, STATISTICS, GRADIENTS)
+    write("ws_simam_resnet34", lambda: public_models().SimAM_ResNet34_ASP(), [50], 80)
     big = public_models().SimAM_ResNet100_ASP()
-    print("SimAM_ResNet100_ASP", sum(parameter.numel() for parameter in big.parameters()))
+    print("SimAM_ResNet100_ASP", count_trained(big))

@@ -656,6 +656,7 @@ OPERATORS: dict[str, Operator] = {
     "Div": _elementwise("Div", 2),
     "Divs": _elementwise("Div", 2),
     "Equal": _elementwise("Equal", 2),
+    "Erf": _elementwise("Erf", 1),
     "Exp": _elementwise("Exp", 1),
     "ExpandDims": _expand_dims,
     "FillV2": _fill,

@@ -28,6 +28,7 @@ APACHE, CC_BY = "Apache-2.0", "CC-BY-4.0"
 NOT_PUBLIC = "none public"
 ERES2NET, ERES2NETV2 = (f"[arXiv:{one}](https://arxiv.org/abs/{one})" for one in ("2305.12838", "2406.02167"))
 RESNET = "[arXiv:1512.03385](https://arxiv.org/abs/1512.03385)"
+REDIMNET2 = "[arXiv:2603.11841](https://arxiv.org/abs/2603.11841)"
 SIMAM = "[arXiv:2110.06534](https://arxiv.org/abs/2110.06534)"
 MEL = "`mel_spectrogram`"
 
@@ -192,6 +193,18 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "2.56: original Vox1-O, trained on VoxCeleb2 (RawNet)",
             num_frames=59049,
         ),
+    ),
+    "redimnet2": tuple(
+        Network(
+            size.upper(),
+            f"{REDIMNET2}; wespeaker",
+            "`kaldi_fbank`, 72",
+            ("wespeaker",),
+            "see wespeaker",
+            "none stated",
+            {"size": size},
+        )
+        for size in ("b0", "b1", "b2", "b3", "b4", "b5", "b6")
     ),
     "res2net": (
         Network(

@@ -1,5 +1,8 @@
 """Activations whose framework form is wrong on a device, or unknown to the runtimes of exports."""
 
+import math
+
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.ops.auto_generate import ReluGrad
 
@@ -18,6 +21,34 @@ def tanh(x: Tensor) -> Tensor:
 def silu(x: Tensor) -> Tensor:
     """Return x times its sigmoid; the framework's own SiLU is unknown to old MindSpore Lite."""
     return x * ops.sigmoid(x)
+
+
+class Gelu(nn.Cell):
+    """x times the probability that a standard normal number is below x (Hendrycks and Gimpel 2016, arXiv:1606.08415).
+
+    Args:
+        approximate: replace the probability by sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), the paper's form with tanh.
+
+    Inputs:
+        - **x** - of any shape.
+
+    Outputs:
+        The same shape.
+    """
+
+    def __init__(self, approximate: bool = False) -> None:
+        super().__init__()
+        self.approximate = approximate
+        # Tensors: a product with a Python number is Muls, which old MindSpore Lite lacks.
+        self.half = Tensor(0.5, ms.float32)
+        self.slope = Tensor(math.sqrt(8 / math.pi) if approximate else math.sqrt(0.5), ms.float32)
+        self.cubic = Tensor(0.044715, ms.float32)
+
+    def construct(self, x: Tensor) -> Tensor:
+        scaled = x * self.slope.astype(x.dtype)
+        if self.approximate:
+            return x * ops.sigmoid(scaled + scaled * x * x * self.cubic.astype(x.dtype))
+        return (x + x * ops.erf(scaled)) * self.half.astype(x.dtype)
 
 
 class ClippedReLU(nn.Cell):

@@ -444,8 +444,8 @@ def _reflect_bins(x: Tensor, pad: int) -> Tensor:
 def extended_by_zeros(x: Tensor, pad: tuple[int, int]) -> Tensor:
     """Add bins and frames of zeros on each side of x (B, C, F, T)."""
     if pad[1] > 0:
-        zeros = ops.zeros_like(x[:, :, :, : pad[1]])
-        x = ops.cat((zeros, x, zeros), axis=3)
+        zeros = [ops.zeros_like(x[:, :, :, :1])] * pad[1]  # x may have fewer frames than there are zeros
+        x = ops.cat([*zeros, x, *zeros], axis=3)
     if pad[0] > 0:
         zeros = ops.zeros_like(x[:, :, : pad[0]])
         x = ops.cat((zeros, x, zeros), axis=2)

@@ -229,7 +229,7 @@ def _lstm(inputs: Inputs, attributes: Attributes) -> Result:
     return [((x.shape[0], *state), x.dtype), (state, x.dtype), (state, x.dtype)]
 
 
-UNARY = ("Abs", "Exp", "Log", "Neg", "Not", "Reciprocal", "Relu", "LeakyRelu", "Sigmoid", "Sin", "Sqrt", "Tanh")
+UNARY = ("Abs", "Erf", "Exp", "Log", "Neg", "Not", "Reciprocal", "Relu", "LeakyRelu", "Sigmoid", "Sin", "Sqrt", "Tanh")
 BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "And", "Or")
 COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")

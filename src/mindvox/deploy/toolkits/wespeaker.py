@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from mindvox.deploy.toolkits.campplus import campplus
+from mindvox.deploy.toolkits.redimnet2 import CONSTANTS, REDIMNET2
 from mindvox.deploy.toolkits.resnet import SIMAM_RESNET, resnet
 from mindvox.deploy.toolkits.toolkit import BATCH_NORM, Architecture, State, Toolkit, check_sizes
 from mindvox.frontend.kaldi_fbank import KaldiFbank
@@ -41,7 +42,8 @@ def ecapa_settings(state: State) -> dict[str, Any]:
 
 ECAPA = Architecture("ECAPA-TDNN", "layer1.conv.weight", ecapa_settings, ecapa_name)
 TOOLKIT = Toolkit(
-    (ECAPA, campplus(pooling_eps=1e-7), resnet(statistics_eps=1e-7, attention_eps=1e-7), SIMAM_RESNET),
+    (ECAPA, campplus(pooling_eps=1e-7), resnet(statistics_eps=1e-7, attention_eps=1e-7), SIMAM_RESNET, REDIMNET2),
     lambda model: KaldiFbank(n_mels=model["in_channels"], window="hamming", waveform_scale=32768.0).to_dict(),
     left_out=r"projection\..*",
+    constants=CONSTANTS,
 )
