@@ -4,18 +4,11 @@ A model, an objective, a sampler, a schedule and a front end each have a datacla
 values are their keyword arguments.
 
 - A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` with `return_further`, and `folded` with
-  `is_foldable`, see `EcapaTdnn`.
-  has `min_frames`. It may have `checkpoint_prefix`, `further_outputs` and `folded`, see `EcapaTdnn`, and `windows`, see
-  `RawNet2`.
-- A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels).
-- An objective: see `Objective`.
-  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs`, and
-  `folded` with `is_foldable`, see `EcapaTdnn`.
+  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs` with
+  `return_further`, `folded` with `is_foldable`, see `EcapaTdnn`, and `windows`, see `RawNet2`.
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
   `min_frames` where it needs more than one.
-- An objective is built from (emb_size, num_classes). It returns loss and score of (embedding, label), and has
-  `scheduled`, `schedule`, `accuracy` and `adapt`, see `MarginSoftmax`.
+- An objective: see `Objective`.
 - A sampler: see `Sampler`.
 - A schedule: see `Curve`.
 - A front end: see `FrontEnd`.

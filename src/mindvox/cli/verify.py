@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "--false_rejects",
         type=float,
         metavar="RATE",
-        help="reject from the ratio -ln(1 / RATE) down, likewise for pairs of one person; default: the calibration's own",
+        help="reject from the ratio -ln(1 / RATE) down, likewise for pairs of one person; default: its own",
     )
     parser.add_argument(
         "--threshold", type=float, metavar="X", help="no calibration: same person from this cosine, else different"
