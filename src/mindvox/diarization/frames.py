@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from mindvox.corpus.audio import SAMPLE_RATE
+
 FRAME_STEP = 270  # samples between two frames
 FRAME_SPAN = 991  # samples that one frame sees
 

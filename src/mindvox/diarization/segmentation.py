@@ -58,12 +58,9 @@ class Segmenter:
         if not file.is_file():
             hint = "" if path is not None else f" Fetch it first: mindvox fetch {PUBLIC_NAME}"
             raise InputError(f"{file}: no such file, expected the network of segmentation.{hint}")
-        import onnxruntime  # takes a tenth of a second
+        from mindvox.engines.onnxruntime_engine import open_session  # its library takes a tenth of a second
 
-        try:
-            session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base but Exception
-            raise InputError(f"{file}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}).") from None
+        session = open_session(file)
         shapes = [value.shape for value in (*session.get_inputs(), *session.get_outputs())]
         if [len(shape) for shape in shapes] != [2, 3] or shapes[1][2] != len(powerset()):
             raise InputError(f"{file}: expected waveforms to {len(powerset())} classes, got shapes {shapes}.")

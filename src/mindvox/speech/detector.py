@@ -116,14 +116,9 @@ class SpeechDetector:
         if not file.is_file():
             advice = f" Fetch it first: mindvox fetch {PUBLIC_NAME}" if path is None else ""
             raise InputError(f"{file}: no such file, expected Silero's detector of speech.{advice}")
-        import onnxruntime  # takes a tenth of a second
+        from mindvox.engines.onnxruntime_engine import open_session  # its library takes a tenth of a second
 
-        options = onnxruntime.SessionOptions()
-        options.inter_op_num_threads = options.intra_op_num_threads = 1  # more only wait for each other
-        try:
-            session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base but Exception
-            raise InputError(f"{file}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}).") from None
+        session = open_session(file, num_threads=1)  # more only wait for each other
         names = {value.name for value in session.get_inputs()}
         if names != INPUTS:
             raise InputError(

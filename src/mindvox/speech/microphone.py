@@ -8,9 +8,9 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.errors import InputError
 
-SAMPLE_RATE = 16000
 METER_WIDTH = 30
 METER_FLOOR_DB = -60.0
 PATIENCE_S = 5.0  # without a block: a device that does not deliver

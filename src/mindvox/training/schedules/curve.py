@@ -1,5 +1,6 @@
 """What training asks of a schedule of the learning rate."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,7 @@ class Moment:
     share: float
 
 
-class Curve:
+class Curve(ABC):
     """The learning rate over a run; a subclass is one file and one line in the registry.
 
     It depends on the moment alone, so that a resumed run, and every device, has the same rates.
@@ -64,9 +65,9 @@ class Curve:
         self.length = length
         self.options: Any = checked(self.Options(**keys))
 
+    @abstractmethod
     def lrate(self, moment: Moment) -> float:
         """Return the learning rate at a moment."""
-        raise NotImplementedError
 
     def standstill(self) -> str:
         """Say why the learning rate cannot change as it should in a run of this length, and what to set; "": it can."""
@@ -105,9 +106,9 @@ class WarmedUp(Curve):
             return 1.0
         return options.warmup_start + (1 - options.warmup_start) * epochs / options.warmup_epochs
 
+    @abstractmethod
     def falling(self, moment: Moment) -> float:
         """Return the learning rate without the warm-up."""
-        raise NotImplementedError
 
 
 def least_rate() -> Any:
