@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from mindvox.errors import InputError
-from mindvox.speakers.search import best, could_be_best
+from mindvox.speakers.search import best, could_be_best, rounding_of
 from mindvox.speakers.store import (
     ADD,
     ADDED,
@@ -25,8 +25,6 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
-    MODES,
-    NEVER,
     NEW,
     RENAMED,
     REPLACE,
@@ -41,18 +39,21 @@ from mindvox.speakers.store import (
     NotErased,
     Sample,
     Speaker,
-    SpeakerExists,
     SpeakerStore,
     Summaries,
     Summary,
-    Terms,
     about_store,
     already_enrolled,
     centroid_of,
     check_name,
-    checked,
+    checked_all,
+    checked_queries,
     model_of_store,
-    unit_rows,
+    name_is_taken,
+    no_store,
+    no_such_speaker,
+    stored_terms,
+    terms_of,
 )
 
 if TYPE_CHECKING:
@@ -140,18 +141,16 @@ class PostgresStore(SpeakerStore):
         return store
 
     def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
-        if mode not in MODES:
-            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
         now = self._clock()
-        prepared = [checked(speaker, self.model.emb_size, now) for speaker in speakers]
+        prepared = checked_all(speakers, mode, self.model.emb_size, now)
         with self._writing() as run:
             for speaker in prepared:
                 self._put(run, speaker, mode, keep_terms, now)
         return len(prepared)
 
     def _put(self, run: Run, speaker: Speaker, mode: str, keep_terms: bool, now: float) -> None:
-        terms, centroid = speaker.terms, centroid_of(speaker.samples)
-        values = [terms.group, terms.consent, None if terms.expires == NEVER else terms.expires]
+        centroid = centroid_of(speaker.samples)
+        values = stored_terms(speaker.terms)
         row = run(
             'INSERT INTO mindvox_speakers (name, centroid, "group", consent, expires, created, changed) '
             "VALUES (%s, %s::real[]::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
@@ -181,7 +180,7 @@ class PostgresStore(SpeakerStore):
     def get(self, name: str) -> Speaker:
         with self._reading() as run:
             key, name, created, changed, *terms = self._row(run, name)
-            return Speaker(name, _samples(run, key), _terms(*terms), created, changed)
+            return Speaker(name, _samples(run, key), terms_of(*terms), created, changed)
 
     def rename(self, name: str, new_name: str) -> None:
         new_name = check_name(new_name)
@@ -189,7 +188,7 @@ class PostgresStore(SpeakerStore):
             key, name, *_ = self._row(run, name, "FOR UPDATE")
             taken = run("SELECT 1 FROM mindvox_speakers WHERE name = %s AND id != %s", [new_name, key]).fetchone()
             if taken:
-                raise SpeakerExists(f"{new_name}: another speaker has this name.")
+                raise name_is_taken(new_name)
             now = self._clock()
             run("UPDATE mindvox_speakers SET name = %s, changed = %s WHERE id = %s", [new_name, now, key])
             _note(run, now, RENAMED, key, name, new_name)
@@ -211,7 +210,7 @@ class PostgresStore(SpeakerStore):
                 {"after": after, "limit": limit, "group": group, "now": self._clock()},
             )
             return [
-                Summary(name, num_samples, speech_s, _terms(*terms), created, changed)
+                Summary(name, num_samples, speech_s, terms_of(*terms), created, changed)
                 for name, num_samples, speech_s, created, changed, *terms in rows
             ]
 
@@ -223,9 +222,7 @@ class PostgresStore(SpeakerStore):
     def search(
         self, embeddings: np.ndarray, k: int = 1, among: Optional[Collection[str]] = None, group: Optional[str] = None
     ) -> Found:
-        queries = unit_rows(embeddings)
-        if queries.shape[1] != self.model.emb_size or k < 1:
-            raise ValueError(f"expected (Q, {self.model.emb_size}) and k >= 1, got {queries.shape} and {k}.")
+        queries = checked_queries(embeddings, k, self.model.emb_size)
         given = {"among": None if among is None else [check_name(name) for name in among], "group": group}
         with self._reading() as run:
             if _one(run("SELECT EXISTS (SELECT FROM mindvox_speakers WHERE expires <= %s)", [self._clock()])):
@@ -233,7 +230,7 @@ class PostgresStore(SpeakerStore):
             return [self._search(run, query, k, {**given, "now": self._clock()}) for query in queries]
 
     def _search(self, run: Run, query: np.ndarray, k: int, given: dict[str, Any]) -> Matches:
-        error = (self.model.emb_size + 4) * 2.0**-24  # see Vectors
+        error = rounding_of(self.model.emb_size)
         wanted = k + SPARE
         while True:
             rows = run(
@@ -346,7 +343,7 @@ class PostgresStore(SpeakerStore):
             {"name": check_name(name), "now": self._clock()},
         ).fetchone()
         if row is None:
-            raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
+            raise no_such_speaker(name, self.where)
         return row
 
 
@@ -357,7 +354,7 @@ def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdent
     run("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
     if not _one(run("SELECT to_regclass('mindvox_about') IS NOT NULL")):
         if model is None:
-            raise InputError(f"{where}: no store of speakers. `mindvox enrol NAME FILE...` makes one.")
+            raise no_store(where)
         try:
             run("CREATE EXTENSION IF NOT EXISTS vector")
         except psycopg.errors.Error as error:
@@ -407,7 +404,3 @@ def _note(run: Run, now: float, action: str, key: int, name: str, detail: object
         "INSERT INTO mindvox_audit (at, action, speaker, name, detail) VALUES (%s, %s, %s, %s, %s)",
         [now, action, key, name, str(detail)],
     )
-
-
-def _terms(group: str, consent: str, expires: Optional[float]) -> Terms:
-    return Terms(group, consent, NEVER if expires is None else expires)

@@ -26,8 +26,7 @@ class Vectors:
         self._vectors = np.empty((FIRST_ROWS, emb_size), np.float32)
         self._keys = np.empty(FIRST_ROWS, np.int64)
         self._row_of: dict[int, int] = {}
-        # |rounded x.y - x.y| <= D u |x||y| (Higham 2002, section 3.1), and |x| = |y| = 1 but for their own rounding.
-        self._rounding = (emb_size + 4) * 2.0**-24
+        self._rounding = rounding_of(emb_size)
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -91,6 +90,14 @@ class Vectors:
                 near = could_be_best(scores, k, self._rounding)
                 found.append(best(keys[near], vectors[near], query, k))
         return found
+
+
+def rounding_of(emb_size: int) -> float:
+    """Return how far rounding can shift a product of unit vectors (D,) in single precision.
+
+    |rounded x.y - x.y| <= D u |x||y| (Higham 2002, section 3.1), and |x| = |y| = 1 but for their own rounding.
+    """
+    return (emb_size + 4) * 2.0**-24
 
 
 def could_be_best(scores: np.ndarray, k: int, error: float) -> np.ndarray:

@@ -31,8 +31,6 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
-    MODES,
-    NEVER,
     NEW,
     RENAMED,
     REPLACE,
@@ -42,11 +40,9 @@ from mindvox.speakers.store import (
     Found,
     Match,
     ModelIdentity,
-    NoSuchSpeaker,
     NotErased,
     Sample,
     Speaker,
-    SpeakerExists,
     SpeakerStore,
     Summaries,
     Summary,
@@ -55,9 +51,14 @@ from mindvox.speakers.store import (
     already_enrolled,
     centroid_of,
     check_name,
-    checked,
+    checked_all,
+    checked_queries,
     model_of_store,
-    unit_rows,
+    name_is_taken,
+    no_store,
+    no_such_speaker,
+    stored_terms,
+    terms_of,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class SqliteStore(SpeakerStore):
         """
         path = Path(path)
         if model is None and not path.is_file():
-            raise InputError(f"{path}: no store of speakers. `mindvox enrol NAME FILE...` makes one.")
+            raise no_store(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # nobody but its owner reads voices
         with _said_clearly(str(path)):
@@ -166,10 +167,8 @@ class SqliteStore(SpeakerStore):
         return store
 
     def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
-        if mode not in MODES:
-            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
         now = self._clock()
-        prepared = [checked(speaker, self.model.emb_size, now) for speaker in speakers]
+        prepared = checked_all(speakers, mode, self.model.emb_size, now)
         with self._writing() as run:
             for speaker in prepared:
                 self._put(run, speaker, mode, keep_terms, now)
@@ -178,19 +177,11 @@ class SqliteStore(SpeakerStore):
         return len(prepared)
 
     def _put(self, run: Run, speaker: Speaker, mode: str, keep_terms: bool, now: float) -> None:
-        terms, centroid = speaker.terms, centroid_of(speaker.samples)
+        terms, centroid = stored_terms(speaker.terms), centroid_of(speaker.samples)
         row = run("SELECT id, centroid FROM speakers WHERE name = ?", (speaker.name,)).fetchone()
         if row is None:
             slot = _fill(run, "centroids", centroid)
-            values = (
-                speaker.name,
-                slot,
-                terms.group,
-                terms.consent,
-                _stored(terms.expires),
-                speaker.created or now,
-                now,
-            )
+            values = (speaker.name, slot, *terms, speaker.created or now, now)
             key = _key(
                 run(
                     'INSERT INTO speakers (name, centroid, "group", consent, expires, created, changed) '
@@ -214,7 +205,7 @@ class SqliteStore(SpeakerStore):
         if not keep_terms:
             run(
                 'UPDATE speakers SET "group" = ?, consent = ?, expires = ? WHERE id = ?',
-                (terms.group, terms.consent, _stored(terms.expires), key),
+                (*terms, key),
             )
         _note(run, now, ADDED if mode == ADD else REPLACED, key, speaker.name, len(speaker.samples))
 
@@ -228,7 +219,7 @@ class SqliteStore(SpeakerStore):
         with self._writing() as run:
             row = self._row(run, name)
             if run("SELECT 1 FROM speakers WHERE name = ? AND id != ?", (new_name, row["id"])).fetchone():
-                raise SpeakerExists(f"{new_name}: another speaker has this name.")
+                raise name_is_taken(new_name)
             now = self._clock()
             run("UPDATE speakers SET name = ?, changed = ? WHERE id = ?", (new_name, now, row["id"]))
             _note(run, now, RENAMED, row["id"], row["name"], new_name)
@@ -259,9 +250,7 @@ class SqliteStore(SpeakerStore):
     def search(
         self, embeddings: np.ndarray, k: int = 1, among: Optional[Collection[str]] = None, group: Optional[str] = None
     ) -> Found:
-        queries = unit_rows(embeddings)
-        if queries.shape[1] != self.model.emb_size or k < 1:
-            raise ValueError(f"expected (Q, {self.model.emb_size}) and k >= 1, got {queries.shape} and {k}.")
+        queries = checked_queries(embeddings, k, self.model.emb_size)
         with self._reading() as run:
             first = run("SELECT min(expires) FROM speakers WHERE expires IS NOT NULL").fetchone()[0]
         if first is not None and first <= self._clock():
@@ -375,7 +364,7 @@ class SqliteStore(SpeakerStore):
         given = {"name": check_name(name), "now": self._clock()}
         row = run(f"SELECT * FROM speakers WHERE name = :name AND {IS_LIVE}", given).fetchone()
         if row is None:
-            raise NoSuchSpeaker(f"{name}: no speaker of this name in {self.where}; `mindvox speakers list` lists them.")
+            raise no_such_speaker(name, self.where)
         return row
 
     @contextmanager
@@ -508,9 +497,7 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
     try:
         if not _num_tables(run):  # another process may have made them since
             if model is None:
-                raise InputError(
-                    f"{path}: an empty file, no store of speakers. `mindvox enrol NAME FILE...` makes one."
-                )
+                raise no_store(path, "an empty file, no store of speakers")
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             for statement in SCHEMA.split(";\n"):
                 run(statement)
@@ -676,8 +663,4 @@ def _marks(values: Collection[Any]) -> str:
 
 
 def _terms(row: sqlite3.Row) -> Terms:
-    return Terms(row["group"], row["consent"], NEVER if row["expires"] is None else row["expires"])
-
-
-def _stored(expires: float) -> Optional[float]:
-    return None if expires == NEVER else expires
+    return terms_of(row["group"], row["consent"], row["expires"])

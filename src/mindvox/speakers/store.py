@@ -389,10 +389,50 @@ def check_name(name: str) -> str:
     return composed
 
 
+def no_store(where: object, what: str = "no store of speakers") -> InputError:
+    """Return the error for a place without a store."""
+    return InputError(f"{where}: {what}. `mindvox enrol NAME FILE...` makes one.")
+
+
+def no_such_speaker(name: str, where: str) -> NoSuchSpeaker:
+    """Return the error for a name that a store does not have."""
+    return NoSuchSpeaker(f"{name}: no speaker of this name in {where}; `mindvox speakers list` lists them.")
+
+
+def name_is_taken(name: str) -> SpeakerExists:
+    """Return the error for a new name that another speaker has."""
+    return SpeakerExists(f"{name}: another speaker has this name.")
+
+
 def already_enrolled(name: str) -> SpeakerExists:
     """Return the error for a name that is taken."""
     advice = "Add recordings (--add), or enrol in place of before (--replace)."
     return SpeakerExists(f"{name}: enrolled already. {advice}")
+
+
+def checked_all(speakers: Iterable[Speaker], mode: str, emb_size: int, now: float) -> list[Speaker]:
+    """Return speakers as a store takes them, see `checked`; raise ValueError for an impossible mode."""
+    if mode not in MODES:
+        raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
+    return [checked(speaker, emb_size, now) for speaker in speakers]
+
+
+def checked_queries(embeddings: np.ndarray, k: int, emb_size: int) -> np.ndarray:
+    """Return the queries (Q, D) of a search, of length 1; raise ValueError where `SpeakerStore.search` does."""
+    queries = unit_rows(embeddings)
+    if queries.shape[1] != emb_size or k < 1:
+        raise ValueError(f"expected (Q, {emb_size}) and k >= 1, got {queries.shape} and {k}.")
+    return queries
+
+
+def stored_terms(terms: Terms) -> tuple[str, str, Optional[float]]:
+    """Return terms as a database has them, in the order of Terms; no expiry is NULL."""
+    return terms.group, terms.consent, None if terms.expires == NEVER else terms.expires
+
+
+def terms_of(group: str, consent: str, expires: Optional[float]) -> Terms:
+    """Return what `stored_terms` stored."""
+    return Terms(group, consent, NEVER if expires is None else expires)
 
 
 def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
