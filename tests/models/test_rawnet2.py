@@ -16,7 +16,7 @@ from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.models.rawnet2 import RawNet2
 from mindvox.training.loop import train
-from mindvox.training.optimizers import make_optimizer
+from mindvox.training.step import make_step
 from tests.deploy.test_toolkits import write_safetensors
 from tests.deploy.toy import without_compiling
 from tests.training.test_training import write_store
@@ -100,11 +100,12 @@ def test_training_on_another_length_is_refused(tmp_path):
         train(config)
 
 
-def test_an_optimiser_takes_it_with_the_classifier_of_its_authors():
+def test_a_step_takes_it_with_the_classifier_of_its_authors():
+    # Both have a batch norm called norm.
     words = ["--config_path=/dev/null", *SMALL, "--loss.name=softmax", "--loss.norm_first=true"]
     config = load_config(Config, words)
     model, loss = create_model(config.model.to_dict()), config.loss.build(2, 3)
-    optimizer = make_optimizer(config, model, loss)
+    optimizer = make_step(config, model, loss).optimizer
     assert len(optimizer.parameters) == len(model.trainable_params()) + len(loss.trainable_params())
 
 
