@@ -6,6 +6,11 @@ rows of one length that are only ever appended and overwritten in place, with ze
 again for the next; such tables are never rebalanced. The log (`-wal`) still has earlier pages; a deletion ends with
 emptying it.
 
+SQLite before 3.51.3 can damage a database when one process empties the log a second time while another one commits (its
+"WAL-reset bug"; seen here with 3.40: a speaker was missing from an index after a minute of eight processes). So whoever
+commits or empties the log holds a lock on a database beside it, PATH-lock, which is empty: SQLite's own locks are those
+that every system has, and they end with the process.
+
 Every change has a row in `audit`, written in its transaction. The rows since the last search tell which vectors in
 memory are out of date, whichever process changed them. Of many speakers, codes are held in place of vectors (`codes`).
 """
@@ -66,6 +71,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 60.0  # for other processes that write, or still read what is to be erased
 RETRY_S = 0.01
+READERS_S = 0.1  # that who empties the log waits for readers, before writers have their turn
 ROWS_AT_ONCE = 20_000
 FEW = 500  # values in one statement; SQLite allows 32,766
 APPLICATION_ID = 0x6D765350  # "mvSP", in the file's header
@@ -124,16 +130,22 @@ class SqliteStore(SpeakerStore):
     Args:
         path: an existing store, see `open`.
         connection: to it.
+        gate: connection to the database that is locked by who commits or empties the log.
         model: whose embeddings it holds.
         clock: returns seconds since 1970; for tests.
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, model: ModelIdentity, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        gate: sqlite3.Connection,
+        model: ModelIdentity,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.where = str(path)
         self.model = model
-        self._connection = connection
+        self._connection, self._gate = connection, gate
         self._clock = clock
         self._lock = threading.RLock()
         self._path = path
@@ -155,14 +167,18 @@ class SqliteStore(SpeakerStore):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # nobody but its owner reads voices
         with _said_clearly(str(path)):
-            connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+            connection, gate = _connect(path), _connect(Path(f"{path}-lock"))
             try:
                 connection.row_factory = sqlite3.Row
-                store = cls(path, connection, _prepare(path, connection, model), clock)
+                with _alone(gate):
+                    found = _prepare(path, connection, model)
+                store = cls(path, connection, gate, found, clock)
                 with suppress(NotErased):  # what a killed process left; the next one tries again
                     store.erase(wait_s=0)
             except BaseException:
-                connection.close()
+                with suppress(sqlite3.Error), _alone(gate):
+                    connection.close()
+                gate.close()
                 raise
         return store
 
@@ -310,17 +326,19 @@ class SqliteStore(SpeakerStore):
 
     def _empty_log(self, wait_s: float) -> bool:
         """Return whether the log could be moved into the file and emptied, after waiting for readers."""
-        self._connection.execute(f"PRAGMA busy_timeout = {round(wait_s * 1000)}")
+        self._connection.execute(f"PRAGMA busy_timeout = {round(min(wait_s, READERS_S) * 1000)}")
         try:
-            return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            with _alone(self._gate):
+                return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:  # SQLite does not wait for another process that empties it
             return False
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        with self._lock, _said_clearly(self.where), _alone(self._gate):
+            self._connection.close()  # the last one empties the log
+        self._gate.close()
 
     @contextmanager
     def _writing(self, expire: bool = True) -> Iterator[Run]:
@@ -332,16 +350,17 @@ class SqliteStore(SpeakerStore):
         has_expired = False
         with self._lock, _said_clearly(self.where):
             run = self._connection.execute
-            run("BEGIN IMMEDIATE")
-            try:
-                before = _last_entry(run)
-                has_expired = expire and _expire(run, self._clock()) > 0
-                yield run
-                changed = _changed(run, before)
-                run("COMMIT")
-            except BaseException:
-                run("ROLLBACK")
-                raise
+            with _alone(self._gate):
+                run("BEGIN IMMEDIATE")
+                try:
+                    before = _last_entry(run)
+                    has_expired = expire and _expire(run, self._clock()) > 0
+                    yield run
+                    changed = _changed(run, before)
+                    run("COMMIT")
+                except BaseException:
+                    run("ROLLBACK")
+                    raise
             if changed:
                 for files in self._code_files():
                     files.erase(changed)
@@ -482,6 +501,20 @@ class SqliteStore(SpeakerStore):
         while part := rows.fetchmany(ROWS_AT_ONCE):
             vectors = np.frombuffer(b"".join(vector for _, vector in part), "<f4").reshape(len(part), -1)
             yield np.array([key for key, _ in part], np.int64), vectors
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def _alone(gate: sqlite3.Connection) -> Iterator[None]:
+    """Keep others from committing, and from emptying the log, while the block runs."""
+    gate.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        gate.execute("ROLLBACK")
 
 
 def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelIdentity]) -> ModelIdentity:
