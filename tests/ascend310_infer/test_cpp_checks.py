@@ -17,6 +17,7 @@ from mindvox.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
+STYLED = {".h", ".hpp", ".c", ".cc"}
 MEMORY = ("-rss_limit_mb=0", "-malloc_limit_mb=1024")
 TARGETS = ("csv", "header", "index", "list", "lite_config", "model", "names", "npy", "raw", "wav")
 
@@ -34,8 +35,9 @@ def test_unit_tests_pass_under_sanitizers(checks):
 
 def test_sources_have_the_style_of_clang_format(checks):
     folder = ROOT / "ascend310_infer"
-    sources = [path for room in ("src", "tests", "fuzz") for path in folder.glob(f"{room}/**/*.[ch]*")]
-    must(["clang-format-16", "--dry-run", "--Werror", *(path for path in sources if path.suffix in (".h", ".cc"))])
+    rooms = ("src", "include", "examples", "tests", "fuzz")
+    sources = [path for room in rooms for path in folder.glob(f"{room}/**/*") if path.suffix in STYLED]
+    must(["clang-format-16", "--dry-run", "--Werror", *sources])
 
 
 def fuzz(checks: Path, target: str, folder: Path, *limits: str) -> str:
