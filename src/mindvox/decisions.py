@@ -100,7 +100,9 @@ def examine(
         if detector is not None:
             rate = embedder.front_end.sample_rate
             heard = waveform if rate == SAMPLE_RATE else audio_of_array(waveform, rate, SAMPLE_RATE).waveform
-            quality = measure(heard, detector, lambda part: embedder.embed(part, SAMPLE_RATE))
+            looks_for_others = limits.min_voice_agreement > -1  # which doubles the work
+            embed = (lambda part: embedder.embed(part, SAMPLE_RATE)) if looks_for_others else None
+            quality = measure(heard, detector, embed)
             found = problem(quality, limits)
             if found is not None:
                 return Examined(name, None, quality, found)

@@ -65,6 +65,7 @@ EXTRAS = {
     "kaldi": Extra(("kaldiio",), "Kaldi's archives"),
     "media": Extra(("av",), "m4a, mp4, aac, wma, amr, webm, ... as recordings"),
     "onnx": Extra(("openvino",), "IR, and ONNX in OpenVINO"),
+    "microphone": Extra(("sounddevice",), "recordings from a microphone"),
     "plots": Extra(("matplotlib",), "figures of results"),
     "postgres": Extra(("psycopg",), "speakers in PostgreSQL"),
     "rooms": Extra(("pyroomacoustics",), "generated rooms"),

@@ -236,7 +236,7 @@ def test_verify_prints_ratio_thresholds_and_quality(home, calibration, capsys):
         "thresholds of the calibration toys: same person from log-likelihood ratio 4.61 and score 0.4,",
         "  different people below log-likelihood ratio -4.61",
     ]
-    assert lines[3].startswith(f"{files[0]}: 2.0 s, 2.0 s of speech, level -2 dB, ") and len(lines) == 4
+    assert lines[3].startswith(f"{files[0]}: 2.0 s, 2.0 s of speech, level -2 dB, ") and len(lines) == 5
 
 
 def test_verify_answers_in_json_with_quality_and_problem(home, capsys):

@@ -30,7 +30,7 @@ def test_gradients_are_finite_where_an_embedding_lies_on_a_centre_or_opposite(na
 def test_softmax_may_take_embeddings_of_one_length_as_rawnet2_does():
     x, label = np.random.default_rng(0).standard_normal((5, 4)), np.arange(5) % 3
     loss = LOSSES.get("softmax")(4, 3, input_length=10.0)
-    weight, bias = loss.classifier.weight.asnumpy(), loss.classifier.bias.asnumpy()
+    weight, bias = loss.linear.weight.asnumpy(), loss.linear.bias.asnumpy()
     logits = 10 * x / np.linalg.norm(x, axis=1, keepdims=True) @ weight.T + bias
     with without_compiling():
         value, score = loss(Tensor(x, ms.float32), Tensor(label, ms.int32))

@@ -51,10 +51,10 @@ class ByCosine(nn.Cell):
 OURS_TO_THEIRS = {
     "weight": "weight",
     "bias": "bias",
-    "classifier.weight": "weight",
-    "classifier.bias": "bias",
-    "softmax.classifier.weight": "weight",
-    "softmax.classifier.bias": "bias",
+    "linear.weight": "weight",
+    "linear.bias": "bias",
+    "softmax.linear.weight": "weight",
+    "softmax.linear.bias": "bias",
     "prototypical.w": "w",
     "prototypical.b": "b",
     "w": "w",
@@ -131,8 +131,8 @@ def test_compiled_loss_and_its_gradients_are_right_three_times(name):
 
 HEAD_NAMES = {  # ours: theirs
     "weight": "weight",
-    "classifier.weight": "output.weight",
-    "classifier.bias": "output.bias",
+    "linear.weight": "output.weight",
+    "linear.bias": "output.bias",
     **{f"hidden.linears.{number}.weight": f"blocks.{number}.linear.weight" for number in range(2)},
     **{
         f"hidden.norms.{number}.{ours}": f"blocks.{number}.nonlinear.batchnorm.{theirs}"
@@ -140,8 +140,8 @@ HEAD_NAMES = {  # ours: theirs
         for ours, theirs in BATCH_NORM.items()
     },
 }
-WESPEAKER_NAMES = {"classifier.weight": "trans.2.weight", "classifier.bias": "trans.2.bias"}
-WESPEAKER_NAMES |= {f"first_norm.{ours}": f"trans.0.{theirs}" for ours, theirs in BATCH_NORM.items()}
+WESPEAKER_NAMES = {"linear.weight": "trans.2.weight", "linear.bias": "trans.2.bias"}
+WESPEAKER_NAMES |= {f"norm.{ours}": f"trans.0.{theirs}" for ours, theirs in BATCH_NORM.items()}
 
 
 class AllCenters(nn.Cell):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mindvox.decisions import UNUSABLE
 from mindvox.errors import InputError, UsageError
 from mindvox.speakers.backgrounds import BACKGROUNDS, Background, background_of, fit_background
 from mindvox.speakers.enrolment import ODD, TOO_LITTLE, Rules, enrol
@@ -16,7 +17,7 @@ from mindvox.speakers.identification import (
     identify,
     name_threshold,
 )
-from mindvox.speakers.listening import UNUSABLE, Listener, UnfitRecording
+from mindvox.speakers.listening import Listener, UnfitRecording
 from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import ADD, REPLACE, ModelIdentity, Sample, Speaker, SpeakerExists, Terms
 from mindvox.speech.quality import NO_SPEECH, TOO_SHORT, Limits
@@ -47,7 +48,8 @@ def test_a_file_and_its_samples_are_heard_alike(tmp_path, listener):
 @pytest.mark.parametrize(
     ("samples", "code", "reason"),
     [
-        (np.zeros(RATE), UNUSABLE, "constant signal"),
+        (np.full(RATE, np.nan), UNUSABLE, "NaN"),
+        (np.zeros(RATE), NO_SPEECH, "no speech"),
         (voice(1, level=0.001), NO_SPEECH, "no speech"),
         (voice(1, duration_s=0.5), TOO_SHORT, "0.5 s of speech, at least 1 s"),
     ],
@@ -81,7 +83,7 @@ def test_enrolled_speakers_are_identified_and_strangers_are_not(people, listener
     found = identify(people, listener, voice(2, 3), Candidates(among=["Anna"], num_shown=1))
     assert found.answer == UNKNOWN and found.threshold.num_speakers == 1 and len(found.candidates) == 1
     found = identify(people, listener, np.zeros(RATE))
-    assert (found.answer, found.score, found.code) == (INCONCLUSIVE, None, UNUSABLE) and found.candidates == ()
+    assert (found.answer, found.score, found.code) == (INCONCLUSIVE, None, NO_SPEECH) and found.candidates == ()
 
 
 def test_nobody_is_enrolled(people, listener):
@@ -113,7 +115,7 @@ def test_a_later_recording_is_compared_with_those_before(people, listener):
 
 def test_what_cannot_be_used_is_left_out(people, listener):
     done = enrol(people, listener, "Anna", [np.zeros(RATE), voice(1)])
-    assert done.enrolled and [(one.code, one.source) for one in done.left_out] == [(UNUSABLE, "the array")]
+    assert done.enrolled and [(one.code, one.source) for one in done.left_out] == [(NO_SPEECH, "the array")]
     done = enrol(people, listener, "Bert", [voice(2, duration_s=0.5)])
     assert not done.enrolled and done.code == TOO_SHORT and "0.5 s of speech" in done.reason
     done = enrol(people, listener, "Bert", [voice(2, duration_s=1.5)])

@@ -59,7 +59,7 @@ def test_enrol_and_identify(files, capsys):
     assert identify(["2-0.wav"]) == 3
     assert said(capsys)[1].startswith("2-0.wav: unknown (Anna ")
     assert identify(["silent.wav"]) == 4
-    assert said(capsys)[1] == "silent.wav: inconclusive: constant signal"
+    assert said(capsys)[1] == "silent.wav: inconclusive: no speech was found in its 1.0 s"
     assert identify(["1-2.wav", "silent.wav", "2-0.wav"]) == 4
     assert identify(["1-2.wav", "2-0.wav"]) == 3
 
@@ -70,9 +70,9 @@ def test_what_cannot_be_enrolled_is_exit_code_4(files, capsys):
     assert lines[0].startswith("not enrolled: Anna: 2-0.wav: another voice than the other recordings (cosine ")
     assert len(lines) == 4
     assert enrol(["Anna", "silent.wav"]) == 4
-    assert said(capsys) == ["not enrolled: Anna: silent.wav: constant signal"]
+    assert said(capsys) == ["not enrolled: Anna: silent.wav: no speech was found in its 1.0 s"]
     assert enrol(["Anna", "1-0.wav", "silent.wav"]) == 0
-    assert said(capsys)[1] == "left out: silent.wav: constant signal"
+    assert said(capsys)[1] == "left out: silent.wav: no speech was found in its 1.0 s"
 
 
 def test_a_second_enrolment_asks_for_add_or_replace(files, capsys):
@@ -102,13 +102,15 @@ def test_json_holds_everything(files, capsys):
     enrol(["Anna", "1-0.wav", "1-1.wav", "silent.wav", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["enrolled"] is True and [one["source"] for one in found["taken"]] == ["1-0.wav", "1-1.wav"]
-    assert found["left_out"] == [{"source": "silent.wav", "code": "unusable", "reason": "constant signal"}]
+    assert found["left_out"] == [
+        {"source": "silent.wav", "code": "no_speech", "reason": "no speech was found in its 1.0 s"}
+    ]
     identify(["1-2.wav", "silent.wav", "--json", "--target_rate=0.1"])
     first, second = map(json.loads, said(capsys))
     assert (first["recording"], first["answer"], first["name"]) == ("1-2.wav", "identified", "Anna")
     assert first["candidates"][0]["name"] == "Anna" and first["threshold"]["target_rate"] == 0.1
     assert first["quality"]["net_speech_s"] == pytest.approx(3, abs=0.01)
-    assert (second["answer"], second["code"], second["score"]) == ("inconclusive", "unusable", None)
+    assert (second["answer"], second["code"], second["score"]) == ("inconclusive", "no_speech", None)
 
 
 def test_candidates_can_be_limited(files, capsys):

@@ -46,9 +46,9 @@ class Softmax(Objective):
         super().__init__()
         options = checked(self.Options(**keys))
         self.input_length = options.input_length
-        self.first_norm = batch_norm(emb_size) if options.norm_first else None
+        self.norm = batch_norm(emb_size) if options.norm_first else None
         self.hidden = HiddenLayers(emb_size, options.hidden_layers, options.hidden_size)
-        self.classifier = nn.Dense(self.hidden.out_size, num_classes)
+        self.linear = nn.Dense(self.hidden.out_size, num_classes)
         self.num_classes = num_classes
         self.label_smoothing = options.label_smoothing
 
@@ -61,6 +61,6 @@ class Softmax(Objective):
         """Return the linear layer's outputs (B, K) for embeddings (B, emb_size), float32."""
         if self.input_length > 0:
             embedding = self.input_length * unit(embedding)
-        if self.first_norm is not None:
-            embedding = ops.relu(self.first_norm(embedding))
-        return self.classifier(self.hidden(embedding))
+        if self.norm is not None:
+            embedding = ops.relu(self.norm(embedding))
+        return self.linear(self.hidden(embedding))
