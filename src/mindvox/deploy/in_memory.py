@@ -12,6 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mindvox.deploy.export import write_model
+from mindvox.device import release_memory
 from mindvox.engines.engine import Engine, load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.files import sha256_file
@@ -57,5 +58,6 @@ def onnx_engine(
     with tempfile.TemporaryDirectory(prefix="mindvox-") as folder:
         path = Path(folder, "model.onnx")
         write_model(path, exported, arrays)
+        release_memory()  # of the conversion
         replace(exported, file_sha256=sha256_file(path)).save(path)
         return load_engine(path, engine)

@@ -16,8 +16,12 @@ def load(path: Path, exported: ExportedModel) -> Engine:
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
     """
+    options = onnxruntime.SessionOptions()
+    # Its pool keeps the memory of the longest recording, and a fifth more: 1.2 GiB for 150 s at 1024 channels. Without
+    # it those take a third longer; 3 s take as long.
+    options.enable_cpu_mem_arena = False
     try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base but Exception
         raise InputError(f"{path}: ONNX Runtime cannot load it ({first_line(error)}).") from None
     exported.check_metadata(session.get_modelmeta().custom_metadata_map, path)
