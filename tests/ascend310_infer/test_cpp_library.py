@@ -23,6 +23,7 @@ from mindvox.embedder import Embedder
 from mindvox.engines.exported import description_path
 from mindvox.files import sha256_file
 from mindvox.speakers.store import unit_rows
+from tests.ascend310_infer.conftest import LINK_PACKAGES, need
 from tests.deploy.toy import make_checkpoint, write_toy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,7 @@ def must(*command: object, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def installed(program, tmp_path_factory) -> Path:
     """A folder with what `cmake --install` puts there."""
+    need(LINK_PACKAGES)
     prefix = tmp_path_factory.mktemp("installed")
     must("cmake", "--install", program.parent, "--prefix", prefix)
     return prefix
