@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the C++ program: ascend310_infer/build/ecapa_infer. Does nothing when it is there and newer than all that it is
-# made from.
+# Build the C++ program and library: ascend310_infer/build/ecapa_infer and libmindvox.so. Does nothing when they are there
+# and newer than all that they are made from.
 set -euo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$HERE/../scripts/environment.sh"
@@ -8,7 +8,7 @@ source "$HERE/../scripts/environment.sh"
 text="usage: bash ascend310_infer/build.sh [CMAKE_OPTION...]
   CMAKE_OPTION  such as -DECAPA_BUILD_TESTS=ON; docs/cpp.md lists them
 Engines are built in where their library is found: OpenVINO in the Python environment (pip install
--e '.[cpp]'), MindSpore Lite at LITE_HOME."
+-e '.[cpp]'), MindSpore Lite at LITE_HOME. Then, if wanted: cmake --install ascend310_infer/build --prefix FOLDER"
 for word in "$@"; do
   case $word in
     -h | --help) echo "$text" && exit 0 ;;
@@ -17,7 +17,7 @@ for word in "$@"; do
   esac
 done
 
-build="$HERE/build" program="$HERE/build/ecapa_infer"
+build="$HERE/build" program="$HERE/build/ecapa_infer" library="$HERE/build/libmindvox.so"
 find_python
 openvino="$("$PYTHON" -c '
 import importlib.util, pathlib
@@ -30,10 +30,10 @@ settings="openvino=$openvino lite=$lite options=$*"
 mkdir -p "$build"
 exec 9>"$build/.lock"
 flock 9 # two runs at once would build in one folder
-sources=("$HERE/src" "$HERE/cmake" "$HERE/CMakeLists.txt")
+sources=("$HERE/src" "$HERE/include" "$HERE/cmake" "$HERE/CMakeLists.txt")
 [[ $# -eq 0 ]] || sources+=("$HERE/tests" "$HERE/fuzz") # an option may ask for these
 is_current() {
-  [[ -x "$program" && "$(cat "$build/.settings" 2>/dev/null)" == "$settings" ]] &&
+  [[ -x "$program" && -e "$library" && "$(cat "$build/.settings" 2>/dev/null)" == "$settings" ]] &&
     [[ -z "$(find "${sources[@]}" -newer "$program" -print -quit)" ]]
 }
 ! is_current || exit 0

@@ -13,12 +13,12 @@
 
 #include "src/audio_header.h"
 #include "src/errors.h"
+#include "src/intake.h"
 #include "src/names.h"
 
 namespace ecapa {
 namespace {
 
-constexpr int kMaxSampleRate = 768000;
 constexpr int kMaxChannels = 64;
 constexpr sf_count_t kBlockFrames = 1 << 16;
 constexpr int64_t kMp3Claim = 1000;  // times its size, so that libsndfile's guess of an MP3's length is never too small
@@ -265,22 +265,9 @@ int64_t AudioFile::NumSamples(int64_t sample_rate) {
 }
 
 void AudioFile::Read(int64_t sample_rate, const QualityLimits& limits, const SampleSink& sink) {
-  const auto channels = static_cast<size_t>(info_.channels);
-  std::vector<float> mono;
-  std::vector<float> limited;
-  WaveformJudge judge;
-  Resampler resampler(info_.samplerate, sample_rate, [&](const float* samples, size_t count) {
-    limited.assign(samples, samples + count);
-    judge.TakeSamples(limited.data(), count);
-    sink(limited.data(), count);
-  });
-  Decode([&](const float* frames, size_t count) {
-    mono.resize(count);
-    judge.TakeFrames(frames, count, channels, mono.data());
-    resampler.Push(mono.data(), count);
-  });
-  resampler.Finish();
-  judge.Check(limits, sample_rate);
+  Intake intake(info_.samplerate, info_.channels, sample_rate, sink);
+  Decode([&](const float* frames, size_t count) { intake.Push(frames, count); });
+  intake.Finish(limits);
 }
 
 void AudioFile::Decode(const SampleSink& sink) {

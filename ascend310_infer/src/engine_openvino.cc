@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <openvino/frontend/manager.hpp>
 #include <openvino/openvino.hpp>
@@ -23,8 +25,11 @@ std::string OneLine(std::string text) {
 
 class OpenVinoEncoder : public Encoder {
  public:
-  OpenVinoEncoder(ov::CompiledModel* model, const ExportedModel& sizes)
-      : request_(model->create_infer_request()), output_(model->outputs().front()), sizes_(sizes) {}
+  OpenVinoEncoder(std::shared_ptr<ov::Core> core, ov::CompiledModel* model, const ExportedModel& sizes)
+      : core_(std::move(core)),
+        request_(model->create_infer_request()),
+        output_(model->outputs().front()),
+        sizes_(sizes) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
     try {
@@ -52,6 +57,7 @@ class OpenVinoEncoder : public Encoder {
   }
 
  private:
+  std::shared_ptr<ov::Core> core_;  // outlives the others
   ov::InferRequest request_;
   ov::Output<const ov::Node> output_;  // the first: the others are the model's further outputs
   ExportedModel sizes_;
@@ -84,6 +90,17 @@ std::shared_ptr<ov::Model> ReadNetwork(const std::filesystem::path& path) {
   return reader->convert(reader->load(path.string()));
 }
 
+// Returns the core that all models of the process share: each has its own plugins and threads. It goes with the last
+// encoder, because at the exit of a process OpenVINO's own objects may be gone before it.
+std::shared_ptr<ov::Core> SharedCore() {
+  static std::mutex mutex;
+  static std::weak_ptr<ov::Core> shared;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<ov::Core> core = shared.lock();
+  if (!core) shared = core = std::make_shared<ov::Core>();
+  return core;
+}
+
 ov::AnyMap Properties(const EngineOptions& options) {
   ov::AnyMap properties = {
       ov::inference_num_threads(options.num_threads), ov::num_streams(options.num_workers),
@@ -105,15 +122,15 @@ Engine LoadOpenVino(const ExportedModel& model, const EngineOptions& options) {
   if (!options.lite_config.empty()) throw UsageError("--lite_config: is for .mindir models.");
   const bool is_bfloat16 = options.precision == Precision::kBfloat16;
   try {
-    ov::Core core;
+    const auto core = SharedCore();
     const auto network = ReadNetwork(model.path);
     CheckSignature(*network, model);
-    auto compiled = core.compile_model(network, "CPU", Properties(options));
+    auto compiled = core->compile_model(network, "CPU", Properties(options));
     Engine engine;
     const std::string version = ov::get_openvino_version().buildNumber;
     engine.name = Concat("openvino ", version.substr(0, version.find('-')), " CPU ", is_bfloat16 ? "bf16" : "f32");
     for (int i = 0; i < options.num_workers; ++i) {
-      engine.encoders.push_back(std::make_unique<OpenVinoEncoder>(&compiled, model));
+      engine.encoders.push_back(std::make_unique<OpenVinoEncoder>(core, &compiled, model));
     }
     return engine;
   } catch (const ov::Exception& error) {

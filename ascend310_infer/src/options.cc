@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "src/errors.h"
+#include "src/runner.h"
 
 namespace ecapa {
 namespace {
@@ -50,7 +51,7 @@ cxxopts::Options Describe() {
   running("max_frames",
           "an utterance of more frames is cut into equal windows, whose embeddings are averaged; bounds the memory; 0: "
           "no limit",
-          count()->default_value("15000"), "N");
+          count()->default_value(std::to_string(kMaxFrames)), "N");
   running("batch_size",
           "utterances of equal length that go through the model at once, no more than --max_frames together; default: "
           "1, or what the model takes",

@@ -50,6 +50,62 @@ std::string OutOfMemory(int64_t num_frames) {
                 " frames need more memory than there is. Set a smaller --max_frames, --batch_size or --workers");
 }
 
+size_t Size(const ExportedModel& model, int64_t num_frames) {
+  return static_cast<size_t>(num_frames * model.feature_size);
+}
+
+// Returns the most frames that a model sees at once; 0: no limit.
+int64_t WindowLimit(const RunOptions& options, const std::vector<int64_t>& gears) {
+  return options.cut_frames || !gears.empty() ? 0 : options.max_frames;
+}
+
+// Returns the first `num_frames` frames of an utterance, as they are.
+std::vector<float> Prepared(const ExportedModel& model, std::vector<float> feats, int64_t num_frames) {
+  if (num_frames < model.min_frames) {
+    throw InputError(Concat(num_frames, " frames, an embedding needs at least ", model.min_frames,
+                            ". Leave the utterance out, or cut all to one length, which repeats what is short."));
+  }
+  if (!AllFinite(feats.data(), feats.size())) throw InputError("NaN or infinite features");
+  CutFrames(num_frames, model.feature_size, &feats);
+  return feats;
+}
+
+// Returns the embeddings of `num_rows` utterances of equal length, finished.
+std::vector<float> Encoded(const ExportedModel& model, Encoder* encoder, std::vector<float>* feats, size_t num_rows,
+                           int64_t num_frames) {
+  const size_t filled = feats->size();
+  const auto batch_size = static_cast<size_t>(model.batch_size.value_or(static_cast<int64_t>(num_rows)));
+  feats->resize(filled / num_rows * batch_size);  // a fixed batch that is not full: utterances are repeated
+  for (size_t i = filled; i < feats->size(); ++i) (*feats)[i] = (*feats)[i - filled];
+  if (model.is_transposed) *feats = Transposed(*feats, num_frames, model.feature_size);
+  std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), num_frames);
+  if (embeddings.size() < num_rows * static_cast<size_t>(model.emb_size)) {
+    throw InputError("the model gave too few numbers");
+  }
+  return embeddings;
+}
+
+// Returns the mean of the embeddings of windows of one utterance, before Finish, weighted by their frames.
+std::vector<float> EncodedInWindows(const ExportedModel& model, Encoder* encoder, const std::vector<float>& feats,
+                                    int64_t max_frames) {
+  const auto num_frames = static_cast<int64_t>(feats.size()) / model.feature_size;
+  const std::vector<int64_t> edges = WindowEdges(num_frames, max_frames);
+  std::vector<double> sum(static_cast<size_t>(model.emb_size));
+  for (size_t i = 0; i + 1 < edges.size(); ++i) {
+    const int64_t length = edges[i + 1] - edges[i];
+    const auto first = feats.begin() + static_cast<std::ptrdiff_t>(Size(model, edges[i]));
+    std::vector<float> window(first, first + static_cast<std::ptrdiff_t>(Size(model, length)));
+    model.front_end->Finish(&window);
+    const std::vector<float> embedding = Encoded(model, encoder, &window, 1, length);
+    for (size_t d = 0; d < sum.size(); ++d) sum[d] += static_cast<double>(embedding[d]) * static_cast<double>(length);
+  }
+  std::vector<float> mean(sum.size());
+  for (size_t d = 0; d < sum.size(); ++d) mean[d] = static_cast<float>(sum[d] / static_cast<double>(num_frames));
+  return mean;
+}
+
+constexpr char kNotFinite[] = "NaN or infinite values in the embedding";
+
 // The workers' common state. A row's entries are written by the one worker that has it.
 class Run {
  public:
@@ -58,7 +114,7 @@ class Run {
       : source_(source),
         model_(model),
         options_(options),
-        max_frames_(options.cut_frames || !gears.empty() ? 0 : options.max_frames),
+        max_frames_(WindowLimit(options, gears)),
         num_rows_(source.utterances().size()) {
     std::vector<int64_t> lengths;
     for (const auto& utterance : source.utterances()) {
@@ -118,11 +174,11 @@ class Run {
       std::vector<float> feats;
       for (const size_t row : batch.rows) {
         try {
-          std::vector<float> utterance = Prepare(row, batch.num_frames);
+          std::vector<float> utterance = Prepared(model_, source_.Read(row), batch.num_frames);
           model_.front_end->Finish(&utterance);
           if (rows.empty()) {
             feats = std::move(utterance);  // no second copy of a long one
-            feats.reserve(batch.rows.size() * Size(batch.num_frames));
+            feats.reserve(batch.rows.size() * Size(model_, batch.num_frames));
           } else {
             feats.insert(feats.end(), utterance.begin(), utterance.end());
           }
@@ -131,7 +187,7 @@ class Run {
           reasons_[row] = error.what();
         }
       }
-      if (!rows.empty()) Store(rows, Encode(encoder, &feats, rows.size(), batch.num_frames), start);
+      if (!rows.empty()) Store(rows, Encoded(model_, encoder, &feats, rows.size(), batch.num_frames), start);
     } catch (const InputError& error) {
       for (const size_t row : rows) reasons_[row] = error.what();
     } catch (const std::bad_alloc&) {
@@ -142,21 +198,8 @@ class Run {
   void EmbedInWindows(size_t row, Encoder* encoder, Clock::time_point start) {
     try {
       const int64_t num_frames = source_.utterances()[row].num_frames;
-      const std::vector<float> feats = Prepare(row, num_frames);
-      const std::vector<int64_t> edges = WindowEdges(num_frames, max_frames_);
-      std::vector<double> sum(static_cast<size_t>(model_.emb_size));
-      for (size_t i = 0; i + 1 < edges.size(); ++i) {
-        const int64_t length = edges[i + 1] - edges[i];
-        const auto first = feats.begin() + static_cast<std::ptrdiff_t>(Size(edges[i]));
-        std::vector<float> window(first, first + static_cast<std::ptrdiff_t>(Size(length)));
-        model_.front_end->Finish(&window);
-        const std::vector<float> embedding = Encode(encoder, &window, 1, length);
-        for (size_t d = 0; d < sum.size(); ++d)
-          sum[d] += static_cast<double>(embedding[d]) * static_cast<double>(length);
-      }
-      std::vector<float> mean(sum.size());
-      for (size_t d = 0; d < sum.size(); ++d) mean[d] = static_cast<float>(sum[d] / static_cast<double>(num_frames));
-      Store({row}, mean, start);
+      const std::vector<float> feats = Prepared(model_, source_.Read(row), num_frames);
+      Store({row}, EncodedInWindows(model_, encoder, feats, max_frames_), start);
     } catch (const InputError& error) {
       reasons_[row] = error.what();
     } catch (const std::bad_alloc&) {
@@ -164,40 +207,12 @@ class Run {
     }
   }
 
-  size_t Size(int64_t num_frames) const { return static_cast<size_t>(num_frames * model_.feature_size); }
-
-  // Returns the first `num_frames` frames of an utterance, as they are.
-  std::vector<float> Prepare(size_t row, int64_t num_frames) const {
-    std::vector<float> feats = source_.Read(row);  // first: its reason may be the better one
-    if (num_frames < model_.min_frames) {
-      throw InputError(Concat(num_frames, " frames, an embedding needs at least ", model_.min_frames,
-                              ". Leave the utterance out, or cut all to one length, which repeats what is short."));
-    }
-    if (!AllFinite(feats.data(), feats.size())) throw InputError("NaN or infinite features");
-    CutFrames(num_frames, model_.feature_size, &feats);
-    return feats;
-  }
-
-  // Returns the embeddings of `num_rows` utterances of equal length, finished.
-  std::vector<float> Encode(Encoder* encoder, std::vector<float>* feats, size_t num_rows, int64_t num_frames) const {
-    const size_t filled = feats->size();
-    const auto batch_size = static_cast<size_t>(model_.batch_size.value_or(static_cast<int64_t>(num_rows)));
-    feats->resize(filled / num_rows * batch_size);  // a fixed batch that is not full: utterances are repeated
-    for (size_t i = filled; i < feats->size(); ++i) (*feats)[i] = (*feats)[i - filled];
-    if (model_.is_transposed) *feats = Transposed(*feats, num_frames, model_.feature_size);
-    std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), num_frames);
-    if (embeddings.size() < num_rows * static_cast<size_t>(model_.emb_size)) {
-      throw InputError("the model gave too few numbers");
-    }
-    return embeddings;
-  }
-
   void Store(const std::vector<size_t>& rows, const std::vector<float>& embeddings, Clock::time_point start) {
     const auto width = static_cast<size_t>(model_.emb_size);
     for (size_t i = 0; i < rows.size(); ++i) {
       const float* embedding = embeddings.data() + i * width;
       if (!AllFinite(embedding, width)) {
-        reasons_[rows[i]] = "NaN or infinite values in the embedding";
+        reasons_[rows[i]] = kNotFinite;
         continue;
       }
       embeddings_[rows[i]].assign(embedding, embedding + width);
@@ -220,6 +235,24 @@ class Run {
 };
 
 }  // namespace
+
+std::vector<float> EmbedOne(std::vector<float> feats, const ExportedModel& model, Encoder* encoder,
+                            const std::vector<int64_t>& gears, const RunOptions& options) {
+  const int64_t num_frames =
+      FramesTaken(static_cast<int64_t>(feats.size()) / model.feature_size, options.cut_frames, gears);
+  feats = Prepared(model, std::move(feats), num_frames);
+  const int64_t max_frames = WindowLimit(options, gears);
+  std::vector<float> embedding;
+  if (max_frames > 0 && num_frames > max_frames) {
+    embedding = EncodedInWindows(model, encoder, feats, max_frames);
+  } else {
+    model.front_end->Finish(&feats);
+    embedding = Encoded(model, encoder, &feats, 1, num_frames);
+  }
+  embedding.resize(static_cast<size_t>(model.emb_size));
+  if (!AllFinite(embedding.data(), embedding.size())) throw InputError(kNotFinite);
+  return embedding;
+}
 
 int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames, const std::vector<int64_t>& gears) {
   if (cut_frames) return *cut_frames;

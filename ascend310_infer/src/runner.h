@@ -14,6 +14,8 @@
 
 namespace ecapa {
 
+constexpr int64_t kMaxFrames = 15000;  // where nobody says otherwise: 150 s at the usual 10 ms a frame
+
 struct RunOptions {
   std::optional<int64_t> cut_frames;  // frames kept of each utterance, repeated when it is shorter; none: all
   int64_t batch_size = 1;             // most utterances of one length that go through the model at once
@@ -42,6 +44,13 @@ struct RunResult {
 // The embedding of an utterance of more than `max_frames` frames is the mean of its windows' embeddings, weighted by
 // their frames; each window is finished on its own.
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options);
+
+// Returns the embedding, finite, of one utterance: of its features before the front end finishes them. `cut_frames` and
+// `max_frames` of the options act as in EmbedAll, the others do not.
+//
+// Throws InputError: too few frames, or features, a failure of the library or an embedding that is not finite.
+std::vector<float> EmbedOne(std::vector<float> feats, const ExportedModel& model, Encoder* encoder,
+                            const std::vector<int64_t>& gears, const RunOptions& options);
 
 // Returns the frames of an utterance of `num_frames` that the model gets: `cut_frames` when it has a value, else the
 // greatest gear that is not longer (the least when all are), else all.

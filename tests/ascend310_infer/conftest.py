@@ -19,6 +19,7 @@ PACKAGES = {
     "/usr/include/kissfft/kissfft.hh": "libkissfft-dev",
     "/usr/include/openssl/evp.h": "libssl-dev",
 }
+LINK_PACKAGES = {"pkg-config": "pkgconf"}
 CHECK_PACKAGES = {
     "/usr/include/doctest/doctest.h": "doctest-dev",
     "clang++-16": "clang-16",

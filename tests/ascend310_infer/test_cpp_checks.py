@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from mindvox.data.eval_store import EvalStoreWriter
 from mindvox.files import sha256_file
@@ -17,6 +18,7 @@ from mindvox.scoring.embeddings import EmbeddingStore
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
+STYLED = {".h", ".hpp", ".c", ".cc"}
 MEMORY = ("-rss_limit_mb=0", "-malloc_limit_mb=1024")
 TARGETS = ("csv", "header", "index", "list", "lite_config", "model", "names", "npy", "raw", "wav")
 
@@ -34,8 +36,9 @@ def test_unit_tests_pass_under_sanitizers(checks):
 
 def test_sources_have_the_style_of_clang_format(checks):
     folder = ROOT / "ascend310_infer"
-    sources = [path for room in ("src", "tests", "fuzz") for path in folder.glob(f"{room}/**/*.[ch]*")]
-    must(["clang-format-16", "--dry-run", "--Werror", *(path for path in sources if path.suffix in (".h", ".cc"))])
+    rooms = ("src", "include", "examples", "tests", "fuzz")
+    sources = [path for room in rooms for path in folder.glob(f"{room}/**/*") if path.suffix in STYLED]
+    must(["clang-format-16", "--dry-run", "--Werror", *sources])
 
 
 def fuzz(checks: Path, target: str, folder: Path, *limits: str) -> str:
@@ -104,6 +107,19 @@ def test_program_with_mindspore_lite_runs_a_mindir(program, tmp_path):
     made = EmbeddingStore.open(tmp_path / "out")
     assert made.utt_ids == ["s/0", "s/1", "s/2"] and made.embeddings.shape == (3, 3)
     assert made.identity.engine == "mindspore lite 2.7.0 CPU f32"
+
+    (tmp_path / "wav").mkdir()
+    for row in range(2):
+        soundfile.write(tmp_path / "wav" / f"{row}.wav", np.random.default_rng(row).uniform(-0.5, 0.5, 8000), 16000)
+    must([*infer[:3], "--wav_list", tmp_path / "wav", "--output", tmp_path / "of_wav"])
+    folder = ROOT / "ascend310_infer"
+    flags = ["-I", folder / "include", "-L", tmp_path / "build", f"-Wl,-rpath,{tmp_path / 'build'}", "-lmindvox"]
+    must(["cc", folder / "examples" / "compare.c", *flags, "-o", tmp_path / "compare"])
+    wavs = [tmp_path / "wav" / f"{row}.wav" for row in range(2)]
+    must([tmp_path / "compare", model, *wavs, tmp_path / "by_library"])
+    of_program = EmbeddingStore.open(tmp_path / "of_wav").embeddings
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "by_library", np.float32).reshape(2, 3), of_program)
+
     refused = subprocess.run(
         [program, *infer[1:], "--output", tmp_path / "o"], capture_output=True, text=True, check=False
     )

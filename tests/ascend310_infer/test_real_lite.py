@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from mindvox.embedder import Embedder
 from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.embeddings import EmbeddingStore
-from tests.ascend310_infer.conftest import PACKAGES, need
+from tests.ascend310_infer.conftest import LINK_PACKAGES, PACKAGES, need
 from tests.ascend310_infer.test_cpp_program import LENGTHS, call, in_python, must, score_lines, write_store
 from tests.deploy.toy import NUM_MELS, make_checkpoint, random_feats, save_description, write_toy
 
@@ -110,6 +112,24 @@ def test_embeddings_are_those_of_mindspore(project, worked, tmp_path, model, opt
     assert least_cosine(made.embeddings, expected) >= COSINE
     assert np.abs(made.embeddings - expected).max() <= BOUND * np.abs(expected).max()
     assert made.identity.engine == f"mindspore lite {VERSION} CPU f32"
+
+
+@pytest.mark.parametrize("model", ["free.mindir", "fixed.mindir"])
+def test_library_embeds_as_python(project, worked, tmp_path, model):
+    need(LINK_PACKAGES)
+    must(project, "cmake", "--install", "ascend310_infer/build", "--prefix", tmp_path)
+    paths = {"PKG_CONFIG_PATH": str(tmp_path / "lib" / "pkgconfig")}
+    flags = must(tmp_path, "pkg-config", "--cflags", "--libs", "mindvox", **paths).split()
+    example = project / "ascend310_infer" / "examples" / "compare.c"
+    must(tmp_path, "cc", example, *flags, f"-Wl,-rpath,{tmp_path / 'lib'}", "-o", "compare")
+    for row in range(2):
+        samples = np.random.default_rng(row).uniform(-0.5, 0.5, 5000 + 4000 * row)
+        soundfile.write(tmp_path / f"{row}.wav", samples, 16000)
+    must(tmp_path, "./compare", worked / model, "0.wav", "1.wav", "embeddings")
+    made = np.fromfile(tmp_path / "embeddings", np.float32).reshape(2, -1)
+    embedder = Embedder.open(worked / model)
+    expected = np.stack([embedder.embed(tmp_path / f"{row}.wav") for row in range(2)])
+    assert least_cosine(made, expected) >= COSINE
 
 
 def infer(project: Path, lite_home: Path, folder: Path, model: str, *options: str) -> list[str]:
