@@ -27,8 +27,8 @@ def openvino_core() -> openvino.Core:
     return openvino.Core()
 
 
-def load(path: Path, exported: ExportedModel) -> Engine:
-    """Load a model.
+def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
+    """Load a model; see `load_engine`.
 
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
@@ -37,7 +37,10 @@ def load(path: Path, exported: ExportedModel) -> Engine:
     try:
         model = core.read_model(path)
         # Its own choice on processors that have it is bfloat16.
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if num_threads:
+            properties["INFERENCE_NUM_THREADS"] = num_threads
+        compiled = core.compile_model(model, "CPU", properties)
     except Exception as error:  # its exceptions share no base but Exception
         raise InputError(f"{path}: OpenVINO cannot load it ({first_line(error)}).") from None
     check_values(path, exported.inputs, {value.any_name: _shape(value) for value in model.inputs})
