@@ -75,9 +75,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         statistics.median(cost[clock] for cost in one) / statistics.median(cost[clock] for cost in many)
         for clock in range(2)
     )
-    print(
-        f"speed-up by the wall {by_wall:.2f}, with {arguments.workers} free cores {by_processor * arguments.workers:.2f}"
-    )
+    free = f"with {arguments.workers} free cores {by_processor * arguments.workers:.2f}"
+    print(f"speed-up by the wall {by_wall:.2f}, {free}")
     return 0
 
 
