@@ -31,7 +31,7 @@ def open_session(path: Path, num_threads: int = 0, keeps_memory: bool = True) ->
 
 
 def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
-    """Load a model; see `load_engine`.
+    """Load a model; for `num_threads` see `open_session`.
 
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
