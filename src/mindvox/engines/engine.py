@@ -136,7 +136,7 @@ def load_engine(
         device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
         device_id: number of that device.
         num_threads: that compute on the CPU; 0: what the library takes by itself, about one for each core. MindSpore
-            has one number for the whole process.
+            keeps the number that a process gives first.
 
     Raises:
         UsageError: there is no such engine.

@@ -1,5 +1,6 @@
 """MINDIR in MindSpore."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import mindspore as ms
@@ -20,7 +21,8 @@ def load(path: Path, exported: ExportedModel, device_target: str, device_id: int
     """
     target = set_device(device_target, device_id)
     if num_threads:
-        ms.device_context.cpu.op_tuning.threads_num(num_threads)
+        with suppress(RuntimeError):  # it can be set only once in a process (2.10)
+            ms.device_context.cpu.op_tuning.threads_num(num_threads)
     try:
         cell = nn.GraphCell(ms.load(str(path)))
     except (RuntimeError, ValueError) as error:
