@@ -5,7 +5,8 @@ python benchmarks/verification.py accept CORPUS       writes benchmarks/verifica
 python benchmarks/verification.py moves CORPUS        adds to it how far conditions move scores
 
 CORPUS is Mini LibriSpeech. The 251 readers of `voxceleb12/wav` are dealt to two parts: on one the ratios are fitted, on
-the other the threshold is chosen, see `choose_rate`. `voxceleb1/wav`, `noise` and `rir` are for the tests alone. The model must have been fetched (mindvox fetch campplus_zh_en). Embeddings are kept under --cache: the same command
+the other the threshold is chosen, see `choose_rate`. `voxceleb1/wav`, `noise` and `rir` are for the tests alone.
+The model must have been fetched (mindvox fetch campplus_zh_en). Embeddings are kept under --cache: the same command
 goes on from there. The 2,008 pieces of the fit take ten minutes on one core.
 """
 
