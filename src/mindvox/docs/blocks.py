@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from mindvox.cli.models import markdown_table
 from mindvox.config import ROOT
+from mindvox.docs.api import api
 from mindvox.docs.commands import commands, exit_codes, help_of_commands
 from mindvox.docs.extras import extras
 from mindvox.docs.keys import class_keys, classes, file_keys
@@ -48,6 +49,7 @@ class Block(NamedTuple):
 
 Renderer = Callable[[Sequence[str], Sequence[str]], list[str]]
 RENDERERS: dict[str, Renderer] = {
+    "api": lambda words, before: api(),
     "classes": lambda words, before: classes(*words),
     "class-keys": lambda words, before: class_keys(*words),
     "commands": lambda words, before: commands(),
