@@ -1,19 +1,13 @@
-"""A real Chromium whose microphone plays files, and the service behind the page."""
+"""A real Chromium whose microphone plays files."""
 
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import soundfile
-
-from mindvox.errors import InputError
-from mindvox.home import ONNX, find_model
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
 CHROMIUM = shutil.which("chromium")
@@ -24,34 +18,10 @@ PAUSE_S = 0.3  # before somebody speaks
 
 def missing() -> str:
     """Return what the tests of the page need and is not here; empty: all is."""
-    packages = ("playwright", "axe_playwright_python", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    absent = [name for name in packages if find_spec(name) is None]
+    absent = [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]
     if CHROMIUM is None:
         absent.append("chromium (scripts/install_system_packages.sh --tests)")
-    try:
-        find_model("campplus_zh_en", ONNX)  # fetched together with the detector of speech
-    except InputError as error:
-        absent.append(str(error))
     return ", ".join(absent)
-
-
-@contextmanager
-def service(folder: Path, *arguments: str) -> Iterator[str]:
-    """Run the service with a store in a folder, on a port that is free; yield its address."""
-    command = [sys.executable, "-m", "mindvox", "serve", "--port", "0", "--num_workers", "1"]
-    command += ["--store", str(folder / "speakers.db"), "--audit_log", str(folder / "audit.jsonl")]
-    if "--tokens" not in arguments:
-        command += ["--tokens", str(folder / "no_tokens.json")]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            line = process.stdout.readline()
-            assert line.startswith("listening: "), f"the service ended with {process.wait()}"
-            yield line.split()[1]
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 class Microphone:
