@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
+COSTLY, COSTLY_REQUESTS = ("decode_timeout", "failed"), 20  # a worker was killed, and starts again
 NO_ANSWER = 0  # in place of a status, where the caller has gone
 MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
 DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
@@ -72,7 +73,7 @@ class Gate:
         if not _is_call(request) or (endpoint is not None and not endpoint.scopes):
             return None
         token = self._token(request, endpoint)
-        caller = token.id if token else _address(request)
+        caller = _caller(request, token)
         if wait_s := self._rates.wait_s(caller):
             raise ServiceProblem(429, "rate_limited", "Too many requests.", retry_after_s=wait_s)
         self._rates.count(caller)
@@ -115,6 +116,10 @@ class Gate:
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise ServiceProblem(403, "bad_host", "Pages of other origins may not call this service.")
+
+    def count(self, caller: str, number: int) -> None:
+        """Count a request that cost as much as `number` others."""
+        self._rates.count(caller, number)
 
     def hold(self, num_bytes: int) -> None:
         """Count bytes of a body that are held; raise ServiceProblem when all bodies are too many."""
@@ -239,6 +244,8 @@ class _Call:
         self._gate._metrics.seconds.labels(call).observe(seconds)
         if request.state.answer:
             self._gate._metrics.answers.labels(call, request.state.answer).inc()
+        if request.state.code in COSTLY:
+            self._gate.count(_caller(request, self._token), COSTLY_REQUESTS)
         if endpoint is not None and not endpoint.scopes or not _is_call(request):
             return  # what tells nothing of anybody
         speaker = getattr(request.state, "speaker", None)
@@ -267,6 +274,10 @@ def _is_call(request: Request) -> bool:
     """Tell whether a request is for the service and not for the page."""
     path = request.url.path
     return path.startswith("/v1/") or path in ("/v1", "/metrics")
+
+
+def _caller(request: Request, token: Optional[Token]) -> str:
+    return token.id if token else _address(request)
 
 
 def _address(request: Request) -> str:
