@@ -8,13 +8,8 @@ from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable
-from mindvox.cli.speaker_arguments import (
-    add_limit_arguments,
-    add_store_argument,
-    moment,
-    open_listener,
-    open_store_for,
-)
+from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.speaker_arguments import add_store_argument, moment, open_listener, open_store_for
 from mindvox.errors import UsageError
 from mindvox.files import user_path
 from mindvox.progress import quantity
@@ -44,9 +39,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def rules_of(arguments: argparse.Namespace) -> Rules:
     """Return the rules that the arguments set; raise UsageError."""
     try:
-        return Rules(arguments.min_total_speech, arguments.min_agreement)
+        return Rules(arguments.min_total_speech_s, arguments.min_agreement)
     except ValueError as error:
-        raise UsageError(f"--min_total_speech, --min_agreement: {error}") from None
+        raise UsageError(f"--min_total_speech_s, --min_agreement: {error}") from None
 
 
 def given_terms(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     defaults = Rules()
     parser.add_argument(
-        "--min_total_speech",
+        "--min_total_speech_s",
         type=float,
         default=defaults.min_net_speech_s,
         metavar="X",

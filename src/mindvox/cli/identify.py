@@ -8,7 +8,8 @@ from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable
-from mindvox.cli.speaker_arguments import add_limit_arguments, add_store_argument, open_listener
+from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.speaker_arguments import add_store_argument, open_listener
 from mindvox.files import user_path
 from mindvox.progress import quantity
 from mindvox.speakers.identification import (

@@ -10,7 +10,8 @@ from mindvox.arguments import Parser
 from mindvox.cli.enrol import add_enrolment_arguments, given_terms, rules_of
 from mindvox.cli.identify import add_candidate_arguments, candidates_of, describe
 from mindvox.cli.model_arguments import add_model_arguments
-from mindvox.cli.speaker_arguments import add_limit_arguments, add_store_argument, open_listener, open_store_for
+from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.speaker_arguments import add_store_argument, open_listener, open_store_for
 from mindvox.corpus.layouts import Corpus, add_layout_arguments
 from mindvox.files import user_path, write_csv
 from mindvox.progress import Progress, quantity

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable, open_embedder
-from mindvox.cli.quality_arguments import add_quality_arguments, limits_of, quality_line
+from mindvox.cli.quality_arguments import add_limit_arguments, limits_of, quality_line
 from mindvox.decisions import Decision, decide, decision_facts, examine, rule_of
 from mindvox.embedder import Embedder
 from mindvox.errors import UsageError
@@ -154,6 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold", type=float, metavar="X", help="no calibration: same person from this cosine, else different"
     )
-    add_quality_arguments(parser)
+    add_limit_arguments(parser)
+    parser.add_argument(
+        "--no_quality",
+        action="store_true",
+        help="compare whatever is in the recordings, silence and noise too; without a calibration",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

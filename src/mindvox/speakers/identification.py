@@ -121,10 +121,15 @@ def identify(
     try:
         heard = listener.hear(recording, sample_rate, channel)
     except UnfitRecording as error:
-        return Identification(
-            *(INCONCLUSIVE, None, None, threshold), code=error.code, reason=error.reason, quality=error.quality
-        )
+        return answer_for_unfit(error, threshold)
     return identify_embeddings(store, heard.embedding[None], candidates, threshold, [heard.quality])[0]
+
+
+def answer_for_unfit(error: UnfitRecording, threshold: NameThreshold) -> Identification:
+    """Return the answer for a recording that cannot be used."""
+    return Identification(
+        *(INCONCLUSIVE, None, None, threshold), code=error.code, reason=error.reason, quality=error.quality
+    )
 
 
 def identify_embeddings(
