@@ -1,8 +1,9 @@
 """Throughput and waiting times of the service: python benchmarks/service.py CORPUS [--num 200] [--callers 1 4 16 64].
 
 In one run: Embedder in one process per core (what the recordings cost at least), the service's /v1/embed and
-/v1/identify, and the same model behind a plain FastAPI endpoint. Prints recordings a second by the wall clock, and CPU seconds of a
-recording by the processes' own clocks, which a busy machine changes less. Needs the extras serve and client.
+/v1/identify, and the same model behind a plain FastAPI endpoint. Prints recordings a second by the wall clock, and CPU
+seconds of a recording by the processes' own clocks, which a busy machine changes less. Needs the extras serve and
+client.
 """
 
 import argparse
