@@ -109,12 +109,13 @@ class Embedder:
         device_target: str = "auto",
         device_id: int = 0,
         max_frames: int = MAX_FRAMES,
+        num_threads: int = 0,
     ) -> "Embedder":
         """Load a model.
 
         Args:
             model: name of a public model, such as "campplus_zh_en"; an exported model; or a folder that holds one.
-            engine, device_target, device_id: see `load_engine`.
+            engine, device_target, device_id, num_threads: see `load_engine`.
             max_frames: see the class.
 
         Raises:
@@ -122,7 +123,7 @@ class Embedder:
             InputError: the model is missing or damaged, the engine does not run it, or its front end is unknown.
         """
         path = find_exported(model)
-        return cls(path, load_engine(path, engine, device_target, device_id), max_frames)
+        return cls(path, load_engine(path, engine, device_target, device_id, num_threads), max_frames)
 
     @property
     def emb_size(self) -> int:

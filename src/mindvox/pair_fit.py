@@ -62,7 +62,11 @@ class Pairs:
 
     def among(self, speakers: np.ndarray) -> "Pairs":
         """Return the pairs of which both sides are of these speakers."""
-        return self.chosen(np.isin(self.speakers, speakers).all(axis=1))
+        return self.chosen(self.is_among(speakers))
+
+    def is_among(self, speakers: np.ndarray) -> np.ndarray:
+        """Return of each pair whether both sides are of these speakers, (P,)."""
+        return np.isin(self.speakers, speakers).all(axis=1)
 
     def chosen(self, which: np.ndarray) -> "Pairs":
         """Return some pairs, by truth values or numbers."""

@@ -4,17 +4,25 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import soundfile
 
+from mindvox.arguments import Parser
+from mindvox.cli import speaker_arguments
 from mindvox.cli.enrol import main as enrol
 from mindvox.cli.identify import main as identify
+from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.speaker_batches import enrol_main as enrol_all
+from mindvox.cli.speaker_batches import identify_main as identify_all
 from mindvox.cli.speakers import main as speakers
+from mindvox.cli.verify import main as verify
 from mindvox.errors import InputError, UsageError
 from mindvox.speakers.store import NoSuchSpeaker, SpeakerExists, open_store
-from tests.speakers.toys import RATE, SAME, toy_listener, voice
+from mindvox.speech.quality import Limits
+from tests.speakers.toys import RATE, SAME, LoudIsSpeech, toy_embedder, toy_listener, voice
 
 COMMAND = """
 import sys
@@ -218,7 +226,7 @@ def test_a_damaged_export_is_refused(files, change, message):
         (enrol, ["Anna", "."], InputError, "a folder"),
         (enrol, ["Anna", "1-0.wav", "--add", "--replace"], UsageError, "not allowed with"),
         (enrol, ["Anna", "1-0.wav", "--expires=soon"], UsageError, "expected never, days such as 90d, or a date"),
-        (enrol, ["Anna", "1-0.wav", "--min_total_speech=-1"], UsageError, "--min_total_speech"),
+        (enrol, ["Anna", "1-0.wav", "--min_total_speech_s=-1"], UsageError, "--min_total_speech_s"),
         (enrol, ["\n", "1-0.wav"], InputError, "name of a speaker"),
         (identify, ["1-0.wav"], InputError, "no store of speakers. `mindvox enrol"),
         (identify, ["1-0.wav", "--target_rate=1"], UsageError, "target_rate"),
@@ -240,3 +248,22 @@ def test_the_commands_need_neither_mindspore_nor_linux(files):
         [sys.executable, "-c", COMMAND, "speakers", "list"], capture_output=True, text=True, check=False, cwd=files
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.splitlines()[1].startswith("Anna")
+
+
+@pytest.mark.parametrize("command", [enrol, enrol_all, identify, identify_all, verify])
+def test_every_command_has_an_option_for_each_limit_of_a_recording(command, capsys):
+    with pytest.raises(SystemExit):
+        command(["--help"])
+    options = capsys.readouterr().out.split()
+    assert {f"--{limit.name}" for limit in fields(Limits)} <= set(options)
+
+
+def test_the_limits_reach_the_listener(monkeypatch, tmp_path):
+    monkeypatch.setattr(speaker_arguments, "open_embedder", lambda arguments: toy_embedder(tmp_path))
+    monkeypatch.setattr(speaker_arguments.SpeechDetector, "open", LoudIsSpeech)
+    parser = Parser()
+    add_limit_arguments(parser)
+    given = ["--min_net_speech_s=2", "--min_snr_db=3", "--max_clipped_share=0.4", "--min_voice_agreement=0.5"]
+    assert speaker_arguments.open_listener(parser.parse_args(given)).limits == Limits(2.0, 3.0, 0.4, 0.5)
+    with pytest.raises(UsageError, match="--max_clipped_share, .*share from 0 to 1"):
+        speaker_arguments.open_listener(parser.parse_args(["--max_clipped_share=2"]))

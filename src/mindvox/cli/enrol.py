@@ -3,22 +3,17 @@
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable
-from mindvox.cli.speaker_arguments import (
-    add_limit_arguments,
-    add_store_argument,
-    moment,
-    open_listener,
-    open_store_for,
-)
+from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.speaker_arguments import add_store_argument, moment, open_listener, open_store_for
 from mindvox.errors import UsageError
 from mindvox.files import user_path
 from mindvox.progress import quantity
-from mindvox.speakers.enrolment import Enrolment, Rules, enrol
+from mindvox.speakers.enrolment import Enrolment, Rules, enrol, enrolment_facts
 from mindvox.speakers.store import ADD, NEW, REPLACE, NoSuchSpeaker, SpeakerStore, Terms
 
 NOT_ENROLLED = 4
@@ -37,16 +32,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             *(_terms(arguments, store), rules),
             channel=arguments.channel,
         )
-    print(json.dumps(_facts(done), ensure_ascii=False) if arguments.json else "\n".join(_lines(done)))
+    print(json.dumps(enrolment_facts(done), ensure_ascii=False) if arguments.json else "\n".join(_lines(done)))
     return 0 if done.enrolled else NOT_ENROLLED
 
 
 def rules_of(arguments: argparse.Namespace) -> Rules:
     """Return the rules that the arguments set; raise UsageError."""
     try:
-        return Rules(arguments.min_total_speech, arguments.min_agreement)
+        return Rules(arguments.min_total_speech_s, arguments.min_agreement)
     except ValueError as error:
-        raise UsageError(f"--min_total_speech, --min_agreement: {error}") from None
+        raise UsageError(f"--min_total_speech_s, --min_agreement: {error}") from None
 
 
 def given_terms(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -65,10 +60,6 @@ def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms
     except NoSuchSpeaker:
         before = Terms()
     return replace(before, **given)
-
-
-def _facts(done: Enrolment) -> dict:
-    return {**asdict(done), "same_voice": [match._asdict() for match in done.same_voice]}
 
 
 def _lines(done: Enrolment) -> list[str]:
@@ -103,7 +94,7 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:
     )
     defaults = Rules()
     parser.add_argument(
-        "--min_total_speech",
+        "--min_total_speech_s",
         type=float,
         default=defaults.min_net_speech_s,
         metavar="X",

@@ -8,14 +8,14 @@ from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Quality
 
 HELP = {
     "min_net_speech_s": "least speech in a recording, s",
-    "min_snr_db": "least ratio of speech to noise, dB",
+    "min_snr_db": "least ratio of speech to steady noise, dB",
     "max_clipped_share": "greatest share of clipped samples, 0 to 1",
     "min_voice_agreement": "least cosine between parts of a recording; below it several people are suspected; -1: any",
 }
 
 
-def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --no_quality and an option for each of Limits."""
+def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each of Limits, under its name."""
     for limit in fields(Limits):
         default = getattr(DEFAULT_LIMITS, limit.name)
         parser.add_argument(
@@ -25,11 +25,6 @@ def add_quality_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="X",
             help=f"{HELP[limit.name]} (default: {default:g})",
         )
-    parser.add_argument(
-        "--no_quality",
-        action="store_true",
-        help="compare whatever is in the recordings, silence and noise too; without a calibration",
-    )
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits:
@@ -41,7 +36,8 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
     try:
         return Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        flags = ", ".join(f"--{limit.name}" for limit in fields(Limits))
+        raise UsageError(f"{flags}: {error}") from None
 
 
 def quality_line(name: str, quality: Quality) -> str:

@@ -6,12 +6,11 @@ import time
 from datetime import UTC, datetime
 
 from mindvox.cli.model_arguments import open_embedder
-from mindvox.errors import UsageError
+from mindvox.cli.quality_arguments import limits_of
 from mindvox.files import user_text
 from mindvox.speakers.listening import Listener
 from mindvox.speakers.store import NEVER, VARIABLE, ModelIdentity, SpeakerStore, open_store
 from mindvox.speech.detector import SpeechDetector
-from mindvox.speech.quality import Limits
 
 DAY_S = 86400.0
 
@@ -25,26 +24,9 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a recording must keep to."""
-    limits = Limits()
-    for flag, default, meaning in (
-        ("--min_net_speech", limits.min_net_speech_s, "least speech in a recording, s"),
-        ("--min_snr", limits.min_snr_db, "least ratio of speech to steady noise, dB"),
-        ("--max_clipped", limits.max_clipped_share, "greatest share of clipped samples"),
-        ("--min_voice_agreement", limits.min_voice_agreement, "below this cosine several people are suspected"),
-    ):
-        parser.add_argument(flag, type=float, default=default, metavar="X", help=f"{meaning} (default: {default:g})")
-
-
 def open_listener(arguments: argparse.Namespace) -> Listener:
     """Open the model, the detector of speech and the limits that the arguments choose."""
-    try:
-        limits = Limits(
-            *(arguments.min_net_speech, arguments.min_snr, arguments.max_clipped, arguments.min_voice_agreement)
-        )
-    except ValueError as error:
-        raise UsageError(f"--min_net_speech, --min_snr, --max_clipped, --min_voice_agreement: {error}") from None
+    limits = limits_of(arguments)
     return Listener(open_embedder(arguments), SpeechDetector.open(), limits)
 
 

@@ -17,11 +17,11 @@ from mindvox.decisions import UNUSABLE
 from mindvox.errors import InputError
 from mindvox.files import PathLike, lock_output, sync
 from mindvox.progress import Progress
-from mindvox.speakers.enrolment import Enrolment, LeftOut, Rules, decide, samples_before, thresholds_of
+from mindvox.speakers.enrolment import Enrolment, Rules, decide, hear_all, samples_before, thresholds_of
 from mindvox.speakers.identification import (
-    INCONCLUSIVE,
     Candidates,
     Identification,
+    answer_for_unfit,
     identify_embeddings,
     name_threshold,
 )
@@ -81,14 +81,7 @@ def enrol_all(
             if progress is not None:
                 progress.show(len(recordings))
             continue
-        heard, left_out = [], []
-        for recording in recordings:
-            try:
-                heard.append(hear(listener, corpus, recording, channel))
-            except UnfitRecording as error:
-                left_out.append(LeftOut(error.name, error.code, error.reason))
-            if progress is not None:
-                progress.show(1)
+        heard, left_out = hear_all(recordings, lambda one: hear(listener, corpus, one, channel), progress)
         yield decide(store, name, heard, left_out, samples_before(store, name, mode), mode, terms, rules)
 
 
@@ -159,12 +152,7 @@ def identify_all(
                             store, heard.embedding[None], candidates, threshold, [heard.quality]
                         )[0]
                     except UnfitRecording as error:
-                        found = Identification(
-                            *(INCONCLUSIVE, None, None, threshold),
-                            code=error.code,
-                            reason=error.reason,
-                            quality=error.quality,
-                        )
+                        found = answer_for_unfit(error, threshold)
                     stream.write(json.dumps(to_dict(recording.utt_id, found), ensure_ascii=False) + "\n")
                     stream.flush()
                     counts[found.answer] = counts.get(found.answer, 0) + 1

@@ -1,13 +1,14 @@
 """Enrol a speaker: several recordings that agree with each other, and with nobody else's."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Optional
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, TypeVar
 
 import numpy as np
 
 from mindvox.embedder import Recording
 from mindvox.errors import InputError
+from mindvox.progress import Progress
 from mindvox.rules import Thresholds
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import (
@@ -28,6 +29,8 @@ from mindvox.speakers.store import (
 
 TOO_LITTLE, ODD = "too_little_speech", "different_voices"
 NEAREST = 5  # other speakers that are looked at for the same voice
+
+One = TypeVar("One")
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def enrol(
     if not recordings:
         raise InputError(f"{name}: expected at least one recording.")
     before = samples_before(store, name, mode)
-    heard, left_out = _hear_all(listener, recordings, sample_rate, channel)
+    heard, left_out = hear_all(recordings, lambda one: listener.hear(one, sample_rate, channel))
     return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(thresholds_of(listener)))
 
 
@@ -199,6 +202,11 @@ def decide(
     return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice)
 
 
+def enrolment_facts(done: Enrolment) -> dict[str, Any]:
+    """Return everything about an enrolment, for JSON."""
+    return {**asdict(done), "same_voice": [match._asdict() for match in done.same_voice]}
+
+
 def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:
     """Return the samples that stay; raise SpeakerExists before any work where the store would do so after it."""
     try:
@@ -210,15 +218,24 @@ def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, .
     return speaker.samples if speaker is not None and mode == ADD else ()
 
 
-def _hear_all(
-    listener: Listener, recordings: Sequence[Recording], sample_rate: Optional[int], channel: Optional[int]
+def hear_all(
+    recordings: Iterable[One], hear: Callable[[One], Heard], progress: Optional[Progress] = None
 ) -> tuple[list[Heard], list[LeftOut]]:
+    """Return what is heard of those recordings that can be used, and the others with the reason.
+
+    Args:
+        recordings: of any form that `hear` takes.
+        hear: raises UnfitRecording for a recording that cannot be used.
+        progress: counts the recordings.
+    """
     heard, left_out = [], []
     for recording in recordings:
         try:
-            heard.append(listener.hear(recording, sample_rate, channel))
+            heard.append(hear(recording))
         except UnfitRecording as error:
             left_out.append(LeftOut(error.name, error.code, error.reason))
+        if progress is not None:
+            progress.show(1)
     return heard, left_out
 
 
