@@ -42,6 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         model=arguments.model,
         engine=arguments.engine,
         num_workers=arguments.num_workers,
+        trusted_proxies=tuple(arguments.trusted_proxy),
         allowed_hosts=tuple(arguments.allowed_host),
         audit_log=arguments.audit_log,
         allow_embeddings=arguments.allow_embeddings,
@@ -71,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="name under which callers reach it, behind a proxy; may be given several times",
+    )
+    parser.add_argument(
+        "--trusted_proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="proxy whose X-Forwarded-For says where a caller is; may be given several times",
     )
     add_tokens_argument(parser)
     add_store_argument(parser)

@@ -135,8 +135,8 @@ def load_engine(
         engine: one of ENGINES. "auto": of the libraries that read the model's format, the first that is installed.
         device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
         device_id: number of that device.
-        num_threads: of ONNX Runtime and OpenVINO, for one input; 0: as many as this process has cores. MindSpore
-            chooses by itself.
+        num_threads: that compute on the CPU; 0: what the library takes by itself, about one for each core. MindSpore
+            keeps the number that a process gives first.
 
     Raises:
         UsageError: there is no such engine.
@@ -148,7 +148,7 @@ def load_engine(
     name = _library_for(model_file, exported, engine)
     load = importlib.import_module(LIBRARIES[name].loader).load
     if name == "mindspore":
-        return load(model_file, exported, device_target, device_id)
+        return load(model_file, exported, device_target, device_id, num_threads)
     return load(model_file, exported, num_threads)
 
 

@@ -23,7 +23,7 @@ from mindvox.errors import InputError
 from mindvox.service import endpoints as calls
 from mindvox.service.endpoints import Endpoint
 from mindvox.service.gate import App, Gate, problem_response
-from mindvox.service.problems import ServiceProblem
+from mindvox.service.problems import MEDIA_TYPE, ServiceProblem
 from mindvox.service.schemas import (
     SPEAKER_ID,
     DiarizeShape,
@@ -54,7 +54,7 @@ MAX_CONSENT = 2000  # characters
 WEB = Path(__file__).parent / "web"
 STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDetails, "description": text, "content": {"application/problem+json": {}}}
+    status: {"model": ProblemDetails, "description": text, "content": {MEDIA_TYPE: {}}}
     for status, text in {
         400: "The request is not valid",
         401: "A token is needed",
@@ -179,7 +179,7 @@ class _Routes:
         """List speakers in the order of their names."""
         if name is not None:
             return await self._voices.list_named(name)
-        return await self._voices.list(after, limit, group or None)
+        return await self._voices.page(after, limit, group or None)
 
     async def create_speaker(
         self,
@@ -292,9 +292,18 @@ def create_app(settings: Settings, voices: Voices, tokens: TokenFile) -> App:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(InputError, _on_input)
     app.add_exception_handler(Exception, _on_failure)
+    app.openapi_schema = _described(app)
     if WEB.is_dir():
         app.mount("/", StaticFiles(directory=WEB, html=True), name="page")
     return Gate(app, settings, tokens, metrics, AuditLog(settings.audit_log))
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """Return the description of the calls, with how a token is shown."""
+    description = app.openapi()
+    schemes = {"token": {"type": "http", "scheme": "bearer", "description": "`mindvox tokens add` makes one."}}
+    description.setdefault("components", {})["securitySchemes"] = schemes
+    return description
 
 
 def _version() -> str:

@@ -22,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
+MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
 DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = {
@@ -81,14 +82,14 @@ class Gate:
     def _token(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
         if not _is_call(request) or not self._needs_token():
             return None
-        address = _address(request)
-        if wait_s := self._wrong.wait_s(address):
-            raise ServiceProblem(429, "rate_limited", "Too many requests with wrong tokens.", retry_after_s=wait_s)
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         if not text:
             raise ServiceProblem(401, "unauthorized", "Expected the header 'Authorization: Bearer TOKEN'.")
         token = self._tokens.find(text.strip()) if kind.lower() == "bearer" else None
         if token is None:
+            address = _address(request)
+            if wait_s := self._wrong.wait_s(address):
+                raise ServiceProblem(429, "rate_limited", "Too many requests with wrong tokens.", retry_after_s=wait_s)
             self._wrong.count(address)
             raise ServiceProblem(401, "unauthorized", "The token is unknown, revoked or expired.")
         if endpoint is not None and not set(endpoint.scopes) & set(token.scopes):
@@ -133,6 +134,8 @@ class _Call:
     def __init__(self, gate: Gate, request: Request, receive: Receive, send: Send) -> None:
         self._gate, self._request, self._receive, self._send = gate, request, receive, send
         self._limits = gate._settings.limits
+        has_recordings = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self._max_bytes = self._limits.max_bytes if has_recordings else MAX_TEXT_BYTES
         self._id = uuid.uuid4().hex
         self._status, self._code = 0, ""
         self._num_bytes = 0
@@ -160,11 +163,11 @@ class _Call:
 
     def _check_length(self) -> None:
         length = self._request.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limits.max_bytes:
+        if length.isdigit() and int(length) > self._max_bytes:
             raise self._too_large()
 
     def _too_large(self) -> ServiceProblem:
-        return ServiceProblem(413, "too_large", f"A request may have {self._limits.max_bytes} bytes.")
+        return ServiceProblem(413, "too_large", f"A request of this kind may have {self._max_bytes} bytes.")
 
     async def receive(self) -> Message:
         """Return what comes next of the body, within its limits of size and time."""
@@ -180,7 +183,7 @@ class _Call:
             ) from None
         if message["type"] == "http.request":
             num_bytes = len(message.get("body", b""))
-            if self._num_bytes + num_bytes > self._limits.max_bytes:
+            if self._num_bytes + num_bytes > self._max_bytes:
                 raise self._too_large()
             self._gate.hold(num_bytes)
             self._num_bytes += num_bytes

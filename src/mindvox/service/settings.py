@@ -44,7 +44,7 @@ class Limits:
     max_recordings: int = 20
     decode_s: float = 10.0
     work_s: float = 60.0
-    body_s: float = 30.0
+    body_s: float = 60.0
     header_s: float = 10.0
     max_waiting: int = 64
     max_bodies_bytes: int = 512 * MIB
@@ -73,6 +73,7 @@ class Settings:
         tokens: file of the tokens; None: `default_tokens()`.
         model, engine: see `Embedder.open`.
         num_workers: processes that decode and embed.
+        trusted_proxies: addresses of proxies whose word for a caller's address is taken (X-Forwarded-For).
         allowed_hosts: names under which callers may reach it, beside the addresses of this machine.
         audit_log: file that gets a line a call; None: standard error.
         allow_embeddings: embeddings may be asked for.
@@ -90,6 +91,7 @@ class Settings:
     model: str = DEFAULT_MODEL
     engine: str = AUTO
     num_workers: int = field(default_factory=num_cores)
+    trusted_proxies: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     audit_log: Optional[Path] = None
     allow_embeddings: bool = False

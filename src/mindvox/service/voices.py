@@ -80,6 +80,7 @@ class Voices:
         self.embedder = describe_model(settings.model)
         self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
         self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
+        self._num_conversations = 0  # that are worked on, or wait
         limits = settings.limits
         self.pool = WorkerPool(
             worker.WorkerSettings(settings.model, settings.engine, limits.max_bytes),
@@ -103,7 +104,7 @@ class Voices:
 
     async def verify(self, first: Upload, second: Upload) -> dict[str, Any]:
         """Say whether two recordings are of the same person."""
-        both = await asyncio.gather(self._examine(first), self._examine(second))
+        both = await self._examine_all((first, second))
         return _decision(decide(self._rule, *both))
 
     async def verify_speaker(self, upload: Upload, speaker_id: str) -> dict[str, Any]:
@@ -114,7 +115,8 @@ class Voices:
         side = await self._examine(upload)
         enrolled = Examined(speaker.name, speaker.centroid, None, None)
         decision = decide(self._cosines, side, enrolled)
-        if decision.answer != INCONCLUSIVE:
+        if decision.score is not None:  # a recording that cannot be used is no attempt
+            await self._check_lock(who)  # of many attempts at once, only the first count
             await _call(self.store.note_verification, who, decision.answer == ACCEPT)
         answer = _decision(replace(decision, recordings=(side, enrolled)))
         return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
@@ -146,7 +148,7 @@ class Voices:
     async def _enrol(
         self, who: "str | SpeakerId", uploads: Sequence[Upload], mode: str, terms: Optional[Terms]
     ) -> dict[str, Any]:
-        examined = await asyncio.gather(*(self._examine(upload) for upload in uploads))
+        examined = await self._examine_all(uploads)
         heard = [
             Heard(one.name, one.embedding, one.quality)
             for one in examined
@@ -221,7 +223,14 @@ class Voices:
             "max_speakers": count.most,
             "max_s": limits.max_conversation_s,
         }
-        reply = await self._work(worker.DIARIZE, upload, options, max(limits.work_s, limits.max_conversation_s))
+        if self._num_conversations >= max(1, self.pool.num_workers // 2):  # the others answer short questions
+            raise self.pool.busy()
+        self._num_conversations += 1
+        try:
+            work_s = max(limits.work_s, limits.max_conversation_s)
+            reply = await self._work(worker.DIARIZE, upload, options, work_s)
+        finally:
+            self._num_conversations -= 1
         if not names or reply.vectors is None:
             return reply.result
         return await _call(self._name, reply)
@@ -254,7 +263,7 @@ class Voices:
             "fingerprint": model.fingerprint,
         }
 
-    async def list(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
+    async def page(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
         """Return a page of speakers, and what the next one begins after."""
         page = await _call(self.store.list, after, limit + 1, group)
         shown = page[:limit]
@@ -280,6 +289,16 @@ class Voices:
     async def delete(self, speaker_id: str) -> None:
         """Delete a speaker."""
         await _call(self.store.delete, SpeakerId(speaker_id))
+
+    async def _examine_all(self, uploads: Sequence[Upload]) -> list[Examined]:
+        """Examine recordings, as many at once as there are workers; after an error none goes on."""
+        tasks = [asyncio.create_task(self._examine(upload)) for upload in uploads]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
 
     async def _examine(self, upload: Upload) -> Examined:
         options = {"max_s": self._settings.limits.max_recording_s}
