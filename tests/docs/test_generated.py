@@ -1,5 +1,7 @@
 """Blocks of the pages that are written from the code: current, and reported when they are not."""
 
+import re
+
 import pytest
 
 from mindvox.cli import COMMANDS
@@ -21,6 +23,7 @@ def page(tmp_path, monkeypatch):
     """A project with one page."""
     for module in (docs, blocks_module):
         monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "comments", lambda: ())
     (tmp_path / "docs").mkdir()
     path = tmp_path / "docs" / "a.md"
     path.write_text("# A\n\n<!-- generated: exit-codes -->\n\n| old |\n\n<!-- end -->\n\nbehind\n")
@@ -67,6 +70,23 @@ def test_a_changed_help_of_a_key_changes_its_line(monkeypatch):
     monkeypatch.setattr(field, "metadata", {**field.metadata, "help": "another text"})
     after = keys.file_keys("prepare_eval.yaml")
     assert [text for text in after if text not in before] == ["| `n_train_snts` | `400000` | another text |"]
+
+
+def test_comments_of_a_yaml_file_are_the_help_of_its_keys_and_values_stay(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hparams").mkdir()
+    path = tmp_path / "hparams" / "prepare_eval.yaml"
+    text = (keys.ROOT / "hparams/prepare_eval.yaml").read_text()
+    changed = re.sub(r"(?m)^(seed: )1234( +)# .*$", r"\g<1>7   \2# old\n   # and older", text)
+    assert changed != text
+    path.write_text(changed)
+    for module in (docs, blocks_module, keys):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(blocks_module, "FILES", {"prepare_eval.yaml": keys.FILES["prepare_eval.yaml"]})
+    assert docs.main(["--check"]) == 1
+    assert "hparams/prepare_eval.yaml: out of date: comments" in capsys.readouterr().out
+    assert docs.main(["--write"]) == 0
+    assert path.read_text() == re.sub(r"(?m)^seed: 1234", "seed: 7   ", text)
+    assert all(len(line) <= 120 for line in text.splitlines())
 
 
 def test_a_key_that_its_file_lacks_is_an_error(tmp_path, monkeypatch):
