@@ -1,4 +1,4 @@
-"""Files that the pages name: trees of the project show what is there, and file formats are those that the code writes."""
+"""Files that the pages name: what trees of the project show is there, and what the table of formats has is written."""
 
 import re
 
