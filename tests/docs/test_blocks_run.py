@@ -51,6 +51,7 @@ def furnish(folder: Path) -> None:
     (folder / "recordings").mkdir()
     for source in one[:4]:
         shutil.copy(source, folder / "recordings")
+    (folder / "list.txt").write_text("".join(f"recordings/{source.name}\n" for source in one[:4]))
     for name, part in (("noises", "noise"), ("rooms", "rir"), ("hparams", None)):
         (folder / name).symlink_to(CORPUS / part if part else ROOT / name)
     if MEETINGS.exists():

@@ -1,15 +1,17 @@
 """Blocks of the pages that are written from the code: current, and reported when they are not."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from mindvox.cli import COMMANDS
+from mindvox.cli import COMMANDS, usage
 from mindvox.cli import main as mindvox
 from mindvox.docs import __main__ as docs
 from mindvox.docs import blocks as blocks_module
 from mindvox.docs import extras, keys, references
 from mindvox.docs.blocks import blocks, pages, write
+from mindvox.docs.commands import COLUMNS
 from mindvox.docs.markdown import cells, first_sentence, line
 from mindvox.errors import InputError, UsageError
 
@@ -110,6 +112,14 @@ def test_every_command_is_in_the_page_with_its_help():
     assert all(f"\n## mindvox {name}\n" in text for name in COMMANDS)
     with pytest.raises(SystemExit):
         mindvox(["verify", "--help"])
+
+
+def test_no_line_of_a_help_is_longer_than_a_terminal_and_none_has_a_path_of_this_machine():
+    text = (keys.ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    lines = [row for block in re.findall(r"(?ms)^```text\n(.*?)^```$", text) for row in block.splitlines()]
+    assert [row for row in lines if len(row) > COLUMNS] == []
+    assert [row for row in usage().splitlines() if len(row) > COLUMNS] == []
+    assert [row for row in lines if str(Path.home()) in row or str(keys.ROOT) in row] == []
 
 
 def test_papers_must_be_cited_and_listed(monkeypatch):
