@@ -140,6 +140,13 @@ def test_an_extra_without_a_comment_is_an_error(tmp_path, monkeypatch):
         extras.extras()
 
 
+def test_an_extra_without_a_use_in_chinese_is_an_error():
+    english = extras.extras()
+    assert extras.extras(english)[2:] == english[2:]
+    with pytest.raises(InputError, match=r"extra `\.\[kaldi\]`: add a line"):
+        extras.extras([row for row in english if "kaldi" not in row])
+
+
 def test_lines_of_tables_escape_bars():
     assert line(["a|b", "c"]) == r"| a\|b | c |"
     assert cells(r"| a\|b | c |") == ["a|b", "c"]

@@ -55,6 +55,7 @@ RENDERERS: dict[str, Renderer] = {
     "commands": lambda words, before: commands(),
     "exit-codes": lambda words, before: exit_codes(),
     "extras": lambda words, before: extras(),
+    "extras-in-chinese": lambda words, before: extras(before),
     "file-keys": lambda words, before: file_keys(*words),
     "file-keys-in-chinese": lambda words, before: file_keys(*words, translated=before),
     "help": lambda words, before: help_of_commands(),
