@@ -319,7 +319,7 @@ class EvaluationOptions:
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
     enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
     exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are", path=True)
-    repeated_trials: str = option("error", "what a pair that stands twice in the list is", choices=("error", "keep"))
+    repeated_trials: str = option("error", "what a pair that is in the list twice is", choices=("error", "keep"))
     model_path: str = option("", "checkpoint to evaluate; a folder: its last one", path=True)
     allow_seen_speakers: bool = option(False, "accept trials of speakers that the model was trained on")
     cut_wav: bool = option(

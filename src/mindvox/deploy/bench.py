@@ -9,8 +9,8 @@ The last one measures the checkpoint itself, without files between (the guide's 
 
 `input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x
 frames); `speaker` holds `speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds
-`mels<i>_output_0.bin`, its embedding from a batch of B. Beside the features stands `meta.json` with
-the front end that made them.
+`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features has the
+front end that made them.
 """
 
 import argparse
