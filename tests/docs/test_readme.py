@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mindvox.config import ROOT
+from mindvox.docs.terminal import PICTURE, lines_of, picture
 from tests.docs.shell_blocks import FENCED
 
 ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README_CN.md"))
@@ -50,9 +51,16 @@ def test_both_languages_have_the_same_numbers_links_and_code():
     assert [re.sub(r" *#.*", "", code) for code in python[0]] == [re.sub(r" *#.*", "", code) for code in python[1]]
 
 
-@pytest.mark.slow
-def test_python_of_the_readme_answers(tmp_path):
-    corpus = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav" / "id00367"
+def test_picture_is_a_terminal_that_shows_its_lines():
+    text = picture(["$ mindvox verify a b", "same person & more", "<x>"])
+    assert '<tspan class="command">mindvox verify a b</tspan>' in text
+    assert '<tspan class="same">same person &amp; more</tspan>' in text and ">&lt;x&gt;</text>" in text
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Two recordings of one reader and one of another, and the model that the page fetches."""
+    corpus = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
     if not corpus.exists():
         pytest.skip("needs mini_librispeech, which is not part of the project")
     fetched = subprocess.run(
@@ -60,7 +68,18 @@ def test_python_of_the_readme_answers(tmp_path):
     )
     if "cannot download" in fetched.stderr:
         pytest.skip(fetched.stderr)
-    for name, source in zip(("a.flac", "b.flac"), sorted(corpus.rglob("*.flac")), strict=False):
+    first = corpus / "id00367" / "130732"
+    return first / "0004.flac", first / "0006.flac", min((corpus / "id02414").rglob("*.flac"))
+
+
+@pytest.mark.slow
+def test_picture_shows_what_verify_prints(people):
+    assert picture(lines_of(people)) == PICTURE.read_text(encoding="utf-8"), "python -m mindvox.docs.terminal A B C"
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_answers(people, tmp_path):
+    for name, source in zip(("a.flac", "b.flac"), people, strict=False):
         (tmp_path / name).symlink_to(source)
     (code,) = re.findall(r"(?ms)^```python\n(.*?)^```$", ENGLISH)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
