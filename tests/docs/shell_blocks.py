@@ -38,7 +38,7 @@ TAKE_KEYS = {"score": Config, "infer": Config}
 """Commands that take any key of a configuration behind their own arguments."""
 SCRIPT_KEYS = (*all_spellings(Config), *all_spellings(TrainPrepConfig), *all_spellings(EvalPrepConfig))
 OTHERS = {"awk", "cat", "cd", "cmake", "dask", "echo", "export", "grep", "ln", "mkdir", "pre-commit", "read", "source"}
-OTHERS |= {"ecapa_infer", "tensorboard", "mkdocs"}
+OTHERS |= {"ecapa_infer", "tensorboard", "mkdocs", "curl", "docker", "openssl", "systemctl"}
 """Programs whose arguments are not looked at."""
 
 

@@ -137,7 +137,7 @@ class _Call:
         has_recordings = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         self._max_bytes = self._limits.max_bytes if has_recordings else MAX_TEXT_BYTES
         self._id = uuid.uuid4().hex
-        self._status = 0
+        self._status, self._code = 0, ""
         self._num_bytes = 0
         self._deadline: Optional[float] = None
         self._has_body = True  # something of it may still come
