@@ -54,7 +54,7 @@ def identify_main(argv: Optional[Sequence[str]] = None) -> int:
     """Identify the speakers of many recordings."""
     arguments = _identify_parser().parse_args(argv)
     candidates = candidates_of(arguments)
-    corpus = _corpus(arguments)
+    corpus = recordings_of(arguments)
     with open_store(arguments.store) as store:
         listener = open_listener(arguments)
         store.require(ModelIdentity.of(listener.embedder))
@@ -65,7 +65,7 @@ def identify_main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _corpus(arguments: argparse.Namespace) -> Corpus:
+def recordings_of(arguments: argparse.Namespace) -> Corpus:
     """Return the recordings: of a folder all, whoever speaks in them, unless a layout is given or shown."""
     source: Path = arguments.source
     is_plain = source.is_dir() and arguments.layout == "auto" and not arguments.data_list
@@ -82,7 +82,7 @@ def _enrol_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all are enrolled, 4 some are not because of their recordings, 1 failed, 2 wrong usage.",
         allow_abbrev=False,
     )
-    _add_source(parser)
+    add_source_arguments(parser)
     add_enrolment_arguments(parser)
     parser.add_argument(
         "--problems", type=user_path, metavar="FILE", help="csv of what was not enrolled; default: standard error"
@@ -98,7 +98,7 @@ def _identify_parser() -> argparse.ArgumentParser:
         "run that was cut off goes on where it stopped.",
         allow_abbrev=False,
     )
-    _add_source(parser)
+    add_source_arguments(parser)
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="FILE", help="gets what `identify --json` says, a line each"
     )
@@ -107,7 +107,8 @@ def _identify_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add SOURCE and the options that say how it is arranged."""
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of recordings, or a list of them")
     add_layout_arguments(parser)
 
