@@ -192,6 +192,6 @@ def rule_of(embedder: Embedder, has_quality: bool = True) -> Rule:
     if found is None:
         raise UsageError(
             f"{embedder.model_file}: this model has no threshold of its own. Fit a calibration "
-            "(mindvox.pair_fit) and give it (--calibration), or give a cosine (--threshold)."
+            "(mindvox calibrate pairs) and give it (--calibration), or give a cosine (--threshold)."
         )
     return found

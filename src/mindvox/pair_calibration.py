@@ -15,9 +15,9 @@ import numpy as np
 from mindvox.embedder import Embedder
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, write_json
-from mindvox.rules import LLR, Thresholds, Verdict, card_of
+from mindvox.rules import INCONCLUSIVE, LLR, Thresholds, Verdict, card_of
 from mindvox.scoring.linear_llr import LinearLlr
-from mindvox.speech.quality import Quality
+from mindvox.speech.quality import BANDS, WIDE_BAND, Quality, band_of
 
 FORMAT_VERSION = 1
 SHIPPED = "calibrations"  # folder in this package, NAME.json for a public model
@@ -44,9 +44,11 @@ class PairCalibration:
         card: what it was fitted on, what was measured, and what that cannot show.
         false_accepts: greatest share of accepted pairs of different people, 0 to 0.5.
         false_rejects: greatest share of rejected pairs of one person.
+        bands: which of BANDS it was fitted on. For another recording there is no answer: a telephone makes strangers
+            alike, and one person's two recordings unlike where only one is through it.
 
     Raises:
-        ValueError: the rates are out of range.
+        ValueError: the rates are out of range, or there is no such band.
     """
 
     name: str
@@ -57,11 +59,12 @@ class PairCalibration:
     card: dict[str, Any]
     false_accepts: float = 0.01
     false_rejects: float = 0.01
+    bands: tuple[str, ...] = (WIDE_BAND,)
 
     def __post_init__(self) -> None:
-        for rate in (self.false_accepts, self.false_rejects):
-            if not RATES[0] <= rate <= RATES[1]:
-                raise ValueError(f"expected a rate from {RATES[0]:g} to {RATES[1]:g}, got {rate}.")
+        check_rates(self.false_accepts, self.false_rejects)
+        if not (self.bands and set(self.bands) <= set(BANDS)):
+            raise ValueError(f"expected bands of {', '.join(BANDS)}, got {', '.join(self.bands) or 'none'}.")
 
     @property
     def thresholds(self) -> Thresholds:
@@ -84,6 +87,11 @@ class PairCalibration:
         first, second = qualities
         if first is None or second is None:
             raise ValueError("a calibration needs the quality of both recordings: give a detector of speech.")
+        for quality in (first, second):
+            if (band := band_of(quality)) not in self.bands:
+                source = self.thresholds.source
+                advice = "`mindvox calibrate pairs` fits one"
+                return Verdict(INCONCLUSIVE, None, f"{band} speech, and {source} was fitted on none ({advice})")
         llr = float(self.llr(pair_inputs(score, first, second, self.llr.names)[None])[0])
         return self.thresholds.verdict(llr, score, llr)
 
@@ -114,6 +122,7 @@ class PairCalibration:
                 "why": self.why,
                 "false_accepts": self.false_accepts,
                 "false_rejects": self.false_rejects,
+                "bands": list(self.bands),
                 "card": self.card,
             },
         )
@@ -129,7 +138,7 @@ class PairCalibration:
         if found.fingerprint != fingerprint_of(embedder):
             raise InputError(
                 f"{path}: was fitted on scores of another model ({found.name}); scores of {embedder.model_file} mean "
-                "something else. Fit one for it: mindvox.pair_fit"
+                "something else. Fit one for it: mindvox calibrate pairs"
             )
         return found
 
@@ -174,12 +183,20 @@ class PairCalibration:
                 dict(stored["card"]),
                 float(stored["false_accepts"]),
                 float(stored["false_rejects"]),
+                tuple(str(band) for band in stored["bands"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: expected a calibration of recordings, version {FORMAT_VERSION}, got {error}. "
-                "`mindvox.pair_fit` fits one."
+                "`mindvox calibrate pairs` fits one."
             ) from None
+
+
+def check_rates(*rates: float) -> None:
+    """Raise ValueError for a rate of false answers that nobody may ask for."""
+    for rate in rates:
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ValueError(f"expected a rate from {RATES[0]:g} to {RATES[1]:g}, got {rate}.")
 
 
 def fingerprint_of(embedder: Embedder) -> str:

@@ -1,4 +1,7 @@
-"""Fit a calibration of pairs of recordings, and say how it does on people that it was not fitted on."""
+"""Fit a calibration of pairs of recordings, and say how it does on people that it was not fitted on.
+
+`mindvox.speakers.calibration` does it for a folder of recordings.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +14,14 @@ from mindvox.errors import InputError
 from mindvox.pair_calibration import INPUTS, side_inputs
 from mindvox.scoring.calibration import fit_llr
 from mindvox.scoring.linear_llr import LinearLlr
-from mindvox.speech.quality import Quality
+from mindvox.speech.quality import BANDS, Quality, band_of
 
 LEAST_SPEAKERS = 5
 SPEAKERS_FOR_QUALITY = 30  # with fewer, the weights of length and noise would be those people's
 RIDGE = 1e-3  # the pairs of few people can be separated, which would make weights infinite
 NUM_FOLDS = 5
+LEAST_BAND_SHARE = 0.05  # of the recordings: fewer narrow-band ones do not make a fit one for telephones
+MOST_PAIRS = 300_000  # of one person, and of two: more say little more about four numbers
 RULE_OF_THREE = 3.0  # no error in n independent trials: with 95 % confidence the rate is below 3 / n
 
 
@@ -88,27 +93,72 @@ def fit_pairs(pairs: Pairs, names: Sequence[str] = INPUTS, ridge: float = RIDGE)
     return found
 
 
+def bands_of(qualities: Sequence[Quality]) -> tuple[str, ...]:
+    """Return the bands of the recordings of a fit, see PairCalibration."""
+    found = [band_of(quality) for quality in qualities]
+    return tuple(band for band in BANDS if found.count(band) >= LEAST_BAND_SHARE * len(found))
+
+
 def apply(llr: LinearLlr, pairs: Pairs) -> np.ndarray:
     """Return the log-likelihood ratio of each pair, (P,)."""
     return llr(pairs.inputs[:, [INPUTS.index(name) for name in llr.names]])
 
 
+def draw_pairs(speakers: np.ndarray, most: int = MOST_PAIRS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sides of pairs of recordings, (P,) each: all, or `most` drawn of one person and `most` of two.
+
+    Args:
+        speakers: number of the speaker of each recording, (U,).
+    """
+    rng = np.random.default_rng(seed)
+    order = np.argsort(speakers, kind="stable")
+    own = np.split(order, np.flatnonzero(np.diff(speakers[order])) + 1)  # the recordings of each speaker
+    same = np.concatenate([recordings[np.stack(np.triu_indices(len(recordings), 1))] for recordings in own], axis=1)
+    if same.shape[1] > most:
+        same = same[:, rng.choice(same.shape[1], most, replace=False)]
+    if len(speakers) ** 2 <= 4 * most:
+        others = np.stack(np.triu_indices(len(speakers), 1))
+    else:  # all would take memory with the square of the recordings
+        others = np.unique(np.sort(rng.integers(len(speakers), size=(2, 2 * most)), axis=0), axis=1)
+    others = others[:, speakers[others[0]] != speakers[others[1]]]
+    if others.shape[1] > most:
+        others = others[:, rng.choice(others.shape[1], most, replace=False)]
+    first, second = np.concatenate((same, others), axis=1)
+    return first, second
+
+
 def cross_validate(
     pairs: Pairs, names: Sequence[str] = INPUTS, ridge: float = RIDGE, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ratios and truth of pairs by fits that saw neither of their people.
+) -> tuple[np.ndarray, Pairs]:
+    """Return pairs, and their ratios by fits that saw neither of their people.
 
-    The speakers are dealt to NUM_FOLDS parts, or to two where there are fewer than two for each.
+    The speakers are dealt to NUM_FOLDS parts, or to two where there are fewer than two for each; those of whom there
+    are pairs of one person, evenly.
+
+    Raises:
+        InputError: pairs of one kind only among the people of a fit or of its test.
     """
-    known = np.random.default_rng(seed).permutation(np.unique(pairs.speakers))
-    num_folds = min(NUM_FOLDS, len(known) // 2)
-    ratios, truth = [], []
+    of_targets = np.unique(pairs.speakers[pairs.is_target])
+    rng = np.random.default_rng(seed)
+    known = np.concatenate(
+        [rng.permutation(of_targets), rng.permutation(np.setdiff1d(np.unique(pairs.speakers), of_targets))]
+    )
+    num_folds = min(NUM_FOLDS, len(of_targets) // 2)
+    ratios, numbers = [], []
     for fold in range(num_folds):
-        held = known[fold::num_folds]
-        rest, tested = pairs.among(np.setdiff1d(known, held)), pairs.among(held)
-        ratios.append(apply(fit_pairs(rest, names, ridge), tested))
-        truth.append(tested.is_target)
-    return np.concatenate(ratios), np.concatenate(truth)
+        is_tested = pairs.is_among(known[fold::num_folds])
+        is_rest = pairs.is_among(np.setdiff1d(known, known[fold::num_folds]))
+        for which in (is_rest, is_tested):
+            num_targets, count = int(pairs.is_target[which].sum()), int(which.sum())
+            if not 0 < num_targets < count:
+                raise InputError(
+                    f"{num_targets} pairs of one person and {count - num_targets} of two are too few to test a fit on "
+                    "people that it did not see. Give more pairs between the people, best all."
+                )
+        tested = np.flatnonzero(is_tested)
+        ratios.append(apply(fit_pairs(pairs.chosen(is_rest), names, ridge), pairs.chosen(tested)))
+        numbers.append(tested)
+    return np.concatenate(ratios), pairs.chosen(np.concatenate(numbers))
 
 
 def speakers_needed(false_accepts: float, false_rejects: float) -> int:

@@ -91,6 +91,20 @@ def test_a_score_below_the_least_cosine_is_never_the_same_person(calibration):
     assert verdict.reason == "the score is below 0.4, where strangers are found, too"
 
 
+def test_a_calibration_says_nothing_about_bands_that_it_was_not_fitted_on(calibration):
+    telephone = replace(GOOD, bandwidth_hz=4250.0)
+    for qualities in ((telephone, GOOD), (GOOD, telephone), (telephone, telephone)):
+        for score in (0.9, -0.5):
+            verdict = calibration.judge(score, qualities)
+            assert (verdict.answer, verdict.llr) == (INCONCLUSIVE, None)
+    assert verdict.reason.startswith("narrow-band speech, and the calibration toys was fitted on none")
+    of_telephones = replace(calibration, bands=("narrow-band",))
+    assert of_telephones.judge(0.9, (telephone, telephone)).answer == ACCEPT
+    assert of_telephones.judge(0.9, (telephone, GOOD)).answer == INCONCLUSIVE
+    with pytest.raises(ValueError, match="expected bands of narrow-band, wide-band, got dull"):
+        replace(calibration, bands=("dull",))
+
+
 def test_a_calibration_needs_quality(calibration):
     with pytest.raises(ValueError, match="give a detector of speech"):
         calibration.judge(0.7, (GOOD, None))
@@ -117,6 +131,7 @@ def test_a_calibration_survives_its_file_and_is_bound_to_its_model(calibration, 
         {"offset": math.nan},
         {"false_accepts": 0.9},
         {"card": 3},
+        {"bands": []},
     ],
 )
 def test_a_damaged_calibration_is_refused(calibration, embedder, tmp_path, change):

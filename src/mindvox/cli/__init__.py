@@ -55,6 +55,7 @@ COMMANDS = {
     "bench": Command("mindvox.deploy.bench:main", "the Ascend 310P guide's benchmark"),
     "score": Command("mindvox.scoring.score:main", "score a trial list from stored embeddings"),
     "calibrate": Command("mindvox.scoring.calibrate:main", "scores to calibrated log-likelihood ratios"),
+    "calibrate pairs": Command("mindvox.cli.calibrate_pairs:main", "recordings to one's own calibration of verify"),
     "plda": Command("mindvox.scoring.plda:main", "fit and apply PLDA"),
     "report": Command("mindvox.scoring.report:main", "report of scores with figures"),
     "convert-scores": Command("mindvox.scoring.convert:main", "convert embeddings, scores and lists of other toolkits"),

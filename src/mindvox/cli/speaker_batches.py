@@ -87,7 +87,7 @@ def _enrol_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all are enrolled, 4 some are not because of their recordings, 1 failed, 2 wrong usage.",
         allow_abbrev=False,
     )
-    _add_source(parser)
+    add_source_arguments(parser)
     add_enrolment_arguments(parser)
     parser.add_argument(
         "--problems", type=user_path, metavar="FILE", help="csv of what was not enrolled; default: standard error"
@@ -103,7 +103,7 @@ def _identify_parser() -> argparse.ArgumentParser:
         "run that was cut off goes on where it stopped.",
         allow_abbrev=False,
     )
-    _add_source(parser)
+    add_source_arguments(parser)
     parser.add_argument(
         "--out", type=user_path, required=True, metavar="FILE", help="gets what `identify --json` says, a line each"
     )
@@ -112,7 +112,8 @@ def _identify_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add SOURCE and the options that say how it is arranged."""
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of recordings, or a list of them")
     add_layout_arguments(parser)
 

@@ -64,7 +64,8 @@ def _lines(decision: Decision) -> list[str]:
             f"thresholds of {thresholds.source}: same person from {same}{gap}different people below {different}"
         )
     lines += [quality_line(side.name, side.quality) for side in decision.recordings if side.quality is not None]
-    if decision.answer == INCONCLUSIVE and decision.score is not None and thresholds.why:
+    lies_between = decision.score is not None and (thresholds.of != LLR or decision.llr is not None)
+    if decision.answer == INCONCLUSIVE and lies_between and thresholds.why:
         lines.append(f"why: {thresholds.why}")
     return lines
 
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration",
         type=user_path,
         metavar="FILE",
-        help="a calibration that `PairCalibration.save` wrote; default: the one that comes with a public model",
+        help="a calibration that `mindvox calibrate pairs` wrote; default: the one that comes with a public model",
     )
     parser.add_argument(
         "--false_accepts",

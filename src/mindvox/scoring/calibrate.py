@@ -267,7 +267,11 @@ def _measures(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox calibrate", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="mindvox calibrate",
+        description=main.__doc__,
+        epilog="`mindvox calibrate pairs` fits on recordings, for `mindvox verify`.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="fit on scored trials with known truth", description=_fit.__doc__)
     fit.set_defaults(command=_fit)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector, only_speech
 
+NARROW_BAND, WIDE_BAND = BANDS = ("narrow-band", "wide-band")
 NO_SPEECH, TOO_SHORT, TOO_NOISY, SEVERAL_SPEAKERS = CODES = ("no_speech", "too_short", "too_noisy", "several_speakers")
 
 FRAME_SAMPLES = 320  # of an energy: 20 ms
@@ -21,6 +22,7 @@ MAX_SNR_DB = 60.0
 SPECTRUM_SAMPLES = 1024
 MAX_SPECTRA = 2000  # a minute, evenly spread
 BAND_BINS = 16  # 250 Hz
+NARROW_HZ = 5000.0  # what was sampled at 8 kHz is heard up to 4000 Hz, and, by what filters let through, to 4750
 FAINT_DB = -55.0  # a band below the strongest one by more is empty: telephone speech has -65 above 4.5 kHz
 PLATEAU = 0.999  # of the greatest sample: as high, so that clipping shows after a change of level, too
 VOICE_WINDOW_S = 3.0  # two speakers' windows have cosines below 0.32 here, one speaker's above 0.5 (docs/verify.md)
@@ -125,6 +127,11 @@ def measure(waveform: np.ndarray, detector: SpeechDetector, embed: Optional[Embe
         bandwidth_hz=_bandwidth_hz(speech) if has_speech else None,
         voice_agreement=_voice_agreement(speech, embed) if embed else None,
     )
+
+
+def band_of(quality: Quality) -> str:
+    """Return NARROW_BAND for speech as telephones leave it, else WIDE_BAND."""
+    return NARROW_BAND if quality.bandwidth_hz is not None and quality.bandwidth_hz < NARROW_HZ else WIDE_BAND
 
 
 def problem(quality: Quality, limits: Limits = DEFAULT_LIMITS) -> Optional[Problem]:
