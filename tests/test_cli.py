@@ -23,7 +23,8 @@ SHIMS = {
 }
 # Arguments that are text, not paths.
 TEXTS = {"name", "parts", "openslr_url", "lists_url", "speaker_pattern", "title", "server_id"}
-TEXTS |= {"dask"}  # an address
+TEXTS |= {"dask", "host", "allowed_host", "trusted_proxy"}  # addresses
+TEXTS |= {"scopes", "token"}  # of callers of the service
 TEXTS |= {"among", "consent", "group", "names", "new_name"}  # of speakers
 KEYED = {"prepare train", "prepare eval", "prepare merge", "train", "eval", "export"}  # test_config.py: their keys
 

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=defaults.num_workers,
         metavar="N",
-        help="processes that decode and embed (default: the cores, %(default)s)",
+        help="processes that decode and embed (default: as many as cores)",
     )
     parser.add_argument("--allow_embeddings", action="store_true", help="let callers have embeddings: /v1/embed")
     parser.add_argument(
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
             type=type(default),
             default=default,
             metavar="X",
-            help=f"{HELP[limit.name]} (default: {default:g})",
+            help=f"{HELP[limit.name]} (default: {default})",
         )
     return parser
 
