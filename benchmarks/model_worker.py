@@ -1,64 +1,47 @@
 """One framework's side of benchmarks/model.py: `python model_worker.py mindspore|speechbrain`."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from mindspore_side import NUM_SPEAKERS, Trained, weights_of
 from workers import peak_memory_gib, serve
 
-NUM_SPEAKERS = 1211  # of VoxCeleb1
 NUM_MELS = 80
 EMB_SIZE = 192
 
 
-class MindSpore:
+def settings_of(channels: int) -> dict[str, Any]:
+    """Return the section `model` of a checkpoint."""
+    settings = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
+    return {"name": "ecapa_tdnn", **settings}
+
+
+class MindSpore(Trained):
     """This project."""
-
-    def __init__(self) -> None:
-        os.environ.setdefault("GLOG_v", "3")
-        import mindspore as ms
-
-        self.ms = ms
-        ms.set_context(mode=ms.GRAPH_MODE)
-        ms.set_device("CPU")
-
-    def _model(self, channels: int):
-        from mindvox.models import create_model
-
-        settings = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
-        return create_model({"name": "ecapa_tdnn", **settings})
 
     def forward(self, channels: int) -> Callable[[np.ndarray], None]:
         """Return a call of the model, folded, of one compiled graph for all lengths, as eval.py uses it."""
+        from mindvox.models import create_model
         from mindvox.models.ecapa_tdnn import EcapaTdnn
         from mindvox.models.fold import fold_ecapa
         from mindvox.models.folded_cell import FoldedEcapaCell
         from mindvox.scoring.embeddings import cell_encoder
 
-        model = self._model(channels)
-        arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in model.get_parameters()}
+        arrays = weights_of(create_model(settings_of(channels)))
         folded = FoldedEcapaCell(fold_ecapa(arrays, EcapaTdnn.Options(channels=channels)))
         return cell_encoder(folded.set_train(False), NUM_MELS)
 
     def step(self, channels: int) -> Callable[[np.ndarray, np.ndarray], None]:
         """Return one optimiser step."""
-        from mindspore import nn
-
-        from mindvox.losses.aam_softmax import AamSoftmax
-        from mindvox.training.step import ModelWithLoss, TrainStep
-
-        model, loss = self._model(channels), AamSoftmax(EMB_SIZE, NUM_SPEAKERS)
-        optimizer = nn.Adam([*model.trainable_params(), *loss.trainable_params()], learning_rate=1e-4)
-        step = TrainStep(ModelWithLoss(model, loss), optimizer)
-        step.set_train()
-        return lambda feats, label: float(step(self.ms.Tensor(feats), self.ms.Tensor(label, self.ms.int32))[0])
+        return self.step_of(settings_of(channels))
 
     def product(self, left: np.ndarray, right: np.ndarray) -> Callable[[], None]:
         """Return a matrix product."""

@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--peer_python", required=True)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2, help="of each process")
+    parser.add_argument("--threads", type=int, default=2, help="cores of each process")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: a hint on a machine with load")
     arguments = parser.parse_args()
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
@@ -62,7 +62,7 @@ class Team:
     def __init__(self, arguments: argparse.Namespace, with_onnx: bool) -> None:
         sides = ["mindspore", *(["onnxruntime"] if with_onnx else []), "torch"]
         self.workers = [
-            Worker(arguments.peer_python if side == "torch" else sys.executable, SCRIPT, side, str(arguments.threads))
+            Worker(arguments.peer_python if side == "torch" else sys.executable, SCRIPT, side, cores=arguments.threads)
             for side in sides
         ]
 

@@ -1,4 +1,4 @@
-"""One framework's side of benchmarks/networks.py: `python networks_worker.py mindspore|onnxruntime|torch THREADS`."""
+"""One framework's side of benchmarks/networks.py: `python networks_worker.py mindspore|onnxruntime|torch`."""
 
 import os
 import sys
@@ -7,17 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-THREADS = int(sys.argv[2])
-os.environ["OMP_NUM_THREADS"] = str(THREADS)  # before a framework is imported
-
-import numpy as np  # noqa: E402
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from workers import serve  # noqa: E402
+from mindspore_side import NUM_SPEAKERS, Trained, weights_of
+from workers import serve
 
-NUM_SPEAKERS = 1211  # of VoxCeleb1
 SETTINGS: dict[str, dict[str, Any]] = {
     "resnet": {"in_channels": 80, "emb_size": 192, "depth": 34, "two_emb_layer": False, "pooling": "tstp"},
     "campplus": {"in_channels": 80, "emb_size": 512},
@@ -34,40 +31,25 @@ def input_shape(network: str, batch: int) -> tuple[int, int, int]:
     return batch, NUM_FRAMES.get(network, 301), SETTINGS[network]["in_channels"]
 
 
-class MindSpore:
+def settings_of(network: str) -> dict[str, Any]:
+    """Return the section `model` of a checkpoint."""
+    return {"name": network, **SETTINGS[network]}
+
+
+class MindSpore(Trained):
     """This project, trained and evaluated in MindSpore."""
-
-    def __init__(self) -> None:
-        os.environ.setdefault("GLOG_v", "3")
-        import mindspore as ms
-
-        self.ms = ms
-        ms.set_context(mode=ms.GRAPH_MODE)
-        ms.set_device("CPU")
-
-    def _model(self, network: str):
-        from mindvox.models import create_model
-
-        return create_model({"name": network, **SETTINGS[network]})
 
     def forward(self, network: str, batch: int) -> Callable[[np.ndarray], np.ndarray]:
         """Return a call of the model, compiled for this shape."""
+        from mindvox.models import create_model
         from mindvox.scoring.embeddings import cell_encoder
 
-        return cell_encoder(self._model(network).set_train(False), SETTINGS[network]["in_channels"], batch)
+        model = create_model(settings_of(network)).set_train(False)
+        return cell_encoder(model, SETTINGS[network]["in_channels"], batch)
 
     def step(self, network: str) -> Callable[[np.ndarray, np.ndarray], float]:
         """Return one optimiser step."""
-        from mindspore import nn
-
-        from mindvox.losses.aam_softmax import AamSoftmax
-        from mindvox.training.step import ModelWithLoss, TrainStep
-
-        model, loss = self._model(network), AamSoftmax(SETTINGS[network]["emb_size"], NUM_SPEAKERS)
-        optimizer = nn.Adam([*model.trainable_params(), *loss.trainable_params()], learning_rate=1e-4)
-        step = TrainStep(ModelWithLoss(model, loss), optimizer)
-        step.set_train()
-        return lambda feats, label: float(step(self.ms.Tensor(feats), self.ms.Tensor(label, self.ms.int32))[0])
+        return self.step_of(settings_of(network))
 
 
 class OnnxRuntime(MindSpore):
@@ -76,9 +58,10 @@ class OnnxRuntime(MindSpore):
     def forward(self, network: str, batch: int) -> Callable[[np.ndarray], np.ndarray]:
         """Return a call of the model as it is exported for any batch and length."""
         from mindvox.deploy.in_memory import onnx_engine
+        from mindvox.models import create_model
 
-        arrays = {f"model.{parameter.name}": parameter.asnumpy() for parameter in self._model(network).get_parameters()}
-        return onnx_engine({"name": network, **SETTINGS[network]}, arrays).encode
+        settings = settings_of(network)
+        return onnx_engine(settings, weights_of(create_model(settings))).encode
 
 
 class Torch:
@@ -88,7 +71,7 @@ class Torch:
         import torch
 
         self.torch = torch
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def _model(self, network: str):
         import torch_networks

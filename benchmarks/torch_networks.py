@@ -6,8 +6,8 @@ Those written here have the layers and sizes of the published networks; they are
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
+from torch.nn import functional
 
 SLOPE = 0.3
 
@@ -29,9 +29,9 @@ class SEBlock(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.norm2(self.conv2(self.norm1(F.relu(self.conv1(x)))))
-        gate = torch.sigmoid(self.up(F.relu(self.down(y.mean((2, 3))))))
-        return F.relu(y * gate[:, :, None, None] + (x if self.shortcut is None else self.shortcut(x)))
+        y = self.norm2(self.conv2(self.norm1(functional.relu(self.conv1(x)))))
+        gate = torch.sigmoid(self.up(functional.relu(self.down(y.mean((2, 3))))))
+        return functional.relu(y * gate[:, :, None, None] + (x if self.shortcut is None else self.shortcut(x)))
 
 
 class ResNetSE34V2(nn.Module):
@@ -53,7 +53,7 @@ class ResNetSE34V2(nn.Module):
         self.linear = nn.Linear(2 * rows, 512)
 
     def forward(self, feats: torch.Tensor) -> torch.Tensor:
-        x = self.norm(F.relu(self.conv(feats.transpose(1, 2).unsqueeze(1))))
+        x = self.norm(functional.relu(self.conv(feats.transpose(1, 2).unsqueeze(1))))
         x = self.blocks(x).flatten(1, 2)
         weight = self.attention(x)
         mean = (x * weight).sum(2)
@@ -73,9 +73,9 @@ class RawBlock(nn.Module):
         self.gate = nn.Linear(channels, channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = x if self.norm1 is None else F.leaky_relu(self.norm1(x), SLOPE)
-        y = self.conv2(F.leaky_relu(self.norm2(self.conv1(y)), SLOPE)) + self.shortcut(x)
-        y = F.max_pool1d(y, 3)
+        y = x if self.norm1 is None else functional.leaky_relu(self.norm1(x), SLOPE)
+        y = self.conv2(functional.leaky_relu(self.norm2(self.conv1(y)), SLOPE)) + self.shortcut(x)
+        y = functional.max_pool1d(y, 3)
         gate = torch.sigmoid(self.gate(y.mean(2))).unsqueeze(2)
         return y * gate + gate
 
@@ -105,9 +105,9 @@ class RawNet2(nn.Module):
         band = high - low
         left = (torch.sin(high * self.angle) - torch.sin(low * self.angle)) / (self.angle / 2) * self.window
         filters = torch.cat((left, 2 * band, left.flip(1)), 1) / (2 * band)
-        x = F.max_pool1d(F.conv1d(x[:, None], filters[:, None]).abs(), 3)
-        x = self.blocks(F.leaky_relu(self.norm(x), SLOPE))
-        states, _ = self.gru(F.leaky_relu(self.last_norm(x), SLOPE).transpose(1, 2))
+        x = functional.max_pool1d(functional.conv1d(x[:, None], filters[:, None]).abs(), 3)
+        x = self.blocks(functional.leaky_relu(self.norm(x), SLOPE))
+        states, _ = self.gru(functional.leaky_relu(self.last_norm(x), SLOPE).transpose(1, 2))
         return self.linear(states[:, -1])
 
 
@@ -120,7 +120,7 @@ class Ge2eLstm(nn.Module):
 
     def forward(self, feats: torch.Tensor) -> torch.Tensor:
         _, (hidden, _) = self.lstm(feats)
-        return F.normalize(F.relu(self.linear(hidden[-1])), dim=1)
+        return functional.normalize(functional.relu(self.linear(hidden[-1])), dim=1)
 
 
 class AamSoftmax(nn.Module):
@@ -132,12 +132,12 @@ class AamSoftmax(nn.Module):
         nn.init.xavier_normal_(self.weight)
 
     def forward(self, embedding: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        cosine = F.linear(F.normalize(embedding), F.normalize(self.weight))
+        cosine = functional.linear(functional.normalize(embedding), functional.normalize(self.weight))
         sine = (1 - cosine**2).clamp(min=1e-9).sqrt()
         shifted = cosine * math.cos(0.2) - sine * math.sin(0.2)
         shifted = torch.where(cosine > math.cos(math.pi - 0.2), shifted, cosine - math.sin(math.pi - 0.2) * 0.2)
-        is_target = F.one_hot(label, len(self.weight)).bool()
-        return F.cross_entropy(30 * torch.where(is_target, shifted, cosine), label)
+        is_target = functional.one_hot(label, len(self.weight)).bool()
+        return functional.cross_entropy(30 * torch.where(is_target, shifted, cosine), label)
 
 
 def _resnet34() -> nn.Module:

@@ -1,11 +1,12 @@
 """Two frameworks measured in turn: each in a process of its own that waits between its turns."""
 
 import json
+import os
 import statistics
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 
 class Worker:
@@ -15,11 +16,19 @@ class Worker:
         python: interpreter of the environment that has the framework.
         script: program, which calls `serve`.
         arguments: its command line.
+        cores: that it may use; None: all.
     """
 
-    def __init__(self, python: str, script: Path, *arguments: str) -> None:
-        command = [python, str(script), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, python: str, script: Path, *arguments: str, cores: Optional[int] = None) -> None:
+        allowed = sorted(os.sched_getaffinity(0))[:cores]
+        self.process = subprocess.Popen(
+            [python, str(script), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(len(allowed))},
+            preexec_fn=lambda: os.sched_setaffinity(0, allowed),
+        )
 
     def ask(self, do: str, **values: Any) -> dict[str, Any]:
         """Send one request and wait for its answer."""

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Install what the C++ program and its tests need from Debian's packages (Debian 12, Ubuntu 24.04). As root.
+# Install what the C++ program and the tests need from Debian's packages (Debian 12, Ubuntu 24.04). As root.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 text="usage: bash scripts/install_system_packages.sh [--tests]
-  --tests  also what the tests need: clang with its sanitizers and fuzzer, doctest, clang-format, pkgconf"
+  --tests  also what the tests need: clang with its sanitizers and fuzzer, doctest, clang-format, pkgconf,
+           and Chromium for the web page"
 packages=(g++ cmake make libcxxopts-dev nlohmann-json3-dev libsndfile1-dev libkissfft-dev libssl-dev)
 case "${1:-}" in
   "") ;;
   -h | --help) echo "$text" && exit 0 ;;
-  --tests) packages+=(doctest-dev pkgconf clang-16 libclang-rt-16-dev clang-format-16) ;;
+  --tests) packages+=(doctest-dev pkgconf clang-16 libclang-rt-16-dev clang-format-16 chromium) ;;
   *) usage "error: did not expect '$1'." "$text" ;;
 esac
 [[ $# -le 1 ]] || usage "error: expected at most one argument, got $#." "$text"

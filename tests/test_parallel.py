@@ -52,7 +52,7 @@ def test_failure_in_a_process_arrives_as_it_is():
 
 
 def test_killed_process_is_one_clear_error():
-    with pytest.raises(InputError, match="a process was killed.*smaller num_processes"):
+    with pytest.raises(InputError, match="a process was killed.*with fewer processes"):
         list(call_all(be_killed_at_three, range(9), 2))
 
 

@@ -1,8 +1,8 @@
 """Are two recordings of the same person? What is known of each, a score, and the answer with the rule that gave it."""
 
 import math
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
 
 import numpy as np
 
@@ -153,6 +153,27 @@ def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
     score = cosine(first.embedding, second.embedding)
     verdict = rule.judge(score, (first.quality, second.quality))
     return Decision(verdict.answer, score, verdict.llr, rule.thresholds, (first, second), verdict.reason)
+
+
+def decision_facts(decision: Decision) -> dict[str, Any]:
+    """Return everything about a decision but the embeddings, for JSON."""
+    return {
+        "answer": decision.answer,
+        "score": decision.score,
+        "llr": decision.llr,
+        "thresholds": asdict(decision.thresholds),
+        "reason": decision.reason,
+        "recordings": [examined_facts(side) for side in decision.recordings],
+    }
+
+
+def examined_facts(examined: Examined) -> dict[str, Any]:
+    """Return what is known of a recording but the embedding, for JSON."""
+    return {
+        "name": examined.name,
+        "problem": asdict(examined.problem) if examined.problem else None,
+        "quality": asdict(examined.quality) if examined.quality else None,
+    }
 
 
 def rule_of(embedder: Embedder, has_quality: bool = True) -> Rule:

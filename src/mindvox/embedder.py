@@ -21,10 +21,10 @@ from mindvox.corpus.audio import (
     BadAudio,
     Skipped,
     audio_of_array,
-    read_audio,
 )
 from mindvox.corpus.decoders import NoDecoder
 from mindvox.corpus.quality import DEFAULT_LIMITS
+from mindvox.corpus.section import Section
 from mindvox.corpus.walk import walk_audio
 from mindvox.engines.engine import AUTO, Engine, encode_named, load_engine
 from mindvox.engines.exported import description_path, find_exported
@@ -39,7 +39,7 @@ BATCH_SIZE = 16
 DEFAULT_MODEL = "campplus_zh_en"
 AN_ARRAY = "the array"  # in messages
 
-Recording = Union[PathLike, np.ndarray]
+Recording = Union[PathLike, Section, np.ndarray]
 
 
 class UnusableRecording(InputError):  # noqa: N818 - a finding about a recording, as BadAudio is
@@ -109,12 +109,13 @@ class Embedder:
         device_target: str = "auto",
         device_id: int = 0,
         max_frames: int = MAX_FRAMES,
+        num_threads: int = 0,
     ) -> "Embedder":
         """Load a model.
 
         Args:
             model: name of a public model, such as "campplus_zh_en"; an exported model; or a folder that holds one.
-            engine, device_target, device_id: see `load_engine`.
+            engine, device_target, device_id, num_threads: see `load_engine`.
             max_frames: see the class.
 
         Raises:
@@ -122,7 +123,7 @@ class Embedder:
             InputError: the model is missing or damaged, the engine does not run it, or its front end is unknown.
         """
         path = find_exported(model)
-        return cls(path, load_engine(path, engine, device_target, device_id), max_frames)
+        return cls(path, load_engine(path, engine, device_target, device_id, num_threads), max_frames)
 
     @property
     def emb_size(self) -> int:
@@ -137,7 +138,8 @@ class Embedder:
         A file and the array of its samples have the same embedding.
 
         Args:
-            recording: a file; or samples (N,) or (N, channels), floats of full scale 1, int16, int32 or uint8.
+            recording: a file, or a section of one; or samples (N,) or (N, channels), floats of full scale 1, int16,
+                int32 or uint8.
             sample_rate: of an array, Hz; None: the model's (`front_end.sample_rate`). A file knows its own.
             channel: the only channel that is used, from 0 on; None: the mean of all.
 
@@ -156,14 +158,14 @@ class Embedder:
 
     def embed_many(
         self,
-        recordings: Union[Iterable[PathLike], Mapping[str, PathLike]],
+        recordings: Union[Iterable[PathLike], Mapping[str, Union[PathLike, Section]]],
         channel: Optional[int] = None,
         batch_size: int = BATCH_SIZE,
     ) -> Embeddings:
         """Return the embeddings of many files; what cannot be used is among `skipped`.
 
         Args:
-            recordings: files, whose paths name the rows; or files by the names of the rows.
+            recordings: files, whose paths name the rows; or files, or sections of them, by the names of the rows.
             channel: see `embed`.
             batch_size: most files of equal length that go through the model together. Rounding differs with it.
 
@@ -199,7 +201,7 @@ class Embedder:
 
     def _embed_all(
         self,
-        recordings: Iterable[tuple[str, PathLike]],
+        recordings: Iterable[tuple[str, Union[PathLike, Section]]],
         channel: Optional[int],
         batch_size: int,
         progress: Optional[Progress] = None,
@@ -254,7 +256,8 @@ class Embedder:
             return audio_of_array(recording, rate if sample_rate is None else sample_rate, rate, channel).waveform
         if sample_rate is not None:
             raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
-        return read_audio(recording, sample_rate=rate, channel=channel).waveform
+        section = recording if isinstance(recording, Section) else Section(recording)
+        return section.read(rate, channel).waveform
 
     def _waveform(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]

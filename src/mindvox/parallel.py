@@ -59,8 +59,8 @@ def _call_in_processes(function: Callable, jobs: Sequence, num_processes: int) -
             yield from in_order(pool.submit, function, jobs, JOBS_WAITING * num_processes)
         except BrokenProcessPool:
             raise InputError(
-                "a process was killed, by the system if memory ran out: run again with a smaller num_processes. What "
-                "is finished is kept."
+                "a process was killed, by the system if memory ran out: run again with fewer processes. What is "
+                "finished is kept."
             ) from None
         except BaseException:
             # Leaving the block would wait for the jobs that run, which may take minutes.

@@ -1,43 +1,21 @@
 """docs/coming-from.md: every command of ours is accepted, every key exists."""
 
-import argparse
 import dataclasses
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
-from mindvox.cli import main as mindvox
-from mindvox.compat import rawnet2
-from mindvox.config import ROOT, Config, EvalPrepConfig, TrainPrepConfig, load_config
+from mindvox.config import ROOT, Config, EvalPrepConfig, TrainPrepConfig
 from mindvox.config.load import all_spellings
 from mindvox.config.option import spellings
-from mindvox.config.sections import SECTIONS
-from mindvox.errors import UsageError
 from mindvox.frontend.augment import STAGES, STEPS
 from mindvox.registry import FRONT_ENDS, LOSSES, MODELS, POOLINGS, SAMPLERS, SCHEDULES
 from mindvox.scoring.peer_lines import PEERS
+from tests.docs.shell_blocks import accept
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
-FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 OURS = re.compile(r"(mindvox [a-z]|python \w+\.py|bash scripts/)")
-# Scripts that call one Python program with their arguments, and those whose arguments they check by themselves.
-SHELL = {"run_distribute_train.sh", "run_bench_310p.sh", "convert_310.sh", "run_tests.sh"}
-CONFIGURED = {
-    "train.py": Config, "eval.py": Config, "export.py": Config,
-    "train_data_prepare.py": TrainPrepConfig, "eval_data_prepare.py": EvalPrepConfig,
-}  # fmt: skip
-
-
-class ParsedError(Exception):
-    """Arguments were accepted: nothing is to be done with them."""
-
-
-def fenced() -> list[str]:
-    """The commands of the page's blocks."""
-    lines = "\n".join(FENCED.findall(PAGE)).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def last_cells() -> list[str]:
@@ -48,76 +26,15 @@ def last_cells() -> list[str]:
 
 
 def commands() -> list[str]:
-    """Every command of ours on the page."""
-    found = [*fenced(), *(text for text in last_cells() if OURS.match(text))]
-    return list(dict.fromkeys(found))
-
-
-def accept(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a command's own parser read its arguments; it raises where they are wrong."""
-    program, *words = shlex.split(command)
-    if program == "bash":
-        name = Path(words[0]).name
-        match = re.fullmatch(r"train_(full|performance)_([18])p\.sh", name)
-        if match is None:
-            assert name in SHELL and (ROOT / words[0]).is_file()
-            return
-        program, words = "mindvox", ["train-rawnet2", *match.groups(), *words[1:]]
-    if program == "python":
-        cls = CONFIGURED[words[0]]
-        load_config(cls, words[1:], check=SECTIONS if cls is Config else ("front_end",))
-        return
-    assert program == "mindvox"
-    if words[0] == "train-rawnet2":
-        arguments, keys = rawnet2._parse(words[1:])
-        experiment = rawnet2.Experiment(True, arguments.data_path, Path("s"), Path("o"), arguments.name, tuple(keys))
-        experiment.config(experiment.folder(1), "CPU")
-        return
-    stop_after_parsing(monkeypatch)
-    with pytest.raises(ParsedError):
-        mindvox(words)
-
-
-def stop_after_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first parser that is asked raise ParsedError when it has accepted its arguments."""
-    depth = 0
-
-    def wrapped(parse):
-        def call(self, *arguments, **keys):
-            nonlocal depth
-            depth += 1
-            try:
-                found = parse(self, *arguments, **keys)
-            finally:
-                depth -= 1
-            if depth == 0:
-                raise ParsedError
-            return found
-
-        return call
-
-    for name in ("parse_args", "parse_known_args"):
-        monkeypatch.setattr(argparse.ArgumentParser, name, wrapped(getattr(argparse.ArgumentParser, name)))
+    """Every command of ours in the tables; those of blocks: test_commands.py."""
+    return list(dict.fromkeys(text for text in last_cells() if OURS.match(text)))
 
 
 @pytest.mark.parametrize("command", commands())
 def test_command_is_accepted(command, monkeypatch):
     monkeypatch.chdir(ROOT)
-    accept(re.sub(r"\b(RANK_TABLE_FILE)\b", "hparams/rank_table_cpu_2.json", command), monkeypatch)
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ("python train.py --loss.nme=softmax", "nme"),
-        ("python eval.py --model.name=rezet", "rezet"),
-        ("bash scripts/train_full_1p.sh --data_path=DB --num_epoch=3", "num_epoch"),
-    ],
-)
-def test_wrong_command_is_not_accepted(command, said, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    with pytest.raises(UsageError, match=said):
-        accept(command, monkeypatch)
+    command = re.sub(r"\b(RANK_TABLE_FILE)\b", "hparams/rank_table_cpu_2.json", command)
+    accept(shlex.split(command), monkeypatch)
 
 
 def known_names() -> set[str]:

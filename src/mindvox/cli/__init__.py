@@ -25,6 +25,8 @@ COMMANDS = {
     "infer-contrast": Command("mindvox.compat.infer_contrast:main", "compare two recordings as mvector's program does"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "diarize": Command("mindvox.cli.diarize:main", "who spoke when?"),
+    "serve": Command("mindvox.cli.serve:main", "verification over HTTP, with a web page"),
+    "tokens": Command("mindvox.cli.tokens:main", "make, list and revoke tokens of the service's callers"),
     "score-rttm": Command("mindvox.cli.score_rttm:main", "error rates of diarization"),
     "fetch": Command("mindvox.cli.fetch:main", "fetch a public model by its name"),
     "models": Command("mindvox.cli.models:main", "list the public models"),

@@ -1,30 +1,41 @@
-"""Embeddings of recordings: mindvox embed FILE_OR_FOLDER --out FILE.npz|FOLDER [--model MODEL]."""
+"""Embeddings of recordings: mindvox embed SOURCE --out FILE.npz|FOLDER [--model MODEL] [--workers N]."""
 
 import argparse
 from collections.abc import Sequence
 from typing import Optional
 
 from mindvox.arguments import Parser
-from mindvox.cli.model_arguments import add_model_arguments, open_embedder
+from mindvox.cli.model_arguments import add_model_arguments
+from mindvox.cli.worker_arguments import add_worker_arguments, embedder_choice, workers_of
+from mindvox.corpus.layouts import add_layout_arguments
+from mindvox.corpus.sources import recordings_of
 from mindvox.errors import InputError
+from mindvox.extraction import extract, opened, remove_parts
 from mindvox.files import user_path
 from mindvox.progress import Progress, quantity
-from mindvox.scoring.recordings import lock_for, write_embeddings
+from mindvox.scoring.recordings import lock_for, parts_folder_of, write_embeddings
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write names and embeddings of recordings, and a list of those that cannot be used."""
     arguments = _parser().parse_args(argv)
-    source, out = arguments.source, arguments.out
+    source, out, workers = arguments.source, arguments.out, workers_of(arguments)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder.")
-    embedder = open_embedder(arguments)
+    choice = embedder_choice(arguments, workers)
+    embedder = opened(choice)
     with lock_for(out):
-        if source.is_dir():
-            embeddings = embedder.folder(source, arguments.channel, progress=Progress(0, "recordings"))
-        else:
-            embeddings = embedder.embed_many({source.name: source}, arguments.channel)
-        skipped = write_embeddings(out, source, embeddings, embedder)
+        corpus = recordings_of(source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+        parts, progress = parts_folder_of(out), Progress(len(corpus.recordings), "recordings")
+        extracted = extract(choice, corpus, parts, arguments.channel, workers, progress)
+        speakers = {recording.utt_id: recording.spk_id for recording in corpus.recordings}
+        try:
+            skipped = write_embeddings(out, source, extracted, embedder, speakers)
+        except InputError:  # none can be used: there is nothing to go on with
+            remove_parts(parts)
+            raise
+        remove_parts(parts)
+    embeddings = extracted.embeddings
     made = quantity(len(embeddings.names), "embedding")
     print(f"{out}: {made} of {embedder.emb_size} numbers, {embedder.engine.name}")
     if embeddings.skipped:
@@ -37,10 +48,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox embed",
-        description="Write names and embeddings of recordings, and a list of those that cannot be used.",
+        description="Write names and embeddings of recordings, and a list of those that cannot be used. A run that was "
+        "cut off goes on where it stopped when it is started again.",
         allow_abbrev=False,
     )
-    parser.add_argument("source", type=user_path, metavar="FILE_OR_FOLDER", help="recording, or folder of recordings")
+    parser.add_argument(
+        "source",
+        type=user_path,
+        metavar="SOURCE",
+        help="recording; folder of recordings; list, a path a line; or a corpus in a layout, such as csv and Kaldi's",
+    )
     parser.add_argument(
         "--out",
         type=user_path,
@@ -48,5 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OUT",
         help="FILE.npz: arrays `names` and `embeddings`; else a folder: an embedding store, as `mindvox infer` writes",
     )
+    add_layout_arguments(parser)
     add_model_arguments(parser)
+    add_worker_arguments(parser)
     return parser

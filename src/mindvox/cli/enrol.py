@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
@@ -13,7 +13,7 @@ from mindvox.cli.speaker_arguments import add_store_argument, moment, open_liste
 from mindvox.errors import UsageError
 from mindvox.files import user_path
 from mindvox.progress import quantity
-from mindvox.speakers.enrolment import Enrolment, Rules, enrol
+from mindvox.speakers.enrolment import Enrolment, Rules, enrol, enrolment_facts
 from mindvox.speakers.store import ADD, NEW, REPLACE, NoSuchSpeaker, SpeakerStore, Terms
 
 NOT_ENROLLED = 4
@@ -32,7 +32,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             *(_terms(arguments, store), rules),
             channel=arguments.channel,
         )
-    print(json.dumps(_facts(done), ensure_ascii=False) if arguments.json else "\n".join(_lines(done)))
+    print(json.dumps(enrolment_facts(done), ensure_ascii=False) if arguments.json else "\n".join(_lines(done)))
     return 0 if done.enrolled else NOT_ENROLLED
 
 
@@ -60,10 +60,6 @@ def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms
     except NoSuchSpeaker:
         before = Terms()
     return replace(before, **given)
-
-
-def _facts(done: Enrolment) -> dict:
-    return {**asdict(done), "same_voice": [match._asdict() for match in done.same_voice]}
 
 
 def _lines(done: Enrolment) -> list[str]:

@@ -3,9 +3,8 @@
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable
@@ -22,6 +21,7 @@ from mindvox.speakers.identification import (
     Candidates,
     Identification,
     NameThreshold,
+    identification_facts,
     identify,
     name_threshold,
 )
@@ -45,7 +45,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         for path in arguments.files:
             found = identify(store, listener, path, candidates, channel=arguments.channel)
             worst = max(worst, EXIT_CODES[found.answer])
-            print(json.dumps(facts(str(path), found), ensure_ascii=False) if arguments.json else _line(path, found))
+            facts = identification_facts(str(path), found)
+            print(json.dumps(facts, ensure_ascii=False) if arguments.json else _line(path, found))
     return worst
 
 
@@ -61,12 +62,6 @@ def _line(path: Path, found: Identification) -> str:
         return f"{path}: inconclusive: {found.reason}"
     nearest = ", ".join(f"{match.name} {match.score:.4f}" for match in found.candidates)
     return f"{path}: {found.name or 'unknown'}" + (f" ({nearest})" if nearest else "")
-
-
-def facts(name: str, found: Identification) -> dict[str, Any]:
-    """Return everything about an answer, for JSON."""
-    candidates = [match._asdict() for match in found.candidates]
-    return {"recording": name, **asdict(found), "candidates": candidates}
 
 
 def add_candidate_arguments(parser: argparse.ArgumentParser) -> None:

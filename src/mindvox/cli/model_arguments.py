@@ -10,8 +10,8 @@ from mindvox.errors import InputError
 from mindvox.files import user_text
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --engine and --channel."""
+def add_model_arguments(parser: argparse.ArgumentParser, with_channel: bool = True) -> None:
+    """Add --model, --engine and, where recordings are of the caller's own, --channel."""
     parser.add_argument(
         "--model",
         type=user_text,
@@ -19,6 +19,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"public model, exported model, or folder that holds one (default: {DEFAULT_MODEL})",
     )
     parser.add_argument("--engine", default=AUTO, choices=ENGINES, help="what runs the model (default: auto)")
+    if with_channel:
+        _add_channel_argument(parser)
+
+
+def _add_channel_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=int, metavar="N", help="the only channel that is used, from 0 on; default: the mean of all"
     )

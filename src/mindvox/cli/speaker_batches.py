@@ -8,7 +8,7 @@ from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.enrol import add_enrolment_arguments, given_terms, rules_of
-from mindvox.cli.identify import add_candidate_arguments, candidates_of, describe, facts
+from mindvox.cli.identify import add_candidate_arguments, candidates_of, describe
 from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.quality_arguments import add_limit_arguments
 from mindvox.cli.speaker_arguments import add_store_argument, open_listener, open_store_for
@@ -16,7 +16,7 @@ from mindvox.corpus.layouts import Corpus, add_layout_arguments
 from mindvox.files import user_path, write_csv
 from mindvox.progress import Progress, quantity
 from mindvox.speakers.batches import corpus_of, enrol_all, identify_all, problems, recordings_below
-from mindvox.speakers.identification import name_threshold
+from mindvox.speakers.identification import identification_facts, name_threshold
 from mindvox.speakers.store import ModelIdentity, Terms, open_store
 
 HEADER = ("speaker", "recording", "reason")
@@ -60,7 +60,9 @@ def identify_main(argv: Optional[Sequence[str]] = None) -> int:
         store.require(ModelIdentity.of(listener.embedder))
         print(describe(name_threshold(store, listener.embedder.model_file, candidates)))
         progress = Progress(len(corpus.recordings), "recordings")
-        counts = identify_all(*(store, listener, corpus, arguments.out, facts, candidates, arguments.channel, progress))
+        counts = identify_all(
+            *(store, listener, corpus, arguments.out, identification_facts, candidates, arguments.channel, progress)
+        )
     print(f"{arguments.out}: " + ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())))
     return 0
 

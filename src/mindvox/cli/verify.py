@@ -4,13 +4,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, check_readable, open_embedder
 from mindvox.cli.quality_arguments import add_limit_arguments, limits_of, quality_line
-from mindvox.decisions import Decision, Examined, decide, examine, rule_of
+from mindvox.decisions import Decision, decide, decision_facts, examine, rule_of
 from mindvox.embedder import Embedder
 from mindvox.errors import UsageError
 from mindvox.files import user_path
@@ -74,23 +73,10 @@ def _lines(decision: Decision) -> list[str]:
 def _as_json(decision: Decision, arguments: argparse.Namespace, embedder: Embedder) -> dict[str, Any]:
     """Return all that is known of a decision."""
     return {
-        "answer": decision.answer,
-        "score": decision.score,
-        "llr": decision.llr,
-        "thresholds": asdict(decision.thresholds),
-        "reason": decision.reason,
-        "recordings": [_side(side) for side in decision.recordings],
+        **decision_facts(decision),
         "model": str(arguments.model),
         "model_sha256": embedder.engine.exported.file_sha256,
         "engine": embedder.engine.name,
-    }
-
-
-def _side(side: Examined) -> dict[str, Any]:
-    return {
-        "name": side.name,
-        "problem": asdict(side.problem) if side.problem else None,
-        "quality": asdict(side.quality) if side.quality else None,
     }
 
 

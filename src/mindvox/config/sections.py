@@ -22,7 +22,7 @@ LAYOUTS = (
 LAYOUT_HELP = "how data_folder is arranged (docs/data.md); auto: the layout that it shows"
 SPEAKER_PATTERN_HELP = "of layout flat: speaker in a file's name, such as '{speaker}_*'"
 DATA_LIST_HELP = (
-    "list of the recordings (csv, two columns, Kaldi folder, lhotse); looked for as given, then in data_folder"
+    "list of the recordings (csv, tsv, two columns, Kaldi folder, lhotse); looked for as given, then in data_folder"
 )
 MIN_DURATION_S = 0.08  # 9 frames, the least that a model takes
 ENROL_MAP_HELP = "models of several utterances: a line '<model> <utterance> ...' each; empty: none"
@@ -98,7 +98,7 @@ class ModelOptions:
     model: Choice = section(
         MODELS,
         "ecapa_tdnn",
-        "architecture; see docs/weights.md",
+        "architecture; docs/models.md",
         {"inChannels": "in_channels", **_same("in_channels", "channels", "emb_size", "global_context")},
     )
     loss: Choice = section(
@@ -118,7 +118,10 @@ class ModelOptions:
     )
     sampler: Choice = section(SAMPLERS, "shuffle", "order of the training records", {})
     class_num: int = option(
-        0, "training speakers; auto takes the store's number", name="CLASS_NUM", parse=parsers.class_num
+        0,
+        "training speakers; auto: the store's number (7205 in VoxCeleb1 and 2), which a number must match",
+        name="CLASS_NUM",
+        parse=parsers.class_num,
     )
 
 
@@ -155,7 +158,7 @@ class OptimisationOptions:
         choices=("none", "linear", "sqrt"),
         fixed=True,
     )
-    momentum: float = option(0.95, "Adam's beta1, or SGD's momentum", minimum=0, below=1, fixed=True)
+    momentum: float = option(0.95, "Adam's beta1 (beta2 is 0.999), or SGD's momentum", minimum=0, below=1, fixed=True)
     nesterov: bool = option(True, "SGD looks ahead along its momentum", fixed=True)
     weight_decay: float = option(2e-6, "L2 penalty on weights and biases", name="weightDecay", minimum=0, fixed=True)
     clip_grad_norm: float = option(5.0, "greatest global norm of the gradients; 0: no clipping", minimum=0, fixed=True)
@@ -215,11 +218,13 @@ class TrainingFilesOptions:
     train_data_path: str = option(
         "", "training store: the folder that train_data_prepare.py or merge_data.py wrote", path=True
     )
-    pre_trained: bool = option(False, "start from checkpoint_path")
+    pre_trained: bool = option(False, "start from the weights in checkpoint_path")
     checkpoint_path: str = option(
         "", "what to start from when pre_trained: a checkpoint, a folder of them, or a public model's name", path=True
     )
-    ckpt_save_dir: str = option("./ckpt/", "folder of the checkpoints", path=True)
+    ckpt_save_dir: str = option(
+        "./ckpt/", "folder of the checkpoints; must hold none of an earlier run, unless that is resumed", path=True
+    )
     resume: str = option(
         "no",
         "go on with an earlier run: no, auto (ckpt_save_dir's newest whole checkpoint), or a checkpoint",
@@ -331,12 +336,20 @@ class EvaluationOptions:
         "mean over all pairs of crops: negated Euclidean distance of unit vectors, or cosine",
         choices=("distance", "cosine"),
     )
-    sub_mean: str = option("cohort", "whose mean embedding is subtracted", choices=("cohort", "test"))
-    score_norm: str = option("s-norm", "score normalisation", choices=("s-norm", "z-norm", "t-norm", "none"))
+    sub_mean: str = option(
+        "cohort",
+        "whose mean embedding is subtracted; test: that of the trial list's utterances",
+        choices=("cohort", "test"),
+    )
+    score_norm: str = option(
+        "s-norm", "score normalisation against the cohort", choices=("s-norm", "z-norm", "t-norm", "none")
+    )
     train_norm_path: str = option(
         "", "cohort store: feat_norm_folder of prepare_eval.yaml; empty: no cohort", path=True
     )
-    cohort_size: int = option(20000, "best cohort scores used for each side of a trial", minimum=2)
+    cohort_size: int = option(
+        20000, "best cohort scores used for each side of a trial; all where there are fewer", minimum=2
+    )
     cohort_over: str = option(
         "utterance",
         "what the cohort consists of: utterances, or each speaker's mean embedding",
@@ -378,8 +391,12 @@ class ExportOptions:
     """Export"""
 
     exp_ckpt_file: str = option("", "checkpoint to export; empty: model_path", path=True)
-    file_name: str = option("ecapatdnn", "exported file, with or without suffix", path=True)
-    file_format: str = option("MINDIR", "format of the exported file", choices=("MINDIR", "ONNX", "IR", "AIR"))
+    file_name: str = option("ecapatdnn", "exported file; the format's suffix is added where it is missing", path=True)
+    file_format: str = option(
+        "MINDIR",
+        "format of the exported file; IR is OpenVINO's, AIR is for Ascend alone",
+        choices=("MINDIR", "ONNX", "IR", "AIR"),
+    )
     mindir_version: int = option(
         3, "version of the MINDIR format; 1: for MindSpore Lite 2.0 and later, in Lite's own form", choices=(1, 3)
     )
@@ -436,7 +453,11 @@ class ExportOptions:
 class DeviceOptions:
     """Device"""
 
-    device_target: str = option("auto", "where to run", choices=("auto", "CPU", "GPU", "Ascend"))
+    device_target: str = option(
+        "auto",
+        "where to run; auto: what the installed MindSpore can use here",
+        choices=("auto", "CPU", "GPU", "Ascend"),
+    )
     device_id: int = option(0, "number of the device", minimum=0)
     run_distribute: bool = option(False, "train on several devices; scripts/run_distribute_train.sh sets it")
 
@@ -492,7 +513,7 @@ class TrainPrepConfig(AugmentationOptions, CorpusOptions):
     random_chunk: bool = option(True, "a random chunk of each utterance; false: all its consecutive chunks")
     number_of_epochs: int = option(1, "copies of the chunks, each with new random positions", minimum=1)
     whole_utterance: bool = option(False, "store whole utterances, of which train.py draws new crops every epoch")
-    shard_utterances: int = option(10000, "records in one file of the store", minimum=1)
+    shard_utterances: int = option(10000, "most records in one file of the store", minimum=1)
     max_bad_fraction: float = option(0.05, "unusable share of the recordings at which preparation stops", minimum=0)
     seed: int = option(1234, "seed of the split, of the chunks' positions and of augmentation", minimum=0)
     part: str = option(

@@ -38,6 +38,10 @@ def is_audio_name(name: str) -> bool:
     return suffix_of(name) in AUDIO_SUFFIXES
 
 
+class TooLong(BadAudio):
+    """A recording is longer than the caller takes."""
+
+
 class Skipped(NamedTuple):
     """A file that is not used, and why."""
 
@@ -95,6 +99,7 @@ def read_audio(
     stop: Optional[int] = None,
     sample_rate: int = SAMPLE_RATE,
     channel: Optional[int] = None,
+    max_duration_s: Optional[float] = None,
 ) -> AudioClip:
     """Read samples `start` to `stop` of a recording.
 
@@ -106,14 +111,16 @@ def read_audio(
         stop: sample after the last, at `sample_rate`; None for the end.
         sample_rate: rate of the returned waveform, Hz.
         channel: the only channel that is used, from 0 on; None: the mean of all.
+        max_duration_s: longest recording, s, of which nothing beyond is decoded; None: any.
 
     Raises:
+        TooLong: it is longer than `max_duration_s`.
         BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, has no such channel, or has
             NaN, infinite or unscaled samples or channels of opposite sign. `corpus.quality` says whether the samples
             are any use.
     """
     with open_recording(path) as recording:
-        return _mono(recording, start, stop, sample_rate, channel)
+        return _mono(recording, start, stop, sample_rate, channel, max_duration_s)
 
 
 def audio_of_array(
@@ -173,13 +180,27 @@ class _Samples:
         """See Decoder."""
 
 
-def _mono(recording: Decoder, start: int, stop: Optional[int], sample_rate: int, channel: Optional[int]) -> AudioClip:
+def _mono(
+    recording: Decoder,
+    start: int,
+    stop: Optional[int],
+    sample_rate: int,
+    channel: Optional[int],
+    max_duration_s: Optional[float] = None,
+) -> AudioClip:
     """See read_audio."""
+    most_frames = None if max_duration_s is None else int(max_duration_s * recording.sample_rate)
+    if most_frames is not None and (recording.num_frames or 0) > most_frames:
+        raise _too_long(max_duration_s)
     if channel is not None and not 0 <= channel < recording.num_channels:
         raise BadAudio(f"no channel {channel}: it has {recording.num_channels}, counted from 0")
 
     def blocks(*part: int) -> Iterator[np.ndarray]:
+        num_frames = 0
         for block in recording.blocks(*part):
+            num_frames += len(block)
+            if most_frames is not None and num_frames > most_frames:
+                raise _too_long(max_duration_s)
             yield block if channel is None else block[:, channel : channel + 1]
 
     is_same_rate = recording.sample_rate == sample_rate
@@ -201,6 +222,10 @@ def _mono(recording: Decoder, start: int, stop: Optional[int], sample_rate: int,
         else:
             waveform = _join(averaged, start, (length if stop is None else stop) - start)
     return AudioClip(np.clip(waveform, -1.0, 1.0, out=waveform), is_converted)
+
+
+def _too_long(max_duration_s: Optional[float]) -> TooLong:
+    return TooLong(f"longer than {max_duration_s:g} s")
 
 
 def read_first_channel(path: PathLike) -> np.ndarray:

@@ -179,6 +179,37 @@ def _two_columns(
     return Listing(recordings, [], [])
 
 
+def is_list_of_paths(data_list: PathLike) -> bool:
+    """Tell whether the first line of a list is the path of a recording and nothing else."""
+    folder = Path(data_list).parent
+    _, line = next(text_lines(data_list, "list of recordings"), (0, ""))
+    line = line.strip()
+    if not is_audio_name(line) or "\t" in line:
+        return False
+    return len(line.split()) == 1 or any(Path(base, line).is_file() for base in (folder, "."))  # names may have blanks
+
+
+def read_paths(folder: PathLike, data_list: PathLike) -> list[Recording]:
+    """Read a list with the path of a recording a line, in its order; speakers are not known.
+
+    Raises:
+        InputError: a line is something else, or two recordings have one name.
+    """
+    paths = _Paths(folder, Path(data_list).parent)
+    names: dict[str, int] = {}
+    recordings = []
+    for line_no, line in text_lines(data_list, "list of recordings"):
+        where, text = f"{data_list}:{line_no}", line.strip()
+        if not is_audio_name(text) or not text.isprintable():
+            raise InputError(f"{where}: expected the path of a recording and nothing else, got {line!r}.")
+        wav = paths.wav(text)
+        name = utterance_name(_name_of(wav, text), where)
+        if names.setdefault(name, line_no) != line_no:
+            raise InputError(f"{where}: {name} is in line {names[name]} already. Keep one.")
+        recordings.append(Recording(name, wav, ""))
+    return recordings
+
+
 def split_two(line: str) -> list[str]:
     """Split a line into two columns: at its tab, else at the blank beside which an audio file's name ends or begins."""
     if "\t" in line:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, Skipped, audio_info
 from mindvox.corpus.names import WAV_FOLDER, utterance_name
+from mindvox.corpus.section import Section
 from mindvox.corpus.trials import speaker_of
 from mindvox.corpus.walk import walk_audio
 from mindvox.errors import InputError, UsageError
@@ -20,7 +21,6 @@ from mindvox.files import PathLike
 
 REPEATED = "a link to what is listed already"  # the reason of Listing.ignored
 TOO_DEEP = "a folder too deep; expected <speaker>/<session>/<file>"
-STOP_TOLERANCE_S = 0.1  # lists round their times, so that a stop may lie behind the end
 _NUM_THREADS = 8  # they wait for the disk or the network most of the time
 
 
@@ -48,6 +48,10 @@ class Recording(NamedTuple):
     spk_id: str
     start_s: float = 0.0
     stop_s: Optional[float] = None
+
+    def section(self, folder: PathLike) -> Section:
+        """Return what is read of it, given the corpus's folder."""
+        return Section(Path(folder, self.wav), self.start_s, self.stop_s)
 
 
 class Listing(NamedTuple):
@@ -239,20 +243,12 @@ def read_headers(
 
 def _read_header(data_folder: PathLike, wrong_length: list[str], recording: Recording) -> Union[Utterance, Skipped]:
     """Return the utterance or why there is none; add its file to `wrong_length` when its header gives another one."""
+    section = recording.section(data_folder)
     try:
-        info = audio_info(Path(data_folder, recording.wav))
+        info = audio_info(section.path)
+        if info.wrong_length:
+            wrong_length.append(recording.wav)
+        start, stop = section.bounds(info.num_samples)
     except BadAudio as error:
         return Skipped(recording.utt_id, error.reason)
-    num_samples = info.num_samples
-    if info.wrong_length:
-        wrong_length.append(recording.wav)
-    start, stop = round(recording.start_s * SAMPLE_RATE), num_samples
-    if recording.stop_s is not None:
-        stop = round(recording.stop_s * SAMPLE_RATE)
-        if stop > num_samples + STOP_TOLERANCE_S * SAMPLE_RATE:
-            length_s = num_samples / SAMPLE_RATE
-            return Skipped(recording.utt_id, f"stops at {recording.stop_s:g} s, but the file ends at {length_s:g} s")
-        stop = min(stop, num_samples)
-    if not 0 <= start < stop:
-        return Skipped(recording.utt_id, f"starts at {start / SAMPLE_RATE:g} s and stops at {stop / SAMPLE_RATE:g} s")
     return Utterance(recording.utt_id, (stop - start) / SAMPLE_RATE, recording.wav, start, stop, recording.spk_id)

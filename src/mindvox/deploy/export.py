@@ -124,26 +124,47 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
         raise UsageError(f"length: expected 0 or at least {min_frames} frames, got {config.length}.")
     if config.input_kind == "waveform" and front_end_of(meta["front_end"], str(checkpoint)).size != feature_size:
         raise InputError(f"{checkpoint}: its front end and its model differ in the size of a frame.")
-    return ExportedModel(
+    plain = plain_description(model, meta["front_end"])
+    return replace(
+        plain,
         file_format=config.file_format,
         input_kind=config.input_kind,
         batch_size=config.batch_size or None,
-        num_frames=windows.num_frames if windows is not None else config.length or None,
-        min_frames=min_frames,
-        feature_size=feature_size,
-        emb_size=model["emb_size"],
+        num_frames=plain.num_frames or config.length or None,
         further_outputs=_further_outputs(config, model, checkpoint),
         precision=config.precision,
         device_target=target if config.file_format in ("MINDIR", "AIR") else None,
-        front_end=meta["front_end"],
-        model=model,
         checkpoint_sha256=sha256_file(checkpoint),
-        file_sha256="",
-        weights_sha256=None,
         mindir_version=config.mindir_version if config.file_format == "MINDIR" else None,
         least_lite=LEAST_LITE.get(config.mindir_version, ms.__version__) if config.file_format == "MINDIR" else None,
-        windows=windows,
         input_layout=config.input_layout,
+    )
+
+
+def plain_description(model: Mapping[str, Any], front_end: Mapping[str, Any]) -> ExportedModel:
+    """Return the description of an ONNX of finished features, of any batch and, where the model takes any, length.
+
+    Args:
+        model, front_end: sections of a checkpoint's meta.
+    """
+    windows = windows_of(model)
+    return ExportedModel(
+        file_format="ONNX",
+        input_kind="features",
+        batch_size=None,
+        num_frames=windows.num_frames if windows is not None else None,
+        min_frames=fewest_frames(model),
+        feature_size=model["in_channels"],
+        emb_size=model["emb_size"],
+        further_outputs={},
+        precision="float32",
+        device_target=None,
+        front_end=dict(front_end),
+        model=dict(model),
+        checkpoint_sha256="",
+        file_sha256="",
+        weights_sha256=None,
+        windows=windows,
     )
 
 

@@ -11,12 +11,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mindvox.deploy.export import write_model
+from mindvox.deploy.export import plain_description, write_model
 from mindvox.device import release_memory
 from mindvox.engines.engine import Engine, load_engine
-from mindvox.engines.exported import ExportedModel
 from mindvox.files import sha256_file
-from mindvox.models import fewest_frames, windows_of
 
 
 def onnx_engine(
@@ -36,25 +34,7 @@ def onnx_engine(
     Raises:
         InputError: the conversion to ONNX does not know an operator of the model, or the engine is not installed.
     """
-    windows = windows_of(settings)
-    exported = ExportedModel(
-        file_format="ONNX",
-        input_kind="features",
-        batch_size=None,
-        num_frames=windows.num_frames if windows is not None else None,
-        min_frames=fewest_frames(settings),
-        feature_size=settings["in_channels"],
-        emb_size=settings["emb_size"],
-        further_outputs={},
-        precision="float32",
-        device_target=None,
-        front_end=dict(front_end or {}),
-        model=dict(settings),
-        checkpoint_sha256="",
-        file_sha256="",
-        weights_sha256=None,
-        windows=windows,
-    )
+    exported = plain_description(settings, front_end or {})
     with tempfile.TemporaryDirectory(prefix="mindvox-") as folder:
         path = Path(folder, "model.onnx")
         write_model(path, exported, arrays)

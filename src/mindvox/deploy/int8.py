@@ -31,7 +31,7 @@ class Utterances(NamedTuple):
 
 
 def read_utterances(store: EvalStore, exported: ExportedModel, num_utterances: int) -> Utterances:
-    """Draw utterances for calibration from a store, and as many others for a test, MOST_TESTED at most.
+    """Draw utterances for calibration from a store, and up to MOST_TESTED others for a test.
 
     Each is cut to the model's length, else to CALIBRATION_FRAMES, and repeated where it is shorter.
 
@@ -47,7 +47,7 @@ def read_utterances(store: EvalStore, exported: ExportedModel, num_utterances: i
     front_end, length = front_end_of(store.front_end), exported.num_frames or CALIBRATION_FRAMES
     cut = [
         front_end.finish(frames.cut_frames(store.feats(int(row)), length))[None].astype(np.float32)
-        for row in rows[: num_utterances + min(MOST_TESTED, num_utterances)]
+        for row in rows[: num_utterances + MOST_TESTED]
     ]
     return Utterances(cut[:num_utterances], cut[num_utterances:])
 

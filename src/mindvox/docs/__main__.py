@@ -1,36 +1,51 @@
-"""Write or check the tables of docs/ that are generated: python -m mindvox.docs [--check] [MODEL ...]."""
+"""What the code says in pages of docs/: python -m mindvox.docs {--check | --write} [--networks [MODEL ...]]."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from mindvox.docs.networks import BEGIN, END, PAGE, lines_of_page, table
+from mindvox.arguments import Parser
+from mindvox.config import ROOT
+from mindvox.docs.blocks import RENDERERS, blocks, pages, write
+from mindvox.docs.networks import table
 from mindvox.errors import run
-from mindvox.files import atomic_path, read_text
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write the table of networks into docs/models.md; every network is built and run once."""
-    parser = argparse.ArgumentParser(prog="python -m mindvox.docs", description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the page would change")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="count these alone; the lines of others stay")
-    arguments = parser.parse_args(argv)
-    check = arguments.check
-    before, after = lines_of_page(), table(arguments.models)
-    if before == after:
-        print(f"{PAGE}: as it should be")
-        return 0
-    changed = [line for line in after if line not in before]
-    if check:
-        print(f"{PAGE}: not as it should be. Run python -m mindvox.docs. It would say:", *changed, sep="\n  ")
-        return 1
-    start, rest = read_text(PAGE).split(f"{BEGIN}\n")
-    _, end = rest.split(f"{END}\n")
-    with atomic_path(PAGE) as temporary:
-        temporary.write_text("\n".join([f"{start}{BEGIN}", "", *after, "", f"{END}\n{end}"]), encoding="utf-8")
-    print(f"{PAGE}: written", *changed, sep="\n  ")
-    return 0
+    """Write or check the generated blocks of the pages in docs/."""
+    arguments = _parser().parse_args(argv)
+    renderers = dict(RENDERERS)
+    if arguments.networks is not None:
+        renderers["networks"] = lambda words, before: table(arguments.networks)
+    found = {page: list(blocks(page, renderers)) for page in pages()}
+    stale = {page: [block for block in of_page if not block.is_current] for page, of_page in found.items()}
+    stale = {page: of_page for page, of_page in stale.items() if of_page}
+    for page, of_page in stale.items():
+        for block in of_page:
+            print(f"{page.relative_to(ROOT)}: {'written' if arguments.write else 'out of date'}: {block.name}")
+            print(*(f"  {line}" for line in block.changes()), sep="\n")
+        if arguments.write:
+            write(page, found[page])
+    if not stale:
+        print("all generated blocks are as they should be")
+    elif not arguments.write:
+        print("run: python -m mindvox.docs --write")
+    return int(bool(stale) and not arguments.write)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m mindvox.docs", description=main.__doc__, allow_abbrev=False)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a block is out of date")
+    what.add_argument("--write", action="store_true", help="write the blocks that are out of date")
+    parser.add_argument(
+        "--networks",
+        nargs="*",
+        metavar="MODEL",
+        help="also the table of networks, each of which is built and run, which takes minutes; MODEL: these alone",
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from mindvox.files import read_text
 from mindvox.registry import MODELS
 
 PAGE = ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- networks: written by `python -m mindvox.docs` -->", "<!-- end of networks -->"
+BEGIN, END = "<!-- generated: networks -->", "<!-- end -->"
 COLUMNS = (
     *("`--model.name`", "Size", "M parameters", "G multiply-adds, 3 s", "Embedding", "Input", "Source"),
     *("Weights: `--from`", "Licence of public weights", "Published EER, %"),
@@ -435,7 +435,10 @@ def table(names: Collection[str] = ()) -> list[str]:
 def _kept(row: Row) -> str:
     found = [line for line in lines_of_page() if line.startswith(f"| `{row.name}` | {row.network.size} |")]
     if len(found) != 1:
-        raise InputError(f"{PAGE}: no line of {row.name}, {row.network.size}: run python -m mindvox.docs {row.name}.")
+        raise InputError(
+            f"{PAGE}: no line of {row.name}, {row.network.size}: "
+            f"run python -m mindvox.docs --write --networks {row.name}."
+        )
     return found[0]
 
 

@@ -125,7 +125,9 @@ def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndar
         raise
 
 
-def load_engine(model: PathLike, engine: str = AUTO, device_target: str = "auto", device_id: int = 0) -> Engine:
+def load_engine(
+    model: PathLike, engine: str = AUTO, device_target: str = "auto", device_id: int = 0, num_threads: int = 0
+) -> Engine:
     """Load an exported model into a library.
 
     Args:
@@ -133,6 +135,8 @@ def load_engine(model: PathLike, engine: str = AUTO, device_target: str = "auto"
         engine: one of ENGINES. "auto": of the libraries that read the model's format, the first that is installed.
         device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
         device_id: number of that device.
+        num_threads: that compute on the CPU; 0: what the library takes by itself, about one for each core. MindSpore
+            keeps the number that a process gives first.
 
     Raises:
         UsageError: there is no such engine.
@@ -144,8 +148,8 @@ def load_engine(model: PathLike, engine: str = AUTO, device_target: str = "auto"
     name = _library_for(model_file, exported, engine)
     load = importlib.import_module(LIBRARIES[name].loader).load
     if name == "mindspore":
-        return load(model_file, exported, device_target, device_id)
-    return load(model_file, exported)
+        return load(model_file, exported, device_target, device_id, num_threads)
+    return load(model_file, exported, num_threads)
 
 
 def _library_for(model_file: Path, exported: ExportedModel, engine: str) -> str:

@@ -1,5 +1,6 @@
 """MINDIR in MindSpore."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import mindspore as ms
@@ -12,13 +13,16 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 
 
-def load(path: Path, exported: ExportedModel, device_target: str, device_id: int) -> Engine:
-    """Load a model on a device, which is this process's device from then on; see `set_device`.
+def load(path: Path, exported: ExportedModel, device_target: str, device_id: int, num_threads: int = 0) -> Engine:
+    """Load a model on a device, which is this process's device from then on; see `load_engine` and `set_device`.
 
     Raises:
         InputError: the file is damaged, or the device is not here.
     """
     target = set_device(device_target, device_id)
+    if num_threads:
+        with suppress(RuntimeError):  # it can be set only once in a process (2.10)
+            ms.device_context.cpu.op_tuning.threads_num(num_threads)
     try:
         cell = nn.GraphCell(ms.load(str(path)))
     except (RuntimeError, ValueError) as error:

@@ -27,8 +27,8 @@ def openvino_core() -> openvino.Core:
     return openvino.Core()
 
 
-def load(path: Path, exported: ExportedModel) -> Engine:
-    """Load a model.
+def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
+    """Load a model, for `num_threads` threads; 0: as many as this process has cores.
 
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
@@ -37,7 +37,9 @@ def load(path: Path, exported: ExportedModel) -> Engine:
     try:
         model = core.read_model(path)
         # Its own choice on processors that have it is bfloat16.
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        threads = {"INFERENCE_NUM_THREADS": num_threads} if num_threads else {}
+        compiled = core.compile_model(model, "CPU", {**settings, **threads})
     except Exception as error:  # its exceptions share no base but Exception
         raise InputError(f"{path}: OpenVINO cannot load it ({first_line(error)}).") from None
     check_values(path, exported.inputs, {value.any_name: _shape(value) for value in model.inputs})

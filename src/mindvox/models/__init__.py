@@ -45,17 +45,37 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     """
     checkpoint = find_checkpoint(checkpoint)
     arrays, meta = read_checkpoint(checkpoint)
+    return trained_model(arrays, meta["model"], checkpoint, device_target, fold), meta
+
+
+def trained_model(
+    arrays: dict[str, np.ndarray],
+    settings: Mapping[str, Any],
+    checkpoint: PathLike,
+    device_target: str = "CPU",
+    fold: bool = False,
+) -> nn.Cell:
+    """Build a model with the weights for evaluation, in evaluation mode.
+
+    Args:
+        arrays, settings: what a checkpoint holds, and the section `model` of its meta.
+        checkpoint: where they come from, for messages.
+        device_target, fold: see `load_model`.
+
+    Raises:
+        InputError: the weights do not fit the settings.
+    """
     weights = evaluation_weights(arrays)
-    if fold and is_foldable(meta["model"]):
+    if fold and is_foldable(settings):
         try:
-            model = folded_model(meta["model"], weights, device_target)
+            model = folded_model(settings, weights, device_target)
         except InputError as error:
             raise InputError(f"{checkpoint}: {error}") from None
     else:
-        model = create_model(meta["model"], device_target)
+        model = create_model(settings, device_target)
         assign(model, weights, "model.", checkpoint)
     model.set_train(False)
-    return model, meta
+    return model
 
 
 def fewest_frames(settings: Mapping[str, Any]) -> int:

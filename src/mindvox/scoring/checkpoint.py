@@ -15,7 +15,7 @@ from mindvox.device import set_device
 from mindvox.engines.engine import AUTO, Encode, library_name
 from mindvox.errors import InputError
 from mindvox.files import lock_folder, sha256_file
-from mindvox.models import evaluation_weights, fewest_frames, load_model, take_settings, windows_of
+from mindvox.models import evaluation_weights, fewest_frames, take_settings, trained_model, windows_of
 from mindvox.models.checkpoint import find_checkpoint, read_checkpoint
 from mindvox.scoring.embeddings import cell_encoder
 from mindvox.scoring.error_rates import Result
@@ -81,7 +81,7 @@ def _encoder(
     @functools.cache
     def encoder() -> Encode:
         if chosen == MINDSPORE:
-            model, _ = load_model(checkpoint, target, fold=True)
+            model = trained_model(arrays, meta["model"], checkpoint, target, fold=True)
             fixed_batch = config.eval_batch_size if has_one_length else None
             return cell_encoder(model, meta["model"]["in_channels"], fixed_batch)
         try:

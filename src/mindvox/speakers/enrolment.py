@@ -1,8 +1,8 @@
 """Enrol a speaker: several recordings that agree with each other, and with nobody else's."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Optional, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, TypeVar
 
 import numpy as np
 
@@ -200,6 +200,11 @@ def decide(
         same_voice = tuple(match for match in nearest if match.name != name and match.score >= rules.same_voice)
     store.put(name, new, terms, mode)
     return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice)
+
+
+def enrolment_facts(done: Enrolment) -> dict[str, Any]:
+    """Return everything about an enrolment, for JSON."""
+    return {**asdict(done), "same_voice": [match._asdict() for match in done.same_voice]}
 
 
 def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:

@@ -5,9 +5,9 @@ is given follows from their number and from the rate at which strangers may be g
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -152,6 +152,11 @@ def identify_embeddings(
     found = store.search(embeddings, candidates.num_shown, candidates.among, candidates.group)
     known: list[Optional[Quality]] = list(qualities) if qualities is not None else [None] * len(found)
     return [_judge(matches, threshold, quality) for matches, quality in zip(found, known, strict=True)]
+
+
+def identification_facts(name: str, found: Identification) -> dict[str, Any]:
+    """Return everything about the answer for a recording of this name, for JSON."""
+    return {"recording": name, **asdict(found), "candidates": [match._asdict() for match in found.candidates]}
 
 
 def _judge(matches: list[Match], threshold: NameThreshold, quality: Optional[Quality]) -> Identification:

@@ -31,6 +31,7 @@ from mindvox.speakers.store import (
     REPLACED,
     AuditEntry,
     Entries,
+    Failures,
     Found,
     Match,
     Matches,
@@ -39,17 +40,21 @@ from mindvox.speakers.store import (
     NotErased,
     Sample,
     Speaker,
+    SpeakerId,
     SpeakerStore,
     Summaries,
     Summary,
+    Who,
     about_store,
     already_enrolled,
     centroid_of,
     check_name,
     checked_all,
     checked_queries,
+    id_is_taken,
     model_of_store,
     name_is_taken,
+    new_id,
     no_store,
     no_such_speaker,
     stored_terms,
@@ -66,13 +71,16 @@ SCHEMA = """
 CREATE TABLE mindvox_about (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE mindvox_speakers (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    public_id text NOT NULL UNIQUE,
     name text COLLATE "C" NOT NULL UNIQUE,
     centroid vector({emb_size}) NOT NULL,
     "group" text NOT NULL,
     consent text NOT NULL,
     expires double precision,
     created double precision NOT NULL,
-    changed double precision NOT NULL
+    changed double precision NOT NULL,
+    num_failures integer NOT NULL DEFAULT 0,
+    last_failure double precision NOT NULL DEFAULT 0
 );
 CREATE INDEX ON mindvox_speakers ("group");
 CREATE INDEX ON mindvox_speakers (expires) WHERE expires IS NOT NULL;
@@ -151,10 +159,13 @@ class PostgresStore(SpeakerStore):
     def _put(self, run: Run, speaker: Speaker, mode: str, keep_terms: bool, now: float) -> None:
         centroid = centroid_of(speaker.samples)
         values = stored_terms(speaker.terms)
+        other = "SELECT 1 FROM mindvox_speakers WHERE public_id = %s AND name != %s"
+        if run(other, [speaker.id, speaker.name]).fetchone():
+            raise id_is_taken(speaker.id)
         row = run(
-            'INSERT INTO mindvox_speakers (name, centroid, "group", consent, expires, created, changed) '
-            "VALUES (%s, %s::real[]::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
-            [speaker.name, centroid.tolist(), *values, speaker.created or now, now],
+            'INSERT INTO mindvox_speakers (public_id, name, centroid, "group", consent, expires, created, changed) '
+            "VALUES (%s, %s, %s::real[]::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
+            [speaker.id or new_id(), speaker.name, centroid.tolist(), *values, speaker.created or now, now],
         ).fetchone()
         if row is not None:
             _add_samples(run, row[0], speaker.samples)
@@ -177,15 +188,32 @@ class PostgresStore(SpeakerStore):
             run('UPDATE mindvox_speakers SET "group" = %s, consent = %s, expires = %s WHERE id = %s', [*values, row[0]])
         _note(run, now, ADDED if mode == ADD else REPLACED, row[0], speaker.name, len(speaker.samples))
 
-    def get(self, name: str) -> Speaker:
+    def get(self, who: Who) -> Speaker:
         with self._reading() as run:
-            key, name, created, changed, *terms = self._row(run, name)
-            return Speaker(name, _samples(run, key), terms_of(*terms), created, changed)
+            key, name, created, changed, public_id, *terms = self._row(run, who)
+            return Speaker(name, _samples(run, key), terms_of(*terms), created, changed, public_id)
 
-    def rename(self, name: str, new_name: str) -> None:
+    def ids(self, names: Collection[str]) -> dict[str, str]:
+        given = {"names": [check_name(name) for name in names], "now": self._clock()}
+        with self._reading() as run:
+            statement = f"SELECT name, public_id FROM mindvox_speakers WHERE name = ANY(%(names)s) AND {IS_LIVE}"
+            return dict(run(statement, given).fetchall())
+
+    def failures(self, who: Who) -> Failures:
+        with self._reading() as run:
+            return _failures(run, self._row(run, who)[0])
+
+    def note_verification(self, who: Who, is_accepted: bool) -> Failures:
+        with self._writing() as run:
+            key = self._row(run, who, "FOR UPDATE")[0]
+            noted = Failures(0, 0.0) if is_accepted else Failures(_failures(run, key).number + 1, self._clock())
+            run("UPDATE mindvox_speakers SET num_failures = %s, last_failure = %s WHERE id = %s", [*noted, key])
+            return noted
+
+    def rename(self, who: Who, new_name: str) -> None:
         new_name = check_name(new_name)
         with self._writing() as run:
-            key, name, *_ = self._row(run, name, "FOR UPDATE")
+            key, name, *_ = self._row(run, who, "FOR UPDATE")
             taken = run("SELECT 1 FROM mindvox_speakers WHERE name = %s AND id != %s", [new_name, key]).fetchone()
             if taken:
                 raise name_is_taken(new_name)
@@ -193,25 +221,25 @@ class PostgresStore(SpeakerStore):
             run("UPDATE mindvox_speakers SET name = %s, changed = %s WHERE id = %s", [new_name, now, key])
             _note(run, now, RENAMED, key, name, new_name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         """Delete a speaker, whom nobody finds any more; the bytes stay until `erase`. Raise NoSuchSpeaker."""
         with self._writing() as run:
-            key, name, *_ = self._row(run, name, "FOR UPDATE")
+            key, name, *_ = self._row(run, who, "FOR UPDATE")
             run("DELETE FROM mindvox_speakers WHERE id = %s", [key])
             _note(run, self._clock(), DELETED, key, name)
 
     def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
         with self._reading() as run:
+            columns = 'name, created, changed, public_id, "group", consent, expires'
             rows = run(
-                'SELECT name, count(*), sum(net_speech_s), created, changed, "group", consent, expires FROM (SELECT * '
-                f"FROM mindvox_speakers WHERE name > %(after)s AND {IN_GROUP} AND {IS_LIVE} ORDER BY name "
-                "LIMIT %(limit)s) chosen JOIN mindvox_samples ON speaker = chosen.id "
-                'GROUP BY chosen.id, name, created, changed, "group", consent, expires ORDER BY name',
+                f"SELECT {columns}, count(*), sum(net_speech_s) FROM (SELECT * FROM mindvox_speakers "
+                f"WHERE name > %(after)s AND {IN_GROUP} AND {IS_LIVE} ORDER BY name LIMIT %(limit)s) chosen "
+                f"JOIN mindvox_samples ON speaker = chosen.id GROUP BY chosen.id, {columns} ORDER BY name",
                 {"after": after, "limit": limit, "group": group, "now": self._clock()},
             )
             return [
-                Summary(name, num_samples, speech_s, terms_of(*terms), created, changed)
-                for name, num_samples, speech_s, created, changed, *terms in rows
+                Summary(name, num_samples, speech_s, terms_of(*terms), created, changed, public_id)
+                for name, created, changed, public_id, *terms, num_samples, speech_s in rows
             ]
 
     def count(self, group: Optional[str] = None) -> int:
@@ -335,15 +363,16 @@ class PostgresStore(SpeakerStore):
                 _expire(run, self._clock())
             yield run
 
-    def _row(self, run: Run, name: str, lock: str = "") -> tuple:
-        """Return key, name, times and terms of a speaker; raise NoSuchSpeaker."""
+    def _row(self, run: Run, who: Who, lock: str = "") -> tuple:
+        """Return key, name, times, id and terms of a speaker; raise NoSuchSpeaker."""
+        column, value = ("public_id", who.value) if isinstance(who, SpeakerId) else ("name", check_name(who))
         row = run(
-            'SELECT id, name, created, changed, "group", consent, expires FROM mindvox_speakers '
-            f"WHERE name = %(name)s AND {IS_LIVE} {lock}",
-            {"name": check_name(name), "now": self._clock()},
+            'SELECT id, name, created, changed, public_id, "group", consent, expires FROM mindvox_speakers '
+            f"WHERE {column} = %(value)s AND {IS_LIVE} {lock}",
+            {"value": value, "now": self._clock()},
         ).fetchone()
         if row is None:
-            raise no_such_speaker(name, self.where)
+            raise no_such_speaker(who, self.where)
         return row
 
 
@@ -371,6 +400,12 @@ def _one(cursor: "psycopg.Cursor") -> Any:
     row = cursor.fetchone()
     assert row is not None
     return row[0]
+
+
+def _failures(run: Run, key: int) -> Failures:
+    row = run("SELECT num_failures, last_failure FROM mindvox_speakers WHERE id = %s", [key]).fetchone()
+    assert row is not None
+    return Failures(*row)
 
 
 def _samples(run: Run, key: int) -> tuple[Sample, ...]:

@@ -42,24 +42,29 @@ from mindvox.speakers.store import (
     REPLACED,
     AuditEntry,
     Entries,
+    Failures,
     Found,
     Match,
     ModelIdentity,
     NotErased,
     Sample,
     Speaker,
+    SpeakerId,
     SpeakerStore,
     Summaries,
     Summary,
     Terms,
+    Who,
     about_store,
     already_enrolled,
     centroid_of,
     check_name,
     checked_all,
     checked_queries,
+    id_is_taken,
     model_of_store,
     name_is_taken,
+    new_id,
     no_store,
     no_such_speaker,
     stored_terms,
@@ -79,13 +84,16 @@ SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE speakers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL UNIQUE,
     centroid INTEGER NOT NULL UNIQUE,
     "group" TEXT NOT NULL,
     consent TEXT NOT NULL,
     expires REAL,
     created REAL NOT NULL,
-    changed REAL NOT NULL
+    changed REAL NOT NULL,
+    num_failures INTEGER NOT NULL DEFAULT 0,
+    last_failure REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX speakers_by_group ON speakers ("group");
 CREATE INDEX speakers_by_expiry ON speakers (expires) WHERE expires IS NOT NULL;
@@ -196,12 +204,14 @@ class SqliteStore(SpeakerStore):
         terms, centroid = stored_terms(speaker.terms), centroid_of(speaker.samples)
         row = run("SELECT id, centroid FROM speakers WHERE name = ?", (speaker.name,)).fetchone()
         if row is None:
+            if run("SELECT 1 FROM speakers WHERE public_id = ?", (speaker.id,)).fetchone():
+                raise id_is_taken(speaker.id)
             slot = _fill(run, "centroids", centroid)
-            values = (speaker.name, slot, *terms, speaker.created or now, now)
+            values = (speaker.id or new_id(), speaker.name, slot, *terms, speaker.created or now, now)
             key = _key(
                 run(
-                    'INSERT INTO speakers (name, centroid, "group", consent, expires, created, changed) '
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    'INSERT INTO speakers (public_id, name, centroid, "group", consent, expires, created, changed) '
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
             )
@@ -225,24 +235,48 @@ class SqliteStore(SpeakerStore):
             )
         _note(run, now, ADDED if mode == ADD else REPLACED, key, speaker.name, len(speaker.samples))
 
-    def get(self, name: str) -> Speaker:
+    def get(self, who: Who) -> Speaker:
         with self._reading() as run:
-            row = self._row(run, name)
-            return Speaker(row["name"], _samples(run, row["id"]), _terms(row), row["created"], row["changed"])
+            row = self._row(run, who)
+            samples = _samples(run, row["id"])
+            return Speaker(row["name"], samples, _terms(row), row["created"], row["changed"], row["public_id"])
 
-    def rename(self, name: str, new_name: str) -> None:
+    def ids(self, names: Collection[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with self._reading() as run:
+            for part in _in_parts([check_name(name) for name in names]):
+                statement = (
+                    f"SELECT name, public_id FROM speakers WHERE name IN ({_marks(part)}) "
+                    "AND (expires IS NULL OR expires > ?)"
+                )
+                found.update((row[0], row[1]) for row in run(statement, (*part, self._clock())))
+        return found
+
+    def failures(self, who: Who) -> Failures:
+        with self._reading() as run:
+            row = self._row(run, who)
+            return Failures(row["num_failures"], row["last_failure"])
+
+    def note_verification(self, who: Who, is_accepted: bool) -> Failures:
+        with self._writing() as run:
+            row = self._row(run, who)
+            noted = Failures(0, 0.0) if is_accepted else Failures(row["num_failures"] + 1, self._clock())
+            run("UPDATE speakers SET num_failures = ?, last_failure = ? WHERE id = ?", (*noted, row["id"]))
+            return noted
+
+    def rename(self, who: Who, new_name: str) -> None:
         new_name = check_name(new_name)
         with self._writing() as run:
-            row = self._row(run, name)
+            row = self._row(run, who)
             if run("SELECT 1 FROM speakers WHERE name = ? AND id != ?", (new_name, row["id"])).fetchone():
                 raise name_is_taken(new_name)
             now = self._clock()
             run("UPDATE speakers SET name = ?, changed = ? WHERE id = ?", (new_name, now, row["id"]))
             _note(run, now, RENAMED, row["id"], row["name"], new_name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         with self._writing() as run:
-            _delete(run, self._row(run, name), DELETED, self._clock())
+            _delete(run, self._row(run, who), DELETED, self._clock())
         self.erase()
 
     def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
@@ -254,7 +288,10 @@ class SqliteStore(SpeakerStore):
                 {"after": after, "limit": limit, "group": group, "now": self._clock()},
             )
             return [
-                Summary(row["name"], row["num_samples"], row["speech_s"], _terms(row), row["created"], row["changed"])
+                Summary(
+                    *(row["name"], row["num_samples"], row["speech_s"], _terms(row), row["created"], row["changed"]),
+                    row["public_id"],
+                )
                 for row in rows
             ]
 
@@ -378,12 +415,13 @@ class SqliteStore(SpeakerStore):
             finally:
                 self._connection.execute("COMMIT")
 
-    def _row(self, run: Run, name: str) -> sqlite3.Row:
+    def _row(self, run: Run, who: Who) -> sqlite3.Row:
         """Return the row of a speaker; raise NoSuchSpeaker."""
-        given = {"name": check_name(name), "now": self._clock()}
-        row = run(f"SELECT * FROM speakers WHERE name = :name AND {IS_LIVE}", given).fetchone()
+        column, value = ("public_id", who.value) if isinstance(who, SpeakerId) else ("name", check_name(who))
+        given = {"value": value, "now": self._clock()}
+        row = run(f"SELECT * FROM speakers WHERE {column} = :value AND {IS_LIVE}", given).fetchone()
         if row is None:
-            raise no_such_speaker(name, self.where)
+            raise no_such_speaker(who, self.where)
         return row
 
     @contextmanager

@@ -8,14 +8,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import sys
 import unicodedata
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -34,6 +36,7 @@ POSTGRES = ("postgresql://", "postgres://")
 MAX_NAME = 200  # characters
 NEVER = math.inf
 FIRST = 100  # speakers that `list` returns unless told otherwise
+ID_PATTERN = "[0-9a-f]{32}"
 
 
 class NoSuchSpeaker(InputError):  # noqa: N818 - a finding about a name
@@ -46,6 +49,28 @@ class SpeakerExists(InputError):  # noqa: N818 - a finding about a name
 
 class NotErased(InputError):  # noqa: N818 - the deletion itself went through
     """A deleted speaker is found no more, but the bytes are still in a file of the store."""
+
+
+class SpeakerId(NamedTuple):
+    """A speaker's id: random, and the same whatever the speaker is called."""
+
+    value: str
+
+
+Who = Union[str, SpeakerId]
+"""A speaker, by name or by id."""
+
+
+class Failures(NamedTuple):
+    """Verifications of a speaker that failed since the last one that did not.
+
+    Attributes:
+        number: how many.
+        last: when the last one was, seconds since 1970 (UTC); 0: there is none.
+    """
+
+    number: int
+    last: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +138,7 @@ class Speaker:
         samples: at least one, the oldest first.
         terms: see Terms.
         created, changed: seconds since 1970 (UTC).
+        id: 32 hexadecimal digits, unique in the store; it draws them where this is empty.
     """
 
     name: str
@@ -120,6 +146,7 @@ class Speaker:
     terms: Terms = Terms()
     created: float = 0.0
     changed: float = 0.0
+    id: str = ""
 
     @property
     def centroid(self) -> np.ndarray:
@@ -136,6 +163,7 @@ class Summary(NamedTuple):
     terms: Terms
     created: float
     changed: float
+    id: str = ""
 
 
 class Match(NamedTuple):
@@ -213,16 +241,28 @@ class SpeakerStore(ABC):
         """
 
     @abstractmethod
-    def get(self, name: str) -> Speaker:
+    def get(self, who: Who) -> Speaker:
         """Return a speaker; raise NoSuchSpeaker."""
 
     @abstractmethod
-    def rename(self, name: str, new_name: str) -> None:
+    def rename(self, who: Who, new_name: str) -> None:
         """Give a speaker another name; raise NoSuchSpeaker, or SpeakerExists when it is taken."""
 
     @abstractmethod
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         """Delete a speaker; raise NoSuchSpeaker, or NotErased where `erase` does."""
+
+    @abstractmethod
+    def ids(self, names: Collection[str]) -> dict[str, str]:
+        """Return the ids of those speakers of these names that there are, by name."""
+
+    @abstractmethod
+    def failures(self, who: Who) -> Failures:
+        """Return how many verifications of a speaker failed since the last that did not; raise NoSuchSpeaker."""
+
+    @abstractmethod
+    def note_verification(self, who: Who, is_accepted: bool) -> Failures:
+        """Count a verification that failed, or forget those that did, and return `failures`; raise NoSuchSpeaker."""
 
     @abstractmethod
     def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
@@ -307,8 +347,18 @@ def default_store() -> str:
     Raises:
         InputError: there is no home folder to look in.
     """
-    if os.environ.get(VARIABLE):
-        return os.environ[VARIABLE]
+    return os.environ.get(VARIABLE) or str(data_folder(VARIABLE) / "speakers.db")
+
+
+def data_folder(variable: str) -> Path:
+    """Return the user's folder for this application's data.
+
+    Args:
+        variable: environment variable that names the file itself, for the message.
+
+    Raises:
+        InputError: there is no home folder to look in.
+    """
     try:
         if os.name == "nt":
             folder = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -317,8 +367,8 @@ def default_store() -> str:
         else:
             folder = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     except RuntimeError:
-        raise InputError(f"no home folder is known for this user: give --store, or set {VARIABLE}.") from None
-    return str(folder / "mindvox" / "speakers.db")
+        raise InputError(f"no home folder is known for this user: set {variable} to a file.") from None
+    return folder / "mindvox"
 
 
 def open_store(place: Optional[PathLike] = None, model: Optional[ModelIdentity] = None) -> SpeakerStore:
@@ -394,9 +444,21 @@ def no_store(where: object, what: str = "no store of speakers") -> InputError:
     return InputError(f"{where}: {what}. `mindvox enrol NAME FILE...` makes one.")
 
 
-def no_such_speaker(name: str, where: str) -> NoSuchSpeaker:
-    """Return the error for a name that a store does not have."""
-    return NoSuchSpeaker(f"{name}: no speaker of this name in {where}; `mindvox speakers list` lists them.")
+def no_such_speaker(who: Who, where: str) -> NoSuchSpeaker:
+    """Return the error for a name or an id that a store does not have."""
+    if isinstance(who, SpeakerId):
+        return NoSuchSpeaker(f"{who.value}: no speaker of this id in {where}.")
+    return NoSuchSpeaker(f"{who}: no speaker of this name in {where}; `mindvox speakers list` lists them.")
+
+
+def id_is_taken(speaker_id: str) -> SpeakerExists:
+    """Return the error for the id of a new speaker that another one has."""
+    return SpeakerExists(f"id {speaker_id}: another speaker has it, under another name. Rename or delete that one.")
+
+
+def new_id() -> str:
+    """Return a random id."""
+    return uuid.uuid4().hex
 
 
 def name_is_taken(name: str) -> SpeakerExists:
@@ -439,9 +501,12 @@ def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
     """Return a speaker with the name as the store keeps it and float32 samples that have a time.
 
     Raises:
-        InputError: a name is impossible, there is no sample, or one is not a finite embedding (D,) other than zero.
+        InputError: name or id are impossible, there is no sample, or one is not a finite embedding (D,) other than
+            zero.
     """
     name = check_name(speaker.name)
+    if speaker.id and not re.fullmatch(ID_PATTERN, speaker.id):
+        raise InputError(f"{name}: id: expected 32 hexadecimal digits, got {speaker.id[:40]!r}.")
     if not speaker.samples:
         raise InputError(f"{name}: expected at least one recording.")
     samples = []

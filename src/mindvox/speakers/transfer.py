@@ -85,13 +85,14 @@ def import_speakers(path: PathLike, model: ModelIdentity) -> Iterator[Speaker]:
             samples = tuple(
                 Sample(
                     np.array(sample["embedding"], np.float32),
-                    *(str(sample["source"]), float(sample["net_speech_s"]), _as_time(sample["added"])),
+                    *(str(sample["source"]), float(sample["net_speech_s"]), as_seconds(sample["added"])),
                 )
                 for sample in known["samples"]
             )
-            expires = NEVER if known["expires"] is None else _as_time(known["expires"])
+            expires = NEVER if known["expires"] is None else as_seconds(known["expires"])
             terms = Terms(str(known["group"]), str(known["consent"]), expires)
-            speaker = Speaker(str(known["name"]), samples, terms, _as_time(known["created"]))
+            created, speaker_id = as_seconds(known["created"]), str(known.get("id", ""))
+            speaker = Speaker(str(known["name"]), samples, terms, created, id=speaker_id)
         yield speaker
 
 
@@ -125,6 +126,7 @@ def facts(speaker: "Speaker | Summary") -> dict[str, Any]:
     """Return what is known of a speaker but for the voice, for JSON."""
     terms = speaker.terms
     return {
+        "id": speaker.id,
         "name": speaker.name,
         "group": terms.group,
         "consent": terms.consent,
@@ -152,5 +154,6 @@ def as_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _as_time(text: str) -> float:
+def as_seconds(text: str) -> float:
+    """Return the time that `as_text` wrote, seconds since 1970; raise ValueError."""
     return datetime.fromisoformat(text).timestamp()

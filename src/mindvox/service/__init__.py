@@ -1,0 +1,1 @@
+"""Speaker verification over HTTP: the service that `mindvox serve` runs."""

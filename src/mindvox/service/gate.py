@@ -1,0 +1,269 @@
+"""What every request passes before it is read: where it comes from, who asks, how often, how much, how slowly."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Optional
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from mindvox.service.endpoints import Endpoint, endpoint_of
+from mindvox.service.problems import MEDIA_TYPE, ServiceProblem
+from mindvox.service.rates import RateLimiter
+from mindvox.service.settings import Settings
+from mindvox.service.telemetry import AuditLog, Metrics
+from mindvox.service.tokens import Token, TokenFile
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
+MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
+DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; font-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Gate:
+    """An application in front of another one.
+
+    Args:
+        app: the other one.
+        settings: of the service.
+        tokens: of callers.
+        metrics, audit: what is noted of each call.
+    """
+
+    def __init__(self, app: App, settings: Settings, tokens: TokenFile, metrics: Metrics, audit: AuditLog) -> None:
+        self._app, self._settings, self._tokens = app, settings, tokens
+        self._metrics, self._audit = metrics, audit
+        limits = settings.limits
+        self._rates = RateLimiter(limits.requests_per_minute, limits.burst)
+        self._wrong = RateLimiter(WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE)
+        self._held = 0  # bytes of all bodies
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection; see ASGI."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there are no web sockets here
+            return
+        await _Call(self, Request(scope), receive, send).serve()
+
+    def admit(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
+        """Return the caller's token; None: none is needed. Raise ServiceProblem for who may not call."""
+        self._check_origin(request)
+        token = None
+        if endpoint is None or endpoint.scopes:
+            token = self._token(request, endpoint)
+        if _is_call(request):
+            caller = token.id if token else _address(request)
+            if wait_s := self._rates.wait_s(caller):
+                raise ServiceProblem(429, "rate_limited", "Too many requests.", retry_after_s=wait_s)
+            if endpoint is None or endpoint.scopes:
+                self._rates.count(caller)
+        return token
+
+    def _token(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
+        if not _is_call(request) or not self._needs_token():
+            return None
+        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        if not text:
+            raise ServiceProblem(401, "unauthorized", "Expected the header 'Authorization: Bearer TOKEN'.")
+        token = self._tokens.find(text.strip()) if kind.lower() == "bearer" else None
+        if token is None:
+            address = _address(request)
+            if wait_s := self._wrong.wait_s(address):
+                raise ServiceProblem(429, "rate_limited", "Too many requests with wrong tokens.", retry_after_s=wait_s)
+            self._wrong.count(address)
+            raise ServiceProblem(401, "unauthorized", "The token is unknown, revoked or expired.")
+        if endpoint is not None and not set(endpoint.scopes) & set(token.scopes):
+            needed = " or ".join(endpoint.scopes)
+            raise ServiceProblem(
+                403, "forbidden", f"This needs the scope {needed}, the token has {', '.join(token.scopes)}."
+            )
+        return token
+
+    def _needs_token(self) -> bool:
+        return bool(self._tokens.all()) or not self._settings.is_loopback or bool(self._settings.allowed_hosts)
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuse what a page of somebody else makes a browser send."""
+        settings, host = self._settings, request.headers.get("host", "")
+        if settings.is_loopback or settings.allowed_hosts:
+            # A page can give its own name this machine's address (DNS rebinding).
+            allowed = {*settings.allowed_hosts, *(LOOPBACK_NAMES if settings.is_loopback else ()), settings.host}
+            name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+            if name.lower() not in allowed:
+                raise ServiceProblem(
+                    403, "bad_host", "This service is not called by this name; --allowed_host NAME allows it."
+                )
+        origin = request.headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            raise ServiceProblem(403, "bad_host", "Pages of other origins may not call this service.")
+
+    def hold(self, num_bytes: int) -> None:
+        """Count bytes of a body that are held; raise ServiceProblem when all bodies are too many."""
+        if self._held + num_bytes > self._settings.limits.max_bodies_bytes:
+            raise ServiceProblem(503, "busy", "Too many uploads at this moment.", retry_after_s=1)
+        self._held += num_bytes
+
+    def release(self, num_bytes: int) -> None:
+        """Count bytes that are held no more."""
+        self._held -= num_bytes
+
+
+class _Call:
+    """One request on its way through the gate."""
+
+    def __init__(self, gate: Gate, request: Request, receive: Receive, send: Send) -> None:
+        self._gate, self._request, self._receive, self._send = gate, request, receive, send
+        self._limits = gate._settings.limits
+        has_recordings = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self._max_bytes = self._limits.max_bytes if has_recordings else MAX_TEXT_BYTES
+        self._id = uuid.uuid4().hex
+        self._status, self._code = 0, ""
+        self._num_bytes = 0
+        self._deadline: Optional[float] = None
+        self._has_body = True  # something of it may still come
+
+    async def serve(self) -> None:
+        request, started = self._request, time.monotonic()
+        endpoint = endpoint_of(request.method, request.url.path)
+        token: Optional[Token] = None
+        state = request.state
+        state.request_id, state.answer, state.code = self._id, "", ""
+        try:
+            try:
+                token = self._gate.admit(request, endpoint)
+                self._check_length()
+            except ServiceProblem as problem:
+                state.code = problem.code
+                await problem_response(problem)(request.scope, self.receive, self.send)
+            else:
+                await self._gate._app(request.scope, self.receive, self.send)
+        finally:
+            self._gate.release(self._num_bytes)
+            self._note(endpoint, token, time.monotonic() - started)
+
+    def _check_length(self) -> None:
+        length = self._request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._max_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> ServiceProblem:
+        return ServiceProblem(413, "too_large", f"A request of this kind may have {self._max_bytes} bytes.")
+
+    async def receive(self) -> Message:
+        """Return what comes next of the body, within its limits of size and time."""
+        if not self._has_body:
+            return await self._receive()  # a disconnection
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._limits.body_s
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline - time.monotonic()))
+        except TimeoutError:
+            raise ServiceProblem(
+                408, "timeout", f"The request did not arrive within {self._limits.body_s:g} s."
+            ) from None
+        if message["type"] == "http.request":
+            num_bytes = len(message.get("body", b""))
+            if self._num_bytes + num_bytes > self._max_bytes:
+                raise self._too_large()
+            self._gate.hold(num_bytes)
+            self._num_bytes += num_bytes
+            self._has_body = bool(message.get("more_body", False))
+        else:
+            self._has_body = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send what the application answers, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            is_call = _is_call(self._request)
+            names = {name.lower() for name, _ in message["headers"]}
+            more = {**HEADERS, "X-Request-Id": self._id}
+            if b"cache-control" not in names:
+                more["Cache-Control"] = "no-store" if is_call else "no-cache"
+            if self._expects_body():
+                more["Connection"] = "close"  # else the rest would be read for ever
+            message["headers"] = [
+                *message["headers"],
+                *((name.lower().encode(), value.encode()) for name, value in more.items()),
+            ]
+        elif not message.get("more_body", False) and self._expects_body():
+            await self._send({**message, "more_body": True})
+            await self._drain()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
+
+    def _expects_body(self) -> bool:
+        headers = self._request.headers
+        declares = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        return self._has_body and declares
+
+    async def _drain(self) -> None:
+        """Read what is still coming, for a moment: a connection that is closed at once loses the answer."""
+        give_up = time.monotonic() + DRAIN_S
+        while self._has_body and (left := give_up - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), left)
+            except TimeoutError:
+                return
+            self._has_body = message["type"] == "http.request" and bool(message.get("more_body", False))
+
+    def _note(self, endpoint: Optional[Endpoint], token: Optional[Token], seconds: float) -> None:
+        request = self._request
+        call = f"{endpoint.method} {endpoint.path}" if endpoint else ("page" if not _is_call(request) else "none")
+        self._gate._metrics.requests.labels(call, str(self._status)).inc()
+        self._gate._metrics.seconds.labels(call).observe(seconds)
+        if request.state.answer:
+            self._gate._metrics.answers.labels(call, request.state.answer).inc()
+        if endpoint is not None and not endpoint.scopes or not _is_call(request):
+            return  # what tells nothing of anybody
+        speaker = getattr(request.state, "speaker", None)
+        self._gate._audit.write(
+            {
+                "request": self._id,
+                "token": token.id if token else None,
+                "address": _address(request),
+                "call": call,
+                "speaker": speaker,
+                "status": self._status,
+                "code": request.state.code or None,
+                "answer": request.state.answer or None,
+                "bytes": self._num_bytes,
+                "ms": round(1000 * seconds),
+            }
+        )
+
+
+def problem_response(problem: ServiceProblem) -> JSONResponse:
+    """Return a problem as an answer."""
+    return JSONResponse(problem.content, problem.status_code, problem.headers, MEDIA_TYPE)
+
+
+def _is_call(request: Request) -> bool:
+    """Tell whether a request is for the service and not for the page."""
+    path = request.url.path
+    return path.startswith("/v1/") or path in ("/v1", "/metrics")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,0 +1,251 @@
+"""The workers of the service: a bounded queue in front of processes that are started again when they are killed."""
+
+import json
+import multiprocessing
+import queue
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Optional
+
+import numpy as np
+
+from mindvox.errors import InputError
+from mindvox.parallel import one_thread_each
+from mindvox.service import worker
+from mindvox.service.problems import ServiceProblem
+from mindvox.service.worker import DECODED, WorkerSettings
+
+START_S = 120.0  # that a worker may take to load its models
+LONGEST_ANSWER = 16 << 20  # bytes
+RESTART_S = 1.0  # before a worker that cannot start is tried again
+SMOOTHING = 0.1  # of the mean time of a job
+
+
+@dataclass
+class Job:
+    """Work on one recording.
+
+    Args:
+        op: EXAMINE, EMBED or DIARIZE.
+        name: of the recording.
+        content: its bytes.
+        options: of the operation.
+        decode_s, work_s: longest time that decoding, and all else, may take, s.
+    """
+
+    op: str
+    name: str
+    content: bytes
+    options: dict[str, Any]
+    decode_s: float
+    work_s: float
+    future: "Future[Reply]" = field(default_factory=Future)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a worker answers: values for JSON, and embeddings (D,) or (K, D); None: there is none."""
+
+    result: Any
+    vectors: Optional[np.ndarray]
+
+
+class WorkerPool:
+    """Processes that work, and the queue in front of them.
+
+    Args:
+        settings: of each worker.
+        num_workers: how many.
+        max_waiting: most jobs that wait.
+    """
+
+    def __init__(self, settings: WorkerSettings, num_workers: int, max_waiting: int) -> None:
+        self._settings = settings
+        self._jobs: queue.Queue[Optional[Job]] = queue.Queue(max_waiting)
+        self._lanes = [_Lane(settings, self._jobs, self) for _ in range(num_workers)]
+        self.num_restarts = 0
+        self.job_s = 1.0  # mean time of a job
+        self.engine = ""
+
+    def start(self) -> None:
+        """Start the workers and wait until all can work; raise InputError where one cannot."""
+        for lane in self._lanes:
+            lane.launch()
+        try:
+            for lane in self._lanes:
+                self.engine = lane.await_ready()
+        except BaseException:
+            for lane in self._lanes:
+                lane.kill()
+            raise
+        for lane in self._lanes:
+            lane.start()
+
+    def submit(self, job: Job) -> "Future[Reply]":
+        """Queue a job; raise ServiceProblem (busy) when too many wait."""
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise self.busy() from None
+        return job.future
+
+    def busy(self) -> ServiceProblem:
+        """Return the refusal of a job."""
+        wait_s = (self._jobs.qsize() + 1) * self.job_s / len(self._lanes)
+        return ServiceProblem(503, "busy", "All workers are busy and the queue is full.", retry_after_s=wait_s)
+
+    @property
+    def num_waiting(self) -> int:
+        """How many jobs wait."""
+        return self._jobs.qsize()
+
+    @property
+    def num_alive(self) -> int:
+        """How many workers can work."""
+        return sum(lane.is_ready for lane in self._lanes)
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers there are when all can work."""
+        return len(self._lanes)
+
+    def close(self) -> None:
+        """Finish what waits, then end the workers."""
+        for lane in self._lanes:
+            if lane.is_alive():
+                self._jobs.put(None)
+        for lane in self._lanes:
+            if lane.is_alive():
+                lane.join()
+            lane.kill()
+
+    def note(self, seconds: float) -> None:
+        """Count a job that took so long."""
+        self.job_s += SMOOTHING * (seconds - self.job_s)
+
+
+class _Lane(threading.Thread):
+    """One worker, and the thread that gives it jobs."""
+
+    def __init__(self, settings: WorkerSettings, jobs: "queue.Queue[Optional[Job]]", pool: WorkerPool) -> None:
+        super().__init__(name="worker", daemon=True)
+        self._settings, self._jobs, self._pool = settings, jobs, pool
+        self._process: Optional[BaseProcess] = None
+        self._connection: Optional[Connection] = None
+        self.is_ready = False
+
+    def launch(self) -> None:
+        """Start the process."""
+        # Not forked: this process has threads, and the worker shall know nothing of the store and the tokens.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        with _launching, one_thread_each():
+            self._process = context.Process(target=worker.main, args=(theirs, self._settings), daemon=True)
+            self._process.start()
+        theirs.close()
+
+    def await_ready(self) -> str:
+        """Wait until the process has loaded its models, and return the engine's name; raise InputError."""
+        try:
+            answer = self._receive(START_S)
+        except (EOFError, OSError, TimeoutError):
+            raise InputError("a worker of the service could not start; what it printed says why.") from None
+        if "error" in answer:
+            raise InputError(answer["error"])
+        self.is_ready = True
+        return answer["engine"]
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self.is_ready = False
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def run(self) -> None:
+        """Give jobs to the process until there is None."""
+        while (job := self._jobs.get()) is not None:
+            if not job.future.set_running_or_notify_cancel():
+                continue  # the caller has gone
+            started = time.monotonic()
+            try:
+                if not self.is_ready:
+                    self._restart()
+                job.future.set_result(self._do(job))
+            except BaseException as error:  # whoever waits for the job is told
+                job.future.set_exception(error)
+            self._pool.note(time.monotonic() - started)
+            if not self.is_ready:
+                self._restart_quietly()
+
+    def _do(self, job: Job) -> Reply:
+        assert self._connection is not None
+        stage = ""
+        try:
+            header = {"op": job.op, "name": job.name, **job.options}
+            self._connection.send_bytes(json.dumps(header).encode())
+            self._connection.send_bytes(job.content)
+            answer = self._receive(job.decode_s)
+            if answer.get("stage") == DECODED:
+                stage = DECODED
+                answer = self._receive(job.work_s)
+            if "problem" in answer:
+                status = {"too_long": 413, "unsupported_format": 415, "failed": 500}.get(answer["problem"], 422)
+                raise ServiceProblem(status, answer["problem"], f"{job.name}: {answer['detail']}", job.name)
+            vectors = None
+            if answer["shape"] is not None:
+                content = self._connection.recv_bytes(LONGEST_ANSWER)
+                vectors = np.frombuffer(content, "<f4").reshape(answer["shape"])
+            return Reply(answer["result"], vectors)
+        except TimeoutError:
+            self.kill()
+            raise self._too_slow(job, stage) from None
+        except (EOFError, OSError):  # the process has gone
+            self.kill()
+            if stage == DECODED:
+                raise ServiceProblem(
+                    500, "failed", f"{job.name}: the process that worked on it ended.", job.name
+                ) from None
+            raise ServiceProblem(422, "unusable", f"{job.name}: decoding it failed.", job.name) from None
+        except (ValueError, KeyError, TypeError):  # no answer of ours
+            self.kill()
+            raise ServiceProblem(
+                500, "failed", f"{job.name}: the process that worked on it failed.", job.name
+            ) from None
+
+    def _too_slow(self, job: Job, stage: str) -> ServiceProblem:
+        if stage == DECODED:
+            return ServiceProblem(503, "timeout", f"{job.name}: it was not done within {job.work_s:g} s.", job.name)
+        return ServiceProblem(
+            422, "decode_timeout", f"{job.name}: it could not be decoded within {job.decode_s:g} s.", job.name
+        )
+
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
+        """Return the next answer; raise TimeoutError, or EOFError when the process has gone."""
+        assert self._connection is not None
+        if not self._connection.poll(timeout_s):
+            raise TimeoutError
+        return json.loads(self._connection.recv_bytes(LONGEST_ANSWER))
+
+    def _restart(self) -> None:
+        self.kill()
+        self._pool.num_restarts += 1
+        self.launch()
+        self.await_ready()
+
+    def _restart_quietly(self) -> None:
+        try:
+            self._restart()
+        except InputError as error:  # the next job tries again
+            print(f"warning: {error}", file=sys.stderr)
+            time.sleep(RESTART_S)
+
+
+_launching = threading.Lock()  # of the environment that a worker inherits

@@ -1,0 +1,208 @@
+"""The shapes of answers, for the description of the service (OpenAPI)."""
+
+from typing import Annotated, Literal, Optional
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SPEAKER_ID = "9f1c2b7e4d0a4c55a1e3b8f26d7c9e01"
+Score = Annotated[float, Field(ge=-1.0001, le=1.0001, examples=[0.6373], description="Cosine, from -1 to 1.")]
+
+
+class Shape(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class QualityShape(Shape):
+    """What was measured on a recording; see mindvox.speech.quality.Quality."""
+
+    duration_s: float = Field(examples=[4.4], description="Length, s.")
+    net_speech_s: float = Field(examples=[3.4], description="Length of its speech, s.")
+    level_dbfs: Optional[float] = Field(examples=[-31.2], description="Level of the speech, dB below full scale.")
+    clipped_share: float = Field(examples=[0.0], description="Share of clipped samples, 0 to 1.")
+    snr_db: Optional[float] = Field(examples=[31.0], description="Speech over steady noise, dB, at most 60.")
+    bandwidth_hz: Optional[float] = Field(examples=[8000.0], description="Highest frequency with speech, Hz.")
+    voice_agreement: Optional[float] = Field(
+        examples=[None], description="Cosine between parts of the speech; low where several people speak."
+    )
+
+
+class ProblemShape(Shape):
+    """Why a recording cannot be used."""
+
+    code: Literal["no_speech", "too_short", "too_noisy", "several_speakers", "unusable"]
+    text: str = Field(examples=["0.6 s of speech, at least 1 s are needed"])
+
+
+class RecordingShape(Shape):
+    """A recording that was looked at."""
+
+    name: str = Field(examples=["a.flac"])
+    problem: Optional[ProblemShape] = Field(examples=[None])
+    quality: Optional[QualityShape]
+
+
+class ThresholdsShape(Shape):
+    """What a score is held against; see mindvox.rules.Thresholds."""
+
+    accept: float = Field(examples=[0.713])
+    reject: float = Field(examples=[-4.61])
+    source: str
+    why: str
+    of: Literal["cosine", "log-likelihood ratio"]
+    least_cosine: Optional[float] = Field(examples=[0.44])
+
+
+class SpeakerName(Shape):
+    """Who a speaker is."""
+
+    id: Optional[str] = Field(examples=[SPEAKER_ID])
+    name: str = Field(examples=["Anna"])
+
+
+class VerifyShape(Shape):
+    """Whether two are the same person."""
+
+    answer: Literal["accept", "reject", "inconclusive"]
+    score: Optional[Score]
+    llr: Optional[float] = Field(examples=[5.32], description="Log-likelihood ratio; null: no calibration was used.")
+    thresholds: ThresholdsShape
+    reason: str = Field(examples=[""])
+    meaning: str = Field(examples=["Both are the same person, by the thresholds."])
+    recordings: list[RecordingShape]
+    speaker: Optional[SpeakerName] = Field(None, examples=[None])
+
+
+class SpeakerShape(Shape):
+    """What is known of a speaker but for the voice."""
+
+    id: str = Field(examples=[SPEAKER_ID])
+    name: str = Field(examples=["Anna"])
+    group: str = Field(examples=["staff"])
+    consent: str = Field(examples=["signed form, 2026-11-01"])
+    expires: Optional[str] = Field(examples=["2027-11-27T09:30:00Z"])
+    created: str = Field(examples=["2026-11-27T09:30:00Z"])
+    changed: str = Field(examples=["2026-11-27T09:30:00Z"])
+    num_recordings: int = Field(examples=[2])
+    net_speech_s: float = Field(examples=[5.1])
+
+
+class MatchShape(Shape):
+    """A speaker who is near a voice."""
+
+    id: Optional[str] = Field(examples=[SPEAKER_ID])
+    name: str = Field(examples=["Anna"])
+    score: Score
+
+
+class NearShape(Shape):
+    """Another speaker whose voice is as near as one's own."""
+
+    name: str
+    score: Score
+
+
+class EnrolledShape(SpeakerShape):
+    """A speaker who was enrolled, or got recordings."""
+
+    same_voice: list[NearShape]
+    recordings: list[RecordingShape]
+
+
+class SpeakersShape(Shape):
+    """A page of speakers, in the order of their names."""
+
+    speakers: list[SpeakerShape]
+    next: Optional[str] = Field(examples=[None], description="`after` of the next page; null: this is the last one.")
+
+
+class NameThresholdShape(Shape):
+    """The score from which a name is given."""
+
+    value: float = Field(examples=[0.4500])
+    origin: str
+    num_speakers: int
+    target_rate: Optional[float]
+
+
+class IdentifyShape(Shape):
+    """Who speaks in a recording."""
+
+    recording: str = Field(examples=["who.wav"])
+    answer: Literal["identified", "unknown", "inconclusive"]
+    speaker: Optional[SpeakerName]
+    score: Optional[Score]
+    threshold: NameThresholdShape
+    matches: list[MatchShape]
+    code: str = Field(examples=[""])
+    reason: str = Field(examples=[""])
+    quality: Optional[QualityShape]
+    recordings: list[RecordingShape]
+
+
+class ConversationSpeaker(Shape):
+    """A speaker of a conversation."""
+
+    speaker: str = Field(examples=["speaker_1"])
+    speech_s: float = Field(examples=[12.3])
+    is_enrolled: bool
+    score: Optional[Score]
+
+
+class TurnShape(Shape):
+    """Somebody speaks, without a pause."""
+
+    start_s: float = Field(examples=[0.3])
+    end_s: float = Field(examples=[2.1])
+    speaker: str = Field(examples=["speaker_1"])
+
+
+class DiarizeShape(Shape):
+    """Who speaks when."""
+
+    format_version: int
+    recording: str = Field(examples=["meeting.wav"])
+    duration_s: float = Field(examples=[30.0])
+    num_speakers: int = Field(examples=[2])
+    speakers: list[ConversationSpeaker]
+    turns: list[TurnShape]
+    notes: list[str]
+
+
+class EmbedShape(Shape):
+    """An embedding."""
+
+    recording: str = Field(examples=["a.flac"])
+    embedding: list[float] = Field(examples=[[0.12, -0.05]])
+    model: str = Field(examples=["campplus_zh_en"])
+    fingerprint: str = Field(description="SHA-256 of the model and its front end.")
+
+
+class HealthShape(Shape):
+    """That the service runs."""
+
+    status: Literal["ok"]
+    needs_token: bool = Field(description="Whether calls need a token.")
+    allows_embeddings: bool
+
+
+class ReadyShape(Shape):
+    """That the service can work."""
+
+    status: Literal["ready"]
+    model: str = Field(examples=["campplus_zh_en"])
+    engine: str = Field(examples=["onnxruntime 1.31.1 CPU"])
+    num_workers: int
+    num_speakers: int
+
+
+class ProblemDetails(BaseModel):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str = Field(examples=["urn:mindvox:problem:no_such_speaker"])
+    title: str
+    status: int = Field(examples=[404])
+    detail: str
+    code: str = Field(examples=["no_such_speaker"], description="For programs; the command line has the same words.")
+    recording: Optional[str] = Field(None, description="The recording that it is about.")

@@ -1,0 +1,113 @@
+"""Run the service: a socket, the workers, and uvicorn."""
+
+import asyncio
+import socket
+from typing import Any, Optional
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mindvox.errors import InputError, UsageError
+from mindvox.service.app import create_app
+from mindvox.service.settings import Settings
+from mindvox.service.tokens import TokenFile
+from mindvox.service.voices import Voices
+
+FINISH_S = 60  # that accepted requests may take after the service was told to end
+IDLE_S = 5  # that a connection may wait for its next request
+MAX_CONNECTIONS = 1000
+MAX_HEADER_BYTES = 32 << 10
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 that waits for the first request, and for the end of headers, for a limited time only."""
+
+    header_s = 10.0
+    _header_timer: Optional[asyncio.TimerHandle] = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:
+            self._unwatch()
+        elif self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._watch()  # the headers of a further request are not whole
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        self._header_timer = self.loop.call_later(self.header_s, self._give_up)
+
+    def _unwatch(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _give_up(self) -> None:
+        self._header_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until it is told to end.
+
+    Raises:
+        UsageError: it would listen to other machines without any token.
+        InputError: the address is taken, or what it needs is missing.
+    """
+    tokens = TokenFile(settings.tokens_file)
+    if not tokens.all() and not settings.is_loopback:
+        raise UsageError(
+            f"{settings.host}: other machines could reach it, and {tokens.path} has no tokens. Make one first: "
+            "mindvox tokens add NAME --scopes read,enrol"
+        )
+    if not tokens.all() and settings.allowed_hosts:
+        raise UsageError("--allowed_host: needs tokens: mindvox tokens add NAME --scopes read,enrol")
+    listener = _listen(settings)
+    with listener:
+        voices = Voices(settings)
+        try:
+            voices.start()
+        except BaseException:
+            voices.store.close()
+            raise
+        protocol = type("Protocol", (PatientProtocol,), {"header_s": settings.limits.header_s})
+        config = uvicorn.Config(
+            create_app(settings, voices, tokens),
+            http=protocol,
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=FINISH_S,
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"listening: http://{shown}:{port}", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        raise InputError(f"{settings.host}:{settings.port}: {error.strerror or error}.") from None
+    return listener

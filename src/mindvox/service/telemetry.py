@@ -1,0 +1,80 @@
+"""What is known of the service from outside: metrics for Prometheus, and a log of every call."""
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional, TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from mindvox.service.pool import WorkerPool
+from mindvox.speakers.transfer import as_text
+
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # s
+
+
+class Metrics:
+    """Counts of what the service did since it started.
+
+    Args:
+        pool: its workers.
+    """
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            *("mindvox_requests", "Requests by call and status.", ["call", "status"]), registry=self._registry
+        )
+        self.seconds = Histogram(
+            *("mindvox_request_seconds", "Time of a request, s.", ["call"]),
+            registry=self._registry,
+            buckets=BUCKETS,
+        )
+        self.answers = Counter(
+            *("mindvox_answers", "Answers about voices.", ["call", "answer"]), registry=self._registry
+        )
+        for name, text, read in (
+            ("mindvox_waiting_recordings", "Recordings that wait for a worker.", lambda: pool.num_waiting),
+            ("mindvox_workers", "Workers that can work.", lambda: pool.num_alive),
+            ("mindvox_worker_restarts", "Workers that were started again.", lambda: pool.num_restarts),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(read)
+
+    def page(self) -> bytes:
+        """Return the page that Prometheus reads."""
+        return generate_latest(self._registry)
+
+
+class AuditLog:
+    """A line of JSON for each call: when, who, what, and what came of it; no voice, no name, no secret.
+
+    Args:
+        path: the file, to which lines are added; None: standard error. After the file was moved away (logrotate), the
+            next line makes a new one.
+    """
+
+    def __init__(self, path: Optional[Path]) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Add an entry."""
+        line = json.dumps({"at": as_text(time.time()), **entry}, ensure_ascii=True) + "\n"
+        with self._lock:
+            if self._path is None:
+                _write(sys.stderr, line)
+            else:
+                with open(self._path, "a", encoding="utf-8", opener=_private) as stream:
+                    _write(stream, line)
+
+
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line)
+    stream.flush()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

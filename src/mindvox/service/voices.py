@@ -1,0 +1,378 @@
+"""What the service answers, without HTTP: recordings to decisions, by the workers and the store."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, TypeVar
+
+import numpy as np
+
+from mindvox.decisions import UNUSABLE, Decision, Examined, decide, decision_facts, examined_facts, rule_of
+from mindvox.diarization.names import name_speakers
+from mindvox.diarization.outputs import as_json
+from mindvox.diarization.pipeline import Diarization, count_of
+from mindvox.diarization.turns import Turn
+from mindvox.embedder import Embedder
+from mindvox.engines.engine import Engine
+from mindvox.engines.exported import ExportedModel, find_exported
+from mindvox.errors import InputError
+from mindvox.rules import ACCEPT, INCONCLUSIVE, REJECT, Rule, Thresholds
+from mindvox.service import worker
+from mindvox.service.pool import Job, Reply, WorkerPool
+from mindvox.service.problems import ServiceProblem
+from mindvox.service.settings import Settings
+from mindvox.service.sniff import kind_of
+from mindvox.speakers.enrolment import Enrolment, LeftOut, Rules, enrolment_facts
+from mindvox.speakers.enrolment import decide as decide_enrolment
+from mindvox.speakers.identification import INCONCLUSIVE as NOT_IDENTIFIED
+from mindvox.speakers.identification import (
+    Candidates,
+    Identification,
+    identification_facts,
+    identify_embeddings,
+    name_threshold,
+)
+from mindvox.speakers.listening import Heard
+from mindvox.speakers.store import (
+    ADD,
+    NEW,
+    ModelIdentity,
+    NoSuchSpeaker,
+    Speaker,
+    SpeakerExists,
+    SpeakerId,
+    SpeakerStore,
+    Summary,
+    Terms,
+    check_name,
+    open_store,
+)
+from mindvox.speakers.transfer import facts as speaker_facts
+from mindvox.speech.quality import Problem, Quality
+
+Result = TypeVar("Result")
+MEANINGS = {
+    ACCEPT: "Both are the same person, by the thresholds.",
+    REJECT: "They are different people, by the thresholds.",
+    INCONCLUSIVE: "Nothing can be said.",
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A recording as it came: what the caller calls it, and its bytes."""
+
+    name: str
+    content: bytes
+
+
+class Voices:
+    """The model, the store and the workers.
+
+    Args:
+        settings: what to open.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.embedder = describe_model(settings.model)
+        self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
+        self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
+        self._num_conversations = 0  # that are worked on, or wait
+        limits = settings.limits
+        self.pool = WorkerPool(
+            worker.WorkerSettings(settings.model, settings.engine, limits.max_bytes),
+            settings.num_workers,
+            limits.max_waiting,
+        )
+        self.store: SpeakerStore = open_store(settings.store, ModelIdentity.of(self.embedder))
+
+    def start(self) -> None:
+        """Start the workers; raise InputError where they cannot."""
+        self.pool.start()
+
+    def close(self) -> None:
+        """Finish what waits, and release everything."""
+        self.pool.close()
+        self.store.close()
+
+    async def examine(self, upload: Upload) -> dict[str, Any]:
+        """Return what is known of a recording."""
+        return examined_facts(await self._examine(upload))
+
+    async def verify(self, first: Upload, second: Upload) -> dict[str, Any]:
+        """Say whether two recordings are of the same person."""
+        both = await self._examine_all((first, second))
+        return _decision(decide(self._rule, *both))
+
+    async def verify_speaker(self, upload: Upload, speaker_id: str) -> dict[str, Any]:
+        """Say whether a recording is of an enrolled speaker; raise ServiceProblem (locked) after failures."""
+        who = SpeakerId(speaker_id)
+        speaker = await _call(self.store.get, who)
+        await self._check_lock(who)
+        side = await self._examine(upload)
+        enrolled = Examined(speaker.name, speaker.centroid, None, None)
+        decision = decide(self._cosines, side, enrolled)
+        if decision.score is not None:  # a recording that cannot be used is no attempt
+            await self._check_lock(who)  # of many attempts at once, only the first count
+            await _call(self.store.note_verification, who, decision.answer == ACCEPT)
+        answer = _decision(replace(decision, recordings=(side, enrolled)))
+        return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
+
+    async def _check_lock(self, who: SpeakerId) -> None:
+        limits = self._settings.limits
+        failures = await _call(self.store.failures, who)
+        left_s = failures.last + limits.lock_s - time.time()
+        if limits.max_failures and failures.number >= limits.max_failures and left_s > 0:
+            raise ServiceProblem(
+                423,
+                "locked",
+                f"{failures.number} verifications of this speaker failed one after the other.",
+                retry_after_s=left_s,
+            )
+
+    async def enrol(self, name: str, terms: Terms, uploads: Sequence[Upload]) -> dict[str, Any]:
+        """Enrol a speaker."""
+        name = check_name(name)
+        if await _call(self.store.ids, [name]):
+            raise _already_enrolled()
+        return await self._enrol(name, uploads, NEW, terms)
+
+    async def add(self, speaker_id: str, uploads: Sequence[Upload]) -> dict[str, Any]:
+        """Add recordings to a speaker."""
+        await _call(self.store.get, SpeakerId(speaker_id))
+        return await self._enrol(SpeakerId(speaker_id), uploads, ADD, None)
+
+    async def _enrol(
+        self, who: "str | SpeakerId", uploads: Sequence[Upload], mode: str, terms: Optional[Terms]
+    ) -> dict[str, Any]:
+        examined = await self._examine_all(uploads)
+        heard = [
+            Heard(one.name, one.embedding, one.quality)
+            for one in examined
+            if one.embedding is not None and one.quality is not None
+        ]
+        left_out = [LeftOut(one.name, one.problem.code, one.problem.text) for one in examined if one.problem]
+        rules = Rules().of_model(self._cosines if isinstance(self._cosines, Thresholds) else None)
+
+        def finish() -> tuple[Enrolment, Optional[Speaker]]:
+            before: tuple = ()
+            name = who
+            if isinstance(who, SpeakerId):  # it may have been renamed or deleted meanwhile
+                speaker = self.store.get(who)
+                name, before = speaker.name, speaker.samples
+            done = decide_enrolment(self.store, str(name), heard, left_out, before, mode, terms, rules)
+            return done, self.store.get(str(name)) if done.enrolled else None
+
+        done, speaker = await _call(finish)
+        answer = enrolment_facts(done)
+        if speaker is None:
+            raise ServiceProblem(422, done.code, f"{done.name}: {done.reason}", more={"enrolment": answer})
+        return {
+            **_speaker(speaker),
+            "same_voice": answer["same_voice"],
+            "recordings": [examined_facts(one) for one in examined],
+        }
+
+    async def identify(self, upload: Upload, group: Optional[str]) -> dict[str, Any]:
+        """Say who of the enrolled speakers speaks in a recording."""
+        candidates = Candidates(group=group, threshold=self._settings.threshold)
+        examined = await self._examine(upload)
+
+        def search() -> tuple[Identification, dict[str, str]]:
+            threshold = name_threshold(self.store, self.embedder.model_file, candidates)
+            if examined.embedding is None:
+                problem = examined.problem
+                assert problem is not None
+                return Identification(
+                    *(NOT_IDENTIFIED, None, None, threshold),
+                    code=problem.code,
+                    reason=problem.text,
+                    quality=examined.quality,
+                ), {}
+            qualities = None if examined.quality is None else [examined.quality]
+            found = identify_embeddings(self.store, examined.embedding[None], candidates, threshold, qualities)[0]
+            return found, self.store.ids([match.name for match in found.candidates])
+
+        found, ids = await _call(search)
+        answer = identification_facts(upload.name, found)
+        matches = [{"id": ids.get(match.name), **match._asdict()} for match in found.candidates]
+        name = found.name
+        return {
+            **{key: value for key, value in answer.items() if key not in ("name", "candidates")},
+            "speaker": None if name is None else {"id": ids.get(name), "name": name},
+            "matches": matches,
+            "recordings": [examined_facts(examined)],
+        }
+
+    async def diarize(
+        self,
+        upload: Upload,
+        num_speakers: Optional[int],
+        min_speakers: Optional[int],
+        max_speakers: Optional[int],
+        names: bool,
+    ) -> dict[str, Any]:
+        """Say who speaks when."""
+        limits = self._settings.limits
+        count = count_of(num_speakers, 1 if min_speakers is None else min_speakers, max_speakers)
+        options = {
+            "min_speakers": count.least,
+            "max_speakers": count.most,
+            "max_s": limits.max_conversation_s,
+        }
+        if self._num_conversations >= max(1, self.pool.num_workers // 2):  # the others answer short questions
+            raise self.pool.busy()
+        self._num_conversations += 1
+        try:
+            work_s = max(limits.work_s, limits.max_conversation_s)
+            reply = await self._work(worker.DIARIZE, upload, options, work_s)
+        finally:
+            self._num_conversations -= 1
+        if not names or reply.vectors is None:
+            return reply.result
+        return await _call(self._name, reply)
+
+    def _name(self, reply: Reply) -> dict[str, Any]:
+        """Give the speakers of a conversation the names of who is enrolled."""
+        result = reply.result
+        assert reply.vectors is not None
+        speakers = [one["speaker"] for one in result["speakers"]]
+        found = Diarization(
+            result["recording"],
+            result["duration_s"],
+            [Turn(turn["start_s"], turn["end_s"], turn["speaker"]) for turn in result["turns"]],
+            dict(zip(speakers, reply.vectors, strict=True)),
+            notes=result["notes"],
+        )
+        candidates = Candidates(threshold=self._settings.threshold)
+        return as_json(name_speakers(found, self.store, self.embedder, candidates))
+
+    async def embed(self, upload: Upload) -> dict[str, Any]:
+        """Return the embedding of a recording."""
+        options = {"max_s": self._settings.limits.max_recording_s}
+        reply = await self._work(worker.EMBED, upload, options, self._settings.limits.work_s)
+        assert reply.vectors is not None
+        model = self.store.model
+        return {
+            "recording": upload.name,
+            "embedding": [float(str(value)) for value in reply.vectors],  # the shortest decimals that give it back
+            "model": model.name,
+            "fingerprint": model.fingerprint,
+        }
+
+    async def page(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
+        """Return a page of speakers, and what the next one begins after."""
+        page = await _call(self.store.list, after, limit + 1, group)
+        shown = page[:limit]
+        return {
+            "speakers": [_speaker(line) for line in shown],
+            "next": shown[-1].name if len(page) > limit else None,
+        }
+
+    async def list_named(self, name: str) -> dict[str, Any]:
+        """Return the speaker of a name, as a page."""
+        ids = await _call(self.store.ids, [check_name(name)])
+        return {"speakers": [await self.show(speaker_id) for speaker_id in ids.values()], "next": None}
+
+    async def show(self, speaker_id: str) -> dict[str, Any]:
+        """Return what is known of a speaker but for the voice."""
+        return _speaker(await _call(self.store.get, SpeakerId(speaker_id)))
+
+    async def rename(self, speaker_id: str, name: str) -> dict[str, Any]:
+        """Give a speaker another name."""
+        await _call(self.store.rename, SpeakerId(speaker_id), check_name(name))
+        return await self.show(speaker_id)
+
+    async def delete(self, speaker_id: str) -> None:
+        """Delete a speaker."""
+        await _call(self.store.delete, SpeakerId(speaker_id))
+
+    async def _examine_all(self, uploads: Sequence[Upload]) -> list[Examined]:
+        """Examine recordings, as many at once as there are workers; after an error none goes on."""
+        tasks = [asyncio.create_task(self._examine(upload)) for upload in uploads]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            raise
+
+    async def _examine(self, upload: Upload) -> Examined:
+        options = {"max_s": self._settings.limits.max_recording_s}
+        if kind_of(upload.content) is None:
+            reason = "no recording of a kind that is read here" if upload.content else "empty file"
+            return Examined(upload.name, None, None, Problem(UNUSABLE, reason))
+        reply = await self._work(worker.EXAMINE, upload, options, self._settings.limits.work_s)
+        quality, found = reply.result["quality"], reply.result["problem"]
+        return Examined(
+            upload.name,
+            reply.vectors,
+            None if quality is None else Quality(**quality),
+            None if found is None else Problem(**found),
+        )
+
+    async def _work(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> Reply:
+        if kind_of(upload.content) is None:
+            raise ServiceProblem(
+                422, UNUSABLE, f"{upload.name}: no recording of a kind that is read here.", upload.name
+            )
+        job = Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s)
+        return await asyncio.wrap_future(self.pool.submit(job))
+
+
+def describe_model(model: str) -> Embedder:
+    """Return a model that says what it is, but does not embed: the workers do.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        raise AssertionError("the workers embed")
+
+    path = find_exported(model)
+    return Embedder(path, Engine("", ExportedModel.read(path), run))
+
+
+def _rule(embedder: Embedder, threshold: Optional[float], has_quality: bool) -> Rule:
+    if threshold is not None:
+        return Thresholds(threshold, threshold, "--threshold")
+    return rule_of(embedder, has_quality)
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    answer = decision_facts(decision)
+    reason = f" {decision.reason[0].upper()}{decision.reason[1:]}." if decision.reason else ""
+    return {**answer, "meaning": f"{MEANINGS[decision.answer]}{reason}"}
+
+
+def _speaker(speaker: "Speaker | Summary") -> dict[str, Any]:
+    """Return what is known of a speaker but for the voice."""
+    if isinstance(speaker, Speaker):
+        num_samples = len(speaker.samples)
+        speech_s = sum(sample.net_speech_s for sample in speaker.samples)
+    else:
+        num_samples, speech_s = speaker.num_samples, speaker.net_speech_s
+    return {**speaker_facts(speaker), "num_recordings": num_samples, "net_speech_s": round(speech_s, 3)}
+
+
+async def _call(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call what waits for the disk or computes, in a thread; turn what the store says into problems."""
+    try:
+        return await asyncio.to_thread(function, *arguments)
+    except NoSuchSpeaker:
+        raise ServiceProblem(404, "no_such_speaker", "There is no speaker of this id, or no more.") from None
+    except SpeakerExists:
+        raise _already_enrolled() from None
+    except InputError as error:  # names and terms were checked before: the disk or the database
+        print(f"warning: store: {error}", file=sys.stderr, flush=True)
+        raise ServiceProblem(
+            503, "store_unavailable", "The store of speakers does not answer.", retry_after_s=5
+        ) from None
+
+
+def _already_enrolled() -> ServiceProblem:
+    return ServiceProblem(409, "already_enrolled", "Add recordings to that speaker, or choose another name.")

@@ -1,0 +1,71 @@
+"""The shell blocks of some pages, run in order from nothing in one folder, as a reader would."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mindvox.config import ROOT
+from tests.docs.shell_blocks import PAGES_RUN, blocks_of
+
+CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech"
+INSTEAD = (
+    (r"(?m)^pip install .*\n", ""),  # this environment has it
+    (r"\bmindvox (?=[a-z])", f"{sys.executable} -m mindvox "),
+    (r"\bpython (?=\w+\.py)", f"{sys.executable} {ROOT}/"),
+    (r"--max_train_minutes=\d+", "--max_train_minutes=0.3"),
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CORPUS.exists(), reason="needs mini_librispeech, which is not part of the project"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def public_model():
+    """The model that the pages fetch, where it can be fetched."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mindvox", "fetch", "campplus_zh_en"], capture_output=True, text=True, check=False
+    )
+    if "cannot download" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+
+
+def furnish(folder: Path) -> None:
+    """Put the recordings into a folder that the pages speak of."""
+    people = folder / "my_recordings"
+    people.mkdir()
+    for spk_id in sorted(path for part in (1, 12) for path in (CORPUS / f"voxceleb{part}" / "wav").iterdir())[:60]:
+        (people / spk_id.name).symlink_to(spk_id)
+    one = sorted((CORPUS / "voxceleb1" / "wav" / "id00367").rglob("*.flac"))
+    for name, source in zip(("a.flac", "b.flac"), one, strict=False):
+        shutil.copy(source, folder / name)
+    (folder / "recordings").mkdir()
+    for source in one[:4]:
+        shutil.copy(source, folder / "recordings")
+
+
+@pytest.mark.parametrize("page", PAGES_RUN)
+def test_blocks_of_a_page_run_in_order(page, tmp_path):
+    furnish(tmp_path)
+    blocks = [block for block in blocks_of(ROOT / page) if not block.how]
+    assert blocks
+    for block in blocks:
+        script = block.body
+        for pattern, text in INSTEAD:
+            script = re.sub(pattern, lambda match, text=text: text, script)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}/src"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{page}: block {block.number}:\n{script}\n{done.stdout}\n{done.stderr}"

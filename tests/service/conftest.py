@@ -1,0 +1,37 @@
+"""One service for the tests of a session, with a model that loads at once."""
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+pytest.importorskip("onnx")
+
+from tests.service.running import Running
+from tests.service.toys import write_home
+
+NO_RATE = "--requests_per_minute=0"
+
+
+@pytest.fixture(scope="session")
+def toy_home(tmp_path_factory):
+    """A folder for models, and the model of speakers in it."""
+    home = tmp_path_factory.mktemp("home")
+    return home, write_home(home)
+
+
+@pytest.fixture(scope="session")
+def service(toy_home, tmp_path_factory):
+    """A service with tokens, one worker and no limit of the rate."""
+    folder = tmp_path_factory.mktemp("service")
+    running = Running(folder, *toy_home, "--num_workers=1", NO_RATE, "--allow_embeddings", "--decode_s=3").start()
+    yield running
+    assert running.stop() in (0, -15), running.errors
+
+
+@pytest.fixture
+def client(service):
+    """A caller who may do everything, and an empty store afterwards."""
+    with service.client() as caller:
+        yield caller
+        for speaker in caller.get("/v1/speakers", params={"limit": 1000}).json()["speakers"]:
+            caller.delete(f"/v1/speakers/{speaker['id']}")

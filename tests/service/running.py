@@ -1,0 +1,104 @@
+"""A service in a process of its own, on a free port."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+import httpx
+
+from mindvox.service.tokens import SCOPES, TokenFile
+
+START_S = 60
+SERVER = "from mindvox.cli import console; raise SystemExit(console())"
+
+
+class Running:
+    """A service that runs; see `mindvox serve`.
+
+    Args:
+        folder: gets its store, tokens and logs.
+        home: folder for models.
+        model: of speakers.
+        options: of the command.
+        needs_token: there is a token of each scope, and one of all, in `tokens`.
+    """
+
+    def __init__(self, folder: Path, home: Path, model: Path | str, *options: str, needs_token: bool = True) -> None:
+        self.folder, self._home, self._model, self._options = folder, home, model, options
+        folder.mkdir(parents=True, exist_ok=True)
+        self.audit_log = folder / "audit.jsonl"
+        self.tokens: dict[str, str] = {}
+        self.token_file = TokenFile(folder / "tokens.json")
+        if needs_token:
+            self.tokens = {scope: self.token_file.add(scope, [scope]) for scope in SCOPES}
+            self.tokens["all"] = self.token_file.add("all", list(SCOPES))
+        self.process: Optional[subprocess.Popen] = None
+        self.address = ""
+
+    def start(self) -> "Running":
+        command = [sys.executable, "-c", SERVER, "serve", "--port=0", f"--model={self._model}"]
+        command += [f"--store={self.folder / 'speakers.db'}", f"--tokens={self.token_file.path}"]
+        command += [f"--audit_log={self.audit_log}", *self._options]
+        environment = {**os.environ, "MINDVOX_HOME": str(self._home), "OMP_NUM_THREADS": "1"}
+        with open(self.folder / "errors.log", "ab") as errors:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=self.folder
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("listening: "), self.errors
+        self.address = line.split()[1]
+        return self
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "errors.log").read_text()
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def client(self, scope: str = "all", **more: Any) -> httpx.Client:
+        token = self.tokens.get(scope)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.Client(base_url=self.address, headers=headers, timeout=60, **more)
+
+    def kill(self) -> None:
+        """End it as a power failure would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        """Tell it to end, and return how it did."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.process.stdout.close()
+        return code
+
+    def worker_ids(self) -> list[int]:
+        """Return the process ids of its workers."""
+        return [
+            int(child)
+            for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+
+    def memory(self) -> int:
+        """Return the resident bytes of the service and its workers."""
+        ids = [self.process.pid, *self.worker_ids()]
+        return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in ids) * os.sysconf("SC_PAGE_SIZE")
+
+
+def until(condition: Any, timeout_s: float = 30.0) -> None:
+    """Wait until a condition holds."""
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up, "it never came"
+        time.sleep(0.05)
