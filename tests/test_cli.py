@@ -23,6 +23,7 @@ SHIMS = {
 }
 # Arguments that are text, not paths.
 TEXTS = {"name", "parts", "openslr_url", "lists_url", "speaker_pattern", "title", "server_id"}
+TEXTS |= {"dask"}  # an address
 TEXTS |= {"among", "consent", "group", "names", "new_name"}  # of speakers
 KEYED = {"prepare train", "prepare eval", "prepare merge", "train", "eval", "export"}  # test_config.py: their keys
 

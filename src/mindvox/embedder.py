@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -53,6 +53,9 @@ class UnusableRecording(InputError):  # noqa: N818 - a finding about a recording
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}.")
         self.name, self.reason = name, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:  # another process sends it
+        return type(self), (self.name, self.reason)
 
 
 class UnreadRecording(UnusableRecording):

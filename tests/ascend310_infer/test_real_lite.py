@@ -14,14 +14,21 @@ import numpy as np
 import pytest
 import soundfile
 
+import mindvox.deploy.export as export_module
+from mindvox.config import Config, load_config
 from mindvox.embedder import Embedder
 from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel
+from mindvox.errors import InputError
 from mindvox.frontend.fbank import Fbank
+from mindvox.models import create_model
+from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
+from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.conftest import LINK_PACKAGES, PACKAGES, need
 from tests.ascend310_infer.test_cpp_program import LENGTHS, call, in_python, must, score_lines, write_store
-from tests.deploy.toy import NUM_MELS, make_checkpoint, random_feats, save_description, write_toy
+from tests.deploy.toy import NUM_MELS, make_checkpoint, random_feats, save_description, uncompiled_encoder, write_toy
+from tests.test_registry import crop_frames, front_end_for, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "mini_librispeech"
@@ -29,6 +36,7 @@ VERSION = "2.0.0"
 FREE = ("--length=0", "--batch_size=0")
 COSINE = 0.9999
 BOUND = 1e-4  # of the greatest value
+REFUSED = {"redimnet2": "Erf, LayerNorm, MatMulExt", "res2net": "AvgPool", "res2netse34": "AvgPool"}  # at export
 
 
 @pytest.fixture(scope="session")
@@ -214,6 +222,32 @@ def test_attention_and_waveform_models_give_mindspores_outputs(worked, lite_outp
     assert len(expected) == 2
     for got, value in zip(lite_outputs(path, batch, [value.shape for value in expected]), expected, strict=True):
         assert np.abs(got - value).max() <= BOUND * np.abs(value).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_runs_or_is_refused_with_the_operators_name(lite_outputs, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(export_module, "cell_encoder", uncompiled_encoder)
+    np.random.seed(0)
+    settings, front_end = settings_of(name), front_end_for(name)
+    meta = {"model": settings, "front_end": front_end.to_dict(), "speakers_sha256": None, "epoch": 1, "step": 1}
+    checkpoint = checkpoint_path(tmp_path, name, 1, 1)
+    parameters = create_model(settings).get_parameters()
+    write_checkpoint(checkpoint, {f"model.{parameter.name}": parameter for parameter in parameters}, meta)
+    num_frames = crop_frames(name, 60)
+    words = [f"--exp_ckpt_file={checkpoint}", f"--file_name={tmp_path / 'm'}", "--file_format=MINDIR"]
+    words += ["--mindir_version=1", f"--length={num_frames}", "--batch_size=1", "--device_target=CPU"]
+    config = load_config(Config, ["--config_path=/dev/null", *words])
+    if name in REFUSED:
+        with pytest.raises(InputError, match=f"mindir_version 1: not known how it writes {REFUSED[name]}. Export"):
+            export_module.export(config)
+        return
+    path = export_module.export(config)
+    batch = np.random.default_rng(0).standard_normal((1, num_frames, front_end.size), np.float32)
+    (expected,) = load_engine(path).run(batch)
+    (made,) = lite_outputs(path, batch, [expected.shape])
+    assert least_cosine(made, expected) >= 0.99999
+    assert np.abs(made - expected).max() <= BOUND * np.abs(expected).max()
 
 
 @pytest.mark.slow

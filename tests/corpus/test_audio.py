@@ -215,3 +215,19 @@ def test_importing_the_readers_does_not_import_scipys_filters():
     """It takes half a second, which commands for people have to wait for."""
     program = "import sys, mindvox.corpus.quality; sys.exit('scipy.signal' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_damaged_title_is_no_damage_to_the_sound(tmp_path):
+    av = pytest.importorskip("av")
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w", format="webm") as out:
+        out.metadata["title"] = "spoken words"
+        track = out.add_stream("libopus", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 48000
+        for packet in (*track.encode(frame), *track.encode(None)):
+            out.mux(packet)
+    content = path.read_bytes()
+    assert content.count(b"spoken words") == 1
+    path.write_bytes(content.replace(b"spoken words", b"spoken" + b"\xff" * 6))
+    assert len(read_audio(path).waveform) == pytest.approx(16000, abs=200)

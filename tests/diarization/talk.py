@@ -47,6 +47,14 @@ class BandSegmenter(Segmenter):
         return found
 
 
+class OneVoiceSegmenter(BandSegmenter):
+    """Take all who are heard in a window for its first speaker, as the network does with similar voices."""
+
+    def activity(self, waveforms: np.ndarray) -> np.ndarray:
+        heard = super().activity(waveforms)
+        return np.concatenate([heard.any(axis=2, keepdims=True), np.zeros_like(heard[:, :, 1:])], axis=2)
+
+
 def band_embedder() -> SimpleNamespace:
     """A model whose embedding is the mean spectrum, centred."""
     front_end = KaldiFbank(subtract_mean=False)

@@ -10,6 +10,7 @@ import soundfile
 
 from mindvox.cli import diarize as command
 from mindvox.cli import main
+from mindvox.diarization import embedding
 from mindvox.diarization.names import name_speakers
 from mindvox.diarization.outputs import timeline, write_all
 from mindvox.diarization.pipeline import Diarization, Diarizer, Options, count_of
@@ -19,7 +20,7 @@ from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError, UsageError
 from mindvox.speakers.identification import Candidates
 from mindvox.speakers.store import ModelIdentity, Sample, open_store
-from tests.diarization.talk import RATE, BandSegmenter, band_embedder, talk
+from tests.diarization.talk import RATE, BandSegmenter, OneVoiceSegmenter, band_embedder, talk
 
 FRAME_S = 2 * 991 / RATE  # a turn's edge is as exact as the network's frame
 CONVERSATION = [("low", 1.0, 5.0), ("high", 5.0, 12.0), ("low", 11.0, 18.0), ("high", 20.0, 22.0)]
@@ -75,6 +76,23 @@ def test_pauses_are_filled_and_short_turns_dropped():
     diarizer = Diarizer(band_embedder(), options, BandSegmenter())
     waveform = talk(("low", 1, 3), ("low", 3.3, 5), ("high", 6, 6.5), ("high", 8, 10), duration_s=11.0)
     check(diarizer.diarize(waveform).turns, [("speaker_1", 1, 5), ("speaker_2", 8, 10)])
+
+
+def test_people_whom_the_network_takes_for_one_are_told_apart():
+    waveform = talk(("low", 1, 4), ("high", 4.4, 8), ("low", 9, 12), ("high", 12.5, 12.8), duration_s=14.0)
+    turns = Diarizer(band_embedder(), segmenter=OneVoiceSegmenter()).diarize(waveform).turns
+    check(turns[:3], [("speaker_1", 1, 4), ("speaker_2", 4.4, 8), ("speaker_1", 9, 12)])
+    assert turns[3].start_s == pytest.approx(12.5, abs=FRAME_S)  # too short for an embedding, not lost
+
+
+def test_features_in_parts_give_what_they_give_at_once(diarizer, monkeypatch):
+    waveform = talk(*CONVERSATION, duration_s=23.0)
+    found = diarizer.diarize(waveform)
+    monkeypatch.setattr(embedding, "PART_FRAMES", 1100)  # windows are 1000 long
+    parts = diarizer.diarize(waveform)
+    assert parts.turns == found.turns
+    for name in found.speakers:
+        np.testing.assert_allclose(parts.embeddings[name], found.embeddings[name], atol=1e-6)
 
 
 def test_given_speech_limits_what_is_heard(diarizer):

@@ -110,7 +110,6 @@ def test_counts_are_the_rounded_mean_of_the_windows():
     activity[0, :, 0] = activity[1, :, 0] = activity[1, 2:, 1] = True
     windows = Windows(np.array([0, 0, 2]), activity, num_frames=5)
     assert windows.counts().tolist() == [1, 1, 1, 1, 0]
-    assert windows.alone()[1, :, 0].tolist() == [True, True, False, False]
 
 
 def test_times_of_frames_go_back():

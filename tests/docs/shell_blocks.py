@@ -21,8 +21,14 @@ from mindvox.docs.blocks import pages
 FENCED = re.compile(
     r"(?m)^(?:<!-- (?P<how>run by|not run): (?P<why>.*?) -->\n)?( *)```bash\n(?P<body>.*?)^ *```$", re.DOTALL
 )
-PAGES_RUN = ("README.md", "docs/verify.md", "docs/tutorials/own-recordings.md")
-"""Pages whose blocks without a mark are run in order, from nothing."""
+WALKS = (
+    ("README.md",),
+    ("docs/verify.md",),
+    ("docs/tutorials/own-recordings.md", "docs/tutorials/fine-tune.md"),
+    ("docs/tutorials/diarize.md",),
+)
+"""Pages whose blocks without a mark are run in order, from nothing, each line of pages in one folder."""
+PAGES_RUN = [page for walk in WALKS for page in walk]
 OPTIONAL = re.compile(r" \[[^\]]*\]| \.\.\.(?= |$)")
 PROGRAMS = {"train.py": "train", "eval.py": "eval", "export.py": "export", "train_data_prepare.py": "prepare train"}
 PROGRAMS |= {"eval_data_prepare.py": "prepare eval", "merge_data.py": "prepare merge"}
@@ -32,7 +38,7 @@ TAKE_KEYS = {"score": Config, "infer": Config}
 """Commands that take any key of a configuration behind their own arguments."""
 SCRIPT_KEYS = (*all_spellings(Config), *all_spellings(TrainPrepConfig), *all_spellings(EvalPrepConfig))
 OTHERS = {"awk", "cat", "cd", "cmake", "dask", "echo", "export", "grep", "ln", "mkdir", "pre-commit", "read", "source"}
-OTHERS |= {"ecapa_infer", "tensorboard", "mkdocs"}
+OTHERS |= {"ecapa_infer", "tensorboard", "mkdocs", "curl", "docker", "openssl", "systemctl"}
 """Programs whose arguments are not looked at."""
 
 
@@ -46,7 +52,7 @@ class ShellBlock(NamedTuple):
     Attributes:
         page: path below the project.
         number: of the block on its page, from 0.
-        how: "run by", "not run", or empty: it is one of PAGES_RUN's, which test_blocks_run.py runs.
+        how: "run by", "not run", or empty: its page is one of WALKS, which test_blocks_run.py runs.
         why: the tests that run it, or the reason why none does.
         body: its text.
     """

@@ -1,13 +1,17 @@
 """Blocks of the pages that are written from the code: current, and reported when they are not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from mindvox.cli import COMMANDS
+from mindvox.cli import COMMANDS, usage
 from mindvox.cli import main as mindvox
 from mindvox.docs import __main__ as docs
 from mindvox.docs import blocks as blocks_module
 from mindvox.docs import extras, keys, references
 from mindvox.docs.blocks import blocks, pages, write
+from mindvox.docs.commands import COLUMNS
 from mindvox.docs.markdown import cells, first_sentence, line
 from mindvox.errors import InputError, UsageError
 
@@ -21,6 +25,7 @@ def page(tmp_path, monkeypatch):
     """A project with one page."""
     for module in (docs, blocks_module):
         monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "comments", lambda: ())
     (tmp_path / "docs").mkdir()
     path = tmp_path / "docs" / "a.md"
     path.write_text("# A\n\n<!-- generated: exit-codes -->\n\n| old |\n\n<!-- end -->\n\nbehind\n")
@@ -69,6 +74,23 @@ def test_a_changed_help_of_a_key_changes_its_line(monkeypatch):
     assert [text for text in after if text not in before] == ["| `n_train_snts` | `400000` | another text |"]
 
 
+def test_comments_of_a_yaml_file_are_the_help_of_its_keys_and_values_stay(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hparams").mkdir()
+    path = tmp_path / "hparams" / "prepare_eval.yaml"
+    text = (keys.ROOT / "hparams/prepare_eval.yaml").read_text()
+    changed = re.sub(r"(?m)^(seed: )1234( +)# .*$", r"\g<1>7   \2# old\n   # and older", text)
+    assert changed != text
+    path.write_text(changed)
+    for module in (docs, blocks_module, keys):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(blocks_module, "FILES", {"prepare_eval.yaml": keys.FILES["prepare_eval.yaml"]})
+    assert docs.main(["--check"]) == 1
+    assert "hparams/prepare_eval.yaml: out of date: comments" in capsys.readouterr().out
+    assert docs.main(["--write"]) == 0
+    assert path.read_text() == re.sub(r"(?m)^seed: 1234", "seed: 7   ", text)
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
 def test_a_key_that_its_file_lacks_is_an_error(tmp_path, monkeypatch):
     text = (keys.ROOT / "hparams/prepare_eval.yaml").read_text()
     (tmp_path / "hparams").mkdir()
@@ -92,6 +114,14 @@ def test_every_command_is_in_the_page_with_its_help():
         mindvox(["verify", "--help"])
 
 
+def test_no_line_of_a_help_is_longer_than_a_terminal_and_none_has_a_path_of_this_machine():
+    text = (keys.ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    lines = [row for block in re.findall(r"(?ms)^```text\n(.*?)^```$", text) for row in block.splitlines()]
+    assert [row for row in lines if len(row) > COLUMNS] == []
+    assert [row for row in usage().splitlines() if len(row) > COLUMNS] == []
+    assert [row for row in lines if str(Path.home()) in row or str(keys.ROOT) in row] == []
+
+
 def test_papers_must_be_cited_and_listed(monkeypatch):
     monkeypatch.setattr(references, "_texts", lambda: {"models/new.py": "(Nobody 2030, arXiv:3001.00001)"})
     with pytest.raises(InputError, match="models/new.py: cites arXiv:3001.00001: add it to PAPERS"):
@@ -108,6 +138,13 @@ def test_an_extra_without_a_comment_is_an_error(tmp_path, monkeypatch):
     )
     with pytest.raises(InputError, match="new: expected a comment"):
         extras.extras()
+
+
+def test_an_extra_without_a_use_in_chinese_is_an_error():
+    english = extras.extras()
+    assert extras.extras(english)[2:] == english[2:]
+    with pytest.raises(InputError, match=r"extra `\.\[kaldi\]`: add a line"):
+        extras.extras([row for row in english if "kaldi" not in row])
 
 
 def test_lines_of_tables_escape_bars():

@@ -112,6 +112,7 @@ def test_a_table_that_differs_is_written_only_when_it_is_asked_for(monkeypatch, 
     page.write_text(f"# Before\n\n{networks.BEGIN}\n\n| old |\n\n{networks.END}\n\nBehind\n")
     monkeypatch.setattr(networks, "PAGE", page)
     monkeypatch.setattr(docs, "pages", lambda: [page])
+    monkeypatch.setattr(docs, "comments", lambda: ())
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs, "table", lambda names: ["| new |"])
     assert docs.main(["--check"]) == 0

@@ -84,11 +84,9 @@ class Running:
 
     def worker_ids(self) -> list[int]:
         """Return the process ids of its workers."""
-        return [
-            int(child)
-            for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [child for thread in threads for child in thread.read_text().split()]
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     def memory(self) -> int:
         """Return the resident bytes of the service and its workers."""

@@ -2,15 +2,25 @@
 
 import fcntl
 import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import soundfile
 
 from mindvox.cli.speaker_batches import enrol_main, identify_main
+from mindvox.corpus.sources import corpus_of, recordings_below
 from mindvox.errors import InputError
+from mindvox.extraction import EmbedderChoice, Workers
 from mindvox.files import read_csv
 from mindvox.speakers import batches
-from mindvox.speakers.store import open_store
+from mindvox.speakers.batches import Hearers, enrol_all, identify_all
+from mindvox.speakers.identification import identification_facts
+from mindvox.speakers.sqlite_store import SqliteStore
+from mindvox.speakers.store import ModelIdentity, open_store
+from mindvox.speech.quality import Limits
 from tests.speakers.toys import RATE, toy_listener, voice
 
 
@@ -104,6 +114,74 @@ def test_lists_name_recordings(corpus):
         assert list(store.names()) == ["Anna A.", "Bert B."]
     assert identify_main(["list.csv", "--out=found.jsonl"]) == 0
     assert len((corpus / "found.jsonl").read_text().splitlines()) == 2
+
+
+@dataclass(frozen=True)
+class ToyChoice:
+    """The toy, for processes that open it; `dies_once`, a file, makes the first that opens it kill itself."""
+
+    folder: str
+    dies_once: str = ""
+
+    def open(self):
+        if self.dies_once and os.path.exists(self.dies_once):
+            os.remove(self.dies_once)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return toy_listener(Path(self.folder))
+
+
+@pytest.mark.parametrize("dies", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_processes_enrol_and_identify_as_one_does(corpus, dies):
+    """Also when one of them was killed and the work was started again."""
+    flag = corpus / "flag"
+    hearers = Hearers(ToyChoice(str(corpus), str(flag)), Workers(2))
+
+    def attempt(work, *given):
+        if dies:
+            flag.touch()
+            with pytest.raises(InputError, match="a process was killed"):
+                list(work(*given, hearers=hearers))
+        return work(*given, hearers=hearers)
+
+    alone = _work(corpus / "alone", lambda work, *given: work(*given))
+    assert _work(corpus / "by_two", attempt) == alone
+    assert alone[0] == [("anna", True), ("bert", True), ("carl", True)]
+    assert alone[2].count(b"\n") == 3 and b"too_short" in alone[2]
+
+
+def _work(folder, call):
+    """Enrol `people` and identify `others`; return who was enrolled, the store's embeddings, and the answers' file."""
+    folder.mkdir()
+    listener = toy_listener(folder)
+    with SqliteStore.open(folder / "speakers.db", ModelIdentity.of(listener.embedder)) as store:
+        done = list(call(enrol_all, store, listener, corpus_of("people")))
+        given = (store, listener, recordings_below("others"), folder / "found.jsonl", identification_facts)
+        call(identify_all, *given)
+        embeddings = [sample.embedding.tolist() for name in store.names() for sample in store.get(name).samples]
+        return [(one.name, one.enrolled) for one in done], embeddings, given[3].read_bytes()
+
+
+def test_processes_get_the_model_and_the_limits_of_the_command(corpus, monkeypatch):
+    given = []
+    monkeypatch.setattr("mindvox.cli.worker_arguments.find_exported", lambda model: Path("m.onnx"))
+    monkeypatch.setattr("mindvox.cli.speaker_batches.enrol_all", lambda *words: given.append(words[-1]) or [])
+    assert enrol_main(["people", "--workers=3", "--engine=openvino", "--min_snr_db=3"]) == 0
+    (hearers,) = given
+    assert hearers.workers == Workers(3)
+    assert hearers.choice.embedder == EmbedderChoice(str(corpus / "m.onnx"), "openvino", num_threads=1)
+    assert hearers.choice.limits == Limits(min_snr_db=3)
+    enrol_main(["people"])
+    assert given[1] is None
+
+
+def test_a_link_to_nothing_has_a_line(corpus):
+    enrol_main(["people"])
+    (corpus / "others" / "z.wav").symlink_to("nothing.wav")
+    for _ in range(2):
+        identify_main(["others", "--out=found.jsonl"])
+        lines = [json.loads(line) for line in (corpus / "found.jsonl").read_text().splitlines()]
+        assert [line["recording"] for line in lines] == ["a.wav", "c.wav", "deep/b.wav", "z.wav"]
+    assert lines[-1]["answer"] == "inconclusive" and lines[-1]["code"] == "unusable"
 
 
 def test_two_do_not_write_one_file(corpus):

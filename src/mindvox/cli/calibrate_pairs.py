@@ -8,13 +8,13 @@ from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.quality_arguments import add_limit_arguments
 from mindvox.cli.speaker_arguments import open_listener
-from mindvox.cli.speaker_batches import add_source_arguments, recordings_of
+from mindvox.cli.speaker_batches import add_source_arguments
 from mindvox.config.sections import TRIAL_FORMATS
+from mindvox.corpus.sources import corpus_of, recordings_of
 from mindvox.errors import UsageError
 from mindvox.files import user_path
 from mindvox.pair_fit import LEAST_SPEAKERS, SPEAKERS_FOR_QUALITY
 from mindvox.progress import Progress, quantity
-from mindvox.speakers.batches import corpus_of
 from mindvox.speakers.calibration import OwnCalibration, Rates, Trials, calibrate
 
 
@@ -22,16 +22,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Fit a calibration of pairs of recordings."""
     arguments = _parser().parse_args(argv)
     rates = _rates(arguments)
+    source = arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list
     if arguments.trials is None:
-        corpus = corpus_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
-        trials = None
+        corpus, trials = corpus_of(*source), None
     else:
-        corpus = recordings_of(arguments)
+        corpus = recordings_of(*source)
         trials = Trials.read(arguments.trials, arguments.trial_format, corpus)
     listener = open_listener(arguments)
     made = calibrate(
         *(listener, corpus, arguments.to.name, trials, rates, arguments.channel),
-        Progress(len(corpus.recordings), "recordings"),
+        Progress(len(trials.named(corpus.recordings) if trials else corpus.recordings), "recordings"),
     )
     made.calibration.save(arguments.to)
     print("\n".join(_lines(made)))

@@ -3,20 +3,23 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.cli.enrol import add_enrolment_arguments, given_terms, rules_of
 from mindvox.cli.identify import add_candidate_arguments, candidates_of, describe
 from mindvox.cli.model_arguments import add_model_arguments
-from mindvox.cli.quality_arguments import add_limit_arguments
+from mindvox.cli.quality_arguments import add_limit_arguments, limits_of
 from mindvox.cli.speaker_arguments import add_store_argument, open_listener, open_store_for
-from mindvox.corpus.layouts import Corpus, add_layout_arguments
+from mindvox.cli.worker_arguments import add_worker_arguments, embedder_choice, workers_of
+from mindvox.corpus.layouts import add_layout_arguments
+from mindvox.corpus.sources import corpus_of, recordings_of
+from mindvox.extraction import THIS_PROCESS
 from mindvox.files import user_path, write_csv
 from mindvox.progress import Progress, quantity
-from mindvox.speakers.batches import corpus_of, enrol_all, identify_all, problems, recordings_below
+from mindvox.speakers.batches import Hearers, enrol_all, identify_all, problems
 from mindvox.speakers.identification import identification_facts, name_threshold
+from mindvox.speakers.listening import ListenerChoice
 from mindvox.speakers.store import ModelIdentity, Terms, open_store
 
 HEADER = ("speaker", "recording", "reason")
@@ -28,12 +31,12 @@ def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _enrol_parser().parse_args(argv)
     rules, given = rules_of(arguments), given_terms(arguments)
     corpus = corpus_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
-    listener = open_listener(arguments)
+    hearers, listener = _hearers(arguments), open_listener(arguments)
     with open_store_for(arguments, listener) as store:
         done = list(
             enrol_all(
                 *(store, listener, corpus, arguments.mode, Terms(**given) if given else None, rules),
-                *(arguments.channel, Progress(len(corpus.recordings), "recordings")),
+                *(arguments.channel, Progress(len(corpus.recordings), "recordings"), hearers),
             )
         )
         count = store.count()
@@ -42,7 +45,7 @@ def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
     for one in done:
         for match in one.same_voice:
             print(f"{one.name}: same voice as {match.name}? cosine {match.score:.4f}")
-    found = problems(done)
+    found = [("", name, reason) for name, reason in corpus.skipped] + problems(done)
     if arguments.problems is not None:
         write_csv(arguments.problems, HEADER, found)
     elif found:
@@ -53,27 +56,27 @@ def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
 def identify_main(argv: Optional[Sequence[str]] = None) -> int:
     """Identify the speakers of many recordings."""
     arguments = _identify_parser().parse_args(argv)
-    candidates = candidates_of(arguments)
-    corpus = recordings_of(arguments)
+    candidates, hearers = candidates_of(arguments), _hearers(arguments)
+    corpus = recordings_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
     with open_store(arguments.store) as store:
         listener = open_listener(arguments)
         store.require(ModelIdentity.of(listener.embedder))
         print(describe(name_threshold(store, listener.embedder.model_file, candidates)))
         progress = Progress(len(corpus.recordings), "recordings")
         counts = identify_all(
-            *(store, listener, corpus, arguments.out, identification_facts, candidates, arguments.channel, progress)
+            *(store, listener, corpus, arguments.out, identification_facts, candidates, arguments.channel),
+            *(progress, hearers),
         )
     print(f"{arguments.out}: " + ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items())))
     return 0
 
 
-def recordings_of(arguments: argparse.Namespace) -> Corpus:
-    """Return the recordings: of a folder all, whoever speaks in them, unless a layout is given or shown."""
-    source: Path = arguments.source
-    is_plain = source.is_dir() and arguments.layout == "auto" and not arguments.data_list
-    if is_plain and not (source / "wav.scp").exists():
-        return recordings_below(source)
-    return corpus_of(source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+def _hearers(arguments: argparse.Namespace) -> Optional[Hearers]:
+    """Return the processes that hear recordings; None: this one does."""
+    workers = workers_of(arguments)
+    if workers == THIS_PROCESS:
+        return None
+    return Hearers(ListenerChoice(embedder_choice(arguments, workers), limits_of(arguments)), workers)
 
 
 def _enrol_parser() -> argparse.ArgumentParser:
@@ -119,3 +122,4 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_limit_arguments(parser)
     add_store_argument(parser)
     add_model_arguments(parser)
+    add_worker_arguments(parser)

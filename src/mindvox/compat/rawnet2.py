@@ -275,7 +275,7 @@ def _check_data(experiment: Experiment) -> None:
 def _parse(argv: Optional[Sequence[str]]) -> tuple[argparse.Namespace, list[str]]:
     parser = Parser(
         prog="mindvox train-rawnet2",
-        usage="%(prog)s {full,performance} NUM_DEVICES --data_path FOLDER [options] [--key=value ...]",
+        usage="%(prog)s {full,performance} NUM_DEVICES --data_path FOLDER [--key=value ...]",
         description="Train RawNet2 as its Ascend port does, with its folders.",
         epilog="Further --key=value are train.py's.",
         allow_abbrev=False,

@@ -43,7 +43,8 @@ class AugmentationOptions:
 
     augmentations: tuple[str, ...] = option(
         ("clean",),
-        "stages: clean, augment_wavedrop, augment_speed, add_rev, add_noise, add_rev_noise, or steps joined by '+'",
+        "stages, of which each training crop draws one, by weight as in clean:0.4; preparation makes a copy for each: "
+        "clean, augment_wavedrop, augment_speed, add_rev, add_noise, add_rev_noise, or steps joined by '+'",
         parse=parsers.stage_names,
         fixed=True,
     )
@@ -231,7 +232,7 @@ class TrainingFilesOptions:
         parse=parsers.resume,
         path=True,
     )
-    keep_checkpoint_max: int = option(30, "newest checkpoints to keep", minimum=1)
+    keep_checkpoint_max: int = option(30, "newest checkpoints to keep, besides the best", minimum=1)
     save_checkpoint_epochs: int = option(
         1, "write a checkpoint every so many epochs, at most one a minute; 0: off", minimum=0
     )
@@ -259,7 +260,9 @@ class ValidationOptions:
     valid_trials: str = option(
         "", "trial list in VoxCeleb's form; looked for as given, then in valid_data_path", path=True
     )
-    valid_data_path: str = option("", "evaluation store with the utterances of valid_trials", path=True)
+    valid_data_path: str = option(
+        "", "evaluation store with the utterances of valid_trials; not the one of the final evaluation", path=True
+    )
     valid_utterances: int = option(
         0,
         "instead of valid_trials: training utterances held out, whose halves are compared; 0: none",
@@ -293,7 +296,9 @@ class MaskOptions:
     speed_classes: bool = option(
         False, "each speed but 1.0 makes new speakers: label + speakers * number of the speed", fixed=True
     )
-    spec_augment: float = option(0.0, "share of crops with masked frames and bins", minimum=0, fixed=True)
+    spec_augment: float = option(
+        0.0, "share of crops with masked frames and bins; for stores of features too", minimum=0, fixed=True
+    )
     spec_augment_frames: int = option(10, "most frames of a mask", minimum=0, fixed=True)
     spec_augment_bins: int = option(8, "most bins of a mask", minimum=0, fixed=True)
 
@@ -314,7 +319,7 @@ class EvaluationOptions:
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
     enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
     exclude_list: str = option("", "utterances, one a line, whose trials are left out; empty: none are", path=True)
-    repeated_trials: str = option("error", "what a pair that stands twice in the list is", choices=("error", "keep"))
+    repeated_trials: str = option("error", "what a pair that is in the list twice is", choices=("error", "keep"))
     model_path: str = option("", "checkpoint to evaluate; a folder: its last one", path=True)
     allow_seen_speakers: bool = option(False, "accept trials of speakers that the model was trained on")
     cut_wav: bool = option(

@@ -424,7 +424,7 @@ class MediaDecoder:
         import av
 
         self._av = av
-        self._container = av.open(str(path))
+        self._container = av.open(str(path), metadata_errors="replace")  # a damaged title is no damage to the sound
         try:
             self._formats = set(self._container.format.name.split(","))
             if suffix_of(path.name) not in MEDIA_SUFFIXES and not self._formats & _SURE_CONTAINERS:

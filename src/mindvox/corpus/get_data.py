@@ -117,7 +117,7 @@ PARTS = {
         "voxceleb1",
     ),
     "train_list": Part(
-        "train_list.txt, VoxCeleb2's utterances for training, as voxceleb_trainer takes them",
+        "train_list.txt of voxceleb_trainer: VoxCeleb2's utterances for training",
         {"train_list.txt": None},
         "voxceleb12",
     ),

@@ -323,6 +323,12 @@ def depth_advice(skipped: Iterable[Skipped]) -> str:
 
 def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a corpus is arranged."""
-    parser.add_argument("--layout", default="auto", choices=sections.LAYOUTS, help=sections.LAYOUT_HELP)
+    parser.add_argument(
+        "--layout",
+        default="auto",
+        choices=sections.LAYOUTS,
+        metavar="NAME",
+        help=f"{sections.LAYOUT_HELP} [{' | '.join(sections.LAYOUTS)}]",
+    )
     parser.add_argument("--speaker_pattern", default="", metavar="TEXT", help=sections.SPEAKER_PATTERN_HELP)
     parser.add_argument("--data_list", type=user_text, default="", metavar="FILE", help=sections.DATA_LIST_HELP)

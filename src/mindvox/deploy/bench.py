@@ -1,4 +1,4 @@
-"""Throughput of exported models over batch sizes, and their ROC-AUC, in the steps of the Ascend 310P model zoo.
+"""Throughput of exported models over batch sizes, and ROC-AUC, in the steps of the Ascend 310P guide.
 
     mindvox bench preprocess VoxCeleb1 input speaker
     mindvox bench infer --model MODEL [MODEL ...] --data_path input --result result
@@ -7,9 +7,10 @@
 
 The last one measures the checkpoint itself, without files between (the guide's get_originroc.py).
 
-`input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x frames); `speaker` holds
-`speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds `mels<i>_output_0.bin`, its embedding from a
-batch of B. Beside the features stands `meta.json` with the front end that made them.
+`input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x
+frames); `speaker` holds `speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds
+`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features has the
+front end that made them.
 """
 
 import argparse

@@ -47,7 +47,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--frames", type=_counts, help="lengths that a model of free length shall take: 200,300,400")
     parser.add_argument("--batch_size", type=int, help="utterances at once of a model of free batch size; default 1")
     parser.add_argument(
-        "--precision_mode", choices=PRECISION_MODES, default=PRECISION_MODES[0], help="how Ascend computes"
+        "--precision_mode",
+        choices=PRECISION_MODES,
+        default=PRECISION_MODES[0],
+        metavar="MODE",
+        help=f"how Ascend computes [{' | '.join(PRECISION_MODES)}]",
     )
     arguments = parser.parse_args(argv)
     sizes = (arguments.frames, arguments.batch_size)

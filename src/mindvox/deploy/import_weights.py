@@ -240,7 +240,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the model's state: torch.save or safetensors; a MindSpore checkpoint for mindaudio and modelzoo",
     )
-    parser.add_argument("--from", dest="toolkit", choices=TOOLKITS, required=True, help="the toolkit that wrote it")
+    parser.add_argument(
+        "--from",
+        dest="toolkit",
+        choices=TOOLKITS,
+        required=True,
+        metavar="TOOLKIT",
+        help=f"the toolkit that wrote it [{' | '.join(TOOLKITS)}]",
+    )
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
     )

@@ -20,6 +20,7 @@ OPTIONS: dict[str, dict[int, tuple[str, Union[Callable[[Any], Any], str]]]] = {
     "BatchNorm": {5: ("is_training", bool), 6: ("epsilon", float), 7: ("momentum", float), 8: ("format", "NCHW")},
     "BiasAdd": {2: ("format", "NCHW")},
     "Concat": {1: ("axis", int)},
+    "MatMul": {2: ("transpose_a", bool), 3: ("transpose_b", bool)},
     "ReduceMax": {2: ("keep_dims", bool)},
     "ReduceMean": {2: ("keep_dims", bool)},
     "ReduceSum": {2: ("keep_dims", bool), 3: ("skip_mode", bool)},

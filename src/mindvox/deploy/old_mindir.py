@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from mindspore.train.mind_ir_pb2 import ModelProto, NodeProto
 
 SHARED = {
-    *("Add", "Conv2D", "Depend", "Div", "ExpandDims", "Load", "Log", "MakeTuple", "Maximum", "Mul", "ReLU", "Reshape"),
-    *("Sigmoid", "Sqrt", "Square", "Sub", "Transpose", "TupleGetItem", "UpdateState"),
+    *("Abs", "Add", "Conv2D", "Depend", "Div", "ExpandDims", "Load", "Log", "MakeTuple", "MaxPool", "Maximum"),
+    *("Minimum", "Mul", "ReLU", "Reshape", "Rsqrt", "Sigmoid", "Sin", "Sqrt", "Square", "Sub", "Transpose"),
+    *("TupleGetItem", "UpdateState"),
 }
 """Operators that both versions write alike."""
 

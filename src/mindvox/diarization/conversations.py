@@ -13,11 +13,10 @@ import numpy as np
 
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.corpus.noises import NoiseFolder, RoomFolder
-from mindvox.diarization.turns import Turn
+from mindvox.diarization.turns import MAX_PAUSE_S, Turn
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.distortions import add_noise, reverberate, room_spectrum
 
-MAX_PAUSE_S = 0.3  # a shorter pause is inside a turn: NIST's rule for reference turns (Rich Transcription 2009)
 LEVEL_DB = -26.0  # root mean square of a speaker, dB below full scale
 MAX_OVERLAP_OF_TURN = 0.5  # share of the shorter of two turns that may overlap, so that never three talk at once
 TRIES = 20

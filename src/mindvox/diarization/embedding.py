@@ -1,10 +1,11 @@
-"""Embeddings of the speakers of each window, in batches."""
+"""Embeddings of who talks in each window, in batches."""
 
+from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 import numpy as np
 
-from mindvox.diarization.frames import FRAME_SPAN, FRAME_STEP, SAMPLE_RATE, Windows
+from mindvox.diarization.frames import FRAME_SPAN, FRAME_STEP, SAMPLE_RATE, Windows, runs_of
 from mindvox.diarization.recording import Recording
 from mindvox.embedder import Embedder
 from mindvox.errors import InputError
@@ -12,39 +13,58 @@ from mindvox.frontend.frames import repeat_to
 from mindvox.frontend.front_end import FrontEnd
 from mindvox.progress import Progress
 
-BATCH_SIZE = 32  # speakers
+BATCH_SIZE = 32  # stretches
 LENGTH_STEP = 25  # feature frames: lengths are cut to multiples of it, so that batches fill
+MIN_STRETCH_FRAMES = 50  # feature frames, 0.5 s: a shorter stretch is not embedded on its own
 MIN_SPEECH_FRAMES = 20  # feature frames, 0.2 s: of less no embedding is made
+PART_FRAMES = 6000  # feature frames that are computed at once, 60 s
 
 
-class LocalSpeakers(NamedTuple):
-    """The speakers of all windows that have an embedding.
+class Voices(NamedTuple):
+    """Embeddings of the speakers of all windows.
+
+    A speaker of a window has one embedding for each stretch: frames without a break in which nobody else talks. The
+    network sometimes takes two people, who talk one after the other, for one; their stretches have different voices.
+    Speakers without a stretch of 0.5 s have one embedding of all their speech in the window.
 
     Attributes:
-        windows, speakers: which window, and which of its speakers, (E,).
+        windows, speakers: which window, and which of its speakers, (E,); sorted.
+        starts, stops: first frame of the stretch in the window, and the one behind its last, (E,); both 0 where the
+            embedding is of no stretch.
         embeddings: of length 1, float32 (E, D).
-        alone_s: speech without overlap that the embedding is of, s, (E,); 0 where there is overlap in it.
+        alone_s: speech without overlap that there is for the embedding, s, (E,); 0 where there is overlap in it.
     """
 
     windows: np.ndarray
     speakers: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
     embeddings: np.ndarray
     alone_s: np.ndarray
 
 
-def embed_speakers(
-    embedder: Embedder, recording: Recording, windows: Windows, max_speech_s: float, progress: Optional[Progress] = None
-) -> LocalSpeakers:
-    """Return the embedding of each speaker of each window, from frames in which no other talks.
+class _Speech(NamedTuple):
+    """Speech that is embedded: a row of `Voices`, and its frames on the grid of features."""
 
-    A speaker who has fewer than MIN_SPEECH_FRAMES alone is embedded with the overlaps; who hardly talks is left out.
+    speaker: int
+    start: int
+    stop: int
+    frames: np.ndarray
+    alone_s: float
+
+
+def embed_voices(
+    embedder: Embedder, recording: Recording, windows: Windows, max_speech_s: float, progress: Optional[Progress] = None
+) -> Voices:
+    """Return the embeddings of the speakers of each window; who hardly talks is left out.
 
     Args:
-        max_speech_s: longer speech of one speaker in one window is cut, s.
+        max_speech_s: of a longer stretch only so much is embedded, s.
         progress: counts windows.
 
     Raises:
         InputError: the model takes no features of frames, or another sample rate than 16 kHz.
+        UnusableRecording: the file is damaged.
     """
     front_end, exported = embedder.front_end, embedder.engine.exported
     if (
@@ -56,10 +76,11 @@ def embed_speakers(
         raise InputError(
             f"{embedder.model_file}: diarization needs a model that takes features of 16 kHz and any length."
         )
-    rows: list[tuple[int, int, float]] = []
+    rows: list[tuple[int, int, int, int, float]] = []
     embeddings: dict[int, np.ndarray] = {}
     waiting: dict[int, list[tuple[int, np.ndarray]]] = {}
     max_frames = max(LENGTH_STEP, round(max_speech_s / front_end.frame_shift_s))
+    features = _Features(front_end, recording)
 
     def embed(length: int) -> None:
         numbers, feats = zip(*waiting.pop(length), strict=True)
@@ -67,25 +88,15 @@ def embed_speakers(
         for number, embedding in zip(numbers, found, strict=True):
             embeddings[number] = embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
-    alone = windows.alone()
     for window, first in enumerate(windows.first_frames):
-        feats = None
-        for speaker in np.flatnonzero(windows.activity[window].any(axis=0)):
-            if feats is None:
-                num_samples = (windows.activity.shape[1] - 1) * FRAME_STEP + FRAME_SPAN
-                feats = front_end(recording.part(first * FRAME_STEP, first * FRAME_STEP + num_samples))
-            own, alone_s = _frames_of(alone[window, :, speaker], len(feats), front_end), 0.0
-            if len(own) >= MIN_SPEECH_FRAMES:
-                alone_s = len(own) * front_end.frame_shift_s
-            else:
-                own = _frames_of(windows.activity[window, :, speaker], len(feats), front_end)
-            if len(own) < MIN_SPEECH_FRAMES:
-                continue
-            own = own[:max_frames]
-            chosen = front_end.finish(feats[own[: max(LENGTH_STEP, len(own) // LENGTH_STEP * LENGTH_STEP)]])
+        inside = windows.activity[window, : windows.num_frames - first]  # what is heard behind the end is no speech
+        for speech in _speeches(inside, int(first), front_end):
+            own = speech.frames[:max_frames]
+            feats = features.at(own[: max(LENGTH_STEP, len(own) // LENGTH_STEP * LENGTH_STEP)])
+            chosen = front_end.finish(feats)
             chosen = repeat_to(chosen, max(LENGTH_STEP, exported.min_frames)) if len(chosen) < LENGTH_STEP else chosen
             waiting.setdefault(len(chosen), []).append((len(rows), chosen.astype(np.float32, copy=False)))
-            rows.append((window, int(speaker), alone_s))
+            rows.append((window, speech.speaker, speech.start, speech.stop, speech.alone_s))
             if len(waiting[len(chosen)]) == BATCH_SIZE:
                 embed(len(chosen))
         if progress is not None:
@@ -93,15 +104,78 @@ def embed_speakers(
     while waiting:
         embed(next(iter(waiting)))
     if not rows:
-        empty = np.empty(0, int)
-        return LocalSpeakers(empty, empty, np.empty((0, embedder.emb_size), np.float32), np.empty(0))
-    numbers, speakers, seconds = zip(*rows, strict=True)
-    stacked = np.stack([embeddings[number] for number in range(len(rows))])
-    return LocalSpeakers(np.array(numbers), np.array(speakers), stacked, np.array(seconds))
+        none = np.empty(0, int)
+        return Voices(none, none, none, none, np.empty((0, embedder.emb_size), np.float32), np.empty(0))
+    numbers, speakers, starts, stops, seconds = (np.array(column) for column in zip(*rows, strict=True))
+    stacked = np.stack([embeddings[row] for row in range(len(rows))])
+    return Voices(numbers, speakers, starts, stops, stacked, seconds)
 
 
-def _frames_of(active: np.ndarray, num_feats: int, front_end: FrontEnd) -> np.ndarray:
-    """Return the feature frames whose middle lies in an active frame of the window."""
-    middles = np.arange(num_feats) * front_end.frame_shift_s * SAMPLE_RATE + front_end.num_samples(1) / 2
-    frames = np.clip(np.rint((middles - FRAME_SPAN / 2) / FRAME_STEP).astype(int), 0, len(active) - 1)
-    return np.flatnonzero(active[frames])
+def _speeches(activity: np.ndarray, first: int, front_end: FrontEnd) -> Iterator[_Speech]:
+    """Yield what is embedded of a window.
+
+    Args:
+        activity: of the window, bool (T, S).
+        first: frame of the recording in which it begins.
+    """
+    middles = _Middles(first, len(activity), front_end)
+    alone = activity & (activity.sum(axis=1, keepdims=True) == 1)
+    for speaker in np.flatnonzero(activity.any(axis=0)):
+        stretches = [
+            _Speech(int(speaker), start, stop, frames, len(frames) * front_end.frame_shift_s)
+            for start, stop in runs_of(alone[:, speaker])
+            if len(frames := middles.inside(start, stop)) >= MIN_STRETCH_FRAMES
+        ]
+        if stretches:
+            yield from stretches
+            continue
+        for mask, frame_s in ((alone, front_end.frame_shift_s), (activity, 0.0)):
+            frames = middles.of(mask[:, speaker])
+            if len(frames) >= MIN_SPEECH_FRAMES:
+                yield _Speech(int(speaker), 0, 0, frames, len(frames) * frame_s)
+                break
+
+
+class _Middles:
+    """Which feature frames of the recording have their middles in which frames of a window."""
+
+    def __init__(self, first: int, num_frames: int, front_end: FrontEnd) -> None:
+        shift, half = front_end.frame_shift_s * SAMPLE_RATE, front_end.num_samples(1) / 2
+        start, stop = first * FRAME_STEP, (first + num_frames - 1) * FRAME_STEP + FRAME_SPAN
+        self._numbers = np.arange(-(-start // shift), (stop - 2 * half) // shift + 1).astype(int)
+        seen_at = self._numbers * shift + half - FRAME_SPAN / 2
+        self._frames = np.clip(np.rint(seen_at / FRAME_STEP).astype(int) - first, 0, num_frames - 1)
+
+    def inside(self, start: int, stop: int) -> np.ndarray:
+        """Return the feature frames in frames `start` to `stop` of the window."""
+        return self._numbers[np.searchsorted(self._frames, start) : np.searchsorted(self._frames, stop)]
+
+    def of(self, active: np.ndarray) -> np.ndarray:
+        """Return the feature frames in active frames of the window, bool (T,)."""
+        return self._numbers[active[self._frames]]
+
+
+class _Features:
+    """Features of a recording, each computed once; they are asked for from the start to the end, window by window."""
+
+    def __init__(self, front_end: FrontEnd, recording: Recording) -> None:
+        self._front_end, self._recording = front_end, recording
+        self._parts: dict[int, np.ndarray] = {}
+
+    def at(self, frames: np.ndarray) -> np.ndarray:
+        """Return features (len(frames), F) of ascending feature frames of the recording."""
+        first, last = int(frames[0]) // PART_FRAMES, int(frames[-1]) // PART_FRAMES
+        found = [
+            self._part(number)[frames[frames // PART_FRAMES == number] - number * PART_FRAMES]
+            for number in range(first, last + 1)
+        ]
+        return np.concatenate(found) if len(found) > 1 else found[0]
+
+    def _part(self, number: int) -> np.ndarray:
+        if number not in self._parts:
+            self._parts = {kept: part for kept, part in self._parts.items() if kept >= number - 1}
+            shift = self._front_end.frame_shift_s * SAMPLE_RATE
+            start = round(number * PART_FRAMES * shift)
+            stop = min(start + self._front_end.num_samples(PART_FRAMES), self._recording.num_samples)
+            self._parts[number] = self._front_end(self._recording.part(start, stop))[:PART_FRAMES]
+        return self._parts[number]

@@ -30,6 +30,12 @@ def frame_at(time_s: float) -> int:
     return max(0, round((time_s * SAMPLE_RATE - FRAME_SPAN / 2) / FRAME_STEP))
 
 
+def runs_of(active: np.ndarray) -> list[tuple[int, int]]:
+    """Return the first frame of each run of active frames, bool (T,), and the frame behind its last."""
+    edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0)).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 @dataclass(frozen=True)
 class Windows:
     """Who speaks in each of several overlapping windows of equal length.
@@ -63,7 +69,3 @@ class Windows:
             allowed[frame_at(start_s) : frame_at(end_s)] = True
         masks = np.stack([allowed[first : first + length] for first in self.first_frames])
         return replace(self, activity=self.activity & masks[:, :, None])
-
-    def alone(self) -> np.ndarray:
-        """Return where a speaker talks and no other of its window does, bool (W, T, S)."""
-        return self.activity & (self.activity.sum(axis=2, keepdims=True) == 1)

@@ -5,8 +5,9 @@
     found.turns  # [Turn(start_s=0.3, end_s=2.1, speaker="speaker_1"), ...]
 
 The steps are those of pyannote.audio 3.1 (Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech):
-windows of 10 s in which a network tells up to three speakers apart, one embedding for each of them, clustering over the
-whole recording, and a vote of the windows in each frame.
+windows of 10 s in which a network tells up to three speakers apart, embeddings of them, clustering over the whole
+recording, and a vote of the windows in each frame. pyannote.audio has one embedding for each speaker of a window; here
+each stretch of speech has its own, because the network takes two people for one now and then.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,12 @@ import numpy as np
 
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.diarization.clustering import CLUSTERINGS, Count, cluster
-from mindvox.diarization.embedding import LocalSpeakers, embed_speakers
+from mindvox.diarization.embedding import Voices, embed_voices
 from mindvox.diarization.frames import FRAME_STEP, Windows
 from mindvox.diarization.reconstruction import assign, centroids_of, tidied, turns_of
 from mindvox.diarization.recording import Recording
 from mindvox.diarization.segmentation import Segmenter, windows_of_speech
-from mindvox.diarization.turns import Turn, speakers_of
+from mindvox.diarization.turns import MAX_PAUSE_S, Turn, speakers_of
 from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.errors import UsageError
 from mindvox.files import PathLike
@@ -45,12 +46,12 @@ class Options:
         segmentation: "pyannote": segmentation-3.0 finds speech, changes of speaker and overlaps. "silero": Silero finds
             speech, one speaker talks at a time.
         step_s: from one window of the network to the next, s; a quarter of the window. pyannote.audio takes a tenth.
-        max_speech_s: speech of a speaker in one window that is embedded, s; more costs time.
+        max_speech_s: of a longer stretch without break or overlap only so much is embedded, s; more costs time.
         clustering: one of CLUSTERINGS.
         threshold: cosine from which on clusters are one speaker; see docs/diarization.md for what it was fitted on.
         min_alone_s: an embedding of less speech without overlap is assigned, but makes no cluster, s.
         min_cluster_size: embeddings that a speaker must have, where there are many; see `cluster`.
-        min_pause_s: shorter pauses of a speaker are filled, s; pyannote.audio 3.1: 0.
+        min_pause_s: shorter pauses of a speaker are filled, s; NIST's rule for turns (Rich Transcription 2009).
         min_turn_s: shorter turns are dropped, s; pyannote.audio 3.1: 0.
 
     Raises:
@@ -59,12 +60,12 @@ class Options:
 
     segmentation: str = NETWORK
     step_s: float = 2.5
-    max_speech_s: float = 3.0
+    max_speech_s: float = 2.0
     clustering: str = "agglomerative"
     threshold: float = 0.4
     min_alone_s: float = 1.0
     min_cluster_size: int = 2
-    min_pause_s: float = 0.0
+    min_pause_s: float = MAX_PAUSE_S
     min_turn_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -184,12 +185,12 @@ class Diarizer:
         recording = Recording(source, sample_rate, channel)
         windows = self._windows(recording, speech, show_progress)
         progress = Progress(len(windows.activity), "windows") if show_progress else None
-        local = embed_speakers(self.embedder, recording, windows, self.options.max_speech_s, progress)
-        if not len(local.windows):
+        voices = embed_voices(self.embedder, recording, windows, self.options.max_speech_s, progress)
+        if not len(voices.windows):
             note = NOBODY_SPEAKS if not windows.activity.any() else "Too little speech for an embedding."
             return Diarization(recording.name, recording.duration_s, [], notes=[note])
-        centroids = self._centroids(local, count)
-        turns = turns_of(windows, assign(windows, local, centroids), windows.counts(), len(centroids))
+        centroids = self._centroids(voices, count)
+        turns = turns_of(windows, assign(windows, voices, centroids), windows.counts(), len(centroids))
         turns = [turn._replace(end_s=min(turn.end_s, recording.duration_s)) for turn in turns]
         turns = tidied(turns, self.options.min_pause_s, self.options.min_turn_s)
         names = {number: f"speaker_{place}" for place, number in enumerate(speakers_of(turns), 1)}
@@ -201,16 +202,15 @@ class Diarizer:
             notes=_notes(len(names), count),
         )
 
-    def _centroids(self, local: LocalSpeakers, count: Count) -> np.ndarray:
+    def _centroids(self, voices: Voices, count: Count) -> np.ndarray:
         """Return the mean embedding of each speaker (K, D)."""
         options = self.options
-        chosen = local.alone_s >= options.min_alone_s
+        chosen = voices.alone_s >= options.min_alone_s
         if np.count_nonzero(chosen) < count.least:
             chosen[:] = True
-        labels = cluster(
-            local.embeddings[chosen], options.clustering, options.threshold, count, options.min_cluster_size
-        )
-        return centroids_of(local, chosen, labels)
+        embeddings = voices.embeddings[chosen]
+        labels = cluster(embeddings, options.clustering, options.threshold, count, options.min_cluster_size)
+        return centroids_of(embeddings, labels)
 
     def _windows(
         self, recording: Recording, speech: Optional[Sequence[tuple[float, float]]], show_progress: bool

@@ -3,41 +3,65 @@
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mindvox.diarization.embedding import LocalSpeakers
-from mindvox.diarization.frames import Windows, time_of
+from mindvox.diarization.embedding import Voices
+from mindvox.diarization.frames import Windows, runs_of, time_of
 from mindvox.diarization.turns import Turn, joined
 
 NOBODY = -1
+PART_FRAMES = 100_000  # whose votes are counted at once, 28 minutes
 
 
-def centroids_of(local: LocalSpeakers, chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def centroids_of(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean embedding of each cluster (K, D), of length 1.
 
     Args:
-        chosen: which of the local speakers were clustered.
+        embeddings: those that were clustered, (E, D).
         labels: their clusters, 0 to K - 1.
     """
-    sums = np.zeros((labels.max() + 1, local.embeddings.shape[1]))
-    np.add.at(sums, labels, local.embeddings[chosen])
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return _means(embeddings, labels, np.ones(len(labels)))
 
 
-def assign(windows: Windows, local: LocalSpeakers, centroids: np.ndarray) -> np.ndarray:
-    """Return the cluster of each window's speakers (W, S), NOBODY where there is none.
+def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarray:
+    """Return the cluster of each speaker of a window in each frame (W, T, S), NOBODY where there is none.
 
-    Speakers of one window get different clusters, such that the sum of cosines is greatest; what is left where a window
-    has more speakers than there are clusters goes to the most similar one.
+    A stretch goes to the most similar cluster, and with it the speech around it, up to a pause or to the middle between
+    two stretches. Other speech goes where its speaker goes: speakers of one window get different clusters, such that
+    the sum of cosines is greatest. In a window of more speakers than clusters, those who are left get the most
+    similar one.
     """
-    assigned = np.full((len(windows.activity), windows.activity.shape[2]), NOBODY)
-    similarity = local.embeddings @ centroids.T
-    bounds = np.flatnonzero(np.diff(local.windows, prepend=-1, append=-1))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        own = similarity[start:stop]
-        found = own.argmax(axis=1)
-        rows, columns = linear_sum_assignment(own, maximize=True)
-        found[rows] = columns
-        assigned[local.windows[start], local.speakers[start:stop]] = found
+    assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # clustering finds 100 speakers at most
+    nearest = (voices.embeddings @ centroids.T).argmax(axis=1)
+    bounds = np.flatnonzero(np.diff(voices.windows, prepend=-1, append=-1))
+    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        window, rows = voices.windows[first], np.arange(first, last)
+        speakers, own = np.unique(voices.speakers[rows], return_inverse=True)
+        means = _means(voices.embeddings[rows], own, np.maximum(voices.alone_s[rows], 1e-3))
+        for place, cluster in enumerate(_different(means @ centroids.T)):
+            labels = assigned[window, :, speakers[place]]  # a view
+            active = windows.activity[window, :, speakers[place]]
+            labels[active] = cluster
+            stretches = [row for row in rows[own == place] if voices.stops[row]]
+            for start, stop in runs_of(active) if stretches else ():
+                inside = [row for row in stretches if start <= voices.starts[row] < stop]
+                for number, row in enumerate(inside):
+                    labels[start:stop] = nearest[row]
+                    if number + 1 < len(inside):
+                        start = (voices.stops[row] + voices.starts[inside[number + 1]]) // 2
     return assigned
+
+
+def _different(similarity: np.ndarray) -> np.ndarray:
+    """Return a cluster for each speaker of a window, of cosines (S, K)."""
+    found = similarity.argmax(axis=1)
+    rows, columns = linear_sum_assignment(similarity, maximize=True)
+    found[rows] = columns
+    return found
+
+
+def _means(embeddings: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    sums = np.zeros((labels.max() + 1, embeddings.shape[1]))
+    np.add.at(sums, labels, embeddings * weights[:, None])
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def turns_of(windows: Windows, assigned: np.ndarray, counts: np.ndarray, num_clusters: int) -> list[Turn]:
@@ -49,20 +73,22 @@ def turns_of(windows: Windows, assigned: np.ndarray, counts: np.ndarray, num_clu
         assigned: see `assign`.
         counts: speakers who talk in each frame, see `Windows.counts`.
     """
-    votes = np.zeros((windows.num_frames, num_clusters), np.float32)
-    for first, activity, own in zip(windows.first_frames, windows.activity, assigned, strict=True):
-        kept = activity[: windows.num_frames - first]
-        for number in np.unique(own[own != NOBODY]):
-            votes[first : first + len(kept), number] += kept[:, own == number].any(axis=1)
-    ranks = np.argsort(np.argsort(-votes, axis=1, kind="stable"), axis=1, kind="stable")
-    active = (ranks < counts[:, None]) & (votes > 0)
-    return [turn for number in range(num_clusters) for turn in runs(active[:, number], str(number))]
-
-
-def runs(active: np.ndarray, speaker: str) -> list[Turn]:
-    """Return a turn for each run of active frames, bool (num_frames,)."""
-    edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0))
-    return [Turn(time_of(first), time_of(last), speaker) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    votes = np.zeros((windows.num_frames, num_clusters), np.uint8)  # a window of 10 s begins at most every 0.1 s
+    for first, own in zip(windows.first_frames, assigned, strict=True):
+        kept = own[: windows.num_frames - first]
+        for number in np.unique(kept[kept != NOBODY]):
+            votes[first : first + len(kept), number] += (kept == number).any(axis=1)
+    active = np.zeros(votes.shape, bool)
+    for start in range(0, len(votes), PART_FRAMES):
+        part = votes[start : start + PART_FRAMES]
+        order = np.argsort(-part.astype(np.int16), axis=1, kind="stable")
+        ranks = np.argsort(order, axis=1, kind="stable")
+        active[start : start + PART_FRAMES] = (ranks < counts[start : start + PART_FRAMES, None]) & (part > 0)
+    return [
+        Turn(time_of(start), time_of(stop), str(number))
+        for number in range(num_clusters)
+        for start, stop in runs_of(active[:, number])
+    ]
 
 
 def tidied(turns: list[Turn], min_pause_s: float, min_turn_s: float) -> list[Turn]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+MAX_PAUSE_S = 0.3  # a shorter pause is inside a turn: NIST's rule for reference turns (Rich Transcription 2009)
+
 
 class Turn(NamedTuple):
     """A speaker talks without a break.

@@ -7,18 +7,19 @@ from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.config import ROOT
-from mindvox.docs.blocks import RENDERERS, blocks, pages, write
+from mindvox.docs.blocks import RENDERERS, blocks, comments, pages, write
 from mindvox.docs.networks import table
 from mindvox.errors import run
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write or check the generated blocks of the pages in docs/."""
+    """Write or check the generated blocks of the pages in docs/, and the comments of the shipped YAML files."""
     arguments = _parser().parse_args(argv)
     renderers = dict(RENDERERS)
     if arguments.networks is not None:
         renderers["networks"] = lambda words, before: table(arguments.networks)
     found = {page: list(blocks(page, renderers)) for page in pages()}
+    found |= {block.page: [block] for block in comments()}
     stale = {page: [block for block in of_page if not block.is_current] for page, of_page in found.items()}
     stale = {page: of_page for page, of_page in stale.items() if of_page}
     for page, of_page in stale.items():

@@ -1,4 +1,4 @@
-"""Blocks of pages that are written from the code.
+"""Blocks of pages, and comments of YAML files, that are written from the code.
 
     <!-- generated: NAME WORD ... -->
 
@@ -19,7 +19,7 @@ from mindvox.config import ROOT
 from mindvox.docs.api import api
 from mindvox.docs.commands import commands, exit_codes, help_of_commands
 from mindvox.docs.extras import extras
-from mindvox.docs.keys import class_keys, classes, file_keys
+from mindvox.docs.keys import FILES, class_keys, classes, commented_file, file_keys
 from mindvox.docs.references import references
 from mindvox.errors import InputError, did_you_mean
 from mindvox.files import atomic_path, read_text
@@ -55,6 +55,7 @@ RENDERERS: dict[str, Renderer] = {
     "commands": lambda words, before: commands(),
     "exit-codes": lambda words, before: exit_codes(),
     "extras": lambda words, before: extras(),
+    "extras-in-chinese": lambda words, before: extras(before),
     "file-keys": lambda words, before: file_keys(*words),
     "file-keys-in-chinese": lambda words, before: file_keys(*words, translated=before),
     "help": lambda words, before: help_of_commands(),
@@ -91,8 +92,19 @@ def blocks(page: Path, renderers: Mapping[str, Renderer] = RENDERERS) -> Iterato
         yield Block(page, match["name"], before, renderers[kind](words, before))
 
 
+def comments() -> Iterator[Block]:
+    """Return the shipped YAML files, each as one block: the comments of their keys."""
+    for name, (path, _) in FILES.items():
+        yield Block(ROOT / path, "comments", read_text(ROOT / path).splitlines(), commented_file(name))
+
+
 def write(page: Path, found: Sequence[Block]) -> None:
-    """Write what the blocks of a page should say."""
+    """Write what the blocks of a page, or a YAML file, should say."""
+    if page.suffix == ".yaml":
+        (block,) = found
+        with atomic_path(page) as temporary:
+            temporary.write_text("\n".join([*block.after, ""]), encoding="utf-8")
+        return
     by_name = {block.name: block for block in found}
 
     def lines(match: re.Match) -> str:

@@ -5,6 +5,7 @@ The order and the headings of the first are the file's own.
 
 import dataclasses
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -27,6 +28,11 @@ REGISTRIES: dict[str, Registry] = {
     registry.kind: registry for registry in (MODELS, POOLINGS, LOSSES, SAMPLERS, SCHEDULES, FRONT_ENDS)
 }
 LINE = re.compile(r"^(?:# )?(?P<key>\w+): (?P<value>.*?)\s+# .*$|^(?:# )?(?P<bare>\w+): (?P<alone>.*)$")
+VALUE = r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"|!ref \S+|[^\s#]+"
+KEY_LINE = re.compile(rf"^(?P<start>(?:# )?(?P<key>\w+): (?:{VALUE})?)(?:\s+# .*)?$")
+CONTINUED = re.compile(r"^\s+# ")
+COMMENT_COLUMNS = {"prepare_train.yaml": 53, "prepare_eval.yaml": 53, "ecapa-tdnn_config.yaml": 36}
+WIDTH = 120
 HEADING = re.compile(r"^# (?P<text>[^:`]+?)(?: \(.*\))?(?:: .*)?$")
 IN_CHINESE = {
     "model and objective": "模型和损失函数",
@@ -200,3 +206,30 @@ def _yaml(value: Any) -> str:
     if isinstance(value, tuple):
         value = list(value)
     return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).split("\n...")[0].strip()
+
+
+def commented_file(name: str) -> list[str]:
+    """Return the lines of a shipped file, the comment of each key being its help; values, order and headings stay."""
+    path, class_name = FILES[name]
+    fields = dict(_fields(CONFIGS[class_name]))
+    lines = []
+    for text in read_text(ROOT / path).splitlines():
+        match = KEY_LINE.match(text)
+        if match and match["key"] in fields:
+            lines += _commented(match["start"].rstrip(), fields[match["key"]], COMMENT_COLUMNS[name])
+        elif not CONTINUED.match(text):
+            lines.append(text)
+    return lines
+
+
+def _commented(start: str, field: dataclasses.Field, column: int) -> list[str]:
+    """Return a key's line with its help behind it, in as many lines as that takes."""
+    text = field.metadata["help"]
+    unnamed = [str(choice) for choice in field.metadata.get("choices", ()) if not re.search(rf"\b{choice}\b", text)]
+    if unnamed:
+        text += f" ({', '.join(map(str, field.metadata['choices']))})"
+    at = max(column, len(start) + 2)
+    first, *others = textwrap.wrap(text, WIDTH - at - 2, break_on_hyphens=False)
+    # What is behind a longer value goes on at the common column.
+    rest = textwrap.wrap(" ".join(others), WIDTH - column - 2, break_on_hyphens=False)
+    return [f"{start:{at}}# {first}", *(f"{'':{column}}# {part}" for part in rest)]

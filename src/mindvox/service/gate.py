@@ -22,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
+COSTLY, COSTLY_REQUESTS = ("decode_timeout", "failed"), 20  # a worker was killed, and starts again
+NO_ANSWER = 0  # in place of a status, where the caller has gone
 MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
 DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -68,19 +70,17 @@ class Gate:
     def admit(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
         """Return the caller's token; None: none is needed. Raise ServiceProblem for who may not call."""
         self._check_origin(request)
-        token = None
-        if endpoint is None or endpoint.scopes:
-            token = self._token(request, endpoint)
-        if _is_call(request):
-            caller = token.id if token else _address(request)
-            if wait_s := self._rates.wait_s(caller):
-                raise ServiceProblem(429, "rate_limited", "Too many requests.", retry_after_s=wait_s)
-            if endpoint is None or endpoint.scopes:
-                self._rates.count(caller)
+        if not _is_call(request) or (endpoint is not None and not endpoint.scopes):
+            return None
+        token = self._token(request, endpoint)
+        caller = _caller(request, token)
+        if wait_s := self._rates.wait_s(caller):
+            raise ServiceProblem(429, "rate_limited", "Too many requests.", retry_after_s=wait_s)
+        self._rates.count(caller)
         return token
 
     def _token(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
-        if not _is_call(request) or not self._needs_token():
+        if not self._needs_token():
             return None
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         if not text:
@@ -117,6 +117,10 @@ class Gate:
         if origin is not None and origin.partition("://")[2] != host:
             raise ServiceProblem(403, "bad_host", "Pages of other origins may not call this service.")
 
+    def count(self, caller: str, number: int) -> None:
+        """Count a request that cost as much as `number` others."""
+        self._rates.count(caller, number)
+
     def hold(self, num_bytes: int) -> None:
         """Count bytes of a body that are held; raise ServiceProblem when all bodies are too many."""
         if self._held + num_bytes > self._settings.limits.max_bodies_bytes:
@@ -137,20 +141,21 @@ class _Call:
         has_recordings = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         self._max_bytes = self._limits.max_bytes if has_recordings else MAX_TEXT_BYTES
         self._id = uuid.uuid4().hex
-        self._status, self._code = 0, ""
+        self._started = time.monotonic()
+        self._endpoint = endpoint_of(request.method, request.url.path)
+        self._token: Optional[Token] = None
+        self._is_noted = False
         self._num_bytes = 0
         self._deadline: Optional[float] = None
         self._has_body = True  # something of it may still come
 
     async def serve(self) -> None:
-        request, started = self._request, time.monotonic()
-        endpoint = endpoint_of(request.method, request.url.path)
-        token: Optional[Token] = None
+        request = self._request
         state = request.state
         state.request_id, state.answer, state.code = self._id, "", ""
         try:
             try:
-                token = self._gate.admit(request, endpoint)
+                self._token = self._gate.admit(request, self._endpoint)
                 self._check_length()
             except ServiceProblem as problem:
                 state.code = problem.code
@@ -159,7 +164,7 @@ class _Call:
                 await self._gate._app(request.scope, self.receive, self.send)
         finally:
             self._gate.release(self._num_bytes)
-            self._note(endpoint, token, time.monotonic() - started)
+            self._note(NO_ANSWER)
 
     def _check_length(self) -> None:
         length = self._request.headers.get("content-length", "")
@@ -195,7 +200,7 @@ class _Call:
     async def send(self, message: Message) -> None:
         """Send what the application answers, with the headers that every answer has."""
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self._note(message["status"])
             is_call = _is_call(self._request)
             names = {name.lower() for name, _ in message["headers"]}
             more = {**HEADERS, "X-Request-Id": self._id}
@@ -228,24 +233,30 @@ class _Call:
                 return
             self._has_body = message["type"] == "http.request" and bool(message.get("more_body", False))
 
-    def _note(self, endpoint: Optional[Endpoint], token: Optional[Token], seconds: float) -> None:
-        request = self._request
+    def _note(self, status: int) -> None:
+        """Note the call, once, and before the caller knows the answer."""
+        if self._is_noted:
+            return
+        self._is_noted = True
+        request, endpoint, seconds = self._request, self._endpoint, time.monotonic() - self._started
         call = f"{endpoint.method} {endpoint.path}" if endpoint else ("page" if not _is_call(request) else "none")
-        self._gate._metrics.requests.labels(call, str(self._status)).inc()
+        self._gate._metrics.requests.labels(call, str(status)).inc()
         self._gate._metrics.seconds.labels(call).observe(seconds)
         if request.state.answer:
             self._gate._metrics.answers.labels(call, request.state.answer).inc()
+        if request.state.code in COSTLY:
+            self._gate.count(_caller(request, self._token), COSTLY_REQUESTS)
         if endpoint is not None and not endpoint.scopes or not _is_call(request):
             return  # what tells nothing of anybody
         speaker = getattr(request.state, "speaker", None)
         self._gate._audit.write(
             {
                 "request": self._id,
-                "token": token.id if token else None,
+                "token": self._token.id if self._token else None,
                 "address": _address(request),
                 "call": call,
                 "speaker": speaker,
-                "status": self._status,
+                "status": status,
                 "code": request.state.code or None,
                 "answer": request.state.answer or None,
                 "bytes": self._num_bytes,
@@ -263,6 +274,10 @@ def _is_call(request: Request) -> bool:
     """Tell whether a request is for the service and not for the page."""
     path = request.url.path
     return path.startswith("/v1/") or path in ("/v1", "/metrics")
+
+
+def _caller(request: Request, token: Optional[Token]) -> str:
+    return token.id if token else _address(request)
 
 
 def _address(request: Request) -> str:

@@ -26,11 +26,11 @@ class RateLimiter:
             return 0.0
         return max(0.0, (1 - self._level(caller)) / self._per_s)
 
-    def count(self, caller: Hashable) -> None:
-        """Count a request."""
+    def count(self, caller: Hashable, number: int = 1) -> None:
+        """Count a request as if it were `number` of them."""
         if self._per_s == 0:
             return
-        self._left[caller] = (self._level(caller) - 1, self._clock())
+        self._left[caller] = (self._level(caller) - number, self._clock())
         self._left.move_to_end(caller)
         if len(self._left) > MOST_CALLERS:
             self._left.popitem(last=False)

@@ -129,6 +129,9 @@ def _answer(
         except (BadAudio, MemoryError) as error:
             reason = error.reason if isinstance(error, BadAudio) else "it needs too much memory"
             return _unusable(job, reason)
+        except Exception as error:  # the libraries that decode share no base for what damaged files make them raise
+            print(f"warning: decoding failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            return _unusable(job, "decoding it failed")
         _send(connection, {"stage": DECODED})
         result, vectors = {EXAMINE: worker.examine, EMBED: worker.embed, DIARIZE: worker.diarize}[job["op"]](
             job, waveform

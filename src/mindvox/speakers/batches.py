@@ -2,20 +2,20 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
-import numpy as np
-
-from mindvox.corpus.audio import BadAudio, read_audio
-from mindvox.corpus.layouts import Corpus, open_corpus
+from mindvox.corpus.layouts import Corpus
 from mindvox.corpus.tree import Recording
-from mindvox.corpus.walk import walk_audio
 from mindvox.decisions import UNUSABLE
 from mindvox.errors import InputError
+from mindvox.extraction import Choice, Workers, opened
 from mindvox.files import PathLike, lock_output, sync
+from mindvox.parallel import call_all
 from mindvox.progress import Progress
 from mindvox.speakers.enrolment import Enrolment, Rules, decide, hear_all, samples_before, thresholds_of
 from mindvox.speakers.identification import (
@@ -27,31 +27,28 @@ from mindvox.speakers.identification import (
 )
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import NEW, NoSuchSpeaker, SpeakerStore, Terms
-from mindvox.speech.detector import SAMPLE_RATE
 
-NO_SPEAKER = ""
 DEFAULT_RULES, EVERYBODY = Rules(), Candidates()
 
 
-def corpus_of(source: PathLike, layout: str = "auto", speaker_pattern: str = "", data_list: PathLike = "") -> Corpus:
-    """List the recordings of a folder, or of a list with the recordings beside it; see `open_corpus`."""
-    source = Path(source)
-    if source.is_file() and not data_list:
-        return open_corpus(source.parent, layout, speaker_pattern, source)
-    return open_corpus(source, layout, speaker_pattern, data_list)
+@dataclass(frozen=True)
+class Hearers:
+    """Processes that hear recordings; what becomes of them is decided in this one.
 
-
-def recordings_below(folder: PathLike) -> Corpus:
-    """List the recordings at any depth below a folder, whoever speaks in them.
-
-    Raises:
-        InputError: there are none.
+    Args:
+        choice: of the listener that each of them opens.
+        workers: how many there are, and where.
     """
-    found = walk_audio(folder)
-    if not found.names:
-        raise InputError(f"{folder}: expected recordings in this folder, found none.")
-    recordings = [Recording(name, name, NO_SPEAKER) for name in found.names]
-    return Corpus(str(folder), "any", recordings, found.skipped, [], lambda name: None)
+
+    choice: Choice[Listener]
+    workers: Workers
+
+
+class _Job(NamedTuple):
+    choice: Choice[Listener]
+    folder: str
+    recording: Recording
+    channel: Optional[int]
 
 
 def enrol_all(
@@ -63,6 +60,7 @@ def enrol_all(
     rules: Rules = DEFAULT_RULES,
     channel: Optional[int] = None,
     progress: Optional[Progress] = None,
+    hearers: Optional[Hearers] = None,
 ) -> Iterator[Enrolment]:
     """Enrol the speakers of a corpus, each one whole, and yield what became of each.
 
@@ -72,17 +70,24 @@ def enrol_all(
         store, listener, mode, terms, rules, channel: see `enrol`.
         corpus: speakers and their recordings.
         progress: counts the recordings.
+        hearers: who hears them; None: `listener`, in this process.
+
+    Raises:
+        InputError: a process was killed; who is enrolled stays enrolled.
     """
     rules = rules.of_model(thresholds_of(listener))
     by_speaker = sorted(corpus.recordings, key=lambda recording: recording.spk_id)
-    for name, group in groupby(by_speaker, lambda recording: recording.spk_id):
-        recordings = list(group)
-        if mode == NEW and _is_enrolled(store, name):
-            if progress is not None:
-                progress.show(len(recordings))
-            continue
-        heard, left_out = hear_all(recordings, lambda one: hear(listener, corpus, one, channel), progress)
-        yield decide(store, name, heard, left_out, samples_before(store, name, mode), mode, terms, rules)
+    groups = {name: list(group) for name, group in groupby(by_speaker, lambda recording: recording.spk_id)}
+    missing = {name: group for name, group in groups.items() if mode != NEW or not _is_enrolled(store, name)}
+    if progress is not None:
+        progress.restart(len(by_speaker) - sum(map(len, missing.values())))
+    recordings = [recording for group in missing.values() for recording in group]
+    with closing(_hear_each(listener, corpus, recordings, channel, hearers)) as hearings:
+        for name, group in missing.items():
+            heard, left_out = hear_all(group, lambda _: _heard(next(hearings)), progress)
+            if mode == NEW and _is_enrolled(store, name):  # by another process meanwhile
+                continue
+            yield decide(store, name, heard, left_out, samples_before(store, name, mode), mode, terms, rules)
 
 
 def _is_enrolled(store: SpeakerStore, name: str) -> bool:
@@ -93,22 +98,43 @@ def _is_enrolled(store: SpeakerStore, name: str) -> bool:
     return True
 
 
-def hear(listener: Listener, corpus: Corpus, recording: Recording, channel: Optional[int] = None) -> Heard:
-    """Return what is heard of a recording of a corpus, or of the part that it lists; see `Listener.hear`."""
-    path = Path(corpus.folder, recording.wav)
-    given: np.ndarray | Path = path
-    rate = None
-    if recording.start_s or recording.stop_s is not None:
-        start, stop = round(recording.start_s * SAMPLE_RATE), recording.stop_s
-        try:
-            given = read_audio(
-                path, start, None if stop is None else round(stop * SAMPLE_RATE), channel=channel
-            ).waveform
-        except BadAudio as error:
-            raise UnfitRecording(recording.utt_id, error.reason, UNUSABLE) from None
-        rate, channel = SAMPLE_RATE, None
+def _hear_each(
+    listener: Listener,
+    corpus: Corpus,
+    recordings: Sequence[Recording],
+    channel: Optional[int],
+    hearers: Optional[Hearers],
+) -> Generator[Heard | UnfitRecording, None, None]:
+    """Yield what is heard of each recording, in their order."""
+    if hearers is None:
+        yield from (_hearing(listener, corpus.folder, recording, channel) for recording in recordings)
+        return
+    jobs = [_Job(hearers.choice, os.path.abspath(corpus.folder), recording, channel) for recording in recordings]
+    with closing(call_all(_hear_job, jobs, hearers.workers.num_processes, hearers.workers.dask)) as hearings:
+        yield from hearings
+
+
+def _hear_job(job: _Job) -> Heard | UnfitRecording:
+    return _hearing(opened(job.choice), job.folder, job.recording, job.channel)
+
+
+def _hearing(listener: Listener, folder: str, recording: Recording, channel: Optional[int]) -> Heard | UnfitRecording:
     try:
-        heard = listener.hear(given, rate, channel)
+        return hear(listener, folder, recording, channel)
+    except UnfitRecording as error:
+        return error
+
+
+def _heard(hearing: Heard | UnfitRecording) -> Heard:
+    if isinstance(hearing, UnfitRecording):
+        raise hearing
+    return hearing
+
+
+def hear(listener: Listener, folder: PathLike, recording: Recording, channel: Optional[int] = None) -> Heard:
+    """Return what is heard of a recording of a corpus in a folder; see `Listener.hear`."""
+    try:
+        heard = listener.hear(recording.section(folder), None, channel)
     except UnfitRecording as error:
         raise UnfitRecording(recording.utt_id, error.reason, error.code, error.quality) from None
     return Heard(recording.utt_id, heard.embedding, heard.quality)
@@ -123,6 +149,7 @@ def identify_all(
     candidates: Candidates = EVERYBODY,
     channel: Optional[int] = None,
     progress: Optional[Progress] = None,
+    hearers: Optional[Hearers] = None,
 ) -> dict[str, int]:
     """Identify the speakers of all recordings of a corpus, a line of JSON each in a file.
 
@@ -133,29 +160,32 @@ def identify_all(
         out: the file.
         to_dict: name and answer to what a line says; its key "recording" must be the name.
         progress: counts the recordings.
+        hearers: see `enrol_all`.
 
     Returns:
         How many lines of the file have each answer.
 
     Raises:
-        InputError: another process writes the file, or it holds something else.
+        InputError: another process writes the file, it holds something else, or a process was killed.
     """
     threshold = name_threshold(store, listener.embedder.model_file, candidates)
     with lock_output(out, wait=False):
         counts, done = _finished_lines(Path(out))
-        with open(out, "a", encoding="utf-8") as stream:
-            for recording in corpus.recordings:
-                if recording.utt_id not in done:
-                    try:
-                        heard = hear(listener, corpus, recording, channel)
-                        found = identify_embeddings(
-                            store, heard.embedding[None], candidates, threshold, [heard.quality]
-                        )[0]
-                    except UnfitRecording as error:
-                        found = answer_for_unfit(error, threshold)
-                    stream.write(json.dumps(to_dict(recording.utt_id, found), ensure_ascii=False) + "\n")
-                    stream.flush()
-                    counts[found.answer] = counts.get(found.answer, 0) + 1
+        missing = [recording for recording in corpus.recordings if recording.utt_id not in done]
+        unread = [UnfitRecording(name, why, UNUSABLE) for name, why in corpus.skipped if name not in done]
+        if progress is not None:
+            progress.restart(len(corpus.recordings) - len(missing))
+        hearings = _hear_each(listener, corpus, missing, channel, hearers)
+        with open(out, "a", encoding="utf-8") as stream, closing(hearings):
+            for hearing in chain(hearings, unread):
+                if isinstance(hearing, UnfitRecording):
+                    name, found = hearing.name, answer_for_unfit(hearing, threshold)
+                else:
+                    name, one = hearing.source, hearing.embedding[None]
+                    (found,) = identify_embeddings(store, one, candidates, threshold, [hearing.quality])
+                stream.write(json.dumps(to_dict(name, found), ensure_ascii=False) + "\n")
+                stream.flush()
+                counts[found.answer] = counts.get(found.answer, 0) + 1
                 if progress is not None:
                     progress.show(1)
         sync(out)

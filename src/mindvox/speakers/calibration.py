@@ -11,6 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from mindvox.corpus.layouts import Corpus
+from mindvox.corpus.sources import NO_SPEAKER
 from mindvox.corpus.tree import Recording
 from mindvox.corpus.trials import Trial, read_numbered_trials
 from mindvox.errors import InputError
@@ -30,7 +31,7 @@ from mindvox.pair_fit import (
 )
 from mindvox.progress import Progress, quantity
 from mindvox.scoring.measures import measure_llr
-from mindvox.speakers.batches import NO_SPEAKER, hear
+from mindvox.speakers.batches import hear
 from mindvox.speakers.enrolment import LeftOut, hear_all
 from mindvox.speakers.listening import Listener
 
@@ -169,7 +170,7 @@ def calibrate(
         if NO_SPEAKER in by_name.values():
             by_name = trials.speakers()
         trials.check(by_name)
-    heard, left_out = hear_all(recordings, lambda one: hear(listener, corpus, one, channel), progress)
+    heard, left_out = hear_all(recordings, lambda one: hear(listener, corpus.folder, one, channel), progress)
     row_of = {one.source: row for row, one in enumerate(heard)}
     _, speakers = np.unique([by_name[one.source] for one in heard], return_inverse=True)
     if trials is None:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.corpus.section import Section
 from mindvox.decisions import examine
 from mindvox.embedder import AN_ARRAY, Embedder, Recording, UnusableRecording
+from mindvox.extraction import EmbedderChoice
 from mindvox.speech.detector import SpeechDetector
 from mindvox.speech.quality import Limits, Quality
 
@@ -24,6 +26,9 @@ class UnfitRecording(UnusableRecording):
     def __init__(self, name: str, reason: str, code: str, quality: Optional[Quality] = None) -> None:
         super().__init__(name, reason)
         self.code, self.quality = code, quality
+
+    def __reduce__(self) -> tuple[Any, ...]:  # another process sends it
+        return type(self), (self.name, self.reason, self.code, self.quality)
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,23 @@ class Listener:
             UnreadRecording: the package that reads it is not installed.
             InputError, ValueError: see `Embedder.embed`.
         """
-        source = AN_ARRAY if isinstance(recording, np.ndarray) else Path(recording).name
+        source = AN_ARRAY
+        if not isinstance(recording, np.ndarray):
+            source = Path(recording.path if isinstance(recording, Section) else recording).name
         examined = examine(self.embedder, recording, self.detector, self.limits, sample_rate, channel, source)
         if examined.problem is not None:
             raise UnfitRecording(source, examined.problem.text, examined.problem.code, examined.quality)
         assert examined.embedding is not None and examined.quality is not None
         return Heard(source, examined.embedding, examined.quality)
+
+
+@dataclass(frozen=True)
+class ListenerChoice:
+    """What another process opens its own listener by: the model and the limits; the detector is the fetched one."""
+
+    embedder: EmbedderChoice
+    limits: Limits
+
+    def open(self) -> Listener:
+        """Load model and detector."""
+        return Listener(self.embedder.open(), SpeechDetector.open(), self.limits)

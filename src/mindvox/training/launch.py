@@ -343,7 +343,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train on the devices of a rank table."""
     parser = argparse.ArgumentParser(
         prog="bash scripts/run_distribute_train.sh",
-        usage=f"%(prog)s [{TABLE_VARIABLE}] [--server_id ID] [--master_port PORT] [--key=value ...]",
+        usage=f"%(prog)s [{TABLE_VARIABLE}] [options] [--key=value ...]",
         description="Train on the devices of a rank table (HCCL's JSON, version 1.0), one process each; several "
         f"servers: the same on each. Without an argument the environment variable {TABLE_VARIABLE} names the table; "
         "else all Ascend devices of this machine are taken.",

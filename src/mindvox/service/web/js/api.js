@@ -40,17 +40,16 @@ export function formOf(recordings, fields = {}) {
 
 export const examine = (recording, quiet) => call("POST", "examine", { form: formOf([recording]), quiet });
 
-/** Return the enrolled speaker of exactly this name, or null. */
+/** Return the enrolled speaker of this name, or null. */
 export async function speakerNamed(name) {
   const { speakers } = await call("GET", "speakers", { query: { name, limit: 1 } });
-  return speakers.find((speaker) => speaker.name === name) ?? null;
+  return speakers[0] ?? null;
 }
 
 /** Ask for a token, keep it, and return whether to try again. */
 export async function askForToken() {
   const dialog = document.getElementById("token");
   if (dialog.open) return false;
-  showTokenButton(true);
   const field = document.getElementById("token-value");
   field.value = "";
   const chosen = await ask(dialog);
@@ -62,9 +61,10 @@ export async function askForToken() {
   return true;
 }
 
-/** Show the button that changes the token, where there is one or one is wanted. */
-export function showTokenButton(isWanted = false) {
-  document.getElementById("token-open").hidden = !isWanted && sessionStorage.getItem(TOKEN) === null;
+/** Show the button that changes the token where the service wants one. */
+export async function showTokenButton() {
+  const { needs_token } = await call("GET", "health");
+  document.getElementById("token-open").hidden = !needs_token;
 }
 
 async function send(method, url, form, json) {

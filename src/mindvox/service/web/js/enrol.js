@@ -9,6 +9,7 @@ import { say, t } from "./texts.js";
 
 const WANTED_S = 10; // of speech; the service says what is the least
 const LONGEST_S = 60;
+const DAY_MS = 24 * 3600 * 1000;
 
 export class Enrol {
   constructor(section) {
@@ -45,7 +46,7 @@ export class Enrol {
 
   async #send(name) {
     const { group, expires } = this.form.elements;
-    const fields = { name, group: group.value.trim(), expires: expires.value, consent: this.#consent() };
+    const fields = { name, group: group.value.trim(), expires: afterDays(expires.value), consent: this.#consent() };
     try {
       this.#tell(await call("POST", "speakers", { form: formOf(this.recordings.taken, fields) }), "enrol.done");
     } catch (error) {
@@ -72,17 +73,20 @@ export class Enrol {
   }
 
   #tell(done, key) {
-    const leftOut = (done.recordings ?? []).filter((recording) => recording.problem);
+    const leftOut = done.recordings.filter((recording) => recording.problem);
     const notes = leftOut.map((recording) => {
       const { key: problem, values } = problemOf(recording);
       return make("p", {}, `${recording.name}: `, say(make("span"), problem, values));
     });
-    for (const match of done.same_voice ?? []) notes.push(line("enrol.same_voice", match));
+    for (const match of done.same_voice) notes.push(line("enrol.same_voice", match));
     show(this.place, "good", key, { name: done.name }, ...notes, next(done.name));
     this.recordings.clear();
     this.form.reset();
   }
 }
+
+/** Return the moment after a number of days, ISO 8601; "" stays what it is. */
+const afterDays = (days) => (days === "" ? "" : new Date(Date.now() + days * DAY_MS).toISOString());
 
 function next(name) {
   return make("p", {}, say(make("a", { href: `#verify/${encodeURIComponent(name)}` }), "enrol.then_verify"));

@@ -40,10 +40,10 @@ export class Identify {
 
   #tell(found) {
     const lines = [];
-    const problem = found.problem ? problemOf(found) : null;
+    const problem = problemOf(found.recordings[0]);
     if (problem) lines.push(line(problem.key, problem.values));
     if (found.answer === "unknown" && found.matches.length === 0) lines.push(line("identify.nobody"));
-    if (found.matches.length > 0) lines.push(line("identify.threshold", { threshold: found.threshold }), nearest(found));
+    if (found.matches.length > 0) lines.push(line("identify.threshold", { threshold: found.threshold.value }), nearest(found));
     show(this.place, ...ANSWERS[found.answer], { name: found.speaker?.name }, ...lines);
   }
 }

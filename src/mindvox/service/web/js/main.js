@@ -45,14 +45,13 @@ async function start() {
     document.title = `${t(`${id}.title`)} – MindVox`;
   });
   document.getElementById("token-open").addEventListener("click", askForToken);
-  showTokenButton();
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the part after # in the address is the view's
     document.getElementById("main").focus();
   });
   for (const [name, View] of Object.entries(VIEWS)) views[name] = new View(document.getElementById(name));
   window.addEventListener("hashchange", () => show());
-  await show(true);
+  await Promise.all([showTokenButton(), show(true)]);
 }
 
 start();

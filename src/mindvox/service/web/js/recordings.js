@@ -24,6 +24,7 @@ export class Recordings {
   taken = [];
   #parts = {};
   #microphone = null;
+  #isStarting = false;
   #blocks = [];
   #level = null;
   #exact = { until_s: 0, speech_s: 0, problem: null }; // what the service said about the start of the recording
@@ -77,8 +78,9 @@ export class Recordings {
 
   async #start() {
     const { advice, live, record } = this.#parts;
+    if (this.#isStarting) return; // the button stays enabled: a disabled one would lose the focus
+    this.#isStarting = true;
     await stopRecording();
-    record.disabled = true;
     say(advice, "live.asking").className = "advice";
     this.#blocks = [];
     this.#level = new Level();
@@ -93,7 +95,7 @@ export class Recordings {
       say(advice, `microphone.${error.code}`).className = "advice bad";
       return;
     } finally {
-      record.disabled = false;
+      this.#isStarting = false;
     }
     recording = this;
     if (!this.#options.several) for (const item of [...this.#parts.list.children]) this.#remove(item);

@@ -42,9 +42,9 @@ export const clear = (place) => hush(place);
 /** Return a paragraph. */
 export const line = (key, values = {}) => say(make("p"), key, values);
 
-/** Return how much likelier a score is when both recordings are of one person, in words. */
-export function likelihood(llr) {
-  if (llr === null || llr === undefined) return null;
+/** Return what the score of a comparison means: how much likelier one person makes it, or what it is held against. */
+export function meaningOf({ llr, thresholds }) {
+  if (llr === null) return line("meaning.thresholds", thresholds);
   const times = Math.exp(Math.abs(llr));
   if (times < 1.5) return line("meaning.nothing");
   const key = llr > 0 ? "meaning.same" : "meaning.different";

@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf, speakerNamed } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, likelihood, line, show, whileBusy } from "./results.js";
+import { clear, line, meaningOf, show, whileBusy } from "./results.js";
 import { say } from "./texts.js";
 
 const WANTED_S = 3; // of speech
@@ -90,14 +90,14 @@ export class Verify {
   }
 
   #tell(decision, speaker) {
-    const { answer, score, llr } = decision;
+    const { answer, score } = decision;
     const problems = decision.recordings.map(problemOf);
     const lines = problems.flatMap((problem, place) =>
       problem ? [make("p", {}, `${decision.recordings[place].name}: `, say(make("span"), problem.key, problem.values))] : [],
     );
     const isScored = score !== null;
     if (answer === "inconclusive" && isScored) lines.push(line("verify.between"));
-    if (isScored) lines.push(likelihood(llr), line("verify.score", { score }));
+    if (isScored) lines.push(line("verify.score", { score }), meaningOf(decision));
     show(this.place, KINDS[answer], (speaker ? OF_SPEAKER : OF_PAIR)[answer], { name: speaker?.name }, ...lines);
   }
 }

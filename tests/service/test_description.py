@@ -1,0 +1,57 @@
+"""The description of the service (OpenAPI): requests by it, and some against it, get the answers that it has."""
+
+import json
+
+import pytest
+
+schemathesis = pytest.importorskip("schemathesis")
+hypothesis = pytest.importorskip("hypothesis")
+
+from tests.service.toys import recording  # noqa: E402
+
+SHORT, LONG = 6, 300  # requests of each call
+
+
+@pytest.fixture(scope="module")
+def described(service):
+    with service.client() as client:
+        return client.get("/v1/openapi.json").json()
+
+
+def test_every_call_has_examples_and_problems(described):
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for path, methods in described["paths"].items():
+        for method, call in methods.items():
+            assert call["description"], (method, path)
+            if call.get("security"):
+                assert {"401", "403", "422", "429", "503"} <= call["responses"].keys(), (method, path)
+                assert "application/problem+json" in call["responses"]["422"]["content"]
+    assert "example" in json.dumps(described["components"]["schemas"]["VerifyShape"])
+
+
+@pytest.mark.parametrize("number", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_requests_by_the_description_get_its_answers(service, described, client, number):
+    schema = schemathesis.openapi.from_dict(described)
+    settings = hypothesis.settings(
+        max_examples=number,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    headers = {"Authorization": f"Bearer {service.tokens['all']}"}
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings
+        @hypothesis.given(case=operation.as_strategy())
+        def ask(case):
+            answer = case.call(base_url=service.address, headers=headers)
+            assert answer.status_code < 500, answer.text
+            case.validate_response(answer, checks=[schemathesis.checks.not_a_server_error], headers=headers)
+            documented = {int(code) for code in case.operation.definition.raw["responses"]}
+            assert answer.status_code in documented, (answer.status_code, answer.text)
+
+        ask()
+    assert "Traceback" not in service.errors
+    assert client.post("/v1/examine", files=[("recordings", ("a.wav", recording(1)))]).json()["problem"] is None

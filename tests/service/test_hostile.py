@@ -1,0 +1,365 @@
+"""What is sent to break the service: broken audio, bombs, endless and slow senders, and workers that die."""
+
+import io
+import json
+import os
+import random
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mindvox.service.sniff import KINDS, kind_of
+from tests.service.running import Running, until
+from tests.service.test_calls import files, problem_of
+from tests.service.toys import encoded, recording
+from tests.speakers.toys import voice
+
+NUM_MUTATIONS = 100
+PART = b'--b\r\nContent-Disposition: form-data; name="recordings"; filename="a"\r\n\r\n'
+STRICT = ("--max_bytes=700000", "--body_s=1.5", "--header_s=1", "--decode_s=1.5", "--max_recording_s=10")
+
+
+@pytest.fixture(scope="module")
+def strict(toy_home, tmp_path_factory):
+    """A service with small limits."""
+    folder = tmp_path_factory.mktemp("strict")
+    running = Running(
+        folder, *toy_home, "--num_workers=1", "--requests_per_minute=0", "--max_waiting=2", *STRICT
+    ).start()
+    yield running
+    assert running.stop() in (0, -15), running.errors
+    assert "Traceback" not in running.errors
+
+
+@pytest.fixture
+def caller(strict):
+    with strict.client() as client:
+        yield client
+
+
+def left_behind():
+    """Return what is in the folder for temporary files that the service could have made."""
+    return {name for name in os.listdir(tempfile.gettempdir()) if not name.startswith("pytest")}
+
+
+def seeds():
+    """Return a recording of each kind that can be made here, as bytes."""
+    samples = voice(1, 0, 1.5, level=0.3)
+    found = {name: encoded(samples, name) for name in ("WAV", "FLAC", "OGG", "AIFF", "AU", "CAF", "W64", "MP3")}
+    try:
+        import av
+    except ImportError:
+        return found
+    for container, codec in (("webm", "libopus"), ("mp4", "aac")):
+        stream = io.BytesIO()
+        with av.open(stream, "w", format=container) as out:
+            track = out.add_stream(codec, rate=48000, layout="mono")
+            planar = samples.repeat(3)[None].astype("<f4")
+            frame = av.AudioFrame.from_ndarray(planar, format="fltp", layout="mono")
+            frame.sample_rate = 48000
+            resampler = av.AudioResampler(format=track.format, layout="mono", rate=48000)
+            for part in resampler.resample(frame):
+                for packet in track.encode(part):
+                    out.mux(packet)
+            for packet in track.encode(None):
+                out.mux(packet)
+        found[container] = stream.getvalue()
+    return found
+
+
+def mutated(content, chance):
+    """Return a recording with bytes changed, cut, repeated or moved; its first bytes mostly stay."""
+    changed = bytearray(content)
+    for _ in range(chance.choice((1, 1, 3, 30))):
+        if len(changed) < 16:
+            break
+        place = chance.randrange(chance.choice((64, 512, len(changed)))) % len(changed)
+        kind = chance.randrange(6)
+        if kind == 0:
+            changed[place] = chance.randrange(256)
+        elif kind == 1:
+            changed[place : place + 4] = chance.choice((b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff"))
+        elif kind == 2:
+            changed = changed[: max(12, place)]
+        elif kind == 3:
+            changed[place:place] = changed[place : place + chance.randrange(1, 400)]
+        elif kind == 4:
+            del changed[place : place + chance.randrange(1, 400)]
+        else:
+            changed[place : place + 8] = chance.randbytes(8)
+    return bytes(changed) or b"\x00"
+
+
+def send_mutations(running, number, seed):
+    """Send mutated recordings to different calls and check each answer."""
+    chance, kinds, counts = random.Random(seed), list(seeds().values()), {}
+    with running.client() as client:
+        for count in range(number):
+            content = mutated(chance.choice(kinds), chance)
+            if count % 4 == 0:
+                answer = client.post("/v1/verify", files=files(content, kinds[0]))
+            elif count % 4 == 1:
+                answer = client.post("/v1/speakers", files=files(content), data={"name": f"mutant {count}"})
+            else:
+                answer = client.post("/v1/examine", files=files(content))
+            counts[answer.status_code] = counts.get(answer.status_code, 0) + 1
+            assert answer.status_code < 500 and "Traceback" not in answer.text, (count, answer.text)
+            answer.json()
+    return counts
+
+
+def test_mutated_recordings_are_answered(service, client):
+    before = left_behind()
+    counts = send_mutations(service, NUM_MUTATIONS, seed=1)
+    assert counts[200] > NUM_MUTATIONS / 4 and "Traceback" not in service.errors
+    assert left_behind() <= before
+
+
+@pytest.mark.slow
+def test_many_mutated_recordings_leave_nothing_behind(service, client):
+    before = left_behind()
+    send_mutations(service, 1500, seed=2)
+    memory = service.memory()
+    send_mutations(service, 8500, seed=3)
+    assert service.memory() < 1.05 * memory
+    assert left_behind() <= before and "Traceback" not in service.errors
+
+
+def test_a_bomb_is_too_long(caller):
+    silent = encoded(np.zeros(16000 * 3600, np.int16), "FLAC")  # an hour
+    assert len(silent) < 300_000
+    found = problem_of(caller.post("/v1/verify", files=files(silent, silent)), 413, "too_long")
+    assert found["recording"] == "0.wav" and "longer than 10 s" in found["detail"]
+    endless = bytearray(encoded(np.zeros(1000, np.int16)))
+    endless[40:44] = b"\xff\xff\xff\xff"  # samples that the header promises
+    assert caller.post("/v1/examine", files=files(bytes(endless))).status_code in (200, 413)
+    lying = encoded(np.zeros(1000, np.int16), "AU")
+    lying = lying[:16] + b"\x00\x00\x00\x01" + lying[20:]  # 1 Hz: a thousand seconds
+    problem_of(caller.post("/v1/examine", files=files(lying)), 413, "too_long")
+
+
+def test_a_recording_that_takes_long_to_decode_is_stopped(strict, caller):
+    samples = np.random.default_rng(0).standard_normal(600_000).astype(np.float32) * 0.1
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, 383_987, format="WAV", subtype="PCM_U8")  # a filter of seven million taps
+    (before,) = strict.worker_ids()
+    started = time.monotonic()
+    problem_of(caller.post("/v1/examine", files=files(stream.getvalue())), 422, "decode_timeout")
+    assert time.monotonic() - started < 6
+    assert caller.post("/v1/examine", files=files(recording(1))).json()["problem"] is None
+    assert strict.worker_ids() != [before]
+    assert "mindvox_worker_restarts 1.0" in caller.get("/metrics").text
+
+
+def test_a_worker_that_dies_is_started_again(strict, caller):
+    until(strict.worker_ids)
+    (worker,) = strict.worker_ids()
+    os.kill(worker, signal.SIGKILL)
+    answer = caller.post("/v1/examine", files=files(recording(1)))
+    assert answer.status_code in (200, 422)
+    assert caller.post("/v1/examine", files=files(recording(1))).json()["problem"] is None
+    assert worker not in strict.worker_ids()
+
+
+def test_what_is_too_large_is_refused(strict, caller):
+    large = bytes(800_000)
+    problem_of(caller.post("/v1/examine", files=files(large)), 413, "too_large")
+    many = files(*(b"RIFF" for _ in range(30)))
+    problem_of(caller.post("/v1/speakers", files=many, data={"name": "A"}), 400, "invalid_request")
+    fields = {f"field{number}": "x" for number in range(50)}
+    problem_of(caller.post("/v1/identify", files=files(b"x"), data=fields), 400, "invalid_request")
+    long_field = {"group": "x" * 100_000}
+    problem_of(caller.post("/v1/identify", files=files(b"x"), data=long_field), 400, "invalid_request")
+
+
+def ask(strict, start, parts, pause_s=0.0, wait_s=10.0):
+    """Send bytes, part by part, and return what is answered until the connection is closed, and after which time."""
+    started = time.monotonic()
+    answer = b""
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=wait_s) as connection:
+        try:
+            connection.sendall(start)
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause_s)
+        except OSError:  # it was cut off
+            pass
+        try:
+            while block := connection.recv(1 << 16):
+                answer += block
+        except OSError:
+            pass
+    return answer, time.monotonic() - started
+
+
+def head(strict, *lines):
+    token = strict.tokens["all"]
+    known = ("Host: 127.0.0.1", f"Authorization: Bearer {token}", "Content-Type: multipart/form-data; boundary=b")
+    return "\r\n".join(("POST /v1/examine HTTP/1.1", *known, *lines, "", "")).encode()
+
+
+def test_an_endless_upload_is_cut(strict):
+    start = head(strict, "Transfer-Encoding: chunked") + f"{len(PART):x}\r\n".encode() + PART + b"\r\n"
+    parts = (b"10000\r\n" + bytes(1 << 16) + b"\r\n" for _ in range(100_000))
+    answer, seconds = ask(strict, start, parts)
+    assert b"413" in answer.partition(b"\r\n")[0] or not answer
+    assert seconds < 6
+    declared, seconds = ask(strict, head(strict, "Content-Length: 99999999999"), ())
+    assert b"413" in declared and b"too_large" in declared and seconds < 5
+
+
+def test_a_slow_sender_is_cut(strict):
+    parts = (b"-" for _ in range(100))
+    answer, seconds = ask(strict, head(strict, "Content-Length: 1000") + PART, parts, pause_s=0.2)
+    assert seconds < 25 and (b" 408 " in answer or not answer)
+    silent, seconds = ask(strict, head(strict, "Content-Length: 1000"), ())
+    assert b" 408 " in silent and b'"code":"timeout"' in silent and seconds < 6
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /v1/health HT", b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
+def test_slow_headers_are_cut(strict, start):
+    answer, seconds = ask(strict, start, ())
+    assert answer == b"" and seconds < 4
+
+
+def test_large_headers_are_refused(strict):
+    answer, _ = ask(strict, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", ())
+    assert answer.startswith(b"HTTP/1.1 400") or not answer
+
+
+def test_a_full_queue_is_refused_while_health_answers(strict, caller):
+    from concurrent.futures import ThreadPoolExecutor
+
+    content = recording(1, 0, 9.0)
+
+    def examine(_):
+        return caller.post("/v1/examine", files=files(content))
+
+    with ThreadPoolExecutor(24) as threads:
+        answers = threads.map(examine, range(24))
+        started = time.monotonic()
+        assert caller.get("/v1/health").status_code == 200
+        assert time.monotonic() - started < 2
+        answers = list(answers)
+    statuses = [answer.status_code for answer in answers]
+    assert set(statuses) == {200, 503}
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    problem_of(refused, 503, "busy")
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_every_kind_is_known_by_its_first_bytes():
+    for name, content in seeds().items():
+        assert kind_of(content) is not None, name
+    for content in (b"", b"\x00" * 100, b"#EXTM3U\nhttp://x/a.ts", b"<html>", b"PK\x03\x04", b"\x89PNG\r\n", b"MZ"):
+        assert kind_of(content) is None
+    assert len({kind for kind, _ in KINDS}) == len(KINDS)
+
+
+def test_a_list_of_addresses_opens_none_of_them(service, client):
+    """A playlist behind a tag that looks like an MP3 must not make the decoder fetch anything."""
+    pytest.importorskip("av")
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.settimeout(1.5)
+        port = trap.getsockname()[1]
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
+        tagged = b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + playlist.encode()
+        for content in (tagged, playlist.encode()):
+            answer = client.post("/v1/examine", files=[("recordings", ("a.m3u8", content))])
+            assert answer.json()["problem"]["code"] == "unusable"
+        with pytest.raises(TimeoutError):
+            trap.accept()
+
+
+def test_a_graceful_end_finishes_what_was_accepted(toy_home, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    running = Running(tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=0").start()
+    content = recording(1, 0, 60.0)
+    with running.client() as client, ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(client.post, "/v1/examine", files=files(content)) for _ in range(6)]
+        until(lambda: "mindvox_waiting_recordings 0.0" not in client.get("/metrics").text)
+        assert running.stop() in (0, -15), running.errors
+        assert [one.result().status_code for one in asked] == [200] * 6
+    entries = [json.loads(line) for line in Path(running.audit_log).read_text().splitlines()]
+    assert sum(entry["call"] == "POST /v1/examine" for entry in entries) == 6
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_what_was_acknowledged_survives_a_kill(toy_home, tmp_path, rounds):
+    from concurrent.futures import ThreadPoolExecutor
+
+    import httpx
+
+    content, enrolled, deleted = recording(1, 0, 2.2), {}, set()
+    chance = random.Random(rounds)
+    running = Running(tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=0")
+    for attempt in range(rounds):
+        running.start()
+        killed_at = time.monotonic() + chance.uniform(0.3, 1.5)
+
+        def work(lane, attempt=attempt, killed_at=killed_at):
+            made, gone = {}, set()
+            with running.client() as client:
+                for number in range(1000):
+                    try:
+                        name = f"{attempt}-{lane}-{number}"
+                        answer = client.post("/v1/speakers", files=files(content), data={"name": name})
+                        if answer.status_code == 201:
+                            made[answer.json()["id"]] = name
+                        if number % 2 and made:
+                            speaker = next(iter(made))
+                            if client.delete(f"/v1/speakers/{speaker}").status_code == 204:
+                                gone.add(speaker)
+                                del made[speaker]
+                    except httpx.TransportError:
+                        assert time.monotonic() > killed_at - 0.05
+                        # Whether the last change was made is not known.
+                        return made, gone, next(iter(made), None)
+            raise AssertionError("it was never killed")
+
+        with ThreadPoolExecutor(3) as threads:
+            lanes = [threads.submit(work, lane) for lane in range(3)]
+            time.sleep(max(0.0, killed_at - time.monotonic()))
+            running.kill()
+            for lane in lanes:
+                made, gone, unknown = lane.result()
+                made.pop(unknown, None)
+                enrolled.update(made)
+                deleted |= gone
+    running.start()
+    with running.client() as client:
+        kept, after = {}, ""
+        while True:
+            page = client.get("/v1/speakers", params={"limit": 1000, "after": after}).json()
+            kept.update((one["id"], one["name"]) for one in page["speakers"])
+            if page["next"] is None:
+                break
+            after = page["next"]
+        assert enrolled and deleted
+        assert enrolled.items() <= kept.items() and not deleted & kept.keys()
+        assert client.post("/v1/identify", files=files(content)).json()["matches"]
+    assert running.stop() in (0, -15), running.errors
+
+
+def test_two_services_share_a_store(toy_home, tmp_path):
+    first = Running(tmp_path, *toy_home, "--num_workers=1").start()
+    second = Running(tmp_path, *toy_home, "--num_workers=1", needs_token=False)
+    second.tokens = first.tokens
+    second.start()
+    with first.client() as one, second.client() as other:
+        anna = one.post("/v1/speakers", files=files(recording(1)), data={"name": "Anna"}).json()
+        assert other.post("/v1/identify", files=files(recording(1, 2))).json()["speaker"]["id"] == anna["id"]
+        for client in (one, other, one, other, one):  # failures are counted in the store
+            client.post("/v1/verify", files=files(recording(2)), data={"speaker": anna["id"]})
+        problem_of(other.post("/v1/verify", files=files(recording(1)), data={"speaker": anna["id"]}), 423, "locked")
+        assert other.delete(f"/v1/speakers/{anna['id']}").status_code == 204
+        assert one.post("/v1/identify", files=files(recording(1, 2))).json()["answer"] == "unknown"
+    for running in (first, second):
+        assert running.stop() in (0, -15), running.errors
