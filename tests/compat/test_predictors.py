@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from mindvox.compat import mvector, wespeaker
+from mindvox.compat import infer_recognition, mvector, wespeaker
 from mindvox.compat.infer_contrast import main as infer_contrast
 from mindvox.compat.mvector import MVectorPredictor
 from mindvox.embedder import UnusableRecording
-from mindvox.errors import InputError
+from mindvox.errors import InputError, UsageError
 from tests.speakers.toys import RATE, LoudIsSpeech, toy_embedder, voice
 
 
@@ -141,3 +141,44 @@ def test_mvectors_comparison_prints_its_line(toys, capsys):
     assert line.startswith("1-0.wav 和 2-0.wav 不是同一个人，相似度为：") and abs(float(line.split("：")[1])) < 0.5
     infer_contrast(["--audio_path1=1-0.wav", "--audio_path2=1-1.wav", "--threshold=0.7"])
     assert "1-0.wav 和 1-1.wav 为同一个人，相似度为：0.9" in capsys.readouterr().out
+
+
+@pytest.fixture
+def menu(monkeypatch, capsys):
+    """Run mvector's menu with these answers, then the end of the input; return what it printed."""
+
+    def run(*answers, arguments=()):
+        left = list(answers)
+
+        def answer(prompt):
+            if not left:
+                raise EOFError
+            return left.pop(0)
+
+        monkeypatch.setattr("builtins.input", answer)
+        assert infer_recognition.main(["--audio_db_path=audio_db", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_mvectors_menu_enrols_recognises_and_deletes(menu, toys, monkeypatch):
+    said = menu("0", "1-0.wav", "Anna", "0", "2-0.wav", "Bert", "1", "1-1.wav", "1", "3-0.wav")
+    assert said[0].startswith("识别说话的为：Anna，相似度为：0.9") and said[1] == "没有识别到说话人，可能是没注册。"
+    assert (toys / "audio_db" / "Anna" / "0.wav").is_file()
+    monkeypatch.setattr(infer_recognition, "record", lambda seconds: voice(2, 1, duration_s=seconds))
+    said = menu("1", "", "2", "Bert", "2", "Bert", "7", arguments=["--record_seconds=2"])
+    assert said[:4] == ["Loaded Anna audio.", "Loaded Bert audio.", "开始录音......", "录音已结束!"]
+    assert said[4].startswith("识别说话的为：Bert") and said[5:7] == ["没有这个用户！", "请正确选择功能"]
+    assert menu()[0] == "Loaded Anna audio." and not (toys / "audio_db" / "Bert").exists()
+
+
+def test_mvectors_menu_goes_on_after_a_mistake(menu, toys):
+    (toys / "text.wav").write_text("no recording")
+    said = menu(
+        "0", "missing.wav", "0", "text.wav", "Anna", "0", "1-0.wav", "a/b", "0", "1-0.wav", "Anna", "1", "1-1.wav"
+    )
+    assert "missing.wav: no such file." in said[0] and "text.wav" in said[1] and "name of a user" in said[2]
+    assert said[3].startswith("识别说话的为：Anna")
+    with pytest.raises(UsageError, match="--record_seconds"):
+        infer_recognition.main(["--record_seconds=0"])

@@ -194,7 +194,7 @@ OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in
 OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
 OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
 OTHERWISE |= {"diarize", "make-conversations"}  # tests/diarization
-OTHERWISE |= {"calibrate pairs"}  # tests/speakers
+OTHERWISE |= {"calibrate pairs", "infer-recognition"}  # tests/speakers, tests/compat
 READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models", "score-rttm"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],

@@ -7,10 +7,10 @@ import pytest
 import soundfile
 
 from mindvox.cli.calibrate_pairs import main
+from mindvox.corpus.sources import corpus_of, recordings_below
 from mindvox.errors import InputError, UsageError
 from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import ACCEPT, REJECT
-from mindvox.speakers.batches import corpus_of, recordings_below
 from mindvox.speakers.calibration import Trials, calibrate
 from mindvox.speech.quality import Quality
 from tests.speakers.toys import RATE, toy_listener, voice

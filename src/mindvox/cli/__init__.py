@@ -23,6 +23,7 @@ COMMANDS = {
     "identify-all": Command("mindvox.cli.speaker_batches:identify_main", "identify the speakers of many recordings"),
     "speakers": Command("mindvox.cli.speakers:main", "list, show, rename, delete, export, import enrolled speakers"),
     "infer-contrast": Command("mindvox.compat.infer_contrast:main", "compare two recordings as mvector's program does"),
+    "infer-recognition": Command("mindvox.compat.infer_recognition:main", "mvector's menu: enrol, recognise, delete"),
     "embed": Command("mindvox.cli.embed:main", "embeddings of recordings"),
     "diarize": Command("mindvox.cli.diarize:main", "who spoke when?"),
     "serve": Command("mindvox.cli.serve:main", "verification over HTTP, with a web page"),

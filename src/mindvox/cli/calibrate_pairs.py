@@ -22,16 +22,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Fit a calibration of pairs of recordings."""
     arguments = _parser().parse_args(argv)
     rates = _rates(arguments)
+    source = arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list
     if arguments.trials is None:
-        corpus = corpus_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
-        trials = None
+        corpus, trials = corpus_of(*source), None
     else:
-        corpus = recordings_of(arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list)
+        corpus = recordings_of(*source)
         trials = Trials.read(arguments.trials, arguments.trial_format, corpus)
     listener = open_listener(arguments)
     made = calibrate(
         *(listener, corpus, arguments.to.name, trials, rates, arguments.channel),
-        Progress(len(corpus.recordings), "recordings"),
+        Progress(len(trials.named(corpus.recordings) if trials else corpus.recordings), "recordings"),
     )
     made.calibration.save(arguments.to)
     print("\n".join(_lines(made)))

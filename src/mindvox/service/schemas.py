@@ -46,12 +46,12 @@ class RecordingShape(Shape):
 class ThresholdsShape(Shape):
     """What a score is held against; see mindvox.rules.Thresholds."""
 
-    accept: float = Field(examples=[0.693])
+    accept: float = Field(examples=[0.713])
     reject: float = Field(examples=[-4.61])
     source: str
     why: str
     of: Literal["cosine", "log-likelihood ratio"]
-    least_cosine: Optional[float] = Field(examples=[0.45])
+    least_cosine: Optional[float] = Field(examples=[0.44])
 
 
 class SpeakerName(Shape):
@@ -66,7 +66,7 @@ class VerifyShape(Shape):
 
     answer: Literal["accept", "reject", "inconclusive"]
     score: Optional[Score]
-    llr: Optional[float] = Field(examples=[5.56], description="Log-likelihood ratio; null: no calibration was used.")
+    llr: Optional[float] = Field(examples=[5.32], description="Log-likelihood ratio; null: no calibration was used.")
     thresholds: ThresholdsShape
     reason: str = Field(examples=[""])
     meaning: str = Field(examples=["Both are the same person, by the thresholds."])
