@@ -57,9 +57,11 @@ class Extra(NamedTuple):
 
 
 EXTRAS = {
+    "client": Extra(("httpx",), "calls of the service from Python"),
     "dask": Extra(("distributed",), "preparation on a Dask cluster"),
     "demo": Extra(("espeakng_loader",), "the synthetic corpus"),
     "diarization": Extra(("pyannote.metrics", "sklearn"), "who spoke when: scoring and spectral clustering"),
+    "docs": Extra(("mkdocs", "mkdocstrings"), "the site of the pages"),
     "faiss": Extra(("faiss",), "search among more than 100,000 speakers"),
     "int8": Extra(("nncf",), "export of models of 8-bit numbers"),
     "kaldi": Extra(("kaldiio",), "Kaldi's archives"),
@@ -69,6 +71,7 @@ EXTRAS = {
     "plots": Extra(("matplotlib",), "figures of results"),
     "postgres": Extra(("psycopg",), "speakers in PostgreSQL"),
     "rooms": Extra(("pyroomacoustics",), "generated rooms"),
+    "serve": Extra(("fastapi", "uvicorn", "python_multipart", "prometheus_client"), "the service over HTTP"),
     "speechbrain": Extra(("speechbrain", "torch", "torchaudio"), "SpeechBrain's own features and distortions"),
     "webrtc": Extra(("webrtcvad",), "Resemblyzer's removal of what is no speech"),
 }

@@ -195,6 +195,7 @@ OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
 OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
 OTHERWISE |= {"diarize", "make-conversations"}  # tests/diarization
 OTHERWISE |= {"calibrate pairs", "infer-recognition"}  # tests/speakers, tests/compat
+OTHERWISE |= {"serve", "tokens"}  # tests/service
 READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models", "score-rttm"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
