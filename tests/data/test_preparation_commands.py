@@ -95,7 +95,7 @@ def test_impossible_parts_are_wrong_usage(option, message):
 def test_shipped_yaml_names_every_key_with_its_default(cls, name):
     text = (ROOT / "hparams" / f"{name}.yaml").read_text()
     shipped = load_config(cls, [str(ROOT / "hparams" / f"{name}.yaml")])
-    keys = {line.split(":")[0] for line in text.splitlines() if line and not line.startswith("#")}
+    keys = {line.split(":")[0] for line in text.splitlines() if line and not line.lstrip().startswith("#")}
     names = {field.metadata["name"] or field.name: field.name for field in dataclasses.fields(cls)}
     flat = {key for field in dataclasses.fields(cls) for key in field.metadata.get("flat", ())}
     assert keys == set(names) | flat

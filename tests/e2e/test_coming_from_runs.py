@@ -15,9 +15,10 @@ import soundfile
 
 from mindvox.config import ROOT
 from tests.deploy.toy import make_checkpoint
-from tests.docs.test_coming_from import FENCED, PAGE
 from tests.e2e.test_pipeline import SAMPLE_RATE, voice
 
+PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 TRAINED, TESTED = range(6), range(20, 24)
 SHORT = "--num_epochs=1 --minibatch_size=4 --num_workers=1 --device_target=CPU --log_steps=1 --max_train_minutes=0"
 RESNETSE = " ".join(f"--model.layer{layer}_blocks=1 --model.layer{layer}_channels=8" for layer in (1, 2, 3, 4))
