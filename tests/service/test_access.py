@@ -259,3 +259,14 @@ def test_the_command_makes_lists_and_revokes_tokens(tmp_path):
     assert text not in tokens("list").stdout
     assert tokens("revoke", "kiosk").returncode == 0 and tokens("list").stdout == ""
     assert tokens("add", "x", "--scopes=everything").returncode == 1
+
+
+def test_tokens_that_are_made_at_once_are_all_kept(tmp_path):
+    path = tmp_path / "tokens.json"
+    command = [sys.executable, "-m", "mindvox", "tokens", "add", "--tokens", str(path), "--scopes", "read"]
+    makers = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True) for number in range(8)]
+    shown = [maker.communicate()[0].split() for maker in makers]
+    assert not any(maker.returncode for maker in makers)
+    kept = TokenFile(path)
+    assert sorted(token.name for token in kept.all()) == [str(number) for number in range(8)]
+    assert all(any(kept.find(word) for word in words) for words in shown)
