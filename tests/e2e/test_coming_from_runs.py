@@ -15,10 +15,10 @@ import soundfile
 
 from mindvox.config import ROOT
 from tests.deploy.toy import make_checkpoint
+from tests.docs.shell_blocks import FENCED
 from tests.e2e.test_pipeline import SAMPLE_RATE, voice
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
-FENCED = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 TRAINED, TESTED = range(6), range(20, 24)
 SHORT = "--num_epochs=1 --minibatch_size=4 --num_workers=1 --device_target=CPU --log_steps=1 --max_train_minutes=0"
 RESNETSE = " ".join(f"--model.layer{layer}_blocks=1 --model.layer{layer}_channels=8" for layer in (1, 2, 3, 4))
@@ -126,7 +126,7 @@ CORPORA = {  # how to write it, and what the commands print
 def commands_of(title: str) -> list[str]:
     """The commands in the block of a section, with the sizes of this test."""
     section = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
-    lines = "\n".join(FENCED.findall(section)).replace("\\\n", " ").splitlines()
+    lines = "\n".join(block["body"] for block in FENCED.finditer(section)).replace("\\\n", " ").splitlines()
     found = []
     for line in (line for line in lines if line and not line.startswith("#")):
         sizes = [words for start, words in SIZES.get(title, {}).items() if line.startswith(start)]

@@ -26,15 +26,15 @@ from mindvox.service.settings import Settings
 from mindvox.service.sniff import kind_of
 from mindvox.speakers.enrolment import Enrolment, LeftOut, Rules, enrolment_facts
 from mindvox.speakers.enrolment import decide as decide_enrolment
-from mindvox.speakers.identification import INCONCLUSIVE as NOT_IDENTIFIED
 from mindvox.speakers.identification import (
     Candidates,
     Identification,
+    answer_for_unfit,
     identification_facts,
     identify_embeddings,
     name_threshold,
 )
-from mindvox.speakers.listening import Heard
+from mindvox.speakers.listening import Heard, UnfitRecording
 from mindvox.speakers.store import (
     ADD,
     NEW,
@@ -186,12 +186,8 @@ class Voices:
             if examined.embedding is None:
                 problem = examined.problem
                 assert problem is not None
-                return Identification(
-                    *(NOT_IDENTIFIED, None, None, threshold),
-                    code=problem.code,
-                    reason=problem.text,
-                    quality=examined.quality,
-                ), {}
+                unfit = UnfitRecording(upload.name, problem.text, problem.code, examined.quality)
+                return answer_for_unfit(unfit, threshold), {}
             qualities = None if examined.quality is None else [examined.quality]
             found = identify_embeddings(self.store, examined.embedding[None], candidates, threshold, qualities)[0]
             return found, self.store.ids([match.name for match in found.candidates])
