@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Optional
@@ -64,6 +66,8 @@ class Worker:
         self._embedder = Embedder.open(settings.model, settings.engine, num_threads=1)  # there are others beside it
         self._detector = SpeechDetector.open()
         self._diarizer: Optional[Diarizer] = None
+        if find_spec("av") is not None:  # loading it takes seconds, which are not the first recording's
+            import_module("av")
 
     @property
     def engine(self) -> str:
