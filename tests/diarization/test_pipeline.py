@@ -3,7 +3,10 @@
 import csv
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ import soundfile
 
 from mindvox.cli import diarize as command
 from mindvox.cli import main
-from mindvox.diarization import embedding, outputs
+from mindvox.diarization import embedding, outputs, recording
 from mindvox.diarization.names import name_speakers
 from mindvox.diarization.outputs import KINDS, default_kinds, timeline, write_all
 from mindvox.diarization.pipeline import Diarization, Diarizer, Options, count_of
@@ -117,6 +120,36 @@ def test_file_read_in_parts_gives_what_its_samples_give(diarizer, tmp_path):
     assert diarizer.diarize(tmp_path / "a.wav").turns == diarizer.diarize(waveform).turns
     with pytest.raises(UnusableRecording, match="no channel 3"):
         diarizer.diarize(tmp_path / "a.wav", channel=3)
+
+
+def test_threads_share_a_diarizer(diarizer):
+    """OpenVINO refuses a batch while it computes another one."""
+    encode, busy = diarizer.embedder.engine.encode, Lock()
+
+    def exclusive(batch):
+        assert busy.acquire(blocking=False), "two batches at once"
+        try:
+            time.sleep(0.005)
+            return encode(batch)
+        finally:
+            busy.release()
+
+    waveforms = [talk(("low", 1, 4), ("high", start_s, 9), duration_s=10.0) for start_s in (4, 5, 6)]
+    alone = [diarizer.diarize(waveform).turns for waveform in waveforms]
+    diarizer.embedder.engine.encode = exclusive
+    with ThreadPoolExecutor(3) as pool:
+        assert [found.turns for found in pool.map(diarizer.diarize, waveforms)] == alone
+
+
+def test_recordings_that_are_too_long_are_refused(diarizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "MAX_DURATION_S", 2)
+    waveform = talk(("low", 0, 2), duration_s=2.1)
+    soundfile.write(tmp_path / "parts.wav", waveform, RATE)
+    soundfile.write(tmp_path / "whole.wav", waveform, 8000)
+    for source in (tmp_path / "parts.wav", tmp_path / "whole.wav", waveform):
+        with pytest.raises(UnusableRecording, match="(wav|the array): longer than 2 s: cut it, and diarize the parts"):
+            diarizer.diarize(source)
+    assert diarizer.diarize(waveform[: 2 * RATE]).turns
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarra
     the sum of cosines is greatest. So do those who talk at once, where they would get the same one. In a window, or a
     frame, of more speakers than clusters, those who are left get the most similar one.
     """
-    assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # clustering finds 100 speakers at most
+    assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # there are at most MAX_SPEAKERS
     bounds = np.flatnonzero(np.diff(voices.windows, prepend=-1, append=-1))
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
         window = voices.windows[first]
