@@ -89,6 +89,20 @@ def test_people_whom_the_network_takes_for_one_are_told_apart():
     assert turns[3].start_s == pytest.approx(12.5, abs=FRAME_S)  # too short for an embedding, not lost
 
 
+def test_who_says_short_words_alone_is_a_speaker(diarizer):
+    words = [("high", start_s, start_s + 0.7) for start_s in (9.5, 10.7, 11.9)]  # none of 1 s, but 2.1 s in all
+    found = diarizer.diarize(talk(("low", 1, 9), *words, duration_s=13.0))
+    check(found.turns, [("speaker_1", 1, 9), *(("speaker_2", start_s, end_s) for _, start_s, end_s in words)])
+
+
+def test_who_talks_over_another_alone_is_a_speaker(diarizer):
+    waveform = talk(("low", 1, 9), ("high", 4, 5), duration_s=10.0)
+    check(diarizer.diarize(waveform).turns, [("speaker_1", 1, 9), ("speaker_2", 4, 5)])
+    assert len(diarizer.diarize(waveform, count_of(1)).speakers) == 1
+    briefly = talk(("low", 1, 9), ("high", 4, 4.3), duration_s=10.0)
+    assert len(diarizer.diarize(briefly).speakers) == 1  # so little may be a mistake of the network
+
+
 def test_features_in_parts_give_what_they_give_at_once(diarizer, monkeypatch):
     waveform = talk(*CONVERSATION, duration_s=23.0)
     found = diarizer.diarize(waveform)

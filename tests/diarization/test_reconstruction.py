@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mindvox.diarization import reconstruction
 from mindvox.diarization.embedding import Voices
 from mindvox.diarization.frames import Windows, runs_of, time_of
-from mindvox.diarization.reconstruction import NOBODY, assign, turns_of
+from mindvox.diarization.reconstruction import NOBODY, assign, clusterable, turns_of, with_second
 from mindvox.diarization.turns import Turn
 
 CLUSTERS = np.eye(3, 4)
@@ -29,6 +29,25 @@ def test_stretches_take_the_speech_around_them_along():
     expected = [NOBODY] * 2 + [0] * 5 + [1] * 5 + [NOBODY] * 3 + [0] * 3 + [NOBODY] * 2
     assert labels[0, :, 0].tolist() == expected  # cut in the middle of 6-9; 15-18 goes where most of the speaker goes
     assert np.flatnonzero(labels[0, :, 1] == 2).tolist() == [6, 7, 8]
+
+
+def test_stretches_that_are_too_short_make_clusters_together():
+    rows = voices(
+        (0, 0, 2, 6, 0, 2.0), (0, 0, 9, 12, 1, 0.6), (0, 1, 0, 3, 2, 0.7), (0, 1, 5, 8, 1, 0.7), (1, 0, 0, 5, 1, 0.9)
+    )
+    found = clusterable(rows, 1.0)
+    expected = [
+        [1, 0, 0, 0],
+        [0, 0.5**0.5, 0.5**0.5, 0],
+    ]  # the second speaker's mean
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert clusterable(rows, 3.0).shape == (0, 4)
+
+
+def test_second_speaker_is_who_is_least_like_the_first():
+    rows = voices((0, 0, 2, 6, 0, 2.0), (0, 1, 0, 0, 1, 0.0), (0, 2, 0, 0, 2, 0.0))
+    rows.embeddings[2] = [0.6, 0, 0.8, 0]
+    assert with_second(CLUSTERS[:1], rows).tolist() == CLUSTERS[:2].tolist()
 
 
 def test_who_talk_at_once_are_different_people():

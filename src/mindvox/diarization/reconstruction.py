@@ -23,6 +23,24 @@ def centroids_of(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return _means(embeddings, labels, np.ones(len(labels)))
 
 
+def clusterable(voices: Voices, least_s: float) -> np.ndarray:
+    """Return the embeddings that make clusters (E, D): those of at least `least_s` of speech without overlap.
+
+    A speaker of a window who has so much, but in shorter stretches, comes with the mean of their embeddings.
+    """
+    long = voices.alone_s >= least_s
+    _, own = np.unique(np.stack([voices.windows, voices.speakers]), axis=1, return_inverse=True)
+    together = (np.bincount(own, voices.alone_s) >= least_s) & (np.bincount(own, long) == 0)
+    means = _means(voices.embeddings, own, voices.alone_s)
+    return np.concatenate([voices.embeddings[long], means[together].astype(np.float32)])
+
+
+def with_second(centroids: np.ndarray, voices: Voices) -> np.ndarray:
+    """Return the centroid (1, D) of the only speaker, and the voice that is least like theirs, (2, D)."""
+    least_alike = int((voices.embeddings @ centroids[0]).argmin())
+    return np.stack([centroids[0], voices.embeddings[least_alike]])
+
+
 def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarray:
     """Return the cluster of each speaker of a window in each frame (W, T, S), NOBODY where there is none.
 
