@@ -1,7 +1,7 @@
 """What turns a score into an answer: thresholds, where they come from, and the answers that there are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Protocol
@@ -80,6 +80,10 @@ class Thresholds:
         """These, as of every Rule."""
         return self
 
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return the empty string: a cosine is judged whatever the recordings' quality is."""
+        return ""
+
     def judge(self, score: float, qualities: Sequence[Optional[Quality]] = ()) -> Verdict:
         """Return the answer for a cosine; whatever the recordings' quality is, it is the same."""
         return self.verdict(score, score, None)
@@ -105,6 +109,13 @@ class Rule(Protocol):
     @property
     def thresholds(self) -> Thresholds:
         """What values are held against."""
+        ...
+
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return why there is no answer about recordings of these qualities; empty: there is one.
+
+        A quality that is not known (None) is no reason.
+        """
         ...
 
     def judge(self, score: float, qualities: Sequence[Optional[Quality]]) -> Verdict:
