@@ -482,6 +482,9 @@ class CorpusOptions:
         False, "bring each recording to the level target_dB", name="use_dB_normalization"
     )
     target_db: float = option(-20.0, "that level, root mean square, dB below full scale", name="target_dB", below=0)
+    do_vad: bool = option(
+        False, "cut out of each recording what Silero's detector (mindvox fetch silero_vad) does not take for speech"
+    )
     store_kind: str = option(
         "features",
         "what is stored: features, or waveform: samples, of which each model's own features are computed",
