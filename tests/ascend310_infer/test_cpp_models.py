@@ -28,7 +28,7 @@ from mindvox.registry import FRONT_ENDS, MODELS
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.binding import binding, speech
 from tests.deploy.toy import uncompiled_encoder
-from tests.test_registry import model_keys, num_bins
+from tests.model_sizes import model_keys, num_bins
 
 IN_CPP = {"fbank", "kaldi_fbank", "samples"}  # front ends that C++ computes; others go inside the model
 BY_TURNS = [name for name in FRONT_ENDS if name != "samples"]
