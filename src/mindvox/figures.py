@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """Make a figure that no window and no global state know of.
+    """Return a figure without a window or global state.
 
     Args:
         width, height: inches.
@@ -28,7 +28,7 @@ def new_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
 
 
 def literal(text: str) -> str:
-    """Return text that matplotlib shows as it is: it reads what stands between dollar signs as a formula."""
+    """Escape text for matplotlib, which reads text between dollar signs as a formula."""
     return text.replace("$", r"\$")
 
 
