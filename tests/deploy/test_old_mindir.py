@@ -119,8 +119,8 @@ def test_damaged_files_are_refused(checkpoint, tmp_path, content):
     ("options", "said"),
     [
         (["--mindir_version=2"], "expected one of 1, 3"),
-        (["--mindir_version=1", "--file_format=ONNX"], "1 is for file_format MINDIR, got ONNX"),
-        (["--mindir_version=1", "--input=waveform", "--length=0"], "takes a batch_size and a length above 0"),
+        (["--mindir_version=1", "--file_format=ONNX"], "1 needs file_format MINDIR, got ONNX"),
+        (["--mindir_version=1", "--input=waveform", "--length=0"], "needs a batch_size and a length above 0"),
     ],
 )
 def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):

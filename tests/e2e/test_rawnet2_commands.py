@@ -112,7 +112,7 @@ def test_eight_devices_are_processes_where_there_is_a_cpu_alone(data, tmp_path):
 
     timed = call(tmp_path, "train_performance_8p.sh", *words, "--name=timed", "--store_path=train/stores")
     assert timed.returncode == 0, timed.stderr
-    number = int(re.search(r"making one of (\d+) processes on the CPU \(8 were asked for\)", timed.stdout)[1])
+    number = int(re.search(r"made one of (\d+) processes on the CPU \(8 were asked for\)", timed.stdout)[1])
     folder = tmp_path / "train" / f"train_{number}P" / "DNNS" / "timed"
     assert "Final Performance images/sec : " in timed.stdout and "Final Train Accuracy" not in timed.stdout
     assert not (folder / "eers.txt").exists() and list((folder / "prof").iterdir())

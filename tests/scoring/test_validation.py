@@ -137,7 +137,7 @@ def test_without_trials_there_is_no_validation(store, tmp_path):
     [
         (["--valid_trials=a.txt"], "valid_trials: expected together with valid_data_path"),
         (["--valid_data_path=a"], "valid_trials: expected together with valid_data_path"),
-        (["--valid_trials=a", "--valid_data_path=a", "--valid_utterances=9"], "valid_utterances: expected 0 with"),
+        (["--valid_trials=a", "--valid_data_path=a", "--valid_utterances=9"], "valid_utterances: expected 0 together"),
         (["--valid_steps=9"], "valid_steps: there is nothing to validate with"),
         (["--valid_utterances=9", "--valid_epochs=0"], "valid_epochs: expected valid_steps or valid_epochs above 0"),
     ],

@@ -69,10 +69,10 @@ def stop(store: Path, folder: Path, num_epochs: int) -> int:
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=RUN_TIMEOUT_S)
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert "stopping after this step; the same again ends without it\n" in said
+    assert "stopping after this step; a second signal ends at once, without a checkpoint\n" in said
     step = max(list_checkpoints(folder))
     path = find_checkpoint(folder)
-    assert said.endswith(f"stopped as asked after step {step}; checkpoint: {path}. To go on: --resume=auto\n")
+    assert said.endswith(f"stopped as requested after step {step}; checkpoint: {path}. To continue: --resume=auto\n")
     return step
 
 

@@ -82,11 +82,11 @@ def own_handlers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_handlers")
 def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbroken, store, tmp_path, capsys):
-    said = r"stopped as asked after step 5; checkpoint: .*-2_5.ckpt. To go on: --resume=auto"
+    said = r"stopped as requested after step 5; checkpoint: .*-2_5.ckpt. To continue: --resume=auto"
     with pytest.raises(Stopped, match=said) as stop:
         train(options(store, tmp_path), lambda *_: FakeValidation(0, stop_at=4))
     assert stop.value.exit_code == 143
-    assert "stopping after this step; the same again ends without it" in capsys.readouterr().err
+    assert "stopping after this step; a second signal ends at once, without a checkpoint" in capsys.readouterr().err
     folder = tmp_path / "ckpt"
     assert list(list_checkpoints(folder)) == [1, 2, 3, 4, 5]
     damaged = list_checkpoints(folder)[5]
@@ -133,7 +133,7 @@ def test_finished_run_has_nothing_to_do(unbroken, store, capsys):
 
 def test_without_checkpoints_auto_begins_anew_and_says_so(store, tmp_path, capsys):
     assert find_earlier(options(store, tmp_path, "--resume=auto")) is None
-    assert "has no checkpoint to go on from: a new run" in capsys.readouterr().out
+    assert "has no checkpoint to resume from: a new run" in capsys.readouterr().out
     with pytest.raises(InputError, match="no whole checkpoint"):
         find_earlier(options(store, tmp_path, f"--resume={tmp_path}"))
     with pytest.raises(InputError, match="nowhere.ckpt: no such checkpoint"):
@@ -169,7 +169,7 @@ def test_another_run_is_refused_with_what_differs(unbroken, store, tmp_path):
     found = Checkpoint(path, *read_checkpoint(path))
     changed = ("--seed=3", "--scale=20", "--num_epochs=9", "--log_steps=7")
     with pytest.raises(
-        InputError, match="another run. loss.scale: was 30.0, is 20.0; seed: was 0, is 3. Give what it was"
+        InputError, match="another run. loss.scale: was 30.0, is 20.0; seed: was 0, is 3. Restore these values"
     ):
         set_up(options(store, tmp_path, *changed), "CPU", earlier=found)
     other = write_store(tmp_path / "other", num_speakers=9)

@@ -261,7 +261,7 @@ def test_margin_grows_over_shares_of_the_run_as_mvectors_does(name, growth):
             ["--schedule=cosine", "--warmup_epochs=2", "--schedule.decay_epochs=2"],
             "decay_epochs: expected more than warmup_epochs 2",
         ),
-        (["--optimizer=sgd", "--amsgrad"], "amsgrad: is for optimizer adam"),
+        (["--optimizer=sgd", "--amsgrad"], "amsgrad: works with optimizer adam only"),
         (["--schedule=exponential", "--base_lrate=0"], "base_lrate: an exponential schedule"),
         (
             ["--warmup_epochs=1"],
