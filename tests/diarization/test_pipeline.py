@@ -154,7 +154,7 @@ def test_files_hold_the_turns(tmp_path):
     content = json.loads((tmp_path / "talk.json").read_text())
     assert content["num_speakers"] == 2 and content["speakers"][0] == {
         **{"speaker": "Anna & Bo", "speech_s": 1.75},
-        **{"is_enrolled": False, "score": None},
+        **{"is_enrolled": False, "score": None, "quality": None},
     }
     assert content["turns"][1] == {"start_s": 3661.0, "end_s": 3662.0, "speaker": "speaker_2"}
     rows = list(csv.reader((tmp_path / "talk.csv").open()))
