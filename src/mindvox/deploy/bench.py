@@ -5,12 +5,13 @@
     mindvox bench postprocess result/output_bs1 speaker
     mindvox bench originroc CHECKPOINT VoxCeleb1
 
-The last step measures the checkpoint itself, without intermediate files (the guide's get_originroc.py).
+The last step measures the checkpoint itself, without intermediate files (the guide's
+get_originroc.py).
 
 `input` holds `mels<i>.bin`, the model input of utterance i: float32, 80 x 200 (mels x frames);
 `speaker` holds `speakers<i>.txt`, the index of its speaker; `result/output_bs<B>` holds
-`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features describes the
-front end that made them.
+`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features
+describes the front end that made them.
 """
 
 import argparse
