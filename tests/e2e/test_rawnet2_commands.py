@@ -14,7 +14,7 @@ from mindvox.config import ROOT, load_config
 from mindvox.config.sections import Config
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.scoring.metrics import eer
-from tests.e2e.test_pipeline import SAMPLE_RATE, voice
+from tests.e2e.corpus import SAMPLE_RATE, voice
 
 SIZES = ("--model.num_samples=2437", "--model.channels=2", "--model.wide_channels=2", "--model.gru_size=4")
 SIZES += ("--model.emb_size=4", "--train_frames=2437", "--minibatch_size=4", "--num_workers=1", "--amp_level=O0")

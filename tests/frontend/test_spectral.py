@@ -12,28 +12,12 @@ from mindvox.config import ROOT, TrainPrepConfig, load_config
 from mindvox.frontend.mel_spectrogram import MelSpectrogram
 from mindvox.frontend.mfcc import Mfcc
 from mindvox.frontend.spectrogram import Spectrogram
-from mindvox.registry import FRONT_ENDS
 from tests.frontend.reference.signals import CORPUS, synthetic_waveforms
 from tests.frontend.reference.spectral_cases import CASES, WAVEFORMS, stored_rows
+from tests.frontend.toolkits import VECTORS, front_end_of_case
 from tests.vectors import load_vector
 
 SYNTHETIC = synthetic_waveforms()
-VECTORS = {
-    "mv_melspectrogram": "mvector_mel",
-    "mv_melspectrogram_meannorm": "mvector_mel",
-    "mv_mfcc": "mvector_mfcc",
-    "mv_spectrogram": "mvector_spectrogram",
-    "vt_resnetse34l_mel40_log": "resnetse34l",
-    "vt_resnetse34l_mel40_log_int16": "resnetse34l_int16",
-    "vt_resnetse34l_mel40_nolog": "resnetse34l_nolog",
-    "vt_resnetse34v2_mel64_log": "resnetse34v2",
-    "vt_vggvox_mel40_log": "vggvox",
-}
-
-
-def front_end_of_case(case: str, dtype: type = np.float64):
-    name, settings = CASES[case]
-    return FRONT_ENDS.get(name)(dtype, **settings)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -15,7 +15,7 @@ from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.validation import Validation, ValidationTrials, _trials_of_halves, make_validation
 from mindvox.training.loop import _step, set_up
-from tests.training.test_training import NUM_MELS, settings, write_store
+from tests.training.runs import NUM_MELS, settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
 FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()

@@ -13,8 +13,8 @@ from mindvox.service.rates import MOST_CALLERS, RateLimiter
 from mindvox.service.server import serve
 from mindvox.service.settings import Limits, Settings
 from mindvox.service.tokens import SCOPES, TokenFile
+from tests.service.calls import NOBODY, enrol, files, problem_of
 from tests.service.running import SERVER, Running
-from tests.service.test_calls import NOBODY, enrol, files, problem_of
 from tests.service.toys import recording, silence
 
 NEEDED = {  # the scopes that allow a call, by hand

@@ -5,7 +5,7 @@ import pytest
 
 from mindvox.client import Client, ServiceError
 from mindvox.errors import InputError
-from tests.service.test_calls import NOBODY
+from tests.service.calls import NOBODY
 from tests.service.toys import recording, silence
 
 

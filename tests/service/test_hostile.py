@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from mindvox.service.sniff import KINDS, kind_of
+from tests.service.calls import files, problem_of
 from tests.service.running import Running, until
-from tests.service.test_calls import files, problem_of
 from tests.service.toys import encoded, recording
 from tests.speakers.toys import voice
 

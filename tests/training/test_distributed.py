@@ -18,7 +18,7 @@ from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import LEFT_VARIABLE
 from mindvox.training.loop import train
 from mindvox.training.world import World
-from tests.training.test_training import settings, write_store
+from tests.training.runs import settings, write_store
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"
 LIMIT_S = 600  # of a run on a busy machine; one takes 25 s

@@ -14,7 +14,7 @@ import pytest
 from mindvox.config import ROOT
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from tests.small_model import in_place_of_ecapa
-from tests.training.test_training import write_store
+from tests.training.runs import write_store
 
 RUN_TIMEOUT_S = 1500
 EPOCH_STEPS = 3

@@ -18,31 +18,15 @@ from mindvox.config.option import spellings
 from mindvox.config.sections import TRAINING
 from mindvox.errors import InputError, Stopped
 from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
-from mindvox.scoring.validation import ValidationResult
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.interruption import SIGNALS
 from mindvox.training.loop import set_up, train
 from mindvox.training.position import Position
 from mindvox.training.resume import Checkpoint, check_same_run, find_earlier
 from mindvox.training.world import World
-from tests.training.test_training import settings, write_store
+from tests.training.runs import EERS, FakeValidation, settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
-EERS = {2: 0.3, 4: 0.2, 6: 0.25, 8: 0.1, 10: 0.4, 12: 0.15}  # after these steps
-
-
-class FakeValidation:
-    """Give the EERs of a run, and call the handler of Ctrl-C after a step; test_kill_and_resume sends a real one."""
-
-    def __init__(self, after: int, stop_at: int = 0) -> None:
-        self.calls = sorted(step for step in EERS if step > after)
-        self.stop_at = stop_at
-
-    def __call__(self, model) -> ValidationResult:
-        step = self.calls.pop(0)
-        if step == self.stop_at:
-            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-        return ValidationResult(EERS[step], 0.3, 0.5)
 
 
 @pytest.fixture(scope="module")

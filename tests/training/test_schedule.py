@@ -11,7 +11,7 @@ from mindvox.errors import UsageError
 from mindvox.registry import SCHEDULES
 from mindvox.training.schedule import Schedule
 from mindvox.training.schedules.cyclic import triangle
-from tests.training.test_training import write_store
+from tests.training.runs import write_store
 from tests.vectors import STORED
 
 

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def as_json(found: Diarization) -> dict[str, Any]:
             "speech_s": round(speech_of(found.turns, name), 3),
             "is_enrolled": name in found.scores,
             "score": round(found.scores[name], 4) if name in found.scores else None,
+            "quality": asdict(found.qualities[name]) if name in found.qualities else None,
         }
         for name in found.speakers
     ]

@@ -20,6 +20,7 @@ from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.diarization.clustering import CLUSTERINGS, Count, cluster
 from mindvox.diarization.embedding import Voices, embed_voices
 from mindvox.diarization.frames import FRAME_STEP, Windows
+from mindvox.diarization.quality import qualities_of
 from mindvox.diarization.reconstruction import assign, centroids_of, tidied, turns_of
 from mindvox.diarization.recording import Recording
 from mindvox.diarization.segmentation import Segmenter, windows_of_speech
@@ -28,6 +29,7 @@ from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.errors import UsageError
 from mindvox.files import PathLike
 from mindvox.progress import Progress
+from mindvox.speech.quality import Quality
 
 if TYPE_CHECKING:
     from mindvox.speech.detector import SpeechDetector
@@ -97,6 +99,7 @@ class Diarization:
         embeddings: of each speaker, (D,) float32 of length 1.
         scores: cosine of each speaker whom the store named with their enrolled voice.
         notes: what a reader must know about the result, one sentence each.
+        qualities: what was measured on the turns of each speaker; their voices agree by None.
     """
 
     recording: str
@@ -105,6 +108,7 @@ class Diarization:
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    qualities: dict[str, Quality] = field(default_factory=dict)
 
     @property
     def speakers(self) -> list[str]:
@@ -194,12 +198,14 @@ class Diarizer:
         turns = [turn._replace(end_s=min(turn.end_s, recording.duration_s)) for turn in turns]
         turns = tidied(turns, self.options.min_pause_s, self.options.min_turn_s)
         names = {number: f"speaker_{place}" for place, number in enumerate(speakers_of(turns), 1)}
+        turns = [turn._replace(speaker=names[turn.speaker]) for turn in turns]
         return Diarization(
             recording.name,
             recording.duration_s,
-            [turn._replace(speaker=names[turn.speaker]) for turn in turns],
+            turns,
             {names[number]: centroids[int(number)].astype(np.float32) for number in names},
             notes=_notes(len(names), count),
+            qualities=qualities_of(recording, turns),
         )
 
     def _centroids(self, voices: Voices, count: Count) -> np.ndarray:
