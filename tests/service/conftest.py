@@ -6,6 +6,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 pytest.importorskip("onnx")
 
+from mindvox.service.tokens import TokenFile
 from tests.service.running import Running
 from tests.service.toys import write_home
 
@@ -26,6 +27,37 @@ def service(toy_home, tmp_path_factory):
     running = Running(folder, *toy_home, "--num_workers=1", NO_RATE, "--allow_embeddings", "--decode_s=3").start()
     yield running
     assert running.stop() in (0, -15), running.errors
+
+
+@pytest.fixture
+def application(toy_home, tmp_path):
+    """Make an application in this process, with a file of tokens and without workers, and return its caller."""
+    from fastapi.testclient import TestClient
+
+    from mindvox.service.app import create_app
+    from mindvox.service.settings import Settings
+    from mindvox.service.telemetry import AuditLog
+    from mindvox.service.voices import Voices
+
+    opened = []
+
+    def made(limits):
+        tokens = TokenFile(tmp_path / "tokens.json")
+        settings = Settings(
+            model=str(toy_home[1]),
+            store=str(tmp_path / "speakers.db"),
+            tokens=tokens.path,
+            num_workers=1,
+            limits=limits,
+        )
+        voices = Voices(settings)
+        opened.append(voices)
+        app = create_app(settings, voices, tokens, AuditLog(tmp_path / "audit.jsonl"))
+        return TestClient(app, base_url="http://127.0.0.1"), tokens
+
+    yield made
+    for voices in opened:
+        voices.close()
 
 
 @pytest.fixture
