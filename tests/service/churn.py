@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.service.calls import files
+from tests.service.running import until
 from tests.service.toys import recording
 
-NUM_CALLERS = 3
+NUM_CALLERS, LEAST_CHANGES = 3, 12
 
 
 class Churn:
@@ -23,40 +24,40 @@ class Churn:
         self._chance = random.Random(seed)
         self._content = recording(1, 0, 2.2)
         self._num_rounds = 0
+        self._is_killed = False
         self.enrolled, self.deleted = {}, set()
 
     def until_killed(self, running):
         """Let callers work, and kill the service in the middle."""
         self._num_rounds += 1
-        killed_at = time.monotonic() + self._chance.uniform(0.3, 1.5)
+        self._is_killed = False
+        seen = len(self.enrolled) + len(self.deleted)
         with ThreadPoolExecutor(NUM_CALLERS) as threads:
-            callers = [threads.submit(self._work, running, number, killed_at) for number in range(NUM_CALLERS)]
-            time.sleep(max(0.0, killed_at - time.monotonic()))
+            callers = [threads.submit(self._work, running, number) for number in range(NUM_CALLERS)]
+            until(lambda: len(self.enrolled) + len(self.deleted) >= seen + LEAST_CHANGES)
+            time.sleep(self._chance.uniform(0, 0.5))
+            self._is_killed = True
             running.kill()
             for caller in callers:
-                made, gone, unknown = caller.result()
-                made.pop(unknown, None)
-                self.enrolled.update(made)
-                self.deleted |= gone
+                self.enrolled.pop(caller.result(), None)
 
-    def _work(self, running, caller, killed_at):
-        """Return who was enrolled, who was deleted, and of whom it is not known, because the answer never came."""
-        made, gone = {}, set()
+    def _work(self, running, caller):
+        """Enrol and delete, and return of whom nothing is known, because the answer never came."""
+        mine = []
         with running.client() as client:
             for number in range(1000):
                 try:
                     name = f"{self._num_rounds}-{caller}-{number}"
                     answer = client.post("/v1/speakers", files=files(self._content), data={"name": name})
                     if answer.status_code == 201:
-                        made[answer.json()["id"]] = name
-                    if number % 2 and made:
-                        speaker = next(iter(made))
-                        if client.delete(f"/v1/speakers/{speaker}").status_code == 204:
-                            gone.add(speaker)
-                            del made[speaker]
+                        mine.append(answer.json()["id"])
+                        self.enrolled[mine[-1]] = name
+                    if number % 2 and mine and client.delete(f"/v1/speakers/{mine[0]}").status_code == 204:
+                        del self.enrolled[mine[0]]
+                        self.deleted.add(mine.pop(0))
                 except httpx.TransportError:
-                    assert time.monotonic() > killed_at - 0.05
-                    return made, gone, next(iter(made), None)
+                    assert self._is_killed
+                    return mine[0] if mine else None
         raise AssertionError("it was never killed")
 
     def check(self, running):

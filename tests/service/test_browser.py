@@ -167,6 +167,7 @@ def test_a_person_is_enrolled_verified_identified_and_deleted(new_view, real):
     assert not view.barriers()
 
     view.record("#verify-second", spoken(BERT, 9))
+    assert page.locator("#verify .verdict").count() == 0  # what was said of the recording before
     assert view.submit("verify").startswith("✗\nThis is not Anna.")
 
     view.go("identify")
@@ -223,15 +224,24 @@ def test_every_view_is_free_of_barriers_and_fits_the_width(toy_view, size, schem
     )
 
 
+FLOATS = "const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer);"
+
+
+def as_text(samples):
+    """Return samples as FLOATS reads them; playwright would send each number by itself."""
+    return base64.b64encode(np.asarray(samples, "<f4").tobytes()).decode()
+
+
 RESAMPLE = """async ([from, samples, sizes]) => {
+  FLOATS
   const { Resampler } = await import("/js/resampler.js");
   const resampler = new Resampler(from, 16000);
-  const input = Float32Array.from(samples);
+  const input = floats(samples);
   const made = [];
   for (let at = 0, turn = 0; at < input.length; at += sizes[turn], turn = (turn + 1) % sizes.length)
     made.push(...resampler.push(input.subarray(at, at + sizes[turn])));
   return [...made, ...resampler.flush()];
-}"""
+}""".replace("FLOATS", FLOATS)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +253,7 @@ def test_the_recorder_changes_the_rate_and_nothing_else(toy_view, rate):
 
     def resampled(frequency, sizes=(128,)):
         tone = np.sin(2 * np.pi * frequency * times)
-        return np.array(page.evaluate(RESAMPLE, [rate, tone.tolist(), list(sizes)]))
+        return np.array(page.evaluate(RESAMPLE, [rate, as_text(tone), list(sizes)]))
 
     made = resampled(1000)
     assert abs(len(made) - RATE // 4) <= 1
@@ -256,12 +266,13 @@ def test_the_recorder_changes_the_rate_and_nothing_else(toy_view, rate):
 
 
 JUDGE = """async ([samples, clipped]) => {
+  FLOATS
   const { Level } = await import("/js/level.js");
   const level = new Level();
-  const input = Float32Array.from(samples);
+  const input = floats(samples);
   for (let at = 0; at < input.length; at += 1600) level.push(input.subarray(at, at + 1600), clipped);
   return [level.fault, level.speechAfter(0), level.duration_s];
-}"""
+}""".replace("FLOATS", FLOATS)
 
 
 def test_what_is_wrong_is_known_at_once(toy_view):
@@ -269,7 +280,7 @@ def test_what_is_wrong_is_known_at_once(toy_view):
     speech = spoken(ANNA, 0)[: 2 * RATE]
 
     def judged(waveform, clipped=0):
-        return page.evaluate(JUDGE, [np.asarray(waveform, float).tolist(), clipped])
+        return page.evaluate(JUDGE, [as_text(waveform), clipped])
 
     fault, speech_s, duration_s = judged(speech)
     assert fault is None and duration_s == len(speech) / RATE and 0.4 * duration_s < speech_s < duration_s
@@ -546,11 +557,13 @@ def test_the_timeline_has_names_and_plays_turns(new_view, real, conversation):
     page.locator("#timeline .verdict").wait_for(timeout=2 * LONGEST_ANSWER_MS)
     assert "2 people speak in 30.0 s" in page.locator("#timeline .result").inner_text()
     lanes = page.locator(".lane .name").all_inner_texts()
-    assert len(lanes) == 2 and "Olga" in lanes and "Olga" in page.locator(".shares").inner_text()
+    assert (
+        set(lanes) in ({"Olga", "Speaker 1"}, {"Olga", "Speaker 2"}) and "Olga" in page.locator(".shares").inner_text()
+    )
     assert page.locator(".turn").count() == page.locator(".spoken li").count() > 2
     assert not view.barriers()
     button = page.locator(".spoken button").nth(1)
-    minutes, start, end = re.match(r"(\d+):(\S+) – \d+:(\S+),", button.get_attribute("aria-label")).groups()
+    minutes, start, end = re.match(r"(\d+):(\S+) – \d+:(\S+), play ", button.get_attribute("aria-label")).groups()
     button.click()
     page.locator(".spoken li.playing").wait_for()
     page.locator(".spoken li.playing").wait_for(state="detached", timeout=1000 * (float(end) - float(start) + 5))

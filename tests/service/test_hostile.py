@@ -273,17 +273,17 @@ def test_a_list_of_addresses_opens_none_of_them(service, client):
             trap.accept()
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_what_was_acknowledged_survives_a_kill(toy_home, tmp_path, rounds):
+@pytest.mark.slow
+def test_what_was_acknowledged_survives_twenty_kills(toy_home, tmp_path):
     running = Running(tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=0")
-    churn = Churn(seed=rounds)
-    for _ in range(rounds):
+    churn = Churn(seed=20)
+    for _ in range(20):
         churn.until_killed(running.start())
     churn.check(running.start())
     assert running.stop() in (0, -15), running.errors
 
 
-def test_two_services_share_a_store(service, client, toy_home):
+def test_two_services_share_a_store_through_an_end_and_a_kill(service, client, toy_home):
     second = Running(service.folder, *toy_home, "--num_workers=1", "--requests_per_minute=0", needs_token=False)
     second.tokens = service.tokens
     second.start()
@@ -296,14 +296,31 @@ def test_two_services_share_a_store(service, client, toy_home):
         assert other.delete(f"/v1/speakers/{anna['id']}").status_code == 204
         assert client.post("/v1/identify", files=files(recording(1, 2))).json()["answer"] == "unknown"
     end_while_it_works(second)
+    churn = Churn(seed=1)
+    churn.until_killed(second.start())
+    churn.check(service)
 
 
 def end_while_it_works(running):
     """Tell a service with one worker to end, and see that it finishes first what it has accepted."""
-    content, num_before = recording(1, 0, 60.0), running.audit_log.read_text().count("POST /v1/examine")
-    with running.client() as client, ThreadPoolExecutor(6) as threads:
-        asked = [threads.submit(client.post, "/v1/examine", files=files(content)) for _ in range(6)]
-        until(lambda: "mindvox_waiting_recordings 0.0" not in client.get("/metrics").text)
+    number, num_before = 6, running.audit_log.read_text().count("POST /v1/examine")
+    (worker,) = running.worker_ids()
+    with running.client() as client, ThreadPoolExecutor(number) as threads:
+        os.kill(worker, signal.SIGSTOP)
+        asked = [threads.submit(client.post, "/v1/examine", files=files(recording(1))) for _ in range(number)]
+        until(lambda: f"mindvox_waiting_recordings {number - 1}.0" in client.get("/metrics").text)
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: is_closed(running.port))
+        os.kill(worker, signal.SIGCONT)
         assert running.stop() in (0, -15), running.errors
-        assert [one.result().status_code for one in asked] == [200] * 6
-    assert running.audit_log.read_text().count("POST /v1/examine") == num_before + 6
+        assert [one.result().status_code for one in asked] == [200] * number
+    assert running.audit_log.read_text().count("POST /v1/examine") == num_before + number
+
+
+def is_closed(port):
+    """Tell whether no connection is taken any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -190,11 +190,11 @@ class _Lane(threading.Thread):
     def kill(self) -> None:
         """End the process, whatever it does."""
         self.is_ready = False
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
+        if self._process is not None:  # first, so that a thread that waits for its answer sees its end
             self._process.kill()
             self._process.join()
+        if self._connection is not None:
+            self._connection.close()
 
     def run(self) -> None:
         """Give jobs to the process until there is None."""
