@@ -22,7 +22,7 @@ from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 from mindvox.registry import FRONT_ENDS, MODELS
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.deploy.toy import uncompiled_encoder
-from tests.test_registry import model_keys, num_bins
+from tests.model_sizes import model_keys, num_bins
 
 ONLY_IN_PYTHON = {"mel_spectrogram", "mfcc", "samples", "spectrogram"}  # front ends that the program does not compute
 IN_WINDOWS = {"ge2e_lstm", "rawnet2"}  # refused by name: ascend310_infer/tests/test_model.cc

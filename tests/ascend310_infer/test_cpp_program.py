@@ -20,19 +20,20 @@ import pytest
 import soundfile
 
 from mindvox.corpus.audio import read_audio
-from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
+from mindvox.data.eval_store import EvalStore, content_sha256
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import cut_frames, subtract_mean, window_edges
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
+from tests.ascend310_infer.runs import LENGTHS, in_python, score_lines, write_store
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
+from tests.processes import call, must
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
 VECTORS = ROOT.parent / "shared" / "reference" / "vectors"
 SAMPLE_RATE = 16000
-LENGTHS = (50, 37, 50, 61, 37, 50, 90, 10)
 BOUND = 2e-5  # of the greatest value: float32 sums in another order, through fifteen layers
 FEATURE_BOUND = 1e-3  # dB
 KALDI_BOUND = 3e-4  # natural logarithms: Python takes the filters' sums in float32
@@ -64,37 +65,6 @@ def worked(tmp_path_factory) -> Path:
 
 def noise(seed: int, length: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, length).astype(np.float32)
-
-
-def write_store(folder: Path, prefix: str, lengths: tuple[int, ...], with_trials: bool = False) -> None:
-    names = [f"{prefix}{row % 4}/{row}.wav" for row in range(len(lengths))]
-    trials = folder.with_name("veri_test2.txt")
-    if with_trials:
-        pairs = [(a, b) for row, a in enumerate(names) for b in names[row + 1 :]]
-        trials.write_text("".join(f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for a, b in pairs))
-    with EvalStoreWriter(folder, FRONT_END.to_dict(), trials if with_trials else None) as writer:
-        for row, (name, length) in enumerate(zip(names, lengths, strict=True)):
-            feats = 10 * np.random.default_rng(row + len(prefix)).standard_normal((length, NUM_MELS), np.float32)
-            writer.add(name, name.split("/")[0], feats)
-
-
-def call(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(word) for word in command], cwd=folder, env={**os.environ, "VIRTUAL_ENV": sys.prefix, **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def must(folder: Path, *command: object, **environment: str) -> str:
-    done = call(folder, *command, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
-    from mindvox.engines.engine import load_engine
-
-    return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
 
 
 def close(got: np.ndarray, expected: np.ndarray) -> bool:
@@ -446,10 +416,6 @@ def test_kaldi_features_are_those_of_python(checks, tmp_path, settings):
         feats = features_of(checks, tmp_path / "a.wav", front_end.to_dict(), tmp_path)
         assert feats.shape == expected.shape
         assert np.abs(feats - expected).max() <= KALDI_BOUND, num_samples
-
-
-def score_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("eer ")]
 
 
 def test_script_scores_as_the_checkpoint_does(program, worked):

@@ -187,7 +187,7 @@ def test_of_channels_that_cancel_one_can_be_chosen():
     [
         (np.zeros((2, 5, 3)), 16000, r"expected samples \(N,\) or \(N, channels\)"),
         (np.zeros((2, 5000)), 16000, "with at most 64 channels, got"),
-        (np.zeros(50, np.int64), 16000, "expected floats of full scale 1, or int16, int32, uint8 samples, got int64"),
+        (np.zeros(50, np.int64), 16000, "expected floats with full scale 1, or int16, int32, uint8 samples, got int64"),
         (np.zeros(50, bool), 16000, "got bool"),
         (np.zeros(50), 0, "expected a rate of 1 to 768000 Hz, got 0"),
     ],

@@ -209,7 +209,7 @@ def test_command_says_what_cannot_be_enrolled(opened, tmp_path):
     for enrolled, message in (
         (["speaker_3=Bo"], "a: no speaker 'speaker_3' in it"),
         (["speaker_2=Bo", "speaker_1=Anna"], "a: speaker_1 has 1.* s of speech, 2 s are needed"),
-        (["speaker_2=Bo", "speaker_2=Anna"], "--enrol: each speaker and each name once"),
+        (["speaker_2=Bo", "speaker_2=Anna"], "--enrol: expected each speaker and each name only once"),
         (["Bo"], "expected SPEAKER=NAME"),
     ):
         with pytest.raises(InputError, match=message):

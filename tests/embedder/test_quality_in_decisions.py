@@ -106,7 +106,7 @@ def test_a_calibration_says_nothing_about_bands_that_it_was_not_fitted_on(calibr
 
 
 def test_a_calibration_needs_quality(calibration):
-    with pytest.raises(ValueError, match="give a detector of speech"):
+    with pytest.raises(ValueError, match="pass a speech detector"):
         calibration.judge(0.7, (GOOD, None))
 
 
@@ -278,7 +278,7 @@ def test_without_the_detector_the_command_says_what_to_fetch(home):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--threshold=0.5", "--false_accepts=0.1"], "--threshold: a cosine does not go with --calibration"),
+        (["--threshold=0.5", "--false_accepts=0.1"], "--threshold: a cosine cannot be combined with --calibration"),
         (["--no_quality", "--calibration=x"], "--no_quality: a calibration needs"),
         (["--false_accepts=0.1"], "has no calibration, which --false_accepts"),
         (["--max_clipped_share=2"], "share from 0 to 1"),

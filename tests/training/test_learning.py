@@ -11,7 +11,7 @@ from mindvox.errors import UsageError
 from mindvox.frontend.fbank import Fbank
 from mindvox.registry import LOSSES
 from mindvox.training.loop import train
-from tests.training.test_training import settings
+from tests.training.runs import settings
 
 pytestmark = pytest.mark.usefixtures("small_model")
 SPEAKERS, MELS = 40, 16

@@ -1,4 +1,4 @@
-"""What makes a recording useless, although it can be read: one judge for every stage."""
+"""Checks whether a readable recording is usable; every stage uses the same ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from mindvox.config import EvalPrepConfig, TrainPrepConfig
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
-MAX_GAIN_DB = 300.0  # of a level
-BLOCK_SAMPLES = 1 << 20  # squared at once
+MAX_GAIN_DB = 300.0  # greatest change of a level
+BLOCK_SAMPLES = 1 << 20  # samples squared at once
 SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
-NAMES_SHOWN = 20  # of recordings that cannot be used
+NAMES_SHOWN = 20  # unusable recordings that a message names
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What a recording must keep to.
+    """Requirements for a recording.
 
     Args:
         min_duration_s: shortest length, s.
@@ -65,10 +65,10 @@ def read_usable(
     sample_rate: int = SAMPLE_RATE,
     channel: Optional[int] = None,
 ) -> AudioClip:
-    """Read samples of a recording (see read_audio) and judge them.
+    """Read samples of a recording (see read_audio) and check them.
 
     Raises:
-        BadAudio: they cannot be read, or do not keep to the limits.
+        BadAudio: they cannot be read, or do not meet the limits.
     """
     clip = read_audio(path, start, stop, sample_rate, channel)
     limits.check(clip.waveform, sample_rate)
@@ -76,19 +76,19 @@ def read_usable(
 
 
 def level_db(waveform: np.ndarray) -> float:
-    """Return the root mean square of samples (N,), of which one is not zero, dB below full scale."""
+    """Return the root mean square of samples (N,), not all zero, in dB below full scale."""
     blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
     return 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
 
 
 def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
-    """Bring samples (N,) to a root mean square of `target_db` below full scale, as mvector's `use_dB_normalization`.
+    """Scale samples (N,) to a root mean square of `target_db` below full scale, like mvector's `use_dB_normalization`.
 
-    mvector lets peaks pass full scale, where a 16-bit store would clip them. Here the gain ends where the largest
-    sample reaches it, so that a recording with high peaks stays softer than the target.
+    mvector lets peaks exceed full scale, where a 16-bit store would clip them. Here the largest sample limits the gain,
+    so that a recording with high peaks stays softer than the target.
 
     Raises:
-        BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
+        BadAudio: the gain would exceed MAX_GAIN_DB, as in mvector.
     """
     gain_db = target_db - level_db(waveform)
     if gain_db > MAX_GAIN_DB:
@@ -99,11 +99,11 @@ def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a store's recordings are read: judged, then brought to a level.
+    """How a store's recordings are read: checked, then scaled to a level.
 
     Args:
-        limits: what they must keep to.
-        target_db: their level, dB below full scale; None: as they are.
+        limits: requirements for a recording.
+        target_db: level of each recording, dB below full scale; None: unchanged.
     """
 
     limits: QualityLimits = DEFAULT_LIMITS
@@ -111,26 +111,26 @@ class Reading:
 
     @classmethod
     def from_config(cls, config: "Union[TrainPrepConfig, EvalPrepConfig]") -> "Reading":
-        """Return what a preparation asks for."""
+        """Return the settings of a preparation."""
         limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
         return cls(limits, config.target_db if config.use_db_normalization else None)
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides which recordings a store holds, and how loud."""
+        """Return the settings that decide which recordings a store holds, and their level."""
         return {
             "min_duration": self.limits.min_duration_s,
             "max_clipped_fraction": self.limits.max_clipped_fraction,
-            "target_dB": self.target_db,  # None in stores that know no level, too
+            "target_dB": self.target_db,  # also None in stores made before this key existed
         }
 
     def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
-        """Read samples of a recording, see read_usable."""
+        """Read samples of a recording; see read_usable."""
         clip = read_usable(path, start, stop, self.limits)
         return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))
 
 
 def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped: float) -> None:
-    """Raise InputError when more recordings than `max_skipped` cannot be used."""
+    """Raise InputError if more than `max_skipped` recordings are unusable."""
     if len(skipped) > max_skipped:
         raise InputError(
             f"{data_folder}: {len(skipped)} recordings cannot be used so far, more than max_bad_fraction allows: "
@@ -139,6 +139,6 @@ def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped
 
 
 def list_skipped(skipped: Sequence[Skipped]) -> str:
-    """Return the first names with reasons, and how many there are besides."""
+    """Return the first names with reasons, and the number of the others."""
     shown = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:NAMES_SHOWN])
     return shown if len(skipped) <= NAMES_SHOWN else f"{shown} and {len(skipped) - NAMES_SHOWN} more"

@@ -1,30 +1,30 @@
-"""Changing the sampling rate of a recording that is read in blocks."""
+"""Resample a recording block by block."""
 
 from collections.abc import Iterable, Iterator
 from math import gcd
 
 import numpy as np
 
-HALF_TAPS = 10  # of resample_poly's filter on either side, in periods of the lower of both rates
+HALF_TAPS = 10  # half length of resample_poly's filter, in periods of the lower rate
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
-    """Yield what scipy's `resample_poly` makes of the joined blocks, bit for bit, in pieces.
+    """Yield, in pieces, exactly the output of scipy's `resample_poly` for the joined blocks.
 
     Args:
-        blocks: samples (N,) one after the other; only one block and what its edges need are held.
+        blocks: consecutive samples (N,); only one block and the context of its edges are held in memory.
         from_rate, to_rate: Hz.
     """
-    from scipy.signal import resample_poly  # here: importing it takes half a second, and most recordings do without
+    from scipy.signal import resample_poly  # imported here: it takes half a second, and is rarely needed
 
     divisor = gcd(from_rate, to_rate)
     up, down = to_rate // divisor, from_rate // divisor
-    reach = HALF_TAPS * max(up, down) // up + 2  # samples on either side that one of the results depends on
+    reach = HALF_TAPS * max(up, down) // up + 2  # input samples on either side that affect one output sample
     kept: np.ndarray = np.empty(0, np.float32)
-    first = 0  # of `kept` among all samples; a multiple of `down`, so that a result falls exactly on it
+    first = 0  # index of kept[0] among all samples; a multiple of `down`, so that an output sample falls on it
     num_done = 0
     for block in blocks:
-        num_ready = (first + len(kept) - reach) * up // down  # results that no later sample changes
+        num_ready = (first + len(kept) - reach) * up // down  # output samples that later input does not change
         if num_ready > num_done:
             yield resample_poly(kept, up, down)[num_done - first // down * up : num_ready - first // down * up]
             num_done = num_ready

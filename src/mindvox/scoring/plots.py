@@ -1,4 +1,4 @@
-"""Pictures of scored trials: the DET curve and the distribution of scores. They need matplotlib."""
+"""Plots of scored trials, made with matplotlib: the DET curve and the distribution of scores."""
 
 import io
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # distinct with colour blindness
 LINES = ("-", "--", "-.", ":")
 TARGET_COLOUR, NONTARGET_COLOUR = COLOURS[0], COLOURS[1]
 NUM_BINS = 60
 
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """Make a figure that no window and no global state know of."""
+    """Return a figure without a window or global state."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -34,7 +34,7 @@ def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
 def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Figure":
     """Draw miss rate over false-alarm rate on axes that make Gaussian scores straight lines (Martin et al. 1997).
 
-    Rates below half a trial do not show. The point of equal error rates is marked.
+    Rates below half a trial are not shown. The point of equal error rates is marked.
 
     Args:
         columns: scores by name.
@@ -74,17 +74,17 @@ def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Fig
 
 
 def _literal(name: str) -> str:
-    """Return text that matplotlib shows as it is: it reads what stands between dollar signs as a formula."""
+    """Escape text for matplotlib, which reads text between dollar signs as a formula."""
     return name.replace("$", r"\$")
 
 
 def _deviate(rates: np.ndarray, least: float) -> np.ndarray:
-    """Return the standard normal deviates of rates, 0 and 1 moved just outside the picture."""
+    """Return the standard normal deviates of rates; 0 and 1 are moved just outside the plot."""
     return ndtri(np.clip(rates, least / 2, 1 - least / 2))
 
 
 def distribution_figure(name: str, scores: np.ndarray, is_target: np.ndarray) -> "Figure":
-    """Draw how the scores of target and of non-target trials spread, and the threshold of equal error rates."""
+    """Draw the distributions of target and non-target scores, and the threshold of equal error rates."""
     figure, axes = _figure(6.2, 3.6)
     low, high = float(scores.min()), float(scores.max())
     edges = np.linspace(low, high, NUM_BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
