@@ -104,6 +104,14 @@ class Running:
         return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in ids) * os.sysconf("SC_PAGE_SIZE")
 
 
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has ended, even if nobody has asked yet how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def until(condition: Any, timeout_s: float = 30.0) -> None:
     """Wait until a condition holds."""
     give_up = time.monotonic() + timeout_s

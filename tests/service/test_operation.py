@@ -24,7 +24,7 @@ from mindvox.service.settings import Settings
 from mindvox.service.telemetry import AuditLog
 from mindvox.service.worker import WorkerSettings
 from tests.service.calls import enrol, files, problem_of
-from tests.service.running import until
+from tests.service.running import has_ended, until
 from tests.service.toys import recording
 
 LARGEST_STORE = 1 << 20  # bytes of it and of its log, while few are enrolled
@@ -182,7 +182,7 @@ def test_a_caller_that_leaves_within_its_body_is_noted(service, client):
 def test_an_idle_worker_that_dies_costs_no_caller_anything(service, client):
     (before,) = service.worker_ids()
     os.kill(before, signal.SIGKILL)
-    until(lambda: before not in service.worker_ids())
+    until(lambda: has_ended(before))
     assert client.post("/v1/examine", files=files(recording(1))).json()["problem"] is None
 
 

@@ -84,6 +84,7 @@ class Voices:
         self.embedder = describe_model(settings.model)
         self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
         self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
+        self._attempts = asyncio.Lock()  # one looks at the failures and is noted, then the next one does
         # The workers that are left answer short questions.
         self._conversations = threading.Semaphore(max(1, settings.num_workers // 2))
         limits = settings.limits
@@ -121,8 +122,9 @@ class Voices:
         enrolled = Examined(speaker.name, speaker.centroid, None, None)
         decision = decide(self._cosines, side, enrolled)
         if decision.score is not None:  # a recording that cannot be used is no attempt
-            await self._check_lock(who)  # of many attempts at once, only the first count
-            await _call(self.store.note_verification, who, decision.answer == ACCEPT)
+            async with self._attempts:  # of many at once, only the first count
+                await self._check_lock(who)
+                await _call(self.store.note_verification, who, decision.answer == ACCEPT)
         answer = _decision(replace(decision, recordings=(side, enrolled)))
         return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
 
