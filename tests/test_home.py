@@ -61,7 +61,7 @@ def test_public_name_is_its_cached_file():
 
 
 def test_public_name_that_was_not_fetched_names_the_command():
-    with pytest.raises(InputError, match="a public model that is not in .* mindvox fetch campplus_zh_en$"):
+    with pytest.raises(InputError, match="this public model is not in .* mindvox fetch campplus_zh_en$"):
         find_checkpoint("campplus_zh_en")
 
 
@@ -79,7 +79,7 @@ def test_other_paths_stay_as_they_are():
 
 
 def test_public_model_of_another_kind_is_no_checkpoint():
-    with pytest.raises(InputError, match="silero_vad: expected a model of speakers, this one is for voice activity"):
+    with pytest.raises(InputError, match="silero_vad: expected a speaker model, this one is for voice activity"):
         find_checkpoint("silero_vad")
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -26,9 +25,7 @@ from mindvox.engines.engine import libraries_of, load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError, Stopped
 from mindvox.frontend import FrontEnd
-from mindvox.frontend.fbank import Fbank
-from mindvox.frontend.samples import Samples
-from mindvox.models import create_model, fewest_frames, windows_of
+from mindvox.models import create_model, windows_of
 from mindvox.models.checkpoint import (
     checkpoint_path,
     find_checkpoint,
@@ -43,25 +40,12 @@ from mindvox.training import launch
 from mindvox.training.launch import supervise
 from mindvox.training.loop import train
 from tests.deploy.toy import without_compiling
-from tests.scoring.test_eval import write_store as write_eval_store
-from tests.training.test_resume import FakeValidation
-from tests.training.test_training import NUM_MELS, write_store
+from tests.model_sizes import crop_frames, front_end_for, least_frames, model_keys, num_bins, settings_of
+from tests.stores import write_eval_store
+from tests.training.runs import FakeValidation, write_store
 
-SMALL = {"channels": 8, "emb_size": 6, "mfa_channels": 16}  # sizes of a model's keys, where it has them
-SMALL |= {"init_channels": 6, "growth_rate": 3, "bottleneck_factor": 2}
-SMALL |= {"block1_layers": 1, "block2_layers": 1, "block3_layers": 1}
-SMALL |= {f"layer{index}_channels": 8 for index in range(1, 5)}
-SMALL |= {f"layer{index}_blocks": 1 for index in range(1, 5)}
-SMALL |= {"depth": 0, "block": "basic"}  # of resnet
-SMALL |= {"m_channels": 3, "pooled_channels": 10}
 OF_BATCH = {"triplet_angular": 4, **dict.fromkeys(("angular_prototypical", "ge2e", "prototypical"), 2)}
 OF_BATCH |= {"softmax_prototypical": 2, "triplet": 2}  # utterances of each speaker in a batch
-OWN = {  # sizes whose names mean other things in other models
-    "ge2e_lstm": {"hidden_size": 5, "num_layers": 2, "window_frames": 20, "window_step": 9},
-    "redimnet2": {"size": "b0", "channels": 6, "stage_blocks": 1},
-    "rawnet2": {"num_samples": 2500, "wide_channels": 6, "gru_size": 5},
-}
-NUM_BINS = {"rawnet2": 1, "redimnet2": 24, "vggvox40": 15}  # of a frame, where a model cannot take NUM_MELS
 EXPORTED = ["campplus", "ge2e_lstm", "eres2netv2", "rawnet2", "resnetse34l", "wespeaker_ecapa"]
 """Models that are exported by default. With ECAPA-TDNN, which tests/deploy/test_onnx_files.py has, they have the
 operators of all but redimnet2, whose own tests/deploy/networks.py has; the others with --all."""
@@ -86,37 +70,6 @@ def store_of(tmp_path_factory) -> Callable[[str], Path]:
         return write_store(tmp_path_factory.mktemp("store") / "feat_train", front_end=front_end, shortest=shortest)
 
     return lambda name: write(front_end_for(name), 15 if least_frames(name) < 15 else 2 * least_frames(name))
-
-
-def num_bins(name: str) -> int:
-    return NUM_BINS.get(name, NUM_MELS)
-
-
-def front_end_for(name: str) -> FrontEnd:
-    return Samples() if num_bins(name) == 1 else Fbank(n_mels=num_bins(name))
-
-
-def model_keys(name: str) -> list[str]:
-    keys = {field.name for field in dataclasses.fields(MODELS.get(name).Options)}
-    sizes = {"in_channels": num_bins(name), **{key: size for key, size in SMALL.items() if key in keys}}
-    sizes |= OWN.get(name, {})
-    return [f"--model.name={name}", *(f"--model.{key}={value}" for key, value in sizes.items())]
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    return load_config(Config, ["--config_path=/dev/null", *model_keys(name)]).model.to_dict()
-
-
-def least_frames(name: str) -> int:
-    """Return the fewest frames that a model takes; where it takes windows, their length."""
-    settings = settings_of(name)
-    windows = windows_of(settings)
-    return windows.num_frames if windows is not None else fewest_frames(settings)
-
-
-def crop_frames(name: str, at_least: int) -> int:
-    """Return the frames of an input of a model, so many where it takes them."""
-    return least_frames(name) if windows_of(settings_of(name)) is not None else max(at_least, least_frames(name))
 
 
 def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
@@ -156,7 +109,7 @@ def test_names_are_imported_when_they_are_asked_for_and_unknown_ones_are_errors(
     assert "near" in registry and list(registry) == ["near"]
     with pytest.raises(InputError, match="thing: expected one of near, got 'neer'; did you mean 'near'"):
         registry.get("neer")
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         registry.add("near", "other:Thing")
 
 

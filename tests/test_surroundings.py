@@ -174,7 +174,7 @@ def test_output_to_a_full_disk_is_one_error(monkeypatch, unbuffered):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: no space left while writing a file: free some and run again.\n"
+    assert done.stderr == "error: no space left while writing a file: free some space and run again.\n"
 
 
 def test_missing_output_is_no_error():

@@ -1,7 +1,7 @@
-"""Speaker verification on MindSpore. A package imports only packages above it in the list of docs/design.md.
+"""Speaker verification on MindSpore. Packages import only those above them in the list of docs/design.md.
 
-The names in `__all__` are public: they stay, or a release says what takes their place. Each is imported when it
-is first used, so that `import mindvox` is quick and brings no MindSpore.
+The names in `__all__` are public: they stay, or a release note names their replacement. Each is imported on first
+use, so that `import mindvox` is quick and does not import MindSpore.
 
     from mindvox import Embedder, SpeechDetector, verify
 

@@ -1,4 +1,4 @@
-"""`python -m mindvox`: the same as the command `mindvox`."""
+"""Run `python -m mindvox` like the command `mindvox`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Arguments of commands."""
+"""Argument parsing of the commands."""
 
 import argparse
 from typing import NoReturn
@@ -7,7 +7,7 @@ from mindvox.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes of the user are UsageErrors, which `errors.run` prints in one line."""
+    """An argument parser that raises UsageError, which `errors.run` prints as one line."""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""

@@ -1,4 +1,4 @@
-"""Are two recordings of the same person? What is known of each, a score, and the answer with the rule that gave it."""
+"""Decide whether two recordings are of the same person: their quality, a score, and the answer with its reasons."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -14,18 +14,18 @@ from mindvox.rules import INCONCLUSIVE, Rule, Thresholds
 from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
 from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Problem, Quality, measure, problem
 
-UNUSABLE = "unusable"  # code of a recording that cannot be read or embedded, beside those of speech.quality
+UNUSABLE = "unusable"  # problem of a recording that cannot be read or embedded, beside those of speech.quality
 
 
 @dataclass(frozen=True)
 class Examined:
-    """One recording, looked at and embedded.
+    """One recording after examination: its embedding and quality, or the reason why it cannot be used.
 
     Attributes:
-        name: what messages call it.
-        embedding: (D,); None: there is a problem.
+        name: the recording's name in messages.
+        embedding: (D,), float32; None: there is a problem.
         quality: None: it was not measured.
-        problem: why it is not compared; None: it can be.
+        problem: why the recording cannot be compared; None: it can.
     """
 
     name: str
@@ -36,15 +36,15 @@ class Examined:
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer for two recordings.
+    """The answer to whether two recordings are of the same person.
 
     Attributes:
         answer: ACCEPT, REJECT or INCONCLUSIVE.
         score: cosine of the embeddings, from -1 to 1; None: a recording cannot be used.
         llr: see Verdict.
-        thresholds: what decided.
-        recordings: what is known of both.
-        reason: why there is no answer; empty when there is one.
+        thresholds: the thresholds that decided.
+        recordings: both recordings after examination.
+        reason: why the answer is INCONCLUSIVE; otherwise empty.
     """
 
     answer: str
@@ -63,7 +63,7 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
     """
     first, second = first.astype(np.float64), second.astype(np.float64)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"expected two embeddings (D,) of one size, got {first.shape} and {second.shape}.")
+        raise ValueError(f"expected two embeddings (D,) of equal size, got {first.shape} and {second.shape}.")
     length = np.linalg.norm(first) * np.linalg.norm(second)
     if not 0 < length < math.inf:
         raise ValueError("expected embeddings that are finite and not zero.")
@@ -79,18 +79,18 @@ def examine(
     channel: Optional[int] = None,
     name: Optional[str] = None,
 ) -> Examined:
-    """Read a recording once, measure its quality, and embed it when that is good enough.
+    """Read a recording once, measure its quality, and embed it if the quality suffices.
 
     Args:
         embedder: the model.
         recording, sample_rate, channel: see `Embedder.embed`.
-        detector: finds speech; None: the quality is not measured.
-        limits: of the quality.
-        name: what messages call it; None: its path, or "the array".
+        detector: finds speech; None: do not measure the quality.
+        limits: required quality.
+        name: name in messages; None: the path, or "the array".
 
     Raises:
-        UnreadRecording: the package that reads it is not installed, which says nothing about the recording.
-        InputError, ValueError: see `Embedder.embed`. A recording that cannot be used is no error but a problem.
+        UnreadRecording: the package that reads this format is not installed; the recording itself may be fine.
+        InputError, ValueError: see `Embedder.embed`. An unusable recording raises nothing; the result has a problem.
     """
     if name is None:
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
@@ -100,7 +100,7 @@ def examine(
         if detector is not None:
             rate = embedder.front_end.sample_rate
             heard = waveform if rate == SAMPLE_RATE else audio_of_array(waveform, rate, SAMPLE_RATE).waveform
-            looks_for_others = limits.min_voice_agreement > -1  # which doubles the work
+            looks_for_others = limits.min_voice_agreement > -1  # doubles the work
             embed = (lambda part: embedder.embed(part, SAMPLE_RATE)) if looks_for_others else None
             quality = measure(heard, detector, embed)
             found = problem(quality, limits)
@@ -128,11 +128,11 @@ def verify(
     Args:
         embedder: the model.
         first, second, sample_rate, channel: see `Embedder.embed`.
-        rule: None: `rule_of` the model.
-        detector, limits: see `examine`. Without a detector, silence and noise are compared like speech.
+        rule: turns the score into an answer; None: the model's own, see `rule_of`.
+        detector, limits: see `examine`. Without a detector, silence and noise are compared as if they were speech.
 
     Raises:
-        UsageError: the model has no rule of its own, and none is given.
+        UsageError: no rule is given and the model has none.
         UnreadRecording, InputError, ValueError: see `examine`.
     """
     rule = rule or rule_of(embedder, has_quality=detector is not None)
@@ -144,19 +144,24 @@ def verify(
 
 
 def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
-    """Return the answer for two recordings that were examined."""
+    """Return the answer for two examined recordings."""
     for side in (first, second):
         if side.problem is not None:
-            reason = f"{side.name}: {side.problem.text}".rstrip(".")
-            return Decision(INCONCLUSIVE, None, None, rule.thresholds, (first, second), reason)
+            return no_decision(rule, (first, second), side)
     assert first.embedding is not None and second.embedding is not None
     score = cosine(first.embedding, second.embedding)
     verdict = rule.judge(score, (first.quality, second.quality))
     return Decision(verdict.answer, score, verdict.llr, rule.thresholds, (first, second), verdict.reason)
 
 
+def no_decision(rule: Rule, both: tuple[Examined, Examined], unfit: Examined) -> Decision:
+    """Return the answer where one of two recordings cannot be used."""
+    assert unfit.problem is not None
+    return Decision(INCONCLUSIVE, None, None, rule.thresholds, both, f"{unfit.name}: {unfit.problem.text}".rstrip("."))
+
+
 def decision_facts(decision: Decision) -> dict[str, Any]:
-    """Return everything about a decision but the embeddings, for JSON."""
+    """Return everything about a decision except the embeddings, for JSON."""
     return {
         "answer": decision.answer,
         "score": decision.score,
@@ -168,7 +173,7 @@ def decision_facts(decision: Decision) -> dict[str, Any]:
 
 
 def examined_facts(examined: Examined) -> dict[str, Any]:
-    """Return what is known of a recording but the embedding, for JSON."""
+    """Return everything known of a recording except the embedding, for JSON."""
     return {
         "name": examined.name,
         "problem": asdict(examined.problem) if examined.problem else None,
@@ -177,21 +182,21 @@ def examined_facts(examined: Examined) -> dict[str, Any]:
 
 
 def rule_of(embedder: Embedder, has_quality: bool = True) -> Rule:
-    """Return a model's own rule: its calibration, else the cosines of its card.
+    """Return a model's own rule: its calibration or, without one, the thresholds of its card.
 
     Args:
         embedder: the model.
-        has_quality: the recordings' quality is measured, which a calibration needs.
+        has_quality: whether the recordings' quality is measured; a calibration requires it.
 
     Raises:
-        UsageError: there is none.
-        InputError: a card or calibration is damaged.
+        UsageError: the model has neither.
+        InputError: the card or the calibration is damaged.
     """
     calibration = PairCalibration.of_model(embedder) if has_quality else None
     found = calibration or Thresholds.of_model(embedder.model_file)
     if found is None:
         raise UsageError(
-            f"{embedder.model_file}: this model has no threshold of its own. Fit a calibration "
-            "(mindvox calibrate pairs) and give it (--calibration), or give a cosine (--threshold)."
+            f"{embedder.model_file}: this model has no threshold. Fit a calibration (mindvox calibrate pairs) and pass "
+            "it (--calibration), or choose a cosine (--threshold)."
         )
     return found

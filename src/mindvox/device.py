@@ -1,4 +1,4 @@
-"""Choosing the device that MindSpore computes on."""
+"""Choose the device on which MindSpore runs."""
 
 import ctypes
 import gc
@@ -11,27 +11,27 @@ from mindvox.errors import InputError
 
 
 def find_target(target: str) -> str:
-    """Return the device target that a configuration means, without touching the device.
+    """Return the device target that a configuration selects, without initialising the device.
 
     Args:
-        target: "CPU", "GPU", "Ascend", or "auto" for what the installed MindSpore was built for.
+        target: "CPU", "GPU", "Ascend", or "auto" for the target of the installed MindSpore.
 
     Raises:
-        InputError: the installed MindSpore cannot use this target here.
+        InputError: the installed MindSpore does not support this target here.
     """
-    found = ms.get_context("device_target")  # the wheel's own choice: Ascend where its driver and CANN are installed
+    found = ms.get_context("device_target")  # default of the wheel: Ascend if its driver and CANN are installed
     if target == "auto":
         return found
     if target not in ("CPU", found):
         raise InputError(
-            f"device_target {target}: the installed MindSpore {ms.__version__} can use {found} only here. "
+            f"device_target {target}: the installed MindSpore {ms.__version__} supports only {found} here. "
             f"{_advice(target)} Or set device_target: {found}."
         )
     return target
 
 
 def _advice(target: str) -> str:
-    """Say what is missing for a device that cannot be used."""
+    """Return what is missing for a device that cannot be used."""
     if target != "GPU":
         return f"Install its {target} build and driver (mindspore.cn/install)."
     plugins = sorted(Path(ms.__file__).parent.glob("lib/plugin/libmindspore_gpu.so.*"))
@@ -45,14 +45,14 @@ def _advice(target: str) -> str:
 
 
 def set_device(target: str, device_id: int = 0) -> str:
-    """Select the device and graph mode, and return the target's name.
+    """Select the device and graph mode, and return the name of the device target.
 
     Args:
         target: see `find_target`.
-        device_id: number of the device; a CPU has only one.
+        device_id: index of the device; a CPU has only device 0.
 
     Raises:
-        InputError: the installed MindSpore cannot use this target here.
+        InputError: the installed MindSpore does not support this target here.
     """
     target = find_target(target)
     ms.set_device(target, 0 if target == "CPU" else device_id)
@@ -61,9 +61,9 @@ def set_device(target: str, device_id: int = 0) -> str:
 
 
 def release_memory() -> None:
-    """Give memory that is free back to the system, where the C library can (glibc).
+    """Return free heap memory to the operating system, where the C library supports it (glibc).
 
-    Loading a model and compiling it leave 100 MB to the process that nothing holds, which a long recording needs.
+    Loading and compiling a model leaves about 100 MB of free heap, which a long recording can use.
     """
     gc.collect()
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):  # musl has none

@@ -1,6 +1,6 @@
-"""What of MindVox works on this machine, and what to install for the rest.
+"""Check which parts of MindVox work on this machine, and what to install for the rest.
 
-Each library is tried in a process of its own, because a broken one may end the process that loads it.
+Each library is tried in a separate process, because a broken one may crash the process that loads it.
 """
 
 import importlib.metadata
@@ -25,21 +25,21 @@ WORKS, BROKEN, ABSENT = "works", "broken", "absent"
 TIMEOUT_S = 120.0
 PROGRAM = ROOT / "ascend310_infer" / "build" / "ecapa_infer"
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "i8mm")
-"""Features of processors that the engines use, by Linux's names."""
+"""CPU features that the engines use, by their names in Linux."""
 INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}
 INPUT = np.array([[1.0, -2.0, 3.0]], np.float32)
 WEIGHT = np.array([[0.5, 1.0], [1.5, -1.0], [2.0, 0.25]], np.float32)
 
 
 class Finding(NamedTuple):
-    """What was found of one part.
+    """The state of one part.
 
     Attributes:
-        part: its name.
+        part: name of the part.
         state: WORKS, BROKEN or ABSENT.
-        detail: version and device, or what went wrong.
-        advice: what to do; empty: nothing.
-        is_needed: whether no command for people's own recordings works without it.
+        detail: version and device, or the error.
+        advice: what the user can do; empty: nothing.
+        is_needed: whether every command for recordings needs it.
     """
 
     part: str
@@ -50,7 +50,7 @@ class Finding(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """An optional part: modules that it needs, and what it is for."""
+    """An optional part: the modules that it needs, and its purpose."""
 
     modules: tuple[str, ...]
     purpose: str
@@ -60,26 +60,26 @@ EXTRAS = {
     "client": Extra(("httpx",), "calls of the service from Python"),
     "dask": Extra(("distributed",), "preparation on a Dask cluster"),
     "demo": Extra(("espeakng_loader",), "the synthetic corpus"),
-    "diarization": Extra(("pyannote.metrics", "sklearn"), "who spoke when: scoring and spectral clustering"),
-    "docs": Extra(("mkdocs", "mkdocstrings"), "the site of the pages"),
+    "diarization": Extra(("pyannote.metrics", "sklearn"), "scoring and spectral clustering in diarization"),
+    "docs": Extra(("mkdocs", "mkdocstrings"), "building the documentation site"),
     "faiss": Extra(("faiss",), "search among more than 100,000 speakers"),
-    "int8": Extra(("nncf",), "export of models of 8-bit numbers"),
+    "int8": Extra(("nncf",), "export of 8-bit models"),
     "kaldi": Extra(("kaldiio",), "Kaldi's archives"),
-    "media": Extra(("av",), "m4a, mp4, aac, wma, amr, webm, ... as recordings"),
-    "onnx": Extra(("openvino",), "IR, and ONNX in OpenVINO"),
-    "microphone": Extra(("sounddevice",), "recordings from a microphone"),
+    "media": Extra(("av",), "reading m4a, mp4, aac, wma, amr, webm, ..."),
+    "onnx": Extra(("openvino",), "IR models, and ONNX in OpenVINO"),
+    "microphone": Extra(("sounddevice",), "recording from a microphone"),
     "plots": Extra(("matplotlib",), "figures of results"),
-    "postgres": Extra(("psycopg",), "speakers in PostgreSQL"),
+    "postgres": Extra(("psycopg",), "a store of speakers in PostgreSQL"),
     "rooms": Extra(("pyroomacoustics",), "generated rooms"),
     "serve": Extra(("fastapi", "uvicorn", "python_multipart", "prometheus_client"), "the service over HTTP"),
     "speechbrain": Extra(("speechbrain", "torch", "torchaudio"), "SpeechBrain's own features and distortions"),
-    "webrtc": Extra(("webrtcvad",), "Resemblyzer's removal of what is no speech"),
+    "webrtc": Extra(("webrtcvad",), "removal of non-speech as in Resemblyzer"),
 }
-"""The extras of pyproject.toml, but those that only join others."""
+"""The extras of pyproject.toml, except those that only combine others."""
 
 
 def examine() -> list[Finding]:
-    """Return what was found of the engines, the recordings' reader, the public models and the extras."""
+    """Return the state of the engines, the reader of recordings, the public models and the extras."""
     return [
         *(_probe(name, advice, name == "onnxruntime") for name, advice in ENGINE_ADVICE.items()),
         _program(),
@@ -90,23 +90,23 @@ def examine() -> list[Finding]:
 
 
 def machine() -> list[str]:
-    """Return lines about the machine: versions, processor, memory."""
+    """Return lines about the machine: versions, processor and memory."""
     version = importlib.metadata.version("mindvox") if _has_distribution("mindvox") else "not installed, run in place"
     flags = _processor_flags()
     known = [flag for flag in FLAGS if flag in flags]
     lines = [
         f"mindvox {version}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        f"{num_cores()} cores that this process may use{_memory()}",
+        f"{num_cores()} cores available to this process{_memory()}",
     ]
     if flags:
         lines.append(f"processor: {', '.join(known) or 'none of the features that the engines use'}")
     if flags and not flags & INT8_FLAGS:
-        lines.append("int8 models gain little here: the processor has no products of 8-bit numbers")
+        lines.append("int8 models gain little here: the processor has no 8-bit products")
     return lines
 
 
 def _processor_flags() -> set[str]:
-    """Return the features of the processor; none where the system does not say."""
+    """Return the features of the processor; empty if the system does not report them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -130,7 +130,7 @@ def _has_distribution(name: str) -> bool:
 
 
 def _probe(name: str, advice: str, is_needed: bool = False) -> Finding:
-    """Try a library in a process of its own."""
+    """Try a library in a separate process."""
     if not _has_module(name):
         return Finding(name, ABSENT, "not installed", advice, is_needed)
     command = [sys.executable, "-m", "mindvox.doctor", name]
@@ -148,7 +148,7 @@ def _probe(name: str, advice: str, is_needed: bool = False) -> Finding:
 def _has_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # its package is absent
+    except ModuleNotFoundError:  # the parent package is absent
         return False
 
 
@@ -166,7 +166,7 @@ def _program() -> Finding:
 
 
 def _models() -> list[Finding]:
-    """Return which public models are in the cache; where there is none, the one to begin with."""
+    """Return the public models in the cache, or advice on which to fetch first."""
     found = [name for name in PUBLIC_MODELS if is_cached(name)]
     if not found:
         return [Finding("public models", ABSENT, f"none in {home()}", "mindvox fetch campplus_zh_en")]

@@ -1,9 +1,9 @@
-"""The way from a recording to its embedding, by an exported model.
+"""Embed recordings with an exported model.
 
     embedder = Embedder.open("campplus_zh_en")
     embedding = embedder.embed("anna.flac")
 
-MindSpore is imported only where it is the engine.
+MindSpore is imported only if it is the engine.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,13 +37,13 @@ from mindvox.progress import Progress
 MAX_FRAMES = Config.max_frames
 BATCH_SIZE = 16
 DEFAULT_MODEL = "campplus_zh_en"
-AN_ARRAY = "the array"  # in messages
+AN_ARRAY = "the array"  # name of an array in messages
 
 Recording = Union[PathLike, Section, np.ndarray]
 
 
 class UnusableRecording(InputError):  # noqa: N818 - a finding about a recording, as BadAudio is
-    """There is no usable speech in a recording.
+    """A recording has no usable speech.
 
     Args:
         name: its path.
@@ -54,12 +54,12 @@ class UnusableRecording(InputError):  # noqa: N818 - a finding about a recording
         super().__init__(f"{name}: {reason}.")
         self.name, self.reason = name, reason
 
-    def __reduce__(self) -> tuple[Any, ...]:  # another process sends it
+    def __reduce__(self) -> tuple[Any, ...]:  # for pickling between processes
         return type(self), (self.name, self.reason)
 
 
 class UnreadRecording(UnusableRecording):
-    """Nothing that is installed reads a recording; there may be speech in it."""
+    """No installed package can read a recording, which may be fine."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ class Embeddings:
     """Embeddings of many recordings.
 
     Attributes:
-        names: of the rows.
+        names: names of the rows.
         vectors: (U, D), float32.
-        skipped: recordings that cannot be used, and why.
-        has_windows: some are so long that their embedding is a mean over windows.
+        skipped: unusable recordings with the reasons.
+        has_windows: whether any embedding is a mean over windows because its recording is long.
     """
 
     names: list[str]
@@ -80,14 +80,13 @@ class Embeddings:
 
 
 class Embedder:
-    """An exported model with its front end: recordings to embeddings.
+    """Embeds recordings with an exported model and its front end.
 
     Args:
         model_file: the exported model.
-        engine: it, loaded.
-        max_frames: longer recordings are embedded in windows of at most this many frames, whose embeddings are
-            averaged; 0: no limit. Without effect on a model of a fixed length, which sees the start, or windows of its
-            own.
+        engine: the loaded model.
+        max_frames: longer recordings are embedded in windows of at most this many frames and averaged; 0: no limit. It
+            does not affect models of a fixed length, which see only the start or define their own windows.
 
     Attributes:
         model_file, engine: as given.
@@ -122,36 +121,36 @@ class Embedder:
             max_frames: see the class.
 
         Raises:
-            UsageError: there is no such engine, or `max_frames` is too small.
-            InputError: the model is missing or damaged, the engine does not run it, or its front end is unknown.
+            UsageError: the engine does not exist, or `max_frames` is too small.
+            InputError: the model is missing or damaged, the engine cannot run it, or its front end is unknown.
         """
         path = find_exported(model)
         return cls(path, load_engine(path, engine, device_target, device_id, num_threads), max_frames)
 
     @property
     def emb_size(self) -> int:
-        """Size of an embedding, D."""
+        """Embedding size, D."""
         return self.engine.exported.emb_size
 
     def embed(
         self, recording: Recording, sample_rate: Optional[int] = None, channel: Optional[int] = None
     ) -> np.ndarray:
-        """Return the embedding (D,), float32, of a recording; its length is not normalised.
+        """Return the embedding (D,), float32, of a recording. It is not length-normalised.
 
-        A file and the array of its samples have the same embedding.
+        A file and the array of its samples get the same embedding.
 
         Args:
-            recording: a file, or a section of one; or samples (N,) or (N, channels), floats of full scale 1, int16,
+            recording: a file, a section of a file, or samples (N,) or (N, channels): floats with full scale 1, int16,
                 int32 or uint8.
-            sample_rate: of an array, Hz; None: the model's (`front_end.sample_rate`). A file knows its own.
-            channel: the only channel that is used, from 0 on; None: the mean of all.
+            sample_rate: sample rate of an array, Hz; None: the model's (`front_end.sample_rate`). Files have their own.
+            channel: index of the only channel to use, from 0; None: the mean of all.
 
         Raises:
-            UnusableRecording: it cannot be read, is too short, silent, clipped, has NaN, its channels cancel, or the
-                model takes speech alone and there is none.
-            UnreadRecording: the package that reads it is not installed.
-            InputError: memory runs out, the model returns NaN, or what its front end needs is not installed.
-            ValueError: the array is none of these, or a file was given with a sample rate.
+            UnusableRecording: the recording cannot be read, is too short, silent or clipped, has NaN, its channels
+                cancel out, or it has no speech although the model takes speech only.
+            UnreadRecording: the package that reads this format is not installed.
+            InputError: memory runs out, the model returns NaN, or a package of its front end is not installed.
+            ValueError: the array has another type or shape, or a sample rate was given with a file.
         """
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
         rows = _Rows(self.engine, 1, self.max_frames)
@@ -165,12 +164,13 @@ class Embedder:
         channel: Optional[int] = None,
         batch_size: int = BATCH_SIZE,
     ) -> Embeddings:
-        """Return the embeddings of many files; what cannot be used is among `skipped`.
+        """Return the embeddings of many files; unusable ones are listed in `skipped`.
 
         Args:
-            recordings: files, whose paths name the rows; or files, or sections of them, by the names of the rows.
+            recordings: files, which name the rows by their paths; or a mapping of row names to
+                files or sections of files.
             channel: see `embed`.
-            batch_size: most files of equal length that go through the model together. Rounding differs with it.
+            batch_size: greatest number of files of equal length in one batch. It affects rounding.
 
         Raises:
             InputError: memory runs out, or the model returns NaN.
@@ -186,14 +186,14 @@ class Embedder:
         batch_size: int = BATCH_SIZE,
         progress: Optional[Progress] = None,
     ) -> Embeddings:
-        """Return the embeddings of the recordings at any depth below a folder, named by their paths in it.
+        """Return the embeddings of all recordings below a folder, named by their paths in it.
 
         Args:
             channel, batch_size: see `embed_many`.
             progress: counts the recordings.
 
         Raises:
-            InputError: there are none; or as `embed_many`.
+            InputError: the folder has no recordings; see also `embed_many`.
         """
         found = walk_audio(folder)
         if not found.names and not found.skipped:
@@ -227,7 +227,7 @@ class Embedder:
     def _pieces(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
     ) -> Iterator[ModelInput]:
-        """Yield what the model is given of a recording; UnusableRecording comes before the first."""
+        """Yield the model inputs of a recording; raise UnusableRecording before the first."""
         waveform = self._waveform(name, recording, sample_rate, channel)
         least = self.front_end.num_samples(1 if self.engine.exported.num_frames else self.engine.exported.min_frames)
         if len(waveform) < least:
@@ -240,13 +240,13 @@ class Embedder:
     def read(
         self, recording: Recording, sample_rate: Optional[int] = None, channel: Optional[int] = None
     ) -> np.ndarray:
-        """Return the samples (N,), float32, of a recording at the front end's rate, neither judged nor prepared.
+        """Return the samples (N,), float32, of a recording at the front end's rate, without checks and preparation.
 
         Args:
-            recording, sample_rate, channel: see `embed`, which gives these samples the recording's embedding.
+            recording, sample_rate, channel: see `embed`, which gives these samples the embedding of the recording.
 
         Raises:
-            UnusableRecording: it cannot be read, or its channels cancel.
+            UnusableRecording: the recording cannot be read, or its channels cancel out.
             UnreadRecording, ValueError: see `embed`.
         """
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
@@ -258,14 +258,14 @@ class Embedder:
         if isinstance(recording, np.ndarray):
             return audio_of_array(recording, rate if sample_rate is None else sample_rate, rate, channel).waveform
         if sample_rate is not None:
-            raise ValueError(f"{name}: a file knows its sample rate; expected none, got {sample_rate}.")
+            raise ValueError(f"{name}: expected no sample rate, because a file has its own; got {sample_rate}.")
         section = recording if isinstance(recording, Section) else Section(recording)
         return section.read(rate, channel).waveform
 
     def _waveform(
         self, name: str, recording: Recording, sample_rate: Optional[int], channel: Optional[int]
     ) -> np.ndarray:
-        """Return samples (N,) at the front end's rate, judged, then prepared."""
+        """Return samples (N,) at the front end's rate, checked and prepared."""
         with _findings_about(name):
             waveform = self._read(name, recording, sample_rate, channel)
             DEFAULT_LIMITS.check(waveform, self.front_end.sample_rate)
@@ -274,7 +274,7 @@ class Embedder:
 
 @contextmanager
 def _findings_about(name: str) -> Iterator[None]:
-    """Turn what is found about a recording into UnusableRecording with its name."""
+    """Turn findings about a recording into UnusableRecording with its name."""
     try:
         yield
     except NoDecoder as error:
@@ -285,13 +285,13 @@ def _findings_about(name: str) -> Iterator[None]:
 
 
 class _Rows:
-    """Embeddings of recordings that come in pieces: batches of equal length, and means over the pieces.
+    """Collects the embeddings of recordings that come in pieces: batches pieces by length, and averages each row.
 
     Args:
         engine: the model.
-        batch_size: most pieces of a batch.
-        max_frames: most frames that wait for others of their length, or go through the model at once; 0: MAX_FRAMES. Of
-            a model that takes windows, a batch of these.
+        batch_size: greatest number of pieces in a batch.
+        max_frames: greatest number of frames that wait for a batch or go through the model at once; 0: MAX_FRAMES. For
+            a model with its own windows, this bounds a batch of windows.
     """
 
     def __init__(self, engine: Engine, batch_size: int, max_frames: int) -> None:
@@ -299,15 +299,15 @@ class _Rows:
         self._batch_size = batch_size
         windows = engine.exported.windows
         self._max_frames = batch_size * windows.num_frames if windows is not None else max_frames or MAX_FRAMES
-        self._waiting: dict[int, list[tuple[int, str, ModelInput]]] = {}  # by length
-        self._num_waiting = 0  # frames
-        self._sums: dict[int, np.ndarray] = {}  # of each row's embeddings times their frames, in double precision
-        self._num_frames: dict[int, int] = {}  # of each row
+        self._waiting: dict[int, list[tuple[int, str, ModelInput]]] = {}  # pieces by length
+        self._num_waiting = 0  # frames in self._waiting
+        self._sums: dict[int, np.ndarray] = {}  # sum of embeddings weighted by frames for each row, double precision
+        self._num_frames: dict[int, int] = {}  # for each row
         self._last_row = -1
-        self.has_windows = False  # a row had more than one piece
+        self.has_windows = False  # whether a row had more than one piece
 
     def add(self, row: int, name: str, piece: ModelInput) -> None:
-        """Embed a piece of the recording `name`, at once or later; the pieces of a row come one after the other."""
+        """Embed a piece of the recording `name` now or later; pieces of one row must come consecutively."""
         self.has_windows |= row == self._last_row
         self._last_row = row
         group = self._waiting.setdefault(len(piece.values), [])

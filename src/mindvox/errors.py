@@ -1,4 +1,4 @@
-"""User-facing errors and exit codes, and the surroundings of an entry point: text encoding and closed pipes."""
+"""User-facing errors, exit codes, and the environment of an entry point: text encoding and closed pipes."""
 
 import difflib
 import errno
@@ -9,22 +9,24 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Optional, TextIO
 
-PIPE_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `yes | head`
+PIPE_CLOSED = 141  # 128 + SIGPIPE, which shells report for `yes | head`
 
 
 class InputError(ValueError):
-    """The user's data or files are wrong: exit code 1. Says where, what was expected, what came, what to do."""
+    """The user's data or files are wrong: exit code 1. The message says where, what was expected, what came
+    and what to do.
+    """
 
 
 class UsageError(InputError):
-    """Arguments or configuration are wrong: exit code 2."""
+    """The arguments or the configuration are wrong: exit code 2."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
-    """A signal ended the work in good order: exit code 128 and the signal's number, as a shell gives it.
+    """A signal stopped the work gracefully: exit code 128 plus the signal's number, as in shells.
 
     Args:
-        message: what was done and how to go on.
+        message: what was done and how to continue.
         signal_number: the signal.
     """
 
@@ -38,9 +40,9 @@ def did_you_mean(given: str, known: Iterable[str], otherwise: str = ".", prefix:
 
     Args:
         given: what the user wrote; its case does not matter.
-        known: the names that there are.
-        otherwise: returned when none of them is near.
-        prefix: stands before the name that is proposed.
+        known: the existing names.
+        otherwise: returned if no name is similar.
+        prefix: put before the suggested name.
     """
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), by_lower, n=1)
@@ -48,14 +50,14 @@ def did_you_mean(given: str, known: Iterable[str], otherwise: str = ".", prefix:
 
 
 def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
-    """Call an entry point and turn what a user can cause into one line on stderr and an exit code.
+    """Call an entry point; turn errors that a user can cause into one line on stderr and an exit code.
 
-    Anything else is our own mistake and keeps its traceback. MindSpore, when it is imported after this, prints errors
-    only: its warnings are about its own internals.
+    Any other exception is a bug and keeps its traceback. If MindSpore is imported later, it logs errors only, because
+    its warnings concern its internals.
 
-    File names are UTF-8 here, whatever the locale; what the terminal cannot show is printed as an escape such as
-    `\\u58f0`. When whoever reads the output goes away (`eval.py | head`), the command ends without a word and with
-    exit code 141, like any other program that a closed pipe ends.
+    File names are UTF-8 whatever the locale; characters that the terminal cannot show are printed as escapes such as
+    `\\u58f0`. If the reader of the output goes away (`eval.py | head`), the command ends silently with exit code 141,
+    like any program that writes to a closed pipe.
     """
     os.environ.setdefault("GLOG_v", "3")
     _use_utf8()
@@ -69,8 +71,8 @@ def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
         closed = [stream for stream in _streams() if _is_closed(stream)]
         for stream in closed:
             _drop(stream)
-        return PIPE_CLOSED if closed else _fail(str(error), 1)  # another pipe than standard output and error
-    except OSError as error:  # of a file, or of what is printed, to a disk that is full
+        return PIPE_CLOSED if closed else _fail(str(error), 1)  # a pipe other than standard output and error
+    except OSError as error:  # a disk is full, under a file or under redirected output
         for stream in _streams():
             try:
                 stream.flush()
@@ -95,7 +97,7 @@ def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
 
 def _reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
-        return f"no space left while writing {error.filename or 'a file'}: free some and run again."
+        return f"no space left while writing {error.filename or 'a file'}: free some space and run again."
     return str(error)
 
 
@@ -105,14 +107,14 @@ def _fail(message: str, code: int) -> int:
 
 
 def _use_utf8() -> None:
-    """Start this program again in Python's UTF-8 mode where the locale has another encoding.
+    """Restart this program in Python's UTF-8 mode if the locale has another encoding.
 
-    Python fixes the encoding of file names when it starts. With another one, names in UTF-8 become text that neither
-    csv, JSON nor MindSpore's C++ can take. Decoding every name by hand would have to be right at every call, in every
-    library and in every child process; the mode is inherited by all of them.
+    Python fixes the encoding of file names at startup. With another encoding, UTF-8 names become text that csv, JSON
+    and MindSpore's C++ reject. Decoding every name by hand would have to be right in every call, library and child
+    process; child processes inherit the mode.
     """
     is_utf8 = sys.getfilesystemencoding().lower().replace("-", "") == "utf8"
-    if not is_utf8 and sys._xoptions.get("utf8") != "0":  # which asks for the locale's encoding
+    if not is_utf8 and sys._xoptions.get("utf8") != "0":  # 0 asks for the locale's encoding
         for stream in _streams():
             stream.flush()
         os.environ["PYTHONUTF8"] = "1"
@@ -120,18 +122,18 @@ def _use_utf8() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     for stream in _streams():
         if isinstance(stream, io.TextIOWrapper):
-            # Each line in one write, at once: where standard output and error go into one log by two pipes, lines
-            # otherwise come late, or (PYTHONUNBUFFERED) another line gets between a line and its end.
+            # Write each line at once and whole: if standard output and error share a log through two pipes, lines
+            # would otherwise come late or, with PYTHONUNBUFFERED, be split by other lines.
             stream.reconfigure(errors="backslashreplace", line_buffering=True, write_through=False)
 
 
 def _streams() -> list[TextIO]:
-    """Return standard output and error; a process may be started without."""
+    """Return standard output and error; a process may lack them."""
     return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
 def _is_closed(stream: TextIO) -> bool:
-    """Tell whether a stream is a pipe that nobody reads any more."""
+    """Return whether a stream is a pipe whose reader has gone."""
     if not hasattr(select, "poll"):  # Windows
         return True
     poll = select.poll()
@@ -140,7 +142,7 @@ def _is_closed(stream: TextIO) -> bool:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what a stream still holds to nowhere: Python's flush at the end would complain."""
+    """Discard what a stream still buffers; Python's flush at exit would fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

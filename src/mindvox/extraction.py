@@ -1,7 +1,7 @@
-"""Embeddings of long lists of recordings: in processes of this machine or on Dask, part by part.
+"""Embed long lists of recordings part by part, in processes of this machine or on Dask.
 
-A part is some consecutive recordings. It is embedded on its own, so that no embedding depends on how many processes
-there are, and it is written when it is finished, so that a run that was cut off goes on where it stopped.
+A part is a run of consecutive recordings. Parts are embedded independently, so that embeddings do not depend on the
+number of processes. Each is saved when it is finished, so that an interrupted run resumes.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ from mindvox.progress import Progress
 
 FORMAT_VERSION = 1
 PART_RECORDINGS = 64
-PART_BYTES = 1 << 26  # half an hour of 16 kHz, 16 bits: a part of long recordings takes a minute too
+PART_BYTES = 1 << 26  # half an hour at 16 kHz and 16 bits, so that a part of long recordings takes about a minute
 PLAN = "plan.json"
 Opened = TypeVar("Opened", covariant=True)
 
 
 class Choice(Protocol[Opened]):
-    """What another process opens its own model by: can be pickled, and compared with others."""
+    """A picklable, comparable description of a model, from which each process opens its own copy."""
 
     def open(self) -> Opened:
         """Load it."""
@@ -45,7 +45,7 @@ class Choice(Protocol[Opened]):
 
 @dataclass(frozen=True)
 class EmbedderChoice:
-    """Which model, and how it is run; see `Embedder.open`."""
+    """A model and how to run it; see `Embedder.open`."""
 
     model: str
     engine: str = AUTO
@@ -59,10 +59,10 @@ class EmbedderChoice:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work.
+    """The workers that embed.
 
     Args:
-        num_processes: of this machine, of one thread each; 1: this process, with all its threads.
+        num_processes: number of processes on this machine, each with one thread; 1: this process, with all its threads.
         dask: see `call_all`.
     """
 
@@ -71,7 +71,7 @@ class Workers:
 
     @property
     def num_threads(self) -> int:
-        """Threads of each model; 0: as many as there are cores."""
+        """Number of threads of each model; 0: one per core."""
         return 0 if self.num_processes == 1 and not self.dask else 1
 
 
@@ -79,11 +79,11 @@ THIS_PROCESS = Workers()
 
 
 class Extracted(NamedTuple):
-    """Embeddings, and what they are of.
+    """Embeddings, and a digest of the recordings.
 
     Attributes:
         embeddings: see `Embeddings`.
-        content_sha256: of the names and files of those that have an embedding, as the C++ program computes it.
+        content_sha256: digest of the names and files of the embedded recordings, computed as in the C++ program.
     """
 
     embeddings: Embeddings
@@ -98,7 +98,7 @@ class _PartJob(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What became of a part: the embeddings, and a line of the content's digest for each."""
+    """The result of a part: the embeddings, and for each a line of the content's digest."""
 
     embeddings: Embeddings
     lines: list[str]
@@ -106,7 +106,7 @@ class _Part(NamedTuple):
 
 @lru_cache(maxsize=1)
 def opened(choice: Choice[Opened]) -> Opened:
-    """Return what a choice opens, once in a process."""
+    """Return the object that a choice opens; each process opens it once."""
     return choice.open()
 
 
@@ -118,19 +118,19 @@ def extract(
     workers: Workers = THIS_PROCESS,
     progress: Optional[Progress] = None,
 ) -> Extracted:
-    """Embed the recordings of a corpus, in its order.
+    """Embed the recordings of a corpus in its order.
 
     Args:
-        choice: of the model. Processes and Dask's workers open it, so its path must be the same for all.
-        corpus: the recordings; on Dask all workers must see them below the same folder.
-        parts_folder: where finished parts are kept. The caller removes it when the embeddings are saved. Parts of
-            another run, model or other recordings are removed.
+        choice: the model. Processes and Dask workers open it themselves, so its path must be valid in all of them.
+        corpus: the recordings; on Dask, all workers must see them under the same path.
+        parts_folder: folder for finished parts. The caller removes it once the embeddings are saved. Parts of another
+            run, another model or other recordings are removed.
         channel: see `Embedder.embed`.
-        workers: who does the work.
+        workers: the workers that embed.
         progress: counts the recordings.
 
     Raises:
-        InputError: a process was killed, or as `Embedder.open` and `Embedder.embed_many`. What is finished is kept.
+        InputError: a process was killed; see also `Embedder.open` and `Embedder.embed_many`. Finished parts are kept.
     """
     stamps = [_stamp(corpus, recording) for recording in corpus.recordings]
     bounds = list(_bounds(corpus.recordings, [stamp[0] for stamp in stamps]))
@@ -165,16 +165,16 @@ def _embed_part(job: _PartJob) -> _Part:
 
 
 def _stamp(corpus: Corpus, recording: Recording) -> tuple[int, int]:
-    """Return size in bytes and time of a recording's file, which tell whether it is still the same."""
+    """Return size in bytes and modification time of a recording's file, to detect changes."""
     try:
         status = Path(corpus.folder, recording.wav).stat()
-    except OSError:  # which the one who reads it reports
+    except OSError:  # reported when the file is read
         return 0, 0
     return status.st_size, status.st_mtime_ns
 
 
 def _bounds(recordings: Sequence[Recording], sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first recording of each part, and that after its last."""
+    """Yield the first index and the end index of each part."""
     first = num_bytes = 0
     for row, (recording, size) in enumerate(zip(recordings, sizes, strict=True)):
         if recording.stop_s is not None:
@@ -190,7 +190,7 @@ def _bounds(recordings: Sequence[Recording], sizes: Sequence[int]) -> Iterator[t
 def _plan(
     embedder: Embedder, corpus: Corpus, stamps: Sequence[tuple[int, int]], channel: Optional[int]
 ) -> dict[str, Any]:
-    """Return all that the parts follow from."""
+    """Return everything that determines the parts."""
     digest = hashlib.sha256()
     for recording, stamp in zip(corpus.recordings, stamps, strict=True):
         digest.update(json.dumps([*recording, *stamp]).encode())
@@ -206,12 +206,12 @@ def _plan(
 
 
 def _prepare(parts_folder: Path, plan: dict[str, Any]) -> None:
-    """Keep the parts of an earlier run with the same plan; remove those of another."""
+    """Keep the parts of an earlier run with the same plan; remove those of other runs."""
     file = parts_folder / PLAN
     try:
         if read_json(file) == plan:
             return
-    except InputError:  # there is none, or a damaged one
+    except InputError:  # missing or damaged
         pass
     remove_parts(parts_folder)
     write_json(file, plan)
@@ -225,7 +225,7 @@ def _save(file: Path, part: _Part) -> None:
 
 
 def _joined(files: Sequence[Path], skipped: Sequence[Skipped], emb_size: int) -> Extracted:
-    """Return all parts as one; those recordings that could not even be listed come first among the skipped."""
+    """Return all parts as one; recordings that could not even be listed come first in `skipped`."""
     names: list[str] = []
     all_skipped, vectors, has_windows = list(skipped), [np.empty((0, emb_size), np.float32)], False
     digest = hashlib.sha256()

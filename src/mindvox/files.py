@@ -1,4 +1,4 @@
-"""Files: text as users write it, writes that are whole or absent, and locks."""
+"""Files: reading users' text, atomic writes, and locks."""
 
 import argparse
 import csv
@@ -21,21 +21,21 @@ from mindvox.errors import InputError
 
 PathLike = Union[str, Path]
 LOCK_FILE = ".lock"
-LONGEST_HOLDER = 300  # bytes of a lock file that a message shows
+LONGEST_HOLDER = 300  # bytes of a lock file that messages show
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EBADF)
 NO_LOCKS = (*UNSUPPORTED, errno.ENOLCK, errno.EROFS)
 BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 NAMED = re.compile(r"([^/=]+)=(.*)", re.DOTALL)
 VARIABLE = re.compile(r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$)")
-_held: set[Path] = set()  # locks of this process
-_warned: set[str] = set()  # kinds of warnings that it printed
+_held: set[Path] = set()  # locks held by this process
+_warned: set[str] = set()  # kinds of warnings that this process has printed
 
 
 @contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path` with the same suffix; on success it is synced and takes the name `path`.
+    """Yield a temporary path beside `path` with the same suffix; on success, sync it and rename it to `path`.
 
-    On any exception the temporary file is removed and `path` stays as it was. Missing parent folders are made.
+    On an exception, remove the temporary file and leave `path` unchanged. Missing parent folders are created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp and MindSpore make files that only their owner can read
+        temporary.chmod(0o666 & ~_umask())  # mkstemp and MindSpore create files that only their owner can read
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
@@ -53,10 +53,10 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
 
 def sync(path: PathLike) -> None:
-    """Make a file's content, or the renames in a folder, survive a power failure, where the file system can.
+    """Flush a file's content, or the renames in a folder, to disk, where the file system supports it.
 
-    Some network and FUSE file systems refuse to sync, folders above all: a warning says so, once. A full or failing
-    disk (ENOSPC, EIO) is an error.
+    Some network and FUSE file systems refuse to sync, mostly folders; one warning says so. A full or failing disk
+    (ENOSPC, EIO) is an error.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -71,7 +71,7 @@ def sync(path: PathLike) -> None:
 
 
 def _warn_once(kind: str, message: str) -> None:
-    """Print a warning, unless this process printed one of this kind; processes of a pool leave it to their parent."""
+    """Print a warning once per kind and process; processes of a pool leave it to their parent."""
     if kind not in _warned and multiprocessing.parent_process() is None:
         _warned.add(kind)
         print(f"warning: {message}", file=sys.stderr)
@@ -85,22 +85,22 @@ def _umask() -> int:
 
 @contextmanager
 def lock_folder(folder: PathLike, part: str = "", wait: bool = True) -> Iterator[None]:
-    """Keep other processes out of a folder while the `with` block runs.
+    """Hold an exclusive lock on a folder for the duration of the `with` block.
 
-    The lock is `flock` on the file `.lock` in the folder (`.lock-<part>` for a part of the work), which holds one line
-    that says who works there. The system ends the lock with the process, however it ends. Whoever gets the lock checks
-    that the file is still there under its name, because the holder removes it at the end. A second lock by the same
-    process is none. The C++ program does the same with its --output folder.
+    The lock is `flock` on the file `.lock` in the folder (`.lock-<part>` for a part of the work). The file holds one
+    line that names the holder. The operating system releases the lock when the process ends, in whatever way. Because
+    the holder removes the file before it releases the lock, a process that gets the lock checks that the file still
+    has its name. Locking again in the same process has no effect. The C++ program locks its --output folder likewise.
 
-    Where the file system or the operating system has no such locks, a warning says so and the work goes on.
+    If the file system or the operating system has no locks, print a warning and continue.
 
     Args:
-        folder: made when absent, and removed again if it is empty at the end.
-        part: name of a part that other parts may be made beside.
-        wait: wait for the other process, and say once for whom; False: refuse.
+        folder: created if missing, and removed at the end if it is empty.
+        part: name of a part of the work, which other processes may do beside other parts.
+        wait: wait for the other process, and print once for which; False: raise instead.
 
     Raises:
-        InputError: another process has the lock, and `wait` is False.
+        InputError: another process holds the lock, and `wait` is False.
     """
     folder = Path(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -113,9 +113,9 @@ def lock_folder(folder: PathLike, part: str = "", wait: bool = True) -> Iterator
 
 @contextmanager
 def lock_output(path: PathLike, wait: bool = True) -> Iterator[None]:
-    """Keep other processes from writing the file `path` and what belongs to it; like lock_folder() otherwise.
+    """Hold an exclusive lock on the file `path` and the files that belong to it; see lock_folder().
 
-    The lock is on the file `.<name>.lock` beside it; missing parent folders are made.
+    The lock file is `.<name>.lock` beside it; missing parent folders are created.
     """
     path = Path(path)
     new = [parent for parent in path.parents if not parent.exists()]
@@ -130,7 +130,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     for folder in folders:
         try:
             folder.rmdir()
-        except OSError:  # it holds something, or is gone
+        except OSError:  # not empty, or already removed
             return
 
 
@@ -146,22 +146,22 @@ def _lock(path: Path, what: Path, wait: bool) -> Iterator[None]:
         return
     _held.add(resolved)
     try:
-        with suppress(OSError):  # a full disk: the lock holds, it only cannot say whose it is
+        with suppress(OSError):  # on a full disk the lock still holds, but does not name its holder
             os.truncate(handle, 0)
             os.pwrite(handle, f"{_this_process()}\n".encode(errors="backslashreplace"), 0)
         yield
     finally:
         _held.discard(resolved)
-        path.unlink(missing_ok=True)  # before the lock ends: whoever waits for it sees that the file is gone
+        path.unlink(missing_ok=True)  # before the release: waiting processes then see that the file is gone
         os.close(handle)
 
 
 def _acquire(path: Path, what: Path, wait: bool) -> Optional[int]:
-    """Return the descriptor of a locked file; None where there are no locks."""
+    """Return the descriptor of a locked file; None: locks are not supported."""
     try:
         import fcntl
     except ImportError:
-        _warn_once("lock", f"{what}: this system has no file locks (fcntl): run one command at a time there.")
+        _warn_once("lock", f"{what}: this system has no file locks (fcntl): run only one command at a time there.")
         return None
     is_told = False
     while True:
@@ -182,12 +182,12 @@ def _acquire(path: Path, what: Path, wait: bool) -> Optional[int]:
             if _is_same_file(handle, path):
                 locked, handle = handle, None
                 return locked
-        except FileNotFoundError:  # the holder removed the folder, which was empty
+        except FileNotFoundError:  # the holder removed the empty folder
             continue
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            _warn_once("lock", f"{what}: cannot be locked ({error.strerror}): run one command at a time there.")
+            _warn_once("lock", f"{what}: cannot be locked ({error.strerror}): run only one command at a time there.")
             return None
         finally:
             if handle is not None:
@@ -207,10 +207,10 @@ def _this_process() -> str:
 
 
 def expand_path(text: str) -> str:
-    """Return a path with `~` and `$NAME` or `${NAME}` replaced as a shell does; `$$` stands for a dollar sign.
+    """Return a path with `~`, `$NAME` and `${NAME}` expanded as in a shell; `$$` means a dollar sign.
 
     Raises:
-        ValueError: what was expected: a variable is not set, or there is no user of that name.
+        ValueError: a variable is not set, or the user does not exist; the message says what was expected.
     """
 
     def value_of(match: re.Match) -> str:
@@ -218,22 +218,22 @@ def expand_path(text: str) -> str:
         if not name:
             return "$"
         if name not in os.environ:
-            raise ValueError(f"expected variables that are set, but ${name} is not ($$ stands for a dollar sign)")
+            raise ValueError(f"expected variables that are set, but ${name} is not ($$ means a dollar sign)")
         return os.environ[name]
 
     path = os.path.expanduser(VARIABLE.sub(value_of, text))
     if text.startswith("~") and path.startswith("~"):
-        raise ValueError(f"expected the folder of a user behind ~ (./{text} for a name that begins with ~)")
+        raise ValueError(f"expected an existing user after ~ (./{text} for a name that begins with ~)")
     return path
 
 
 def escape_path(path: str) -> str:
-    """Return the text that expand_path() turns into this path."""
+    """Return the text that expand_path() turns back into this path."""
     return path.replace("$", "$$")
 
 
 def user_text(text: str) -> str:
-    """Return a path from the command line, see expand_path(); empty text stays empty. A `type` for argparse."""
+    """Return a path from the command line, expanded by expand_path(); empty text stays empty. A `type` for argparse."""
     try:
         return expand_path(text)
     except ValueError as error:
@@ -241,34 +241,34 @@ def user_text(text: str) -> str:
 
 
 def user_path(text: str) -> Path:
-    """Return a path from the command line, see expand_path(). A `type` for argparse."""
+    """Return a path from the command line, expanded by expand_path(). A `type` for argparse."""
     return Path(user_text(text))
 
 
 def named_path(text: str) -> tuple[str, str]:
-    """Return name and path of `NAME=PATH`, the path expanded; the name is empty where there is none.
+    """Return name and expanded path of `NAME=PATH`; the name is empty if there is none.
 
-    A name has no slash, so that the path `a/b=c` is one. A `type` for argparse: shells do not expand `~` behind `=`.
+    A name has no slash, so `a/b=c` is a path. A `type` for argparse; shells do not expand `~` after `=`.
     """
     match = NAMED.fullmatch(text)
     return (match[1], user_text(match[2])) if match else ("", user_text(text))
 
 
 def read_text(path: PathLike, what: str = "file") -> str:
-    """Read UTF-8 text, with or without a byte order mark, whatever the locale; every line end becomes a line feed.
+    """Read UTF-8 text, with or without a byte order mark, whatever the locale; line ends become line feeds.
 
     Args:
-        what: what the file is, for errors.
+        what: what the file is, for error messages.
 
     Raises:
-        InputError: there is no such file, or it is not UTF-8 text.
+        InputError: the file does not exist, or is not UTF-8 text.
     """
     with open_text(path, what) as stream:
         return stream.read()
 
 
 def text_lines(path: PathLike, what: str = "file") -> Iterator[tuple[int, str]]:
-    """Yield number and text, without the line end, of each line that is not blank; see read_text()."""
+    """Yield the number and the text, without the line end, of each line that is not blank; see read_text()."""
     with open_text(path, what) as stream:
         for line_no, line in enumerate(stream, 1):
             if line.strip():
@@ -277,7 +277,7 @@ def text_lines(path: PathLike, what: str = "file") -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def open_text(path: PathLike, what: str = "file", newline: Optional[str] = None) -> Iterator[TextIO]:
-    """Open a text for reading as read_text() does; `newline` is that of open()."""
+    """Open text for reading as read_text() does; `newline` is passed to open()."""
     try:
         with open(path, encoding="utf-8-sig", newline=newline) as stream:
             yield stream
@@ -314,7 +314,7 @@ def read_json(path: PathLike) -> Any:
 
 
 def write_csv(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write comma-separated rows under `header`, UTF-8, one line each."""
+    """Write rows of a csv file under `header`, as UTF-8, one line each."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
@@ -322,15 +322,15 @@ def write_csv(path: PathLike, header: Sequence[str], rows: Iterable[Sequence[Any
 
 
 def read_csv(path: PathLike, header: Sequence[str]) -> list[list[str]]:
-    """Read the rows of a comma-separated file whose first line must be `header`; see csv_rows()."""
+    """Read the rows of a csv file whose first line must be `header`; see csv_rows()."""
     return [row for _, row in csv_rows(path, header)]
 
 
 def csv_rows(path: PathLike, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the line and the columns of each row below `header`; blank lines are skipped.
+    """Yield the line number and the columns of each row below `header`; blank lines are skipped.
 
     Raises:
-        InputError: the file is missing, not text, has another header, or a row with another number of columns.
+        InputError: the file is missing or not text, or the header or the number of columns is wrong.
     """
     has_header = False
     try:
@@ -355,6 +355,6 @@ def csv_rows(path: PathLike, header: Sequence[str]) -> Iterator[tuple[int, list[
 
 
 def sha256_file(path: PathLike) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
+    """Return the SHA-256 of a file's content in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,8 @@
-"""The folder that public models are kept in, and how a model's name becomes a file.
+"""The folder of public models, and how a model's name becomes a file.
 
     HOME/models/NAME/   model.ckpt, model.onnx, model.onnx.json, card.json, LICENCE.txt
 
-A folder is complete or absent: `mindvox.deploy.pretrained` gives it its name when everything is in it.
+A folder is complete or absent: `mindvox.deploy.pretrained` renames it into place when everything is in it.
 """
 
 import os
@@ -22,12 +22,12 @@ CARD_KEYS = ("name", "source", "licence", "sha256", "front_end", "language", "th
 
 
 def home() -> Path:
-    """Return the folder for what is downloaded: $MINDVOX_HOME, else `mindvox` in the user's cache folder.
+    """Return the folder for downloads: $MINDVOX_HOME, else `mindvox` in the user's cache folder.
 
     The cache folder is $XDG_CACHE_HOME, else ~/.cache.
 
     Raises:
-        InputError: there is no home folder to look in.
+        InputError: the user has no home folder.
     """
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser().absolute()
@@ -43,7 +43,7 @@ def model_folder(name: str) -> Path:
     """Return the folder of a public model, which need not exist.
 
     Raises:
-        InputError: the name is none that a folder can have.
+        InputError: the name cannot be a folder's.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise InputError(f"{name!r}: expected the name of a public model; `mindvox models` lists them.")
@@ -51,11 +51,11 @@ def model_folder(name: str) -> Path:
 
 
 def read_card(folder: PathLike) -> dict[str, Any]:
-    """Read card.json: where a model is from, its licence, and its thresholds.
+    """Read card.json: a model's source, licence and thresholds.
 
     Returns:
-        Values by name. "front_end" is the stored form of the features, or None. "thresholds" is None, or a dictionary
-        with "same", "different" (cosines) and "why" (text).
+        Values by name. "front_end" is the stored form of the front end, or None. "thresholds" is None or a dictionary
+        with "same" and "different" (cosines) and "why" (text).
 
     Raises:
         InputError: the card is missing or damaged.
@@ -82,26 +82,26 @@ def _are_thresholds(value: Any) -> bool:
 def find_model(given: PathLike, file_name: str) -> Path:
     """Return the file or folder that a user means by a path or by the name of a public model.
 
-    A file or folder of that name wins: what is there can be seen, and `./` is not needed. The name of a public model
-    then gives its cached file.
+    An existing file or folder wins over a public model of the same name. The name of a public model gives its cached
+    file.
 
     Args:
         given: a path, or a name.
-        file_name: the file that is needed of a public model, CHECKPOINT or ONNX.
+        file_name: the file to return for a public model, CHECKPOINT or ONNX.
 
     Returns:
-        `given` as a path unless it names a public model.
+        `given` as a path, unless it names a public model.
 
     Raises:
-        InputError: a public model that was not fetched, or is not one of speakers.
+        InputError: the public model was not fetched, or is not a speaker model.
     """
     path = Path(given)
     if str(given) not in PUBLIC_MODELS or path.exists():
         return path
     name = str(given)
     if PUBLIC_MODELS[name].kind != SPEAKER:
-        raise InputError(f"{name}: expected a model of speakers, this one is for {PUBLIC_MODELS[name].kind}.")
+        raise InputError(f"{name}: expected a speaker model, this one is for {PUBLIC_MODELS[name].kind}.")
     found = model_folder(name) / file_name
     if not found.is_file():
-        raise InputError(f"{name}: a public model that is not in {found.parent}. Fetch it first: mindvox fetch {name}")
+        raise InputError(f"{name}: this public model is not in {found.parent}. Fetch it first: mindvox fetch {name}")
     return found

@@ -1,11 +1,11 @@
-"""Log-likelihood ratios of pairs of recordings: a calibration of cosines that knows length and noise of both sides.
+"""Calibration of pairs: log-likelihood ratios from cosines that account for the length and noise of both sides.
 
 calibration = PairCalibration.of_model(embedder)
 calibration.judge(cosine, (first_quality, second_quality))
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -20,35 +20,34 @@ from mindvox.scoring.linear_llr import LinearLlr
 from mindvox.speech.quality import BANDS, WIDE_BAND, Quality, band_of
 
 FORMAT_VERSION = 1
-SHIPPED = "calibrations"  # folder in this package, NAME.json for a public model
-SPEECH_S = (1.0, 8.0)  # net speech counts between these, s
+SHIPPED = "calibrations"  # folder in this package with a NAME.json for each calibrated public model
+SPEECH_S = (1.0, 8.0)  # net speech is clipped to this range, s
 SNR_DB = (0.0, 30.0)
 INPUTS = ("cosine", "speech", "snr")
-"""The cosine; logarithm to base 2 of the shorter side's net speech, s; the noisier side's ratio, dB."""
-RATES = (1e-6, 0.5)  # that false answers may be asked to keep to
+"""The cosine; the base-2 logarithm of the shorter side's net speech in s; the noisier side's SNR in dB."""
+RATES = (1e-6, 0.5)  # accepted range of the rates of false answers
 
 
 @dataclass(frozen=True)
 class PairCalibration:
     """A fitted calibration of pairs of recordings.
 
-    The thresholds follow from the rates: were the ratios right, one of at least ln(1 / rate) would come from two people
-    in at most that share of their pairs, and likewise one of at most -ln(1 / rate) from one person.
+    The thresholds follow from the rates. If the ratios are right, at most a share `rate` of pairs of different people
+    reach ln(1 / rate), and at most a share `rate` of pairs of one person fall to -ln(1 / rate).
 
     Args:
         name: the model, or the file.
-        fingerprint: of the model, see `fingerprint_of`.
-        llr: weights of some of INPUTS, of which the first is the cosine.
-        least_cosine: no pair below it is accepted; None: no such limit.
-        why: the reason for `least_cosine`, for people.
-        card: what it was fitted on, what was measured, and what that cannot show.
+        fingerprint: identifies the model, see `fingerprint_of`.
+        llr: weights for some of INPUTS; the first is the cosine.
+        least_cosine: no pair below this cosine is accepted; None: no such limit.
+        why: the reason for `least_cosine`, in words.
+        card: the data of the fit, the measured error rates, and their limits.
         false_accepts: greatest share of accepted pairs of different people, 0 to 0.5.
-        false_rejects: greatest share of rejected pairs of one person.
-        bands: which of BANDS it was fitted on. For another recording there is no answer: a telephone makes strangers
-            alike, and one person's two recordings unlike where only one is through it.
-
+        false_rejects: greatest share of rejected pairs of one person, 0 to 0.5.
+        bands: the bands, a subset of BANDS, that the fit covers. Recordings of other bands get no answer: a telephone
+            makes strangers alike, and separates two recordings of one person if only one went through it.
     Raises:
-        ValueError: the rates are out of range, or there is no such band.
+        ValueError: the rates are out of range, or a band is unknown.
     """
 
     name: str
@@ -68,7 +67,7 @@ class PairCalibration:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The ratios that decide."""
+        """The log-likelihood ratios at which the answer changes."""
         return Thresholds(
             -math.log(self.false_accepts),
             math.log(self.false_rejects),
@@ -79,26 +78,48 @@ class PairCalibration:
         )
 
     def judge(self, score: float, qualities: Sequence[Optional[Quality]]) -> Verdict:
-        """Return the answer for a cosine of two recordings.
+        """Return the answer for the cosine of two recordings.
 
         Raises:
-            ValueError: a recording's quality is not known.
+            ValueError: the quality of a recording is unknown.
         """
         first, second = qualities
         if first is None or second is None:
-            raise ValueError("a calibration needs the quality of both recordings: give a detector of speech.")
-        for quality in (first, second):
-            if (band := band_of(quality)) not in self.bands:
-                source = self.thresholds.source
+            raise ValueError("a calibration needs the quality of both recordings: pass a speech detector.")
+        return self.judge_speaker([score], first, [second])
+
+    def judge_speaker(self, scores: Sequence[float], quality: Quality, enrolled: Sequence[Quality]) -> Verdict:
+        """Return the answer for a recording and a speaker's enrolled recordings.
+
+        The ratio is the mean of the ratios with each enrolled recording. Were these independent, it would be their sum;
+        they share the recording, the speaker and often the session, so a sum would be far too sure. With one enrolled
+        recording it is the ratio of the pair.
+
+        Args:
+            scores: cosine of the recording with each enrolled one, at least one.
+            quality: of the recording.
+            enrolled: of each enrolled recording.
+        """
+        reason = self.why_silent([quality, *enrolled])
+        if reason:
+            return Verdict(INCONCLUSIVE, None, reason)
+        pairs = zip(scores, enrolled, strict=True)
+        inputs = np.stack([pair_inputs(score, quality, other, self.llr.names) for score, other in pairs])
+        llr = float(self.llr(inputs).mean())
+        return self.thresholds.verdict(llr, float(np.mean(scores)), llr)
+
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return why there is no answer about recordings of these qualities: a band that the fit did not have."""
+        for quality in qualities:
+            if quality is not None and (band := band_of(quality)) not in self.bands:
                 advice = "`mindvox calibrate pairs` fits one"
-                return Verdict(INCONCLUSIVE, None, f"{band} speech, and {source} was fitted on none ({advice})")
-        llr = float(self.llr(pair_inputs(score, first, second, self.llr.names)[None])[0])
-        return self.thresholds.verdict(llr, score, llr)
+                return f"{band} speech, and {self.thresholds.source} was fitted on none ({advice})"
+        return ""
 
     def with_rates(
         self, false_accepts: Optional[float] = None, false_rejects: Optional[float] = None
     ) -> "PairCalibration":
-        """Return it with other rates; None: as they are."""
+        """Return a copy with other rates; None: keep the present one."""
         return replace(
             self,
             false_accepts=self.false_accepts if false_accepts is None else false_accepts,
@@ -106,7 +127,7 @@ class PairCalibration:
         )
 
     def save(self, path: PathLike) -> None:
-        """Write it as JSON."""
+        """Write the calibration as JSON."""
         write_json(
             path,
             {
@@ -129,22 +150,22 @@ class PairCalibration:
 
     @classmethod
     def open(cls, path: PathLike, embedder: Embedder) -> "PairCalibration":
-        """Read what `save` wrote, for use with a model.
+        """Read a calibration that `save` wrote, for use with a model.
 
         Raises:
-            InputError: the file is missing, is none, or was fitted on another model's scores.
+            InputError: the file is missing, is not a calibration, or was fitted on scores of another model.
         """
         found = cls._read(path)
         if found.fingerprint != fingerprint_of(embedder):
             raise InputError(
-                f"{path}: was fitted on scores of another model ({found.name}); scores of {embedder.model_file} mean "
-                "something else. Fit one for it: mindvox calibrate pairs"
+                f"{path}: was fitted on scores of another model ({found.name}), which do not compare with scores of "
+                f"{embedder.model_file}. Fit one for this model: mindvox calibrate pairs"
             )
         return found
 
     @classmethod
     def of_model(cls, embedder: Embedder) -> Optional["PairCalibration"]:
-        """Return the calibration that this package ships for a public model; None: there is none for its weights.
+        """Return the calibration that this package ships for a public model; None: there is none for these weights.
 
         Raises:
             InputError: the model's card is damaged.
@@ -158,7 +179,7 @@ class PairCalibration:
 
     @staticmethod
     def shipped_path(name: str) -> Path:
-        """Return where a public model's calibration is in this package, if there is one."""
+        """Return the path of a public model's calibration in this package; the file need not exist."""
         return Path(__file__).parent / SHIPPED / f"{name}.json"
 
     @classmethod
@@ -193,29 +214,29 @@ class PairCalibration:
 
 
 def check_rates(*rates: float) -> None:
-    """Raise ValueError for a rate of false answers that nobody may ask for."""
+    """Raise ValueError if a rate of false answers is out of range."""
     for rate in rates:
         if not RATES[0] <= rate <= RATES[1]:
             raise ValueError(f"expected a rate from {RATES[0]:g} to {RATES[1]:g}, got {rate}.")
 
 
 def fingerprint_of(embedder: Embedder) -> str:
-    """Return what tells a model from others: the published weights' sha256, or the exported file's.
+    """Return an identifier of a model: the SHA-256 of the published weights, or else of the exported file.
 
-    A public model is converted on each machine; its weights are the same everywhere.
+    Each machine converts a public model itself, but the weights are the same everywhere.
     """
     card = card_of(embedder.model_file)
     return str(card["sha256"]) if card else embedder.engine.exported.file_sha256
 
 
 def side_inputs(quality: Quality) -> tuple[float, float]:
-    """Return what `speech` and `snr` of INPUTS are for one recording; a pair has the lesser of both sides."""
+    """Return the inputs `speech` and `snr` of INPUTS for one recording; a pair takes the lesser of its two sides."""
     snr_db = SNR_DB[1] if quality.snr_db is None else quality.snr_db
     return math.log2(np.clip(quality.net_speech_s, *SPEECH_S)), float(np.clip(snr_db, *SNR_DB))
 
 
 def pair_inputs(score: float, first: Quality, second: Quality, names: Sequence[str] = INPUTS) -> np.ndarray:
-    """Return a calibration's inputs, (len(names),), for a cosine of two recordings; see INPUTS."""
+    """Return a calibration's inputs, (len(names),), for the cosine of two recordings; see INPUTS."""
     speech, snr = map(min, side_inputs(first), side_inputs(second))
     values = {"cosine": score, "speech": speech, "snr": snr}
     return np.array([values[name] for name in names])

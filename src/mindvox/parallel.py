@@ -1,4 +1,4 @@
-"""Calling a function for many jobs: here, in processes of this machine, or on a Dask cluster."""
+"""Call a function for many jobs: in this process, in several processes of this machine, or on a Dask cluster."""
 
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mindvox.errors import InputError
 
-JOBS_WAITING = 4  # submitted for each process: enough to keep it busy, few enough to bound the memory of results
+JOBS_WAITING = 4  # queued jobs per process: enough to keep it busy, few enough to bound the memory of results
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LOCAL = "local"
 CONNECT_TIMEOUT_S = 30
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 def num_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -34,10 +34,10 @@ def call_all(
     """Yield the results in the order of the jobs.
 
     Args:
-        function: a module's own, so that it has a name that another process can import.
-        jobs: what it is called with.
-        num_processes: of this machine; 1, or a single job: in this process.
-        dask: address of a Dask scheduler, or "local" for a cluster of `num_processes`; empty: without Dask.
+        function: a module-level function, which other processes can import.
+        jobs: the arguments, one for each call.
+        num_processes: number of processes on this machine; 1, or a single job: run in this process.
+        dask: address of a Dask scheduler, or "local" for a cluster of `num_processes`; empty: no Dask.
 
     Raises:
         InputError: a process was killed, or Dask is not installed.
@@ -51,7 +51,7 @@ def call_all(
 
 
 def _call_in_processes(function: Callable, jobs: Sequence, num_processes: int) -> Iterator:
-    # Not forked: a process that has threads, as NumPy and MindSpore do, can hang in its copy.
+    # Not forked: the copy of a process with threads, as NumPy and MindSpore have, can deadlock.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with one_thread_each(), ProcessPoolExecutor(num_processes, context, start_process) as pool:
@@ -59,11 +59,11 @@ def _call_in_processes(function: Callable, jobs: Sequence, num_processes: int) -
             yield from in_order(pool.submit, function, jobs, JOBS_WAITING * num_processes)
         except BrokenProcessPool:
             raise InputError(
-                "a process was killed, by the system if memory ran out: run again with fewer processes. What is "
-                "finished is kept."
+                "a process was killed, by the system if memory ran out: run again with fewer processes. Finished work "
+                "is kept."
             ) from None
         except BaseException:
-            # Leaving the block would wait for the jobs that run, which may take minutes.
+            # Leaving the block would wait for running jobs, which may take minutes.
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
@@ -71,7 +71,7 @@ def _call_in_processes(function: Callable, jobs: Sequence, num_processes: int) -
 
 
 def in_order(submit: Callable, function: Callable, jobs: Iterable, num_waiting: int) -> Iterator:
-    """Yield the results in the order of the jobs, of which `num_waiting` are submitted ahead."""
+    """Yield the results in the order of the jobs; up to `num_waiting` jobs are submitted ahead."""
     remaining = iter(jobs)
     futures = deque(submit(function, job) for job in islice(remaining, num_waiting))
     while futures:
@@ -81,7 +81,7 @@ def in_order(submit: Callable, function: Callable, jobs: Iterable, num_waiting: 
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Let processes that are started inside use one thread for linear algebra: there are as many of them as cores."""
+    """Limit processes started inside to one thread of linear algebra each, since there is one process per core."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
@@ -94,13 +94,13 @@ def one_thread_each() -> Iterator[None]:
 
 
 def start_process() -> None:
-    """Initialise a process of a pool: the parent alone ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+    """Initialise a pool process; only its parent handles Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent stops the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent was killed: it would wait for jobs for ever."""
+    """End this process when its parent is killed; otherwise it would wait for jobs forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a process of a pool calls this"
     connection.wait([parent.sentinel])
@@ -112,18 +112,18 @@ def _call_by_dask(function: Callable, jobs: Sequence, num_processes: int, addres
         num_waiting = JOBS_WAITING * max(1, sum(client.nthreads().values()))
 
         def submit(*call: Any) -> Any:
-            # Not pure: Dask would take a job that it did in an earlier run for done, its files gone or not.
+            # Not pure: Dask would skip a job of an earlier run although its files may be gone.
             return client.submit(*call, pure=False)
 
         try:
             yield from in_order(submit, function, jobs, num_waiting)
         except _dask().KilledWorker as error:
-            raise InputError(f"dask: {error} Give its workers more memory; what is finished is kept.") from None
+            raise InputError(f"dask: {error} Give its workers more memory; finished work is kept.") from None
 
 
 @contextmanager
 def _dask_client(num_processes: int, address: str) -> Iterator[Any]:
-    """Connect to a cluster; start one when the address is "local"."""
+    """Connect to a cluster; start one if the address is "local"."""
     distributed = _dask()
     with ExitStack() as stack:
         cluster: Any = address
@@ -137,10 +137,10 @@ def _dask_client(num_processes: int, address: str) -> Iterator[Any]:
         except (OSError, ValueError) as error:
             raise InputError(
                 f"dask: no scheduler at {address}, or no worker ({error}). Start `dask scheduler` there and "
-                "`dask worker` elsewhere."
+                "`dask worker` on the other machines."
             ) from None
-        if max(client.nthreads().values()) > 1:  # the writer of MindRecord files is not made for two in one process
-            raise InputError("dask: expected workers of one thread: start them with `dask worker --nthreads 1`.")
+        if max(client.nthreads().values()) > 1:  # the MindRecord writer does not support two threads in one process
+            raise InputError("dask: expected workers with one thread: start them with `dask worker --nthreads 1`.")
         yield client
 
 

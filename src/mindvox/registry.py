@@ -1,13 +1,13 @@
-"""Everything that is chosen by a name. A new one is one file and one line here.
+"""Registries of everything that is chosen by name. Adding an entry takes one file and one line here.
 
-A model, an objective, a sampler, a schedule and a front end each have a dataclass `Options` of `option()` fields, whose
-values are their keyword arguments.
+A model, an objective, a sampler, a schedule and a front end each have a dataclass `Options` of `option()` fields,
+which are passed as keyword arguments.
 
-- A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D), and it
-  has `min_frames`, a number or a function of its options. It may have `checkpoint_prefix`, `further_outputs` with
-  `return_further`, `folded` with `is_foldable`, see `EcapaTdnn`, and `windows`, see `RawNet2`.
+- A model turns feats (B, T, F) into embeddings (B, D). Its options include `in_channels` (F) and `emb_size` (D).
+  `min_frames` is a number or a function of its options. Optional: `checkpoint_prefix`, `further_outputs` with
+  `return_further`, `folded` with `is_foldable` (see `EcapaTdnn`), and `windows` (see `RawNet2`).
 - A pooling is built from (channels, eps=...) and turns (B, C, T) or (B, C, F, T) into (B, out_channels). It has
-  `min_frames` where it needs more than one.
+  `min_frames` if it needs more than one frame.
 - An objective: see `Objective`.
 - A sampler: see `Sampler`.
 - A schedule: see `Curve`.
@@ -23,10 +23,10 @@ from mindvox.errors import InputError, did_you_mean
 
 
 class Registry:
-    """Classes or objects of one kind by name; each is imported when it is asked for.
+    """Classes or objects of one kind by name; each is imported on first use.
 
     Args:
-        kind: what they are; for classes that the configuration chooses, the name of the section.
+        kind: name of the kind; for classes that a configuration chooses, the name of the section.
         entries: "module:Class" by name.
     """
 
@@ -47,14 +47,14 @@ class Registry:
             ValueError: the name is taken.
         """
         if name in self._entries:
-            raise ValueError(f"{self.kind} {name} is registered already, as {self._entries[name]}.")
+            raise ValueError(f"{self.kind} {name} is already registered, as {self._entries[name]}.")
         self._entries[name] = entry
 
     def get(self, name: str) -> Any:
-        """Return the class or object of a name.
+        """Return the class or object with this name.
 
         Raises:
-            InputError: there is no such name.
+            InputError: the name is unknown.
         """
         if name not in self._entries:
             hint = did_you_mean(str(name), self._entries)

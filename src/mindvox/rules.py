@@ -1,7 +1,7 @@
-"""What turns a score into an answer: thresholds, where they come from, and the answers that there are."""
+"""Rules that turn a score into an answer: thresholds, their source, and the possible answers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Protocol
@@ -19,8 +19,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         answer: ACCEPT, REJECT or INCONCLUSIVE.
-        llr: natural logarithm of how much likelier the score is when both are one person; None: the rule knows none.
-        reason: why there is no answer; empty when there is one.
+        llr: natural logarithm of the likelihood ratio of one person against two; None: the rule gives none.
+        reason: why the answer is INCONCLUSIVE; otherwise empty.
     """
 
     answer: str
@@ -30,18 +30,18 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Which values mean the same person, and which mean different people.
+    """Thresholds for the same person and for different people.
 
     Args:
-        accept: the least value of the same person.
-        reject: values below it are of different people; between both there is no answer.
-        source: where they come from.
-        why: why these.
-        of: what is held against them, COSINE or LLR.
-        least_cosine: whatever the value, a lower cosine is no evidence for the same person; None: no such limit.
+        accept: values from here on mean the same person.
+        reject: values below mean different people; between the two there is no answer.
+        source: where the thresholds come from.
+        why: the reason for these values.
+        of: the kind of value that is compared, COSINE or LLR.
+        least_cosine: pairs with a lower cosine are never accepted; None: no such limit.
 
     Raises:
-        ValueError: they are impossible.
+        ValueError: the thresholds are impossible.
     """
 
     accept: float
@@ -61,7 +61,7 @@ class Thresholds:
 
     @classmethod
     def of_model(cls, model_file: Path) -> Optional["Thresholds"]:
-        """Return the cosines of a public model, from the card beside it; None: none are known of this model.
+        """Return the thresholds on a public model's card; None: the model has none.
 
         Raises:
             InputError: the card is damaged.
@@ -77,15 +77,19 @@ class Thresholds:
 
     @property
     def thresholds(self) -> "Thresholds":
-        """These, as of every Rule."""
+        """The object itself; part of every Rule."""
         return self
 
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return the empty string: a cosine is judged whatever the recordings' quality is."""
+        return ""
+
     def judge(self, score: float, qualities: Sequence[Optional[Quality]] = ()) -> Verdict:
-        """Return the answer for a cosine; whatever the recordings' quality is, it is the same."""
+        """Return the answer for a cosine; the recordings' quality is not considered."""
         return self.verdict(score, score, None)
 
     def verdict(self, value: float, cosine: float, llr: Optional[float]) -> Verdict:
-        """Return the answer for a value, and for the cosine that it was made of."""
+        """Return the answer for a value and for the cosine from which it was computed."""
         if value < self.reject:
             return Verdict(REJECT, llr)
         if value < self.accept:
@@ -100,20 +104,27 @@ class Thresholds:
 
 
 class Rule(Protocol):
-    """What turns a score into an answer: `Thresholds`, or a `PairCalibration`."""
+    """A rule that turns a score into an answer: `Thresholds` or a `PairCalibration`."""
 
     @property
     def thresholds(self) -> Thresholds:
-        """What values are held against."""
+        """The thresholds for values of the rule."""
+        ...
+
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return why there is no answer about recordings of these qualities; empty: there is one.
+
+        A quality that is not known (None) is no reason.
+        """
         ...
 
     def judge(self, score: float, qualities: Sequence[Optional[Quality]]) -> Verdict:
-        """Return the answer for a cosine of two recordings of these qualities."""
+        """Return the answer for a cosine of two recordings with these qualities."""
         ...
 
 
 def card_of(model_file: Path) -> Optional[dict[str, Any]]:
-    """Return the card beside a public model; None: it is none.
+    """Return the card beside a public model; None: the file is not a public model.
 
     Raises:
         InputError: the card is damaged.

@@ -20,19 +20,20 @@ import pytest
 import soundfile
 
 from mindvox.corpus.audio import read_audio
-from mindvox.data.eval_store import EvalStore, EvalStoreWriter, content_sha256
+from mindvox.data.eval_store import EvalStore, content_sha256
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import cut_frames, subtract_mean, window_edges
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.scoring.embeddings import EmbeddingStore, extract
 from tests import verdicts
+from tests.ascend310_infer.runs import LENGTHS, in_python, score_lines, write_store
 from tests.deploy.toy import FRONT_END, NUM_MELS, make_checkpoint, write_toy
+from tests.processes import call, must
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
 VECTORS = ROOT.parent / "shared" / "reference" / "vectors"
 SAMPLE_RATE = 16000
-LENGTHS = (50, 37, 50, 61, 37, 50, 90, 10)
 BOUND = 2e-5  # of the greatest value: float32 sums in another order, through fifteen layers
 FEATURE_BOUND = 1e-3  # dB
 KALDI_BOUND = 3e-4  # natural logarithms: Python takes the filters' sums in float32
@@ -64,37 +65,6 @@ def worked(tmp_path_factory) -> Path:
 
 def noise(seed: int, length: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, length).astype(np.float32)
-
-
-def write_store(folder: Path, prefix: str, lengths: tuple[int, ...], with_trials: bool = False) -> None:
-    names = [f"{prefix}{row % 4}/{row}.wav" for row in range(len(lengths))]
-    trials = folder.with_name("veri_test2.txt")
-    if with_trials:
-        pairs = [(a, b) for row, a in enumerate(names) for b in names[row + 1 :]]
-        trials.write_text("".join(f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for a, b in pairs))
-    with EvalStoreWriter(folder, FRONT_END.to_dict(), trials if with_trials else None) as writer:
-        for row, (name, length) in enumerate(zip(names, lengths, strict=True)):
-            feats = 10 * np.random.default_rng(row + len(prefix)).standard_normal((length, NUM_MELS), np.float32)
-            writer.add(name, name.split("/")[0], feats)
-
-
-def call(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(word) for word in command], cwd=folder, env={**os.environ, "VIRTUAL_ENV": sys.prefix, **environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def must(folder: Path, *command: object, **environment: str) -> str:
-    done = call(folder, *command, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def in_python(folder: Path, model: str, frames: int | None) -> np.ndarray:
-    from mindvox.engines.engine import load_engine
-
-    return extract(load_engine(folder / model).encode, EvalStore.open(folder / "eval"), frames, 3, progress=False)
 
 
 def close(got: np.ndarray, expected: np.ndarray) -> bool:
@@ -234,7 +204,7 @@ def test_a_front_end_that_is_not_known_takes_features_and_no_recordings(program,
         done = call(worked, program, "--model", model, *recordings)
         assert done.returncode == 1
         assert done.stderr == (
-            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Export the '
+            f'error: {model}.json: front end "mfcc": this program computes fbank, kaldi_fbank and samples. Export the '
             "model with --input=waveform, which has its front end inside, or give it features "
             "(--data or --features) instead of recordings.\n"
         )
@@ -348,7 +318,9 @@ def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked
     ("arguments", "code", "said"),
     [
         (["--model=nowhere.onnx", "--data=eval", "--output=o"], 1, "nowhere.onnx: no such model"),
-        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=features"),
+        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "eval: holds features, and wave.onnx takes samples"),
+        (["--model=wave.onnx", "--features=feats", "--output=o"], 1, "--features: holds features, and wave.onnx takes"),
+        (["--model=wave.onnx", "--wav_list=wav", "--output=o", "--precision=bf16"], 2, "inside, which need f32"),
         (["--model=free.xml", "--data=wav", "--output=o"], 1, "wav: not a complete store"),
         (["--model=free.xml", "--data=eval", "--output=config.yaml"], 1, "config.yaml: "),
         (["--model=free.xml", "--data=eval", "--output=o", "--cut_frames=5"], 2, "expected at least 9"),
@@ -446,10 +418,6 @@ def test_kaldi_features_are_those_of_python(checks, tmp_path, settings):
         feats = features_of(checks, tmp_path / "a.wav", front_end.to_dict(), tmp_path)
         assert feats.shape == expected.shape
         assert np.abs(feats - expected).max() <= KALDI_BOUND, num_samples
-
-
-def score_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("eer ")]
 
 
 def test_script_scores_as_the_checkpoint_does(program, worked):
@@ -689,6 +657,41 @@ def test_interrupted_program_leaves_its_folder_unlocked(program, worked, tmp_pat
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == -signal.SIGINT
     must(worked, *infer[:2], "--data=eval", "--output", out)
+
+
+def test_killed_program_goes_on_where_it_stopped(program, worked, tmp_path):
+    """The list is long enough for a part to be written, however fast this machine is."""
+    soundfile.write(tmp_path / "a.wav", noise(0, 3 * SAMPLE_RATE), SAMPLE_RATE)
+    infer = (program, "--model=free.xml", "--wav_list", tmp_path / "list.txt", "--batch_size=4", "--output")
+    for count in (250, 1000, 4000, 16000):
+        names = [f"s{row % 7}/{row}\t{tmp_path / 'a.wav'}\n" for row in range(count)]
+        (tmp_path / "list.txt").write_text("".join(names))
+        if was_killed(subprocess.Popen([*infer, tmp_path / "killed"], cwd=worked), tmp_path / "killed" / ".parts"):
+            break
+    else:
+        pytest.fail("no part was written")
+    assert not (tmp_path / "killed" / "meta.json").exists()
+    (tmp_path / "killed" / ".parts" / "part-000099").write_bytes(b"damaged")
+    said = must(worked, *infer, tmp_path / "killed")
+    num_kept = json.loads((tmp_path / "killed" / "report.json").read_text())["num_kept"]
+    assert 0 < num_kept < count and said.startswith(f"{count - num_kept} embeddings in ")
+    assert said.endswith(f"; {num_kept} of an earlier run\n")
+
+    assert "earlier" not in must(worked, *infer, tmp_path / "whole")
+    files = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert files == {path.name for path in (tmp_path / "killed").iterdir()} and ".parts" not in files
+    for name in files - {"report.json"}:  # which has times
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def was_killed(running: subprocess.Popen, parts: Path) -> bool:
+    """Kill the program when it has written a part; return False where it ended before."""
+    while running.poll() is None:
+        if list(parts.glob("part-*")):
+            running.send_signal(signal.SIGKILL)
+            return running.wait() == -signal.SIGKILL
+        time.sleep(0.002)
+    return False
 
 
 @pytest.mark.parametrize("kind", ["S_ISDIR", "S_ISREG"])

@@ -26,9 +26,10 @@ from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
 from mindvox.registry import MODELS
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.ascend310_infer.conftest import LINK_PACKAGES, PACKAGES, need
-from tests.ascend310_infer.test_cpp_program import LENGTHS, call, in_python, must, score_lines, write_store
+from tests.ascend310_infer.runs import LENGTHS, in_python, score_lines, write_store
 from tests.deploy.toy import NUM_MELS, make_checkpoint, random_feats, save_description, uncompiled_encoder, write_toy
-from tests.test_registry import crop_frames, front_end_for, settings_of
+from tests.model_sizes import crop_frames, front_end_for, settings_of
+from tests.processes import call, must
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "mini_librispeech"

@@ -75,10 +75,10 @@ def test_devices_are_those_of_the_table_else_of_this_machine(tmp_path, monkeypat
     monkeypatch.setattr(rawnet2, "num_cores", lambda: 3)
     table, target = choose_devices(None, 8, "auto")
     assert (table.servers[0].device_ids, target) == ([0, 1, 2], "CPU")
-    assert "making one of 3 processes on the CPU (8 were asked for)" in capsys.readouterr().out
+    assert "made one of 3 processes on the CPU (8 were asked for)" in capsys.readouterr().out
     with pytest.raises(UsageError, match="no Ascend device here"):
         choose_devices(None, 8, "Ascend")
-    with pytest.raises(UsageError, match="--rank_table: needed for device_target GPU"):
+    with pytest.raises(UsageError, match="--rank_table: required for device_target GPU"):
         choose_devices(None, 8, "GPU")
     found = RankTable((Server("127.0.0.1", tuple(Device(number, number) for number in range(16))),))
     monkeypatch.setattr(rawnet2, "table_of_devices", lambda: found)

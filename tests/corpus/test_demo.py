@@ -59,7 +59,7 @@ def test_without_espeak_the_requirements_file_is_named(monkeypatch):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists and is no demo corpus"):
+    with pytest.raises(InputError, match="exists and is not a demo corpus"):
         make_demo_corpus(tmp_path, DemoSettings())
     assert files_of(tmp_path) == {"thesis.txt": b"mine"}
 

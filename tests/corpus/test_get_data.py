@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,29 +22,12 @@ from mindvox.corpus.convert import main as convert_main
 from mindvox.corpus.get_data import PARTS, get_part, main, read_checksums
 from mindvox.corpus.layouts import scan_tree
 from mindvox.errors import InputError, UsageError
+from tests.corpus.archives import speech, wav, zipped
 from tests.corpus.file_server import serve
 from tests.verdicts import media
 
 needs_pyav = pytest.mark.skipif(find_spec("av") is None, reason="needs PyAV (extra media)")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def speech(seed: int = 0, num_samples: int = 8000) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.3, 0.3, num_samples)
-
-
-def wav(seed: int = 0) -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, speech(seed), 16000, format="WAV")
-    return stream.getvalue()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
 
 
 def split(content: bytes, names) -> dict[str, bytes]:

@@ -56,7 +56,7 @@ def test_the_seed_decides_and_speakers_with_one_recording_train():
 
 @pytest.mark.parametrize("counts", [{"a": 3, "b": 3, "c": 3}, {"a": 3, "b": 1, "c": 1, "d": 1, "e": 1}])
 def test_too_few_speakers(counts):
-    with pytest.raises(InputError, match=r"--test_speakers: 2 are wanted of \d speakers"):
+    with pytest.raises(InputError, match=r"--test_speakers: 2 of \d speakers cannot be test speakers"):
         split_speakers(utterances_of(**counts), 2, seed=1)
 
 
@@ -100,7 +100,7 @@ def test_nothing_is_written_over_or_left_by_a_failure(recordings, tmp_path):
     main([str(recordings), str(tmp_path / "target")])
     with pytest.raises(InputError, match="has train_list.csv already"):
         main([str(recordings), str(tmp_path / "target")])
-    with pytest.raises(InputError, match="5 are wanted of 6 speakers"):
+    with pytest.raises(InputError, match="5 of 6 speakers cannot be test speakers"):
         main([str(recordings), str(tmp_path / "other"), "--test_speakers=5"])
     assert not (tmp_path / "other").exists()
 

@@ -270,10 +270,10 @@ class TestLists:
     @pytest.mark.parametrize(
         ("place", "message"),
         [
-            ("sph2pipe -f wav a.sph |", ":1: 'sph2pipe -f wav a.sph |' is a command, which is not run"),
+            ("sph2pipe -f wav a.sph |", ":1: 'sph2pipe -f wav a.sph |' is a command. Commands are not run"),
             ("| cat", "is a command"),
             ("-", "is a command"),
-            ("raw.ark:17", "is a place in an archive"),
+            ("raw.ark:17", "is a position in an archive"),
         ],
     )
     def test_kaldi_commands_are_refused(self, write, tmp_path, place, message):

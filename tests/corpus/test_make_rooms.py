@@ -56,6 +56,6 @@ def test_seed_gives_the_same_rooms_and_more_can_be_added(tmp_path, capsys):
     assert main([str(tmp_path / "b"), "--count=2", "--seed=3"]) == 0
     rooms = RoomFolder.open(tmp_path / "b")
     assert list(rooms.paths) == names and rooms.response(1).any()
-    with pytest.raises(InputError, match=r"rooms.json: {'seed': 3}: its rooms were drawn so"):
+    with pytest.raises(InputError, match=r"rooms.json: {'seed': 3}: its rooms were drawn with these"):
         main([str(tmp_path / "b"), "--count=3", "--seed=4"])
     assert list(RoomFolder.open(tmp_path / "b").paths) == names

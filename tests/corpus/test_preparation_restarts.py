@@ -101,7 +101,7 @@ def assert_none_is_left(group: int) -> None:
     """Fail when a process of the group lives on."""
     deadline = time.monotonic() + 30
     while left := [process for process in psutil.process_iter(["status"]) if is_alive_in(process, group)]:
-        assert time.monotonic() < deadline, f"helpers go on after their parent was killed: {left}"
+        assert time.monotonic() < deadline, f"helpers continue after their parent was killed: {left}"
         time.sleep(0.05)
 
 

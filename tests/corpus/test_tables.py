@@ -155,7 +155,7 @@ class TestTrainTables:
         make_corpus(tmp_path / "train", {"a": 4, "b": 1})
         tables = make_train_tables(train_config())
         assert tables.dev == read_table(tmp_path / "save" / "dev.csv") == []
-        assert "no speaker has the 5 utterances of which some are held out" in capsys.readouterr().out
+        assert "no speaker has 5 utterances" in capsys.readouterr().out
 
     def test_speakers_of_the_verification_list_are_left_out(self, tmp_path, make_corpus, train_config, capsys):
         corpus = make_corpus(tmp_path / "train", {"a": 2, "b": 3, "c": 1})
@@ -320,7 +320,7 @@ class TestEvalTables:
         tables = make_eval_tables(eval_config(train_annotation=str(tmp_path / "none.csv")))
         assert [u.utt_id for u in tables.norm] == ["z/s1/00.wav", "z/s1/01.wav"]
         assert tables.norm_folder == str(tmp_path / "test")
-        assert "there is no" in capsys.readouterr().out
+        assert "none.csv does not exist" in capsys.readouterr().out
 
     def test_no_cohort_is_said(self, tmp_path, eval_config, capsys):
         write_trials_of(tmp_path / "test", ("x00", "y00"), ("x00", "z00"))

@@ -134,7 +134,9 @@ def test_utterance_of_a_record(name, utterance):
 @pytest.mark.parametrize(("number", "speakers"), [(10, 3), (1, 3), (3, 1)])
 def test_what_cannot_be_held_out_is_refused(number, speakers):
     stored = [f"id{speaker}/{n}.wav" for speaker in range(speakers) for n in range(4)]
-    with pytest.raises(InputError, match=f"valid_utterances: {number} utterances of at least 2 speakers cannot"):
+    with pytest.raises(
+        InputError, match=f"valid_utterances: cannot hold out {number} utterances of at least 2 speakers"
+    ):
         choose_held_out(stored, [int(name[2]) for name in stored], number, seed=0)
 
 

@@ -106,7 +106,10 @@ def test_wrong_features_are_refused(tmp_path, feats):
 
 
 def test_an_utterance_stands_once(tmp_path):
-    with pytest.raises(ValueError, match="a: an utterance stands once"), EvalStoreWriter(tmp_path, FRONT_END) as writer:
+    with (
+        pytest.raises(ValueError, match="a: expected each utterance once"),
+        EvalStoreWriter(tmp_path, FRONT_END) as writer,
+    ):
         writer.add("a", "id0", feats_of(0, 3))
         writer.add("a", "id0", feats_of(0, 3))
 

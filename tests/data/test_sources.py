@@ -156,7 +156,7 @@ def test_older_stores_are_used_and_it_is_said(train_config, eval_config, tmp_pat
     prepare_train(train_config())
     prepare_eval(eval_config())
     said = capsys.readouterr().out
-    assert said.count("an older store, which does not know the content of its recordings") == 3
+    assert said.count("an older store without hashes of its recordings") == 3
     assert said.count("already prepared") == 3
 
 

@@ -122,7 +122,7 @@ def test_a_folder_of_checkpoints_stands_for_its_last_one(checkpoint, exported, c
 
 def test_without_features_the_utterances_are_random_and_it_says_so(checkpoint, exported, capsys):
     assert check(checkpoint, "--exported", exported, "--max_utterances=2") == 0
-    assert "2 utterances: random noise in bursts (--features DIR takes real ones)" in capsys.readouterr().out
+    assert "2 utterances: random noise in bursts (--features DIR takes real recordings)" in capsys.readouterr().out
 
 
 def test_wrong_weights_are_an_error(checkpoint, store, tmp_path, capsys):

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,44 +13,9 @@ from mindvox.engines.engine import load_engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 from mindvox.files import sha256_file
-from tests.deploy.toy import FRONT_END, SETTINGS, save_description
+from tests.deploy.converter import converter_in, model_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# Writes its options and its configuration file into the "model".
-CONVERTER = """#!/usr/bin/env bash
-set -euo pipefail
-for word in "$@"; do
-  case $word in
-    --outputFile=*) output="${word#*=}" ;;
-    --configFile=*) config="${word#*=}" ;;
-    --modelFile=*) cmp -s "${word#*=}" "$EXPECTED_MODEL" ;;
-  esac
-done
-echo "the converter's log"
-[[ -z "${FAIL:-}" ]] || exit "$FAIL"
-[[ -n "${SILENT:-}" ]] || { printf '%s\\n' "$@" | grep -v File=; cat "$config"; } >"$output.mindir"
-"""
-
-
-def model_of(folder: Path, **changes) -> Path:
-    """Write a description for Ascend beside bytes that stand for a model."""
-    path = folder / "m o+d.mindir"
-    path.write_bytes(b"a model")
-    sizes = {"batch_size": None, "num_frames": None, "min_frames": 9, "feature_size": 16, "emb_size": 6}
-    exported = ExportedModel(
-        file_format="MINDIR", input_kind="features", **sizes, further_outputs={}, precision="float32",
-        device_target="Ascend", front_end=FRONT_END.to_dict(), model=SETTINGS, checkpoint_sha256="0", file_sha256="",
-        weights_sha256=None, mindir_version=3, least_lite="2.10.0",
-    )  # fmt: skip
-    return save_description(path, replace(exported, **changes))
-
-
-def converter_in(folder: Path) -> Path:
-    converter = folder / "converter_lite"
-    converter.parent.mkdir(parents=True, exist_ok=True)
-    converter.write_text(CONVERTER)
-    converter.chmod(0o755)
-    return converter
 
 
 def convert(folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess:
@@ -119,7 +83,7 @@ def test_a_fixed_model_needs_no_sizes(tmp_path):
         ({}, ["--frames=5"], 2, "lengths of at least 9 frames"),
         ({}, ["--frames=x"], 2, "invalid _counts value"),
         ({}, ["--frames=200", "--batch_size=0"], 2, "--batch_size: expected at least 1, got 0"),
-        ({"num_frames": 301}, ["--frames=200"], 2, "takes 301 alone. Export with --length=0"),
+        ({"num_frames": 301}, ["--frames=200"], 2, "takes only 301. Export with --length=0"),
         ({"batch_size": 2}, ["--frames=200", "--batch_size=3"], 2, "3 was given"),
         ({"device_target": "CPU"}, ["--frames=200"], 1, "was exported for CPU: export with --device_target=Ascend"),
         ({"input_kind": "waveform"}, ["--frames=200"], 1, "expected a MINDIR that takes features"),

@@ -79,7 +79,7 @@ def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_pat
         (["--channel=80"], "channel: the command line says 80"),
         (["--length=5"], "length: expected 0 or at least 9 frames, got 5"),
         (["--exp_ckpt_file=nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
-        (["--file_format=AIR"], "MindSpore writes it on Ascend alone"),
+        (["--file_format=AIR"], "MindSpore writes it only on Ascend"),
         (["--outputs=embedding,frames"], "a ecapa_tdnn has no frames; it has embedding, attention"),
     ],
 )
@@ -92,11 +92,11 @@ def test_settings_that_do_not_fit_are_refused_and_nothing_is_written(checkpoint,
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--file_format=AIR", "--length=0"], "AIR takes input features, and a batch_size and a length above 0"),
+        (["--file_format=AIR", "--length=0"], "AIR needs input features, and a batch_size and a length above 0"),
         (["--file_format=OM"], "expected one of MINDIR, ONNX, IR, AIR"),
         (["--input=mfcc"], r"expected features \(or fbank\) or waveform"),
-        (["--outputs=attention"], "expected embedding, then different further outputs"),
-        (["--outputs=embedding,attention,attention"], "expected embedding, then different further outputs"),
+        (["--outputs=attention"], "expected embedding, then other outputs without repetition"),
+        (["--outputs=embedding,attention,attention"], "expected embedding, then other outputs without repetition"),
     ],
 )
 def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):

@@ -100,9 +100,9 @@ def test_store_of_another_front_end_is_refused(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--precision=int8", "--file_format=ONNX", "--calibration_data=d"], "int8 is for file_format IR"),
-        (["--precision=int8", "--file_format=IR"], "calibration_data: needed with precision int8"),
-        (["--calibration_data=d"], "calibration_data: needed with precision int8, and used by nothing else"),
+        (["--precision=int8", "--file_format=ONNX", "--calibration_data=d"], "int8 needs file_format IR"),
+        (["--precision=int8", "--file_format=IR"], "calibration_data: required by precision int8"),
+        (["--calibration_data=d"], "calibration_data: required by precision int8, and not used otherwise"),
     ],
 )
 def test_keys_that_do_not_fit_are_wrong_usage(words, said):

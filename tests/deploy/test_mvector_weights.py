@@ -6,7 +6,7 @@ import pytest
 from mindvox.deploy.import_weights import build, main
 from mindvox.errors import InputError, UsageError
 from mindvox.models.checkpoint import read_checkpoint
-from tests.deploy.test_toolkits import write_safetensors
+from tests.deploy.weight_files import write_safetensors
 from tests.vectors.networks import Network
 
 STAGES = {"layer1_channels": 8, "layer1_blocks": 1, "layer2_channels": 16, "layer2_blocks": 2}

@@ -15,6 +15,7 @@ from mindvox.errors import InputError, UsageError
 from mindvox.files import sha256_file
 from mindvox.frontend.frames import subtract_mean
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
+from tests.deploy.graphs import NOT_IN_LITE, graph_of, mind_ir_pb2, operators
 from tests.deploy.toy import (
     FRONT_END,
     config_of,
@@ -27,27 +28,14 @@ from tests.deploy.toy import (
 )
 from tests.small_model import in_place_of_ecapa
 
-mind_ir_pb2 = pytest.importorskip("mindspore.train.mind_ir_pb2")
 BOUND = 5e-6  # float32 sums in another order
 WAVEFORM_BOUND = 1e-4  # and features that are up to 3e-3 dB off in a few bins
 FREE = ("--length=0", "--batch_size=0")
-NOT_IN_LITE = {"SumExt", "Divs", "Muls", "Subs", "Adds", "MeanExt"}
 
 
 @pytest.fixture(autouse=True)
 def reference_is_not_compiled(trained, monkeypatch):
     monkeypatch.setattr(export_module, "cell_encoder", lambda *_: trained)
-
-
-def graph_of(path):
-    model = mind_ir_pb2.ModelProto()
-    model.ParseFromString(path.read_bytes())
-    return model
-
-
-def operators(model):
-    named = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
-    return {named.get(node.op_type, node.op_type) for node in model.graph.node}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +119,8 @@ def test_damaged_files_are_refused(checkpoint, tmp_path, content):
     ("options", "said"),
     [
         (["--mindir_version=2"], "expected one of 1, 3"),
-        (["--mindir_version=1", "--file_format=ONNX"], "1 is for file_format MINDIR, got ONNX"),
-        (["--mindir_version=1", "--input=waveform", "--length=0"], "takes a batch_size and a length above 0"),
+        (["--mindir_version=1", "--file_format=ONNX"], "1 needs file_format MINDIR, got ONNX"),
+        (["--mindir_version=1", "--input=waveform", "--length=0"], "needs a batch_size and a length above 0"),
     ],
 )
 def test_impossible_keys_are_refused(checkpoint, tmp_path, options, said):
@@ -150,14 +138,14 @@ def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
 # The kind: a restriction of MindSpore's on names. Second variants: a folder with Chinese letters, and the folder for
 # temporary files; checkpoints, stores and MINDIR are read and written under the same names.
 @pytest.mark.parametrize("name", [pytest.param("my exp+aug/m", marks=pytest.mark.slow), "模型/50% [a]'b+c"])
-def test_any_name_can_be_exported_to(tmp_path, name, monkeypatch):
+def test_any_name_can_be_exported_to(graphs_compiled_again, tmp_path, name, monkeypatch):
     monkeypatch.setattr(export_module, "cell_encoder", uncompiled_encoder)
     with in_place_of_ecapa():
         path = export(config_of(make_checkpoint(tmp_path), tmp_path / name, "--length=40", "--batch_size=1"))
     assert path == tmp_path / f"{name}.mindir" and path.is_file()
 
 
-def test_a_temporary_folder_of_any_name_will_do(tmp_path, monkeypatch):
+def test_a_temporary_folder_of_any_name_will_do(graphs_compiled_again, tmp_path, monkeypatch):
     odd = tmp_path / "a +ü"
     odd.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(odd))

@@ -3,10 +3,6 @@
 What they compute: tests/models/test_networks.py.
 """
 
-import json
-import struct
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -18,6 +14,7 @@ from mindvox.frontend import front_end_of
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.registry import TOOLKITS
+from tests.deploy.weight_files import write_safetensors
 from tests.vectors.networks import Network
 
 SETTINGS = {"name": "campplus", "in_channels": 16, "emb_size": 6, "init_channels": 6, "growth_rate": 3}
@@ -41,17 +38,6 @@ def state() -> dict[str, np.ndarray]:
             shape = (*shape[:2], shape[3])  # a Conv1d
         found[name_of(parameter.name)] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
     return found
-
-
-def write_safetensors(path: Path, state: dict[str, np.ndarray]) -> Path:
-    entries, body = {}, b""
-    for name, array in state.items():
-        offsets = [len(body), len(body) + array.nbytes]
-        entries[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
-        body += array.tobytes()
-    header = json.dumps(entries).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + body)
-    return path
 
 
 @pytest.mark.parametrize(

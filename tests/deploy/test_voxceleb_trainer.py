@@ -10,7 +10,7 @@ from mindvox.frontend import front_end_of
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.registry import TOOLKITS
-from tests.deploy.test_toolkits import write_safetensors
+from tests.deploy.weight_files import write_safetensors
 from tests.vectors.networks import Network, made_input
 
 SIZES = {f"layer{stage}_channels": 8 * stage for stage in (1, 2, 3, 4)}

@@ -14,7 +14,7 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.models import create_model
 from mindvox.models.checkpoint import checkpoint_path, write_checkpoint
-from tests.deploy.test_old_mindir import NOT_IN_LITE, graph_of, operators
+from tests.deploy.graphs import NOT_IN_LITE, graph_of, operators
 from tests.deploy.toy import NUM_MELS, config_of, encoder, make_checkpoint, relative, uncompiled_encoder
 
 NUM_FRAMES = 60

@@ -16,7 +16,7 @@ import soundfile
 from mindvox.config import ROOT
 from tests.deploy.toy import make_checkpoint
 from tests.docs.shell_blocks import FENCED
-from tests.e2e.test_pipeline import SAMPLE_RATE, voice
+from tests.e2e.corpus import SAMPLE_RATE, voice
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 TRAINED, TESTED = range(6), range(20, 24)

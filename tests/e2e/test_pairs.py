@@ -35,12 +35,13 @@ from mindvox.models.checkpoint import (
 from mindvox.scoring import calibrate, convert, plda
 from mindvox.scoring.embeddings import EmbeddingStore
 from mindvox.speakers.store import open_store
+from tests.corpus.archives import wav, zipped
 from tests.corpus.file_server import serve
-from tests.corpus.test_get_data import wav, zipped
-from tests.deploy.test_convert_310 import converter_in, model_of
+from tests.deploy.converter import converter_in, model_of
 from tests.deploy.toy import make_checkpoint, write_toy
 from tests.e2e.at_once import AtOnce, Done
-from tests.e2e.test_pipeline import YAML, must, write_corpus
+from tests.e2e.corpus import YAML, write_corpus
+from tests.processes import must
 from tests.small_model import in_place_of_ecapa, real_ecapa
 from tests.speakers.toys import RATE, voice
 

@@ -14,7 +14,7 @@ from mindvox.config import ROOT, load_config
 from mindvox.config.sections import Config
 from mindvox.models.checkpoint import read_checkpoint
 from mindvox.scoring.metrics import eer
-from tests.e2e.test_pipeline import SAMPLE_RATE, voice
+from tests.e2e.corpus import SAMPLE_RATE, voice
 
 SIZES = ("--model.num_samples=2437", "--model.channels=2", "--model.wide_channels=2", "--model.gru_size=4")
 SIZES += ("--model.emb_size=4", "--train_frames=2437", "--minibatch_size=4", "--num_workers=1", "--amp_level=O0")
@@ -112,7 +112,7 @@ def test_eight_devices_are_processes_where_there_is_a_cpu_alone(data, tmp_path):
 
     timed = call(tmp_path, "train_performance_8p.sh", *words, "--name=timed", "--store_path=train/stores")
     assert timed.returncode == 0, timed.stderr
-    number = int(re.search(r"making one of (\d+) processes on the CPU \(8 were asked for\)", timed.stdout)[1])
+    number = int(re.search(r"made one of (\d+) processes on the CPU \(8 were asked for\)", timed.stdout)[1])
     folder = tmp_path / "train" / f"train_{number}P" / "DNNS" / "timed"
     assert "Final Performance images/sec : " in timed.stdout and "Final Train Accuracy" not in timed.stdout
     assert not (folder / "eers.txt").exists() and list((folder / "prof").iterdir())

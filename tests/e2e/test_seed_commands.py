@@ -15,7 +15,7 @@ import soundfile
 import yaml
 
 from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
-from tests.e2e.test_pipeline import SAMPLE_RATE, voice
+from tests.e2e.corpus import SAMPLE_RATE, voice
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

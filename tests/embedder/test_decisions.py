@@ -92,7 +92,7 @@ def test_what_cannot_be_used_has_no_answer_and_no_score(embedders, bad):
 
 
 def test_a_model_without_thresholds_needs_one(embedders):
-    with pytest.raises(UsageError, match="this model has no threshold of its own. Fit a calibration"):
+    with pytest.raises(UsageError, match="this model has no threshold. Fit a calibration"):
         verify(embedders["kaldi"], noise(8000, 0), noise(8000, 0))
 
 

@@ -126,7 +126,7 @@ def test_what_is_too_short_for_the_model_is_told_in_seconds(models):
     [
         (np.zeros((2, 8000)), None, "expected samples"),
         (noise(8000, 0), -1, "expected a rate of 1 to"),
-        ("a.wav", 16000, "a file knows its sample rate"),
+        ("a.wav", 16000, "because a file has its own"),
     ],
 )
 def test_what_is_no_recording_is_a_mistake(embedders, recording, sample_rate, said):
@@ -214,9 +214,9 @@ def test_a_model_is_found_by_name_file_and_folder(models, embedders, monkeypatch
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (PUBLIC, "campplus_zh_en: a public model that is not in .*home.* Fetch it first: mindvox fetch campplus_zh_en"),
+        (PUBLIC, "campplus_zh_en: this public model is not in .*home.* Fetch it first: mindvox fetch campplus_zh_en"),
         ("nobody", "nobody: neither a file, nor a folder, nor a public model; `mindvox models` lists those"),
-        ("silero_vad", "expected a model of speakers"),
+        ("silero_vad", "expected a speaker model"),
         ("nobody.onnx", r"nobody\.onnx: no such model"),
         ("two", r"two: expected one exported model in this folder, found 2 models: a\.onnx, b\.onnx"),
         ("none", "none: expected one exported model in this folder, found 0 models"),

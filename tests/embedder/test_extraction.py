@@ -189,7 +189,8 @@ def test_lists_and_sections_are_embedded(model, ten_recordings, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"), [("a.wav\nb\n", "list.txt:2: expected the path"), ("a.wav\nb.wav\n./a.wav\n", "is in line 1")]
+    ("lines", "said"),
+    [("a.wav\nb\n", "list.txt:2: expected only the path"), ("a.wav\nb.wav\n./a.wav\n", "is in line 1")],
 )
 def test_mistakes_of_a_list(tmp_path, lines, said):
     (tmp_path / "list.txt").write_text(lines)

@@ -12,7 +12,7 @@ from mindvox.engines.exported import ExportedModel, description_path
 from mindvox.errors import InputError, UsageError
 from mindvox.files import read_json, sha256_file, write_json
 from tests.deploy.toy import NUM_MELS, make_checkpoint, save_description, write_toy
-from tests.engines.test_exported import MODEL
+from tests.engines.described import MODEL
 
 WITHOUT_MINDSPORE = f"""
 import sys

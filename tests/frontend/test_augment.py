@@ -227,7 +227,7 @@ def test_masks_are_of_random_place_and_length():
         ("--noise_snr=15,0", "least, greatest"),
         ("--drop_chunk_count=1.5,2", "two whole numbers"),
         ("--augmentations=[]", "list of stages"),
-        ("--speed_classes --speeds=0.9,1.1", "speed_classes needs 1.0"),
+        ("--speed_classes --speeds=0.9,1.1", "expected 1.0 among them"),
         ("--spec_augment=1.5", "between 0 and 1"),
     ],
 )

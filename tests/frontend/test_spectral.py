@@ -12,28 +12,12 @@ from mindvox.config import ROOT, TrainPrepConfig, load_config
 from mindvox.frontend.mel_spectrogram import MelSpectrogram
 from mindvox.frontend.mfcc import Mfcc
 from mindvox.frontend.spectrogram import Spectrogram
-from mindvox.registry import FRONT_ENDS
 from tests.frontend.reference.signals import CORPUS, synthetic_waveforms
 from tests.frontend.reference.spectral_cases import CASES, WAVEFORMS, stored_rows
+from tests.frontend.toolkits import VECTORS, front_end_of_case
 from tests.vectors import load_vector
 
 SYNTHETIC = synthetic_waveforms()
-VECTORS = {
-    "mv_melspectrogram": "mvector_mel",
-    "mv_melspectrogram_meannorm": "mvector_mel",
-    "mv_mfcc": "mvector_mfcc",
-    "mv_spectrogram": "mvector_spectrogram",
-    "vt_resnetse34l_mel40_log": "resnetse34l",
-    "vt_resnetse34l_mel40_log_int16": "resnetse34l_int16",
-    "vt_resnetse34l_mel40_nolog": "resnetse34l_nolog",
-    "vt_resnetse34v2_mel64_log": "resnetse34v2",
-    "vt_vggvox_mel40_log": "vggvox",
-}
-
-
-def front_end_of_case(case: str, dtype: type = np.float64):
-    name, settings = CASES[case]
-    return FRONT_ENDS.get(name)(dtype, **settings)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -169,13 +153,13 @@ def test_range_in_db_is_limited():
         (MelSpectrogram, {"win_length_ms": 30.0}, r"win_length_ms: expected 1 to 400 samples"),
         (MelSpectrogram, {"hop_length_ms": 0.01}, "hop_length_ms"),
         (MelSpectrogram, {"f_max": 9000.0}, "f_max: expected more than f_min"),
-        (MelSpectrogram, {"log": "natural"}, "log: natural of what is 0 is infinite: expected `floor` or `offset`"),
+        (MelSpectrogram, {"log": "natural"}, "log: natural of 0 is infinite: expected `floor` or `offset`"),
         (MelSpectrogram, {"top_db": 80.0}, "top_db: expected log db, got log none"),
         (MelSpectrogram, {"padding": "edge"}, "padding"),
         (MelSpectrogram, {"power": 3.0}, "power"),
         (MelSpectrogram, {"normalisation": "variance"}, "normalisation"),
         (Mfcc, {"n_mfcc": 129}, "n_mfcc: expected at most n_mels, 128, got 129"),
-        (Mfcc, {"floor": 0.0}, "log: db of what is 0"),
+        (Mfcc, {"floor": 0.0}, "log: db of 0"),
         (Spectrogram, {"n_fft": 399}, "n_fft: expected an even number"),
     ],
 )

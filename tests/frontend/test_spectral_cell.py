@@ -9,7 +9,7 @@ from mindvox.models.waveform_model import WaveformModel
 from tests.deploy.toy import without_compiling
 from tests.frontend.reference.signals import CORPUS, synthetic_waveforms
 from tests.frontend.reference.spectral_cases import CASES, WAVEFORMS
-from tests.frontend.test_spectral import VECTORS, front_end_of_case
+from tests.frontend.toolkits import VECTORS, front_end_of_case
 from tests.vectors import load_vector
 
 LONGEST = 4000  # samples: the native form takes a second for each of speech

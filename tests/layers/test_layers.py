@@ -9,7 +9,7 @@ from mindspore import Tensor
 
 from mindvox.layers.activation import tanh
 from mindvox.layers.building import building_for, building_form
-from mindvox.layers.conv import WIDEST_STACKED, Conv1d, Conv2d
+from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.pool2d import AvgPool2d, MaxPool2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
 from mindvox.layers.pooling.astp import Astp
@@ -41,7 +41,6 @@ LAYERS = {
     "conv 7x7, stride 3, pad 1": (lambda: Conv2d(8, 6, 7, stride=3, pad=1), (2, 8, 14, 17)),
     "conv 5x7, stride 1x2, pad 2": (lambda: Conv2d(8, 6, (5, 7), stride=(1, 2), pad=2), (2, 8, 9, 13)),
     "conv 4x1 without padding": (lambda: Conv2d(8, 6, (4, 1), padding="valid"), (2, 8, 4, 11)),
-    "conv 3x3 of many channels": (lambda: Conv2d(WIDEST_STACKED + 1, 2, 3), (2, WIDEST_STACKED + 1, 4, 5)),
     "conv 3x3 of one channel": (lambda: Conv2d(1, 12, 3, bias=False), (2, 1, 6, 11)),
     "conv 3x3 of one channel with stride": (lambda: Conv2d(1, 12, 3, stride=(2, 1)), (2, 1, 8, 11)),
     "grouped conv 3x3": (lambda: Conv2d(8, 4, 3, stride=2, dilation=2, groups=2), (2, 8, 9, 13)),

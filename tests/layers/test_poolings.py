@@ -19,7 +19,7 @@ from mindvox.errors import InputError
 from mindvox.layers.building import building_for
 from mindvox.layers.mask import length_mask
 from mindvox.registry import POOLINGS
-from tests.deploy.test_old_mindir import NOT_IN_LITE, graph_of, operators
+from tests.deploy.graphs import NOT_IN_LITE, graph_of, operators
 from tests.deploy.toy import relative, without_compiling
 from tests.vectors import STORED, VECTORS, load_vector, weights
 

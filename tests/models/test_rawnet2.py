@@ -17,9 +17,9 @@ from mindvox.models.checkpoint import read_checkpoint
 from mindvox.models.rawnet2 import RawNet2
 from mindvox.training.loop import train
 from mindvox.training.step import make_step
-from tests.deploy.test_toolkits import write_safetensors
 from tests.deploy.toy import without_compiling
-from tests.training.test_training import write_store
+from tests.deploy.weight_files import write_safetensors
+from tests.training.runs import write_store
 from tests.vectors import load_vector, weights
 from tests.vectors.networks import Network, check_embeddings, check_gradients, check_training
 

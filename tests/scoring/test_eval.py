@@ -18,20 +18,11 @@ from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.models import create_model
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.scoring.embeddings import EmbeddingStore
+from tests.stores import write_eval_store
 
 pytestmark = pytest.mark.usefixtures("small_model")  # with ECAPA-TDNN: tests/e2e/test_seed_commands.py
 FRONT_END = Fbank(n_mels=8).to_dict()
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
-
-
-def write_store(folder, prefix, num_speakers, utts_each, num_frames, front_end=FRONT_END):
-    rng, num_bins = np.random.default_rng(len(prefix) + num_frames), front_end.get("n_mels", 1)
-    with EvalStoreWriter(folder, front_end) as writer:
-        for speaker in range(num_speakers):
-            timbre = rng.normal(size=num_bins)
-            for utt in range(utts_each):
-                feats = timbre * rng.normal(size=(num_frames, 1)) + rng.normal(size=(num_frames, num_bins))
-                writer.add(f"{prefix}{speaker}/s/{utt}.wav", f"{prefix}{speaker}", feats.astype(np.float32))
 
 
 def write_model(folder, front_end):
@@ -47,8 +38,8 @@ def write_model(folder, front_end):
 def arguments(tmp_path):
     """A toy checkpoint, evaluation store with trial list, and cohort; all utterances have 40 frames."""
     write_model(tmp_path, FRONT_END)
-    write_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
-    write_store(tmp_path / "norm_store", "co", num_speakers=5, utts_each=1, num_frames=40)
+    write_eval_store(tmp_path / "eval_store", "id", num_speakers=4, utts_each=2, num_frames=40)
+    write_eval_store(tmp_path / "norm_store", "co", num_speakers=5, utts_each=1, num_frames=40)
     names = [f"id{speaker}/s/{utt}.wav" for speaker in range(4) for utt in range(2)]
     trials = [f"{int(a[:3] == b[:3])} {a} {b}\n" for row, a in enumerate(names) for b in names[row + 1 :]]
     (tmp_path / "eval_store" / "veri_test2.txt").write_text("".join(trials))
@@ -145,7 +136,7 @@ def test_eval_says_which_key_is_not_set(arguments, tmp_path):
 @pytest.mark.parametrize(("store", "prefix"), [("eval_store", "id"), ("norm_store", "co")])
 def test_eval_refuses_features_of_another_front_end(arguments, tmp_path, store, prefix):
     front_end = Fbank(n_mels=8, top_db=60.0).to_dict()
-    write_store(tmp_path / store, prefix, 4, 2, 40, front_end)
+    write_eval_store(tmp_path / store, prefix, 4, 2, 40, front_end)
     assert f"{tmp_path / store}: made with another front end: top_db 60.0" in run_eval(tmp_path, arguments, 1)
 
 
@@ -181,7 +172,7 @@ def test_eval_computes_the_models_features_of_stores_of_waveforms(arguments, tmp
 
 def test_eval_refuses_trials_of_training_speakers_unless_allowed(arguments, tmp_path):
     trials = tmp_path / "eval_store" / "veri_test2.txt"
-    write_store(tmp_path / "eval_store", "tr", num_speakers=4, utts_each=2, num_frames=40)
+    write_eval_store(tmp_path / "eval_store", "tr", num_speakers=4, utts_each=2, num_frames=40)
     trials.write_text(trials.read_text().replace("id", "tr"))
     message = run_eval(tmp_path, arguments, 1)
     assert "2 of its speakers are in" in message
@@ -191,7 +182,7 @@ def test_eval_refuses_trials_of_training_speakers_unless_allowed(arguments, tmp_
 
 
 def test_eval_refuses_a_cohort_of_the_trials_speakers_before_it_embeds(arguments, tmp_path):
-    write_store(tmp_path / "norm_store", "id", num_speakers=3, utts_each=3, num_frames=40)
+    write_eval_store(tmp_path / "norm_store", "id", num_speakers=3, utts_each=3, num_frames=40)
     assert "3 of the cohort's speakers are also in the evaluation store" in run_eval(tmp_path, arguments, 1)
     assert not (tmp_path / "npys").exists()
 

@@ -318,7 +318,7 @@ def test_a_blind_list_is_scored_without_error_rates(evaluation, cohort, trials_p
     assert evaluate(blind, evaluation, cohort, config(), tmp_path / "blind", "") == {}
     out = capsys.readouterr().out
     assert eer_lines(out) == []
-    assert "baseline, sub mean, s-norm: scores only; error rates need a list that tells the truth" in out
+    assert "baseline, sub mean, s-norm: scores only; error rates need a list with labels" in out
     rows = [line.split("\t", 1)[1] for line in (tmp_path / "truth" / "scores.tsv").read_text().splitlines()]
     assert (tmp_path / "blind" / "scores.tsv").read_text().splitlines() == rows
     written = json.loads((tmp_path / "blind" / "results.json").read_text())

@@ -97,7 +97,7 @@ def test_equal_lines_of_one_pair_count_as_they_stand(write):
         (HEADER + "0\ta\tb\t1\t1\t\n", ":2: expected 5 columns as the header has, got 6"),
         (HEADER + "0\ta\tb\t1\t1\r0\ta\tc\t1\t1\n", ":2: expected 5 columns as the header has, got 9"),
         (HEADER + "0\ta\tb\t٣\t1\n", ":2: expected numbers"),
-        (HEADER + LINES[0] + "0\ta\tb\t1\t1e999\n", ":3: s-norm is too great"),
+        (HEADER + LINES[0] + "0\ta\tb\t1\t1e999\n", ":3: s-norm is too large"),
         (HEADER + LINES[0] + LINES[1] + LINES[0].replace("0.5", "0.6"), ":4: says something else .* of line 2"),
         (HEADER + LINES[0] + LINES[1] + LINES[0].replace("1\t", "0\t", 1), ":4: says something else .* of line 2"),
         (HEADER + LINES[0] + LINES[1][:-1], ":3: the file ends within a line"),

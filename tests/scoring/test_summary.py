@@ -39,7 +39,7 @@ def test_other_json_is_refused(tmp_path):
 
 @pytest.mark.parametrize("words", [["a.json"], ["a=a.json", "a=b.json"], ["a=a.json", "b.json"]])
 def test_systems_without_names_of_their_own_are_wrong_usage(words):
-    with pytest.raises(UsageError, match="expected NAME=results.json, each with a name of its own"):
+    with pytest.raises(UsageError, match="expected NAME=results.json, each with a different name"):
         main(words)
 
 

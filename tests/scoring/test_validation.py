@@ -15,7 +15,7 @@ from mindvox.errors import InputError, UsageError
 from mindvox.frontend.fbank import Fbank
 from mindvox.scoring.validation import Validation, ValidationTrials, _trials_of_halves, make_validation
 from mindvox.training.loop import _step, set_up
-from tests.training.test_training import NUM_MELS, settings, write_store
+from tests.training.runs import NUM_MELS, settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
 FRONT_END = Fbank(n_mels=NUM_MELS).to_dict()
@@ -137,7 +137,7 @@ def test_without_trials_there_is_no_validation(store, tmp_path):
     [
         (["--valid_trials=a.txt"], "valid_trials: expected together with valid_data_path"),
         (["--valid_data_path=a"], "valid_trials: expected together with valid_data_path"),
-        (["--valid_trials=a", "--valid_data_path=a", "--valid_utterances=9"], "valid_utterances: expected 0 with"),
+        (["--valid_trials=a", "--valid_data_path=a", "--valid_utterances=9"], "valid_utterances: expected 0 together"),
         (["--valid_steps=9"], "valid_steps: there is nothing to validate with"),
         (["--valid_utterances=9", "--valid_epochs=0"], "valid_epochs: expected valid_steps or valid_epochs above 0"),
     ],

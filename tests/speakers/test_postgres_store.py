@@ -8,8 +8,7 @@ import pytest
 from mindvox.errors import InputError
 from mindvox.speakers.store import ADD, ModelIdentity, Sample, Speaker, Terms, open_store
 from tests.speakers.conftest import MODEL, names_of, sample, vector
-from tests.speakers.test_processes import start
-from tests.speakers.worker import samples_of
+from tests.speakers.worker import samples_of, start
 
 pytestmark = pytest.mark.slow  # the server takes seconds to start
 

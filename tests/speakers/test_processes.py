@@ -2,8 +2,6 @@
 
 import random
 import sqlite3
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,12 +9,7 @@ import pytest
 from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import open_store
 from tests.speakers.conftest import MODEL
-from tests.speakers.worker import samples_of
-
-
-def start(place, *arguments):
-    command = [sys.executable, "-m", "tests.speakers.worker", str(place), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+from tests.speakers.worker import samples_of, start
 
 
 def kill_while_enrolling(place, num_acknowledged):

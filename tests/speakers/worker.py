@@ -4,6 +4,7 @@ From LARGE speakers on it searches codes, which it makes again after a few chang
 """
 
 import random
+import subprocess
 import sys
 import time
 
@@ -49,6 +50,12 @@ def churn(place, worker, seconds):
                 store.delete(name)
                 assert name not in [match.name for match in other.search(vector(seed)[None], k=10_000)[0]]
     print("\n".join(alive))
+
+
+def start(place, *arguments):
+    """Start this module as a process."""
+    command = [sys.executable, "-m", "tests.speakers.worker", str(place), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 if __name__ == "__main__":

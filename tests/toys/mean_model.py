@@ -21,7 +21,7 @@ class MeanModel(nn.Cell):
 
         in_channels: int = option(80, "size of a feature frame", minimum=1)
         width: int = option(12, "channels between the layers", minimum=1)
-        emb_size: int = option(6, "size of an embedding", minimum=1)
+        emb_size: int = option(6, "embedding size", minimum=1)
 
     min_frames = 3
 

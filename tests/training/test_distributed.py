@@ -18,7 +18,7 @@ from mindvox.scoring.validation import make_validation
 from mindvox.training.launch import LEFT_VARIABLE
 from mindvox.training.loop import train
 from mindvox.training.world import World
-from tests.training.test_training import settings, write_store
+from tests.training.runs import settings, write_store
 
 SCRIPT = ROOT / "scripts" / "run_distribute_train.sh"
 LIMIT_S = 600  # of a run on a busy machine; one takes 25 s
@@ -161,7 +161,7 @@ def test_second_signal_ends_processes_that_hang(small_model, store, tmp_path):
     wait_for_step(tmp_path, 3)
     processes_of(tmp_path)[-1].suspend()
     launcher.send_signal(signal.SIGINT)
-    assert any("again to end at once" in line for line in launcher.stderr)  # reads until it is there
+    assert any("a second signal ends at once" in line for line in launcher.stderr)  # reads until it is there
     begin = time.monotonic()
     launcher.send_signal(signal.SIGINT)
     launcher.communicate(timeout=LIMIT_S)

@@ -8,7 +8,7 @@ from mindvox.home import CHECKPOINT, VARIABLE, model_folder
 from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER
 from mindvox.training.loop import describe_run, set_up, train
-from tests.training.test_training import settings, write_store
+from tests.training.runs import settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
 PUBLIC = next(name for name, model in PUBLIC_MODELS.items() if model.kind == SPEAKER)

@@ -90,7 +90,7 @@ def test_run_goes_on_without_a_checkpoint_when_it_is_told_to(tmp_path, capsys):
         session.after_validation(Position(step=2, record=1, best_eer=0.1, best_step=2))
         assert [path.name for path in tmp_path.iterdir()] == ["train_ecapa_vox12-1_1.ckpt"]
         said = capsys.readouterr().err
-        assert said.count("warning: ") == said.count("Training goes on (on_full_disk: continue)") == 2
+        assert said.count("warning: ") == said.count("Training continues (on_full_disk: continue)") == 2
         with pytest.raises(InputError, match="no room for this checkpoint"):
             session.finish(Position(step=3, record=1))
     session.after_step(Position(step=4, record=1))

@@ -36,13 +36,13 @@ def test_handlers_come_back_when_nothing_was_asked():
 def test_first_signal_is_kept_its_echoes_ignored_and_a_second_ends_the_process():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "SIGTERM\nnot ended by echoes\n"
-    assert done.stderr == "stopping after this step; the same again ends without it\n"
+    assert done.stderr == "stopping after this step; a second signal ends at once, without a checkpoint\n"
     assert done.returncode == -signal.SIGINT
 
 
 def test_stop_is_one_line_and_the_shells_exit_code(capsys):
     def stop(_) -> int:
-        raise Stopped("stopped as asked after step 3", signal.SIGTERM)
+        raise Stopped("stopped as requested after step 3", signal.SIGTERM)
 
     assert run(stop) == 143
-    assert capsys.readouterr().err == "stopped as asked after step 3\n"
+    assert capsys.readouterr().err == "stopped as requested after step 3\n"

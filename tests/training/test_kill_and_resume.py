@@ -14,7 +14,7 @@ import pytest
 from mindvox.config import ROOT
 from mindvox.models.checkpoint import find_checkpoint, list_checkpoints, read_checkpoint
 from tests.small_model import in_place_of_ecapa
-from tests.training.test_training import write_store
+from tests.training.runs import write_store
 
 RUN_TIMEOUT_S = 1500
 EPOCH_STEPS = 3
@@ -69,10 +69,10 @@ def stop(store: Path, folder: Path, num_epochs: int) -> int:
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=RUN_TIMEOUT_S)
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert "stopping after this step; the same again ends without it\n" in said
+    assert "stopping after this step; a second signal ends at once, without a checkpoint\n" in said
     step = max(list_checkpoints(folder))
     path = find_checkpoint(folder)
-    assert said.endswith(f"stopped as asked after step {step}; checkpoint: {path}. To go on: --resume=auto\n")
+    assert said.endswith(f"stopped as requested after step {step}; checkpoint: {path}. To continue: --resume=auto\n")
     return step
 
 

@@ -20,7 +20,7 @@ from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
 from mindvox.registry import LOSSES, SCHEDULES
 from mindvox.training.loop import train
 from tests.training.killed import train_until_killed
-from tests.training.test_training import settings
+from tests.training.runs import settings
 
 pytestmark = pytest.mark.usefixtures("small_model")
 SPEAKERS, MELS = 40, 16

@@ -17,7 +17,7 @@ from mindvox.training.precision import loss_scaler, mixed_precision
 from mindvox.training.schedule import Schedule
 from mindvox.training.step import ModelWithLoss, ScaledTrainStep, TrainStep
 from tests.deploy.toy import without_compiling
-from tests.training.test_training import settings, write_store
+from tests.training.runs import settings, write_store
 
 FEATS = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
 LABEL = np.array([0, 1, 2, 0], np.int32)

@@ -172,7 +172,7 @@ def test_table_is_the_first_argument_else_the_environments(two_servers, tmp_path
     ("failure", "kind", "said"),
     [
         ((1, -signal.SIGKILL), InputError, "rank 1 was killed by SIGKILL .out of memory.*(?s:.)*last words"),
-        ((1, 1), InputError, "rank 1 ended with exit code 1; all others were ended"),
+        ((1, 1), InputError, "rank 1 ended with exit code 1; all others were stopped"),
         ((1, 2), UsageError, "rank 1 ended with exit code 2"),
         ((1, 143), Stopped, "rank 1 ended with exit code 143: stopped from another server"),
         ((None, 1), InputError, "msrun ended with exit code 1(?s:.)*port in use"),

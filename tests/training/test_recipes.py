@@ -26,9 +26,9 @@ from mindvox.scoring.validation import make_validation
 from mindvox.training.average_checkpoints import main as average
 from mindvox.training.loop import read_first, start_from, train
 from tests.deploy.toy import without_compiling
+from tests.model_sizes import model_keys
 from tests.small_model import in_place_of_ecapa
-from tests.test_registry import model_keys
-from tests.training.test_training import write_store
+from tests.training.runs import write_store
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "hparams" / "recipes").glob("*.yaml"))

@@ -18,31 +18,15 @@ from mindvox.config.option import spellings
 from mindvox.config.sections import TRAINING
 from mindvox.errors import InputError, Stopped
 from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
-from mindvox.scoring.validation import ValidationResult
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.interruption import SIGNALS
 from mindvox.training.loop import set_up, train
 from mindvox.training.position import Position
 from mindvox.training.resume import Checkpoint, check_same_run, find_earlier
 from mindvox.training.world import World
-from tests.training.test_training import settings, write_store
+from tests.training.runs import EERS, FakeValidation, settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
-EERS = {2: 0.3, 4: 0.2, 6: 0.25, 8: 0.1, 10: 0.4, 12: 0.15}  # after these steps
-
-
-class FakeValidation:
-    """Give the EERs of a run, and call the handler of Ctrl-C after a step; test_kill_and_resume sends a real one."""
-
-    def __init__(self, after: int, stop_at: int = 0) -> None:
-        self.calls = sorted(step for step in EERS if step > after)
-        self.stop_at = stop_at
-
-    def __call__(self, model) -> ValidationResult:
-        step = self.calls.pop(0)
-        if step == self.stop_at:
-            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-        return ValidationResult(EERS[step], 0.3, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +82,11 @@ def own_handlers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_handlers")
 def test_stopped_run_goes_on_bit_for_bit_in_spite_of_a_damaged_checkpoint(unbroken, store, tmp_path, capsys):
-    said = r"stopped as asked after step 5; checkpoint: .*-2_5.ckpt. To go on: --resume=auto"
+    said = r"stopped as requested after step 5; checkpoint: .*-2_5.ckpt. To continue: --resume=auto"
     with pytest.raises(Stopped, match=said) as stop:
         train(options(store, tmp_path), lambda *_: FakeValidation(0, stop_at=4))
     assert stop.value.exit_code == 143
-    assert "stopping after this step; the same again ends without it" in capsys.readouterr().err
+    assert "stopping after this step; a second signal ends at once, without a checkpoint" in capsys.readouterr().err
     folder = tmp_path / "ckpt"
     assert list(list_checkpoints(folder)) == [1, 2, 3, 4, 5]
     damaged = list_checkpoints(folder)[5]
@@ -149,7 +133,7 @@ def test_finished_run_has_nothing_to_do(unbroken, store, capsys):
 
 def test_without_checkpoints_auto_begins_anew_and_says_so(store, tmp_path, capsys):
     assert find_earlier(options(store, tmp_path, "--resume=auto")) is None
-    assert "has no checkpoint to go on from: a new run" in capsys.readouterr().out
+    assert "has no checkpoint to resume from: a new run" in capsys.readouterr().out
     with pytest.raises(InputError, match="no whole checkpoint"):
         find_earlier(options(store, tmp_path, f"--resume={tmp_path}"))
     with pytest.raises(InputError, match="nowhere.ckpt: no such checkpoint"):
@@ -185,7 +169,7 @@ def test_another_run_is_refused_with_what_differs(unbroken, store, tmp_path):
     found = Checkpoint(path, *read_checkpoint(path))
     changed = ("--seed=3", "--scale=20", "--num_epochs=9", "--log_steps=7")
     with pytest.raises(
-        InputError, match="another run. loss.scale: was 30.0, is 20.0; seed: was 0, is 3. Give what it was"
+        InputError, match="another run. loss.scale: was 30.0, is 20.0; seed: was 0, is 3. Restore these values"
     ):
         set_up(options(store, tmp_path, *changed), "CPU", earlier=found)
     other = write_store(tmp_path / "other", num_speakers=9)

@@ -11,7 +11,7 @@ from mindvox.errors import UsageError
 from mindvox.registry import SCHEDULES
 from mindvox.training.schedule import Schedule
 from mindvox.training.schedules.cyclic import triangle
-from tests.training.test_training import write_store
+from tests.training.runs import write_store
 from tests.vectors import STORED
 
 
@@ -261,7 +261,7 @@ def test_margin_grows_over_shares_of_the_run_as_mvectors_does(name, growth):
             ["--schedule=cosine", "--warmup_epochs=2", "--schedule.decay_epochs=2"],
             "decay_epochs: expected more than warmup_epochs 2",
         ),
-        (["--optimizer=sgd", "--amsgrad"], "amsgrad: is for optimizer adam"),
+        (["--optimizer=sgd", "--amsgrad"], "amsgrad: works with optimizer adam only"),
         (["--schedule=exponential", "--base_lrate=0"], "base_lrate: an exponential schedule"),
         (
             ["--warmup_epochs=1"],

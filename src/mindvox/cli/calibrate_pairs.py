@@ -1,4 +1,4 @@
-"""One's own calibration for mindvox verify: mindvox calibrate pairs SOURCE --to FILE [--trials LIST]."""
+"""Fit your own calibration of mindvox verify: mindvox calibrate pairs SOURCE --to FILE [--trials LIST]."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from mindvox.speakers.calibration import OwnCalibration, Rates, Trials, calibrat
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Fit a calibration of pairs of recordings."""
+    """Fit a calibration of pairs of recordings, and print how it does on people outside of the fit."""
     arguments = _parser().parse_args(argv)
     rates = _rates(arguments)
     source = arguments.source, arguments.layout, arguments.speaker_pattern, arguments.data_list
@@ -40,7 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _lines(made: OwnCalibration) -> list[str]:
-    """Return what was fitted and what it is worth, in words."""
+    """Return lines about the fit and its error rates."""
     calibration = made.calibration
     fitted, held_out = calibration.card["fitted_on"], calibration.card["held_out"]
     shows, needs = calibration.card["shows"], calibration.card["needs"]
@@ -53,12 +53,13 @@ def _lines(made: OwnCalibration) -> list[str]:
         calibration.llr.formula(),
         f"on people whom a fit did not see: EER {held_out['eer']:.4f}, Cllr {held_out['cllr']:.4f}, minCllr "
         f"{held_out['min_cllr']:.4f}",
-        f"  same person from {thresholds.of} {thresholds.accept:.3g}{least}: "
-        f"{held_out['accepted_targets']:.2%} of the pairs of one person, {held_out['false_accepts']:.2%} of two",
-        f"  different people below {thresholds.reject:.3g}: {held_out['false_rejects']:.2%} of the pairs of one person",
+        f"  same person from llr {thresholds.accept:.3g}{least}: "
+        f"{held_out['accepted_targets']:.2%} of pairs of one person, {held_out['false_accepts']:.2%} of two",
+        f"  different people below llr {thresholds.reject:.3g}: {held_out['false_rejects']:.2%} of pairs of one person",
         f"{num_speakers} speakers show no smaller rates than {shows['least_false_accepts']:.2%} false accepts and "
-        f"{shows['least_false_rejects']:.2%} false rejects; for {calibration.false_accepts:.4g} and "
-        f"{calibration.false_rejects:.4g} {needs['num_speakers']} are needed",
+        f"{shows['least_false_rejects']:.2%} false rejects",
+        f"  rates of {calibration.false_accepts:.4g} and {calibration.false_rejects:.4g} need "
+        f"{needs['num_speakers']} speakers",
     ]
     if num_speakers < SPEAKERS_FOR_QUALITY:
         lines.append(f"fewer than {SPEAKERS_FOR_QUALITY} speakers: length and noise are not weighed")
@@ -86,23 +87,23 @@ def _parser() -> argparse.ArgumentParser:
         "--trials",
         type=user_path,
         metavar="LIST",
-        help="compare these pairs of SOURCE's recordings; default: each with each",
+        help="list of the pairs of SOURCE's recordings to compare; default: all pairs",
     )
     parser.add_argument(
         "--trial_format",
-        choices=[name for name in TRIAL_FORMATS if name != "voxsrc"],  # which is blind
+        choices=[name for name in TRIAL_FORMATS if name != "voxsrc"],  # voxsrc lists are blind
         default=TRIAL_FORMATS[0],
-        help="form of LIST (default: %(default)s)",
+        help="format of LIST (default: %(default)s)",
     )
     for flag, default, whose in (
-        ("--false_accepts", defaults.false_accepts, "pairs of two people that are accepted"),
-        ("--false_rejects", defaults.false_rejects, "pairs of one person that are rejected"),
+        ("--false_accepts", defaults.false_accepts, "accepted pairs among pairs of two people"),
+        ("--false_rejects", defaults.false_rejects, "rejected pairs among pairs of one person"),
     ):
         parser.add_argument(
             flag, type=float, default=default, metavar="RATE", help=f"greatest share of {whose} (default: {default:g})"
         )
     parser.add_argument(
-        "--least_cosine", type=float, metavar="X", help="accept no pair below this cosine; default: no such limit"
+        "--least_cosine", type=float, metavar="X", help="lowest cosine of an accepted pair; default: no limit"
     )
     add_limit_arguments(parser)
     add_model_arguments(parser)

@@ -1,4 +1,4 @@
-"""Who spoke when: mindvox diarize FILE... --out DIR [--num_speakers N] [--min_speakers N] [--max_speakers N]."""
+"""Find out who spoke when: mindvox diarize FILE... --out DIR [--num_speakers N] ..."""
 
 import argparse
 import contextlib
@@ -13,7 +13,7 @@ from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.speaker_arguments import add_store_argument
 from mindvox.diarization.clustering import CLUSTERINGS
 from mindvox.diarization.names import enrol_speakers, name_speakers
-from mindvox.diarization.outputs import write_all
+from mindvox.diarization.outputs import KINDS, PNG, default_kinds, write_all
 from mindvox.diarization.pipeline import SEGMENTATIONS, Diarization, Diarizer, Options, count_of
 from mindvox.diarization.turns import speech_of
 from mindvox.embedder import UnusableRecording
@@ -23,16 +23,16 @@ from mindvox.progress import quantity
 from mindvox.speakers.identification import TARGET_RATE, Candidates
 from mindvox.speakers.store import ModelIdentity, open_store
 
-SETTINGS = {  # of Options: help
-    "threshold": "cosine from which on clusters are one speaker",
-    "step_s": "from one window of the network to the next, s",
-    "min_pause_s": "shorter pauses of a speaker are filled, s",
-    "min_turn_s": "shorter turns are dropped, s",
+SETTINGS = {  # help of the options of Options
+    "threshold": "cosine above which clusters are one speaker",
+    "step_s": "distance between windows of the network, s",
+    "min_pause_s": "shortest pause of a speaker; shorter ones are filled, s",
+    "min_turn_s": "shortest turn; shorter ones are dropped, s",
 }
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Say who speaks when, and write RTTM, JSON, CSV, Audacity labels, WebVTT and an HTML timeline."""
+    """Find out who spoke when, and write RTTM, JSON, CSV, Audacity labels, WebVTT, and timelines in HTML and PNG."""
     arguments = _parser().parse_args(argv)
     least = 1 if arguments.min_speakers is None else arguments.min_speakers
     count = count_of(arguments.num_speakers, least, arguments.max_speakers)
@@ -42,6 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         **{name: getattr(arguments, name) for name in SETTINGS},
     )
     _check_names(arguments.files)
+    kinds = _kinds(arguments.format)
     enrolled = _names_to_enrol(arguments.enrol, arguments.files)
     candidates = Candidates(
         group=arguments.group, target_rate=arguments.target_rate, threshold=arguments.name_threshold
@@ -65,9 +66,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 enrol_speakers(found, enrolled, store, diarizer.embedder)
             if store is not None and arguments.names:
                 found = name_speakers(found, store, diarizer.embedder, candidates)
-            written = write_all(arguments.out, found)
-            print("\n".join([*summary(path, found), f"  written: {written[0]} and {len(written) - 1} more"]))
+            print("\n".join([*summary(path, found), _written(write_all(arguments.out, found, kinds))]))
     return 1 if failed else 0
+
+
+def _kinds(given: Optional[Sequence[str]]) -> list[str]:
+    """Return what is written, once each; what cannot be is an error before any work."""
+    possible = default_kinds()
+    if given and PNG in given and PNG not in possible:
+        raise InputError("--format png needs matplotlib: pip install -e '.[plots]'")
+    return list(dict.fromkeys(given or possible))
+
+
+def _written(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"  written: {paths[0]}{more}"
 
 
 def _names_to_enrol(given: Sequence[tuple[str, str]], files: Sequence[Path]) -> dict[str, str]:
@@ -76,7 +89,7 @@ def _names_to_enrol(given: Sequence[tuple[str, str]], files: Sequence[Path]) -> 
         raise UsageError("--enrol: give one recording at a time; speaker_1 is somebody else in the next.")
     names = dict(given)
     if len(names) < len(given) or len(set(names.values())) < len(given):
-        raise UsageError("--enrol: each speaker and each name once.")
+        raise UsageError("--enrol: expected each speaker and each name only once.")
     return names
 
 
@@ -89,7 +102,7 @@ def _enrolled(text: str) -> tuple[str, str]:
 
 
 def summary(path: Path, found: Diarization) -> list[str]:
-    """Return who was heard for how long, one line each."""
+    """Return lines about the speakers and the duration of their speech."""
     heard = quantity(len(found.speakers), "speaker")
     lines = [f"{path}: {heard} in {found.duration_s:.1f} s", *(f"  {note}" for note in found.notes)]
     for name in found.speakers:
@@ -99,7 +112,7 @@ def summary(path: Path, found: Diarization) -> list[str]:
 
 
 def _check_names(files: Sequence[Path]) -> None:
-    """Raise an error for a mistake in the command: a file that is not there, or two whose results would be one."""
+    """Raise an error for mistakes in the command: a missing file, or two files with the same result names."""
     for path in files:
         if not path.is_file():
             raise InputError(f"{path}: {'a folder, expected a recording' if path.is_dir() else 'no such file'}.")
@@ -112,23 +125,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="mindvox diarize", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--num_speakers", type=int, metavar="N", help="how many speakers there are; default: found out")
-    parser.add_argument("--min_speakers", type=int, metavar="N", help="at least so many (default: 1)")
-    parser.add_argument("--max_speakers", type=int, metavar="N", help="at most so many (default: no bound)")
-    parser.add_argument("--names", action="store_true", help="take the names of speakers who are enrolled")
-    parser.add_argument("--group", help="of --names: only speakers of this group")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=tuple(KINDS),
+        metavar="KIND",
+        help=f"kinds of files to write: {', '.join(KINDS)} (default: all; png where matplotlib is installed)",
+    )
+    parser.add_argument("--num_speakers", type=int, metavar="N", help="number of speakers; default: estimated")
+    parser.add_argument("--min_speakers", type=int, metavar="N", help="least number of speakers (default: 1)")
+    parser.add_argument("--max_speakers", type=int, metavar="N", help="greatest number of speakers (default: no limit)")
+    parser.add_argument("--names", action="store_true", help="name the speakers who are enrolled")
+    parser.add_argument("--group", help="group of enrolled speakers to search, for --names")
     parser.add_argument(
         "--target_rate",
         type=float,
         default=TARGET_RATE,
         metavar="P",
-        help="of --names: share of strangers that may be given a name (default: %(default)s)",
+        help="share of strangers that may get a name, for --names (default: %(default)s)",
     )
     parser.add_argument(
         "--name_threshold",
         type=float,
         metavar="X",
-        help="of --names: a name is given from this cosine on, in place of --target_rate",
+        help="cosine from which a name is given, for --names, in place of --target_rate",
     )
     parser.add_argument(
         "--enrol",
@@ -136,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SPEAKER=NAME",
-        help="enrol a voice of the recording, such as speaker_2=Anna; run once without to see who there is",
+        help="voice of the recording to enrol, such as speaker_2=Anna; run once without it to see the speakers",
     )
     add_store_argument(parser)
     add_model_arguments(parser)
@@ -145,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         "--segmentation",
         default=defaults["segmentation"],
         choices=SEGMENTATIONS,
-        help="pyannote: finds overlaps and changes of speaker; silero: speech alone (default: %(default)s)",
+        help="segmentation: pyannote finds overlaps and speaker changes, silero only speech (default: %(default)s)",
     )
     parser.add_argument(
         "--clustering", default=defaults["clustering"], choices=tuple(CLUSTERINGS), help="(default: %(default)s)"

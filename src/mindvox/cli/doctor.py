@@ -1,4 +1,4 @@
-"""Say what works on this machine: mindvox doctor [--json]."""
+"""Check what works on this machine: mindvox doctor [--json]."""
 
 import argparse
 import json
@@ -9,10 +9,10 @@ from mindvox.doctor import BROKEN, WORKS, Finding, examine, machine
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Say which engines, readers, models and extras work here, and what to install for the rest.
+    """Check which engines, readers, models and extras work here, and print what to install for the rest.
 
-    Each engine runs a tiny model. The exit code is 1 when something is broken, or absent and needed by every command
-    for recordings.
+    Each engine runs a tiny model. The exit code is 1 if something is broken, or if something is missing that every
+    command for recordings needs.
     """
     parser = argparse.ArgumentParser(prog="mindvox doctor", description=main.__doc__)
     parser.add_argument("--json", action="store_true", help="as JSON")

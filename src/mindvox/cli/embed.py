@@ -1,4 +1,4 @@
-"""Embeddings of recordings: mindvox embed SOURCE --out FILE.npz|FOLDER [--model MODEL] [--workers N]."""
+"""Compute embeddings of recordings: mindvox embed SOURCE --out FILE.npz|FOLDER [--model MODEL] [--workers N]."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from mindvox.scoring.recordings import lock_for, parts_folder_of, write_embeddin
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write names and embeddings of recordings, and a list of those that cannot be used."""
+    """Write names and embeddings of recordings, and a list of unusable ones."""
     arguments = _parser().parse_args(argv)
     source, out, workers = arguments.source, arguments.out, workers_of(arguments)
     if not source.exists():
@@ -31,7 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         speakers = {recording.utt_id: recording.spk_id for recording in corpus.recordings}
         try:
             skipped = write_embeddings(out, source, extracted, embedder, speakers)
-        except InputError:  # none can be used: there is nothing to go on with
+        except InputError:  # none is usable
             remove_parts(parts)
             raise
         remove_parts(parts)
@@ -48,22 +48,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox embed",
-        description="Write names and embeddings of recordings, and a list of those that cannot be used. A run that was "
-        "cut off goes on where it stopped when it is started again.",
+        description="Write names and embeddings of recordings, and a list of unusable ones. An interrupted run resumes "
+        "when it is started again.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "source",
         type=user_path,
         metavar="SOURCE",
-        help="recording; folder of recordings; list, a path a line; or a corpus in a layout, such as csv and Kaldi's",
+        help="recording, folder, list with a path a line, or corpus in a layout such as csv or Kaldi",
     )
     parser.add_argument(
         "--out",
         type=user_path,
         required=True,
         metavar="OUT",
-        help="FILE.npz: arrays `names` and `embeddings`; else a folder: an embedding store, as `mindvox infer` writes",
+        help="FILE.npz with arrays `names` and `embeddings`; or a folder for an embedding store, as of `mindvox infer`",
     )
     add_layout_arguments(parser)
     add_model_arguments(parser)

@@ -20,7 +20,7 @@ NOT_ENROLLED = 4
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Enrol a speaker by recordings."""
+    """Enrol a speaker from recordings."""
     arguments = _parser().parse_args(argv)
     rules = rules_of(arguments)
     for path in arguments.files:
@@ -37,7 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def rules_of(arguments: argparse.Namespace) -> Rules:
-    """Return the rules that the arguments set; raise UsageError."""
+    """Return the enrolment rules of the arguments; raise UsageError."""
     try:
         return Rules(arguments.min_total_speech_s, arguments.min_agreement)
     except ValueError as error:
@@ -45,13 +45,13 @@ def rules_of(arguments: argparse.Namespace) -> Rules:
 
 
 def given_terms(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return those terms that were given, by name."""
+    """Return the given terms by name."""
     given = {key: getattr(arguments, key) for key in ("group", "consent", "expires")}
     return {key: value for key, value in given.items() if value is not None}
 
 
 def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms]:
-    """Return the terms that were given, beside those that a speaker has; None: nothing was given."""
+    """Return the given terms combined with the speaker's existing ones; None: nothing was given."""
     given = given_terms(arguments)
     if not given:
         return None
@@ -63,7 +63,7 @@ def _terms(arguments: argparse.Namespace, store: SpeakerStore) -> Optional[Terms
 
 
 def _lines(done: Enrolment) -> list[str]:
-    """Return what became of an enrolment, in words."""
+    """Return lines about the result of an enrolment."""
     if done.enrolled:
         speech_s = sum(one.net_speech_s for one in done.taken)
         lines = [f"enrolled: {done.name}, {quantity(len(done.taken), 'recording')}, {speech_s:.1f} s of speech"]
@@ -76,21 +76,24 @@ def _lines(done: Enrolment) -> list[str]:
             agreement = "" if one.agreement is None else f", cosine {one.agreement:.2f} with the others"
             lines.append(f"  {one.source}: {one.net_speech_s:.1f} s of speech{agreement}")
     lines += [f"same voice as {match.name}? cosine {match.score:.4f}" for match in done.same_voice]
-    return lines
+    return lines + [f"note: {note}" for note in done.notes]
 
 
 def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the mode, the terms, and the rules of an enrolment."""
+    """Add the options for mode, terms and rules of an enrolment."""
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to a speaker's recordings")
-    modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="in place of those before")
+    modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to the speaker's recordings")
+    modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="replace earlier recordings")
     parser.set_defaults(mode=NEW)
-    parser.add_argument("--group", help="group of speakers, to which a search can be limited")
+    parser.add_argument("--group", help="group of the speaker; searches can be limited to a group")
     parser.add_argument(
-        "--consent", metavar="TEXT", help="what the person agreed to, when and how; kept with the voice"
+        "--consent", metavar="TEXT", help="record of the person's consent: to what, when and how; kept with the voice"
     )
     parser.add_argument(
-        "--expires", type=moment, metavar="WHEN", help="delete then: 90d, a date such as 2027-01-31 (UTC), or never"
+        "--expires",
+        type=moment,
+        metavar="WHEN",
+        help="time of deletion: 90d, a date such as 2027-01-31 (UTC), or never",
     )
     defaults = Rules()
     parser.add_argument(
@@ -98,20 +101,20 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=defaults.min_net_speech_s,
         metavar="X",
-        help=f"least speech of all recordings together, s (default: {defaults.min_net_speech_s:g})",
+        help=f"least total speech of all recordings, s (default: {defaults.min_net_speech_s:g})",
     )
     parser.add_argument(
         "--min_agreement",
         type=float,
         metavar="X",
-        help="below this cosine recordings are of different voices; default: the model's threshold",
+        help="cosine below which recordings count as different voices; default: the model's threshold",
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox enrol",
-        description="Enrol a speaker by recordings, one or, better, several.",
+        description="Enrol a speaker from one or, better, several recordings.",
         epilog="Exit codes: 0 enrolled, 4 not enrolled because of the recordings, 1 failed, 2 wrong usage.",
         allow_abbrev=False,
     )

@@ -8,9 +8,9 @@ from mindvox.config.sections import EVALUATION
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print EER and minDCF of the plain, the mean-subtracted and the normalised cosine."""
+    """Print EER and minDCF of plain, mean-subtracted and normalised cosines."""
     config = load_config(Config, argv, shown=EVALUATION)
-    from mindvox.scoring.checkpoint import evaluate_checkpoint  # after the arguments are right: MindSpore takes seconds
+    from mindvox.scoring.checkpoint import evaluate_checkpoint  # after parsing: importing MindSpore takes seconds
 
     evaluate_checkpoint(config)
     return 0

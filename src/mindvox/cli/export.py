@@ -10,7 +10,7 @@ from mindvox.config.sections import EXPORT
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Export as the configuration says."""
     config = load_config(Config, argv, shown=EXPORT)
-    from mindvox.deploy.export import export  # after the arguments are right: MindSpore takes seconds to import
+    from mindvox.deploy.export import export  # after parsing: importing MindSpore takes seconds
 
     export(config)
     return 0

@@ -1,4 +1,4 @@
-"""Who of the enrolled speakers is this? mindvox identify FILE... [--target_rate P] [--json]."""
+"""Find out which enrolled speaker is in a recording: mindvox identify FILE... [--target_rate P] [--json]."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ EXIT_CODES = {IDENTIFIED: 0, UNKNOWN: 3, INCONCLUSIVE: 4}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Say who of the enrolled speakers speaks in recordings."""
+    """Find out which enrolled speakers are in recordings."""
     arguments = _parser().parse_args(argv)
     candidates = candidates_of(arguments)
     for path in arguments.files:
@@ -51,44 +51,45 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def describe(threshold: NameThreshold) -> str:
-    """Return from which score on a name is given, in words."""
+    """Return a line about the score from which a name is given."""
     rate = "" if threshold.target_rate is None else f" for {threshold.target_rate:g} false names of strangers"
     speakers = quantity(threshold.num_speakers, "speaker")
     return f"{speakers}; a name is given from {threshold.value:.4f} on{rate} ({threshold.origin})"
 
 
 def _line(path: Path, found: Identification) -> str:
-    if found.answer == INCONCLUSIVE:
-        return f"{path}: inconclusive: {found.reason}"
     nearest = ", ".join(f"{match.name} {match.score:.4f}" for match in found.candidates)
-    return f"{path}: {found.name or 'unknown'}" + (f" ({nearest})" if nearest else "")
+    scores = f" ({nearest})" if nearest else ""
+    if found.answer == INCONCLUSIVE:
+        return f"{path}: inconclusive: {found.reason}{scores}"
+    return f"{path}: {found.name or 'unknown'}{scores}"
 
 
 def add_candidate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add who it may be, and how sure the answer must be."""
+    """Add the options for the candidates and the required certainty."""
     parser.add_argument(
         "--target_rate",
         type=float,
         default=TARGET_RATE,
         metavar="P",
-        help=f"share of strangers that may be given a name (default: {TARGET_RATE:g})",
+        help=f"share of strangers that may get a name (default: {TARGET_RATE:g})",
     )
     parser.add_argument(
-        "--threshold", type=float, metavar="X", help="a name is given from this cosine on, in place of --target_rate"
+        "--threshold", type=float, metavar="X", help="cosine from which a name is given, in place of --target_rate"
     )
-    parser.add_argument("--group", help="only speakers of this group")
-    parser.add_argument("--among", nargs="+", metavar="NAME", help="only these speakers")
+    parser.add_argument("--group", help="group of speakers to search")
+    parser.add_argument("--among", nargs="+", metavar="NAME", help="names of the only speakers to search")
     parser.add_argument(
         "--num_candidates",
         type=int,
         default=NUM_CANDIDATES,
         metavar="N",
-        help=f"nearest speakers that are shown (default: {NUM_CANDIDATES})",
+        help=f"number of nearest speakers to show (default: {NUM_CANDIDATES})",
     )
 
 
 def candidates_of(arguments: argparse.Namespace) -> Candidates:
-    """Return who it may be by the arguments; raise UsageError."""
+    """Return the candidates of the arguments; raise UsageError."""
     return Candidates(
         *(arguments.among, arguments.group, arguments.target_rate, arguments.threshold, arguments.num_candidates)
     )
@@ -97,7 +98,7 @@ def candidates_of(arguments: argparse.Namespace) -> Candidates:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox identify",
-        description="Say who of the enrolled speakers speaks in recordings.",
+        description="Find out which enrolled speakers are in recordings.",
         epilog="Exit codes: 0 a name, 3 unknown, 4 inconclusive, of several recordings the highest; 1 failed, 2 wrong "
         "usage.",
         allow_abbrev=False,
@@ -107,5 +108,5 @@ def _parser() -> argparse.ArgumentParser:
     add_limit_arguments(parser)
     add_store_argument(parser)
     add_model_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object a recording")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per recording")
     return parser

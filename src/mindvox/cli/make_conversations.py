@@ -1,4 +1,4 @@
-"""Conversations mixed from a corpus: mindvox make-conversations CORPUS OUT [--num N] [--overlap X] ..."""
+"""Mix conversations from a corpus: mindvox make-conversations CORPUS OUT [--num N] [--overlap X] ..."""
 
 import argparse
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ REFERENCE = "reference.rttm"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Mix conversations from recordings of single speakers, with their RTTM; the same seed gives the same ones."""
+    """Mix conversations with their RTTM from recordings of single speakers; a seed reproduces them."""
     arguments = _parser().parse_args(argv)
     least, most = arguments.speakers
     if not 1 <= least <= most:
@@ -68,7 +68,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _pieces(
     folder: str, recordings: Sequence[Recording], detector: Detector, options: Conversation, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return the speech of one speaker, from recordings in random order, until there is enough."""
+    """Return enough speech of one speaker, from recordings in random order."""
     pieces: list[np.ndarray] = []
     for index in rng.permutation(len(recordings)):
         found = recordings[index]
@@ -89,24 +89,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=user_path, metavar="OUT", help=f"folder for the recordings and {REFERENCE}")
     defaults = Conversation()
     numbers = {
-        "speech": (defaults.speech_s, "speech of each speaker, s"),
-        "turn": (defaults.turn_s, "a turn ends at the first pause behind an exponential length of this mean, s"),
+        "speech": (defaults.speech_s, "speech per speaker, s"),
+        "turn": (defaults.turn_s, "mean length of a turn before it ends at the next pause, s"),
         "pause": (defaults.pause_s, "mean pause between turns, s"),
-        "overlap": (defaults.overlap, "time in which two talk, as a share of the speech, 0 to 0.3"),
+        "overlap": (defaults.overlap, "duration of overlap as a share of the speech, 0 to 0.3"),
     }
     for name, (default, text) in numbers.items():
         parser.add_argument(
             f"--{name}", type=float, default=default, metavar="X", help=f"{text} (default: {default:g})"
         )
-    parser.add_argument("--num", type=int, default=10, metavar="N", help="conversations (default: 10)")
+    parser.add_argument("--num", type=int, default=10, metavar="N", help="number of conversations (default: 10)")
     parser.add_argument(
-        "--speakers", type=int, nargs=2, default=(2, 6), metavar="N", help="fewest and most speakers (default: 2 6)"
+        "--speakers", type=int, nargs=2, default=(2, 6), metavar="N", help="least and greatest number (default: 2 6)"
     )
-    parser.add_argument("--rooms", type=user_path, metavar="DIR", help="room responses; each speaker gets one")
-    parser.add_argument("--noises", type=user_path, metavar="DIR", help="noises; one is in the background")
     parser.add_argument(
-        "--snr", type=float, nargs=2, default=defaults.snr_db, metavar="DB", help="bounds of speech to noise, dB"
+        "--rooms", type=user_path, metavar="DIR", help="folder of room responses; each speaker gets one"
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of everything random (default: 1)")
+    parser.add_argument("--noises", type=user_path, metavar="DIR", help="folder of noises; one is in the background")
+    parser.add_argument(
+        "--snr", type=float, nargs=2, default=defaults.snr_db, metavar="DB", help="range of speech-to-noise ratios, dB"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="random seed (default: 1)")
     add_layout_arguments(parser)
     return parser

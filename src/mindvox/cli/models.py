@@ -9,17 +9,18 @@ from typing import Any, Optional
 from mindvox.deploy.pretrained import is_cached
 from mindvox.home import model_folder
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, public_model
+from mindvox.terminal import table_lines
 
 COLUMNS = ("name", "cached", "licence", "MB", "same from", "source", "what it is")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """List the public models that `mindvox fetch` knows, or tell all about one of them."""
+    """List the public models that `mindvox fetch` knows, or show everything about one of them."""
     parser = argparse.ArgumentParser(prog="mindvox models", description=main.__doc__)
     parser.add_argument("name", nargs="?", metavar="NAME", help="one model")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as JSON, with everything that is known")
-    form.add_argument("--markdown", action="store_true", help="as the table of docs/models.md")
+    form.add_argument("--json", action="store_true", help="print JSON with everything that is known")
+    form.add_argument("--markdown", action="store_true", help="print the table of docs/models.md")
     arguments = parser.parse_args(argv)
     if arguments.name:
         public_model(arguments.name)
@@ -36,7 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return what is known of a model, as JSON values, and whether it is in the cache."""
+    """Return everything known of a model, as JSON values, and whether it is in the cache."""
     model = public_model(name)
     return {
         "name": name,
@@ -60,11 +61,11 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Return one line for each model, in columns."""
+    """Return a table with one line for each model."""
     rows = [COLUMNS, *(_row(model) for model in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", "`mindvox fetch NAME` fetches one; `mindvox models NAME` tells more."])
+    return "\n".join(
+        [*table_lines(rows), "", "`mindvox fetch NAME` fetches a model; `mindvox models NAME` shows more."]
+    )
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def _megabytes(num_bytes: Optional[int]) -> str:
 
 
 def details(model: dict[str, Any]) -> str:
-    """Return everything about a model, one thing a line."""
+    """Return lines with everything about a model."""
     thresholds = model["thresholds"] or {}
     unknown = "not known: measure your own, see docs/calibration.md" if model["kind"] == SPEAKER else ""
     lines = {

@@ -1,4 +1,4 @@
-"""The arguments that say which recordings are good enough to compare, and a recording's quality in words."""
+"""Arguments for the quality that recordings must have, and a recording's quality as text."""
 
 import argparse
 from dataclasses import fields
@@ -10,12 +10,12 @@ HELP = {
     "min_net_speech_s": "least speech in a recording, s",
     "min_snr_db": "least ratio of speech to steady noise, dB",
     "max_clipped_share": "greatest share of clipped samples, 0 to 1",
-    "min_voice_agreement": "least cosine between parts of a recording; below it several people are suspected; -1: any",
+    "min_voice_agreement": "least cosine between parts of a recording; below, several people are suspected; -1: off",
 }
 
 
 def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each of Limits, under its name."""
+    """Add one option for each of Limits, under its name."""
     for limit in fields(Limits):
         default = getattr(DEFAULT_LIMITS, limit.name)
         parser.add_argument(
@@ -28,10 +28,10 @@ def add_limit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits:
-    """Return the limits that the arguments set.
+    """Return the limits of the arguments.
 
     Raises:
-        UsageError: one is impossible.
+        UsageError: a limit is impossible.
     """
     try:
         return Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})
@@ -41,7 +41,7 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
 
 
 def quality_line(name: str, quality: Quality) -> str:
-    """Return a recording's quality in words."""
+    """Return a line about a recording's quality."""
     words = [f"{quality.duration_s:.1f} s", f"{quality.net_speech_s:.1f} s of speech"]
     if quality.level_dbfs is not None:
         words.append(f"level {quality.level_dbfs:.0f} dB")

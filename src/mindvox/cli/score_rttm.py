@@ -1,4 +1,6 @@
-"""Error rates of diarization: mindvox score-rttm REF HYP [--collar S] [--skip_overlap] [--uem FILE] [--json]."""
+"""Compute error rates of diarization: mindvox score-rttm REF HYP [--collar S] [--skip_overlap] [--uem FILE]
+[--json].
+"""
 
 import argparse
 import json
@@ -11,13 +13,14 @@ from mindvox.diarization.rttm import read_rttm, read_uem
 from mindvox.diarization.scoring import Errors, Measure, score_all, total
 from mindvox.errors import UsageError
 from mindvox.files import user_path
+from mindvox.terminal import table_lines
 
 HEADER = ("recording", "DER %", "missed %", "false alarm %", "confusion %", "JER %", "speakers", "found", "speech s")
 TOTAL = "total"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print DER and its parts, JER, and numbers of speakers, for each recording and in all."""
+    """Print DER with its parts, JER and numbers of speakers, for each recording and in total."""
     arguments = _parser().parse_args(argv)
     try:
         measure = Measure(arguments.collar, arguments.skip_overlap)
@@ -34,18 +37,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def table(errors: Mapping[str, Errors], measure: Measure) -> str:
-    """Return one line for each recording and one for all; a dash where there is no speech to divide by."""
+    """Return a table of the recordings and their total; a dash means that there is no speech to divide by."""
     summed = total(errors)
     rows = [HEADER, *(_row(name, found) for name, found in errors.items()), _row(TOTAL, summed)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
     right = f"{summed.num_right_counts} of {summed.num_recordings}"
-    return "\n".join([*lines, "", f"{measure}; number of speakers right in {right} recordings"])
+    return "\n".join([*table_lines(rows, right=True), "", f"{measure}; number of speakers right in {right} recordings"])
 
 
 def _row(name: str, errors: Errors) -> tuple[str, ...]:
@@ -65,22 +61,22 @@ def _values(errors: Errors) -> dict[str, Optional[float]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="mindvox score-rttm", description=main.__doc__, allow_abbrev=False)
-    parser.add_argument("reference", type=user_path, metavar="REF", help="RTTM file, or folder of such files")
-    parser.add_argument("hypothesis", type=user_path, metavar="HYP", help="what is scored, likewise")
+    parser.add_argument("reference", type=user_path, metavar="REF", help="reference: RTTM file or folder of such files")
+    parser.add_argument("hypothesis", type=user_path, metavar="HYP", help="result to score: RTTM file or folder")
     parser.add_argument(
         "--collar",
         type=float,
         default=0.0,
         metavar="S",
-        help="seconds on each side of a boundary of the reference that are not scored; pyannote.metrics counts both "
-        "sides together (default: 0)",
+        help="width on each side of a reference boundary that is not scored, s; pyannote.metrics counts both sides "
+        "together (default: 0)",
     )
-    parser.add_argument("--skip_overlap", action="store_true", help="where several speakers talk is not scored")
+    parser.add_argument("--skip_overlap", action="store_true", help="do not score overlapped speech")
     parser.add_argument(
         "--uem",
         type=user_path,
         metavar="FILE",
-        help="UEM file: the parts of the recordings that are scored; default: from the first to the last turn of both",
+        help="UEM file with the scored parts; default: from the first to the last turn of both",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -1,4 +1,4 @@
-"""Speaker verification over HTTP, with a web page: mindvox serve [--port N]."""
+"""Serve speaker verification over HTTP, with a web page: mindvox serve [--port N]."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ from mindvox.files import user_path
 from mindvox.service.settings import Limits, Settings
 
 HELP = {
-    "max_bytes": "largest body of a request, bytes",
+    "max_bytes": "greatest size of a request body, bytes",
     "max_recording_s": "longest recording, s",
-    "max_conversation_s": "longest recording whose speakers are told apart, s",
-    "max_recordings": "most recordings in a request",
-    "decode_s": "longest time that decoding a recording may take, s",
-    "work_s": "longest time that embedding a recording may take, s",
-    "body_s": "time within which a body must arrive, s",
-    "header_s": "time within which the headers must arrive, s",
-    "max_waiting": "most recordings that wait for a worker; beyond it requests are refused",
-    "max_bodies_bytes": "most bytes of all bodies together",
-    "requests_per_minute": "requests of one token, or without tokens of one address; 0: any number",
-    "burst": "requests that may come at once",
-    "max_failures": "failed verifications of a speaker in a row, then it is locked; 0: never",
-    "lock_s": "how long a speaker is locked, s",
+    "max_conversation_s": "longest recording to diarize, s",
+    "max_recordings": "greatest number of recordings in a request",
+    "decode_s": "time limit for decoding a recording, s",
+    "work_s": "time limit for embedding a recording, s",
+    "body_s": "time limit for receiving a body, s",
+    "header_s": "time limit for receiving the headers, s",
+    "max_waiting": "greatest number of recordings that wait for a worker; further requests are refused",
+    "max_bodies_bytes": "greatest size of all bodies together, bytes",
+    "requests_per_minute": "rate limit per token or, without tokens, per address; 0: no limit",
+    "burst": "number of requests that may come at once",
+    "max_failures": "number of failed verifications in a row that locks a speaker; 0: never",
+    "lock_s": "time for which a speaker is locked, s",
 }
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the service until it is told to end."""
+    """Run the service until it is stopped."""
     arguments = _parser().parse_args(argv)
     limits = Limits(**{limit.name: getattr(arguments, limit.name) for limit in fields(Limits)})
     settings = Settings(
@@ -65,37 +65,39 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=defaults.port, metavar="N", help="0: any (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=defaults.port, metavar="N", help="port; 0: any free one (default: %(default)s)"
+    )
     parser.add_argument(
         "--allowed_host",
         action="append",
         default=[],
         metavar="NAME",
-        help="name under which callers reach it, behind a proxy; may be given several times",
+        help="host name of the service behind a proxy; repeat for several",
     )
     parser.add_argument(
         "--trusted_proxy",
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="proxy whose X-Forwarded-For says where a caller is; may be given several times",
+        help="address of a proxy whose X-Forwarded-For gives the caller's address; repeat for several",
     )
     add_tokens_argument(parser)
     add_store_argument(parser)
     add_model_arguments(parser, with_channel=False)
     parser.add_argument(
-        "--threshold", type=float, metavar="X", help="same person from this cosine on; default: the model's own"
+        "--threshold", type=float, metavar="X", help="least cosine of the same person; default: the model's threshold"
     )
     parser.add_argument(
         "--num_workers",
         type=int,
         default=defaults.num_workers,
         metavar="N",
-        help="processes that decode and embed (default: as many as cores)",
+        help="number of processes that decode and embed (default: one per core)",
     )
-    parser.add_argument("--allow_embeddings", action="store_true", help="let callers have embeddings: /v1/embed")
+    parser.add_argument("--allow_embeddings", action="store_true", help="allow callers to get embeddings: /v1/embed")
     parser.add_argument(
-        "--audit_log", type=user_path, metavar="FILE", help="gets a line for each call; default: standard error"
+        "--audit_log", type=user_path, metavar="FILE", help="log with a line per call; default: standard error"
     )
     for limit in fields(Limits):
         default = getattr(defaults.limits, limit.name)

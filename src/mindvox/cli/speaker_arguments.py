@@ -25,13 +25,13 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_listener(arguments: argparse.Namespace) -> Listener:
-    """Open the model, the detector of speech and the limits that the arguments choose."""
+    """Open the model, the speech detector and the limits of the arguments."""
     limits = limits_of(arguments)
     return Listener(open_embedder(arguments), SpeechDetector.open(), limits)
 
 
 def open_store_for(arguments: argparse.Namespace, listener: Listener) -> SpeakerStore:
-    """Open the store that the arguments choose, for a model."""
+    """Open the store of the arguments, for a model."""
     return open_store(arguments.store, ModelIdentity.of(listener.embedder))
 
 

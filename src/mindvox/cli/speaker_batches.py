@@ -1,4 +1,4 @@
-"""Whole corpora of speakers: mindvox enrol-all SOURCE, mindvox identify-all SOURCE --out FILE."""
+"""Enrol or identify whole corpora: mindvox enrol-all SOURCE, mindvox identify-all SOURCE --out FILE."""
 
 import argparse
 import sys
@@ -45,6 +45,8 @@ def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
     for one in done:
         for match in one.same_voice:
             print(f"{one.name}: same voice as {match.name}? cosine {match.score:.4f}")
+        for note in one.notes:
+            print(f"note: {one.name}: {note}")
     found = [("", name, reason) for name, reason in corpus.skipped] + problems(done)
     if arguments.problems is not None:
         write_csv(arguments.problems, HEADER, found)
@@ -72,7 +74,7 @@ def identify_main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _hearers(arguments: argparse.Namespace) -> Optional[Hearers]:
-    """Return the processes that hear recordings; None: this one does."""
+    """Return the processes that hear recordings; None: this process does."""
     workers = workers_of(arguments)
     if workers == THIS_PROCESS:
         return None
@@ -82,8 +84,8 @@ def _hearers(arguments: argparse.Namespace) -> Optional[Hearers]:
 def _enrol_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox enrol-all",
-        description="Enrol the speakers of a corpus. Who is enrolled already is passed over: a run that was cut off "
-        "goes on where it stopped.",
+        description="Enrol the speakers of a corpus. Speakers who are already enrolled are skipped, so that an "
+        "interrupted run resumes.",
         epilog="Exit codes: 0 all are enrolled, 4 some are not because of their recordings, 1 failed, 2 wrong usage.",
         allow_abbrev=False,
     )
@@ -99,13 +101,13 @@ def _enrol_parser() -> argparse.ArgumentParser:
 def _identify_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox identify-all",
-        description="Identify the speakers of many recordings. Recordings that the file has already are passed over: a "
-        "run that was cut off goes on where it stopped.",
+        description="Identify the speakers of many recordings. Recordings that are already in the file are skipped, so "
+        "that an interrupted run resumes.",
         allow_abbrev=False,
     )
     add_source_arguments(parser)
     parser.add_argument(
-        "--out", type=user_path, required=True, metavar="FILE", help="gets what `identify --json` says, a line each"
+        "--out", type=user_path, required=True, metavar="FILE", help="output of `identify --json`, a recording a line"
     )
     add_candidate_arguments(parser)
     _add_common(parser)
@@ -113,7 +115,7 @@ def _identify_parser() -> argparse.ArgumentParser:
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add SOURCE and the options that say how it is arranged."""
+    """Add SOURCE and the options for its layout."""
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of recordings, or a list of them")
     add_layout_arguments(parser)
 

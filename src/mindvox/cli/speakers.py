@@ -1,4 +1,4 @@
-"""The enrolled speakers: mindvox speakers list|show|rename|delete|export|import|audit|purge."""
+"""Manage the enrolled speakers: mindvox speakers list|show|rename|delete|export|import|audit|purge."""
 
 import argparse
 import json
@@ -29,6 +29,8 @@ from mindvox.speakers.transfer import (
     model_of,
     whole_audit,
 )
+from mindvox.speech.quality import band_of
+from mindvox.terminal import table_lines
 
 Run = Callable[[SpeakerStore, argparse.Namespace], None]
 PAGE = 1000
@@ -38,7 +40,7 @@ COLUMNS = ("name", "recordings", "speech", "group", "enrolled", "expires")
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """List and manage the speakers of a store."""
     arguments = _parser().parse_args(argv)
-    model = model_of(arguments.files[0]) if arguments.run is _import else None  # which may make a store
+    model = model_of(arguments.files[0]) if arguments.run is _import else None  # an import may create the store
     with open_store(arguments.store, model) as store:
         arguments.run(store, arguments)
     return 0
@@ -52,7 +54,7 @@ def _list(store: SpeakerStore, arguments: argparse.Namespace) -> None:
             print(json.dumps({**facts(line), **known}, ensure_ascii=False))
         return
     while page := list(islice(lines, PAGE)):
-        print("\n".join(_table([COLUMNS, *map(_cells, page)])))
+        print("\n".join(table_lines([COLUMNS, *map(_cells, page)])))
     print(quantity(store.count(arguments.group), "speaker"))
 
 
@@ -70,11 +72,6 @@ def _cells(line: Summary) -> tuple[str, ...]:
     return line.name, str(line.num_samples), speech, line.terms.group or "-", known["created"][:10], expires
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
 def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
     speaker = store.get(arguments.name)
     known = _details(store, speaker)
@@ -90,7 +87,14 @@ def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
 
 
 def _details(store: SpeakerStore, speaker: Speaker) -> dict[str, Any]:
-    samples = [{"source": one.source, "net_speech_s": round(one.net_speech_s, 2)} for one in speaker.samples]
+    samples = [
+        {
+            "source": one.source,
+            "net_speech_s": round(one.net_speech_s, 2),
+            "band": "unknown" if one.quality is None else band_of(one.quality),
+        }
+        for one in speaker.samples
+    ]
     history = [entry_facts(entry) for entry in whole_audit(store, speaker.name)]
     return {**facts(speaker), "model": store.model.name, "samples": samples, "audit": history}
 
@@ -154,28 +158,28 @@ def _parser() -> argparse.ArgumentParser:
 
     listed = add("list", _list, "list the speakers")
     listed.add_argument("--group", help="only speakers of this group")
-    listed.add_argument("--limit", type=int, metavar="N", help="at most so many; default: all")
-    listed.add_argument("--json", action="store_true", help="print one JSON object a speaker")
-    shown = add("show", _show, "what is known of a speaker, without the voice")
+    listed.add_argument("--limit", type=int, metavar="N", help="greatest number to list; default: all")
+    listed.add_argument("--json", action="store_true", help="print one JSON object per speaker")
+    shown = add("show", _show, "show what is known of a speaker, without the voice")
     shown.add_argument("name", metavar="NAME")
     shown.add_argument("--json", action="store_true", help="print one JSON object")
     renamed = add("rename", _rename, "give a speaker another name")
     renamed.add_argument("name", metavar="NAME")
     renamed.add_argument("new_name", metavar="NEW_NAME")
-    deleted = add("delete", _delete, "delete speakers and what the store has of their voices")
+    deleted = add("delete", _delete, "delete speakers and everything about their voices")
     deleted.add_argument("names", nargs="+", metavar="NAME")
-    exported = add("export", _export, "everything that the store has of speakers, as JSON, one a line")
+    exported = add("export", _export, "export everything about speakers as JSON, one a line")
     exported.add_argument("names", nargs="*", metavar="NAME")
     exported.add_argument("--all", action="store_true", help="all speakers")
-    exported.add_argument("--to", type=user_path, metavar="FILE", help="default: standard output")
-    imported = add("import", _import, "speakers that `speakers export` wrote")
+    exported.add_argument("--to", type=user_path, metavar="FILE", help="file to write; default: standard output")
+    imported = add("import", _import, "import speakers from files of `speakers export`")
     imported.add_argument("files", type=user_path, nargs="+", metavar="FILE")
     modes = imported.add_mutually_exclusive_group()
-    modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to the speakers who are there")
-    modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="in place of those")
+    modes.add_argument("--add", dest="mode", action="store_const", const=ADD, help="add to existing speakers")
+    modes.add_argument("--replace", dest="mode", action="store_const", const=REPLACE, help="replace existing speakers")
     imported.set_defaults(mode=NEW)
-    audited = add("audit", _audit, "what was done to the store")
-    audited.add_argument("name", nargs="?", metavar="NAME", help="only to this speaker")
-    audited.add_argument("--json", action="store_true", help="print one JSON object an entry")
-    add("purge", _purge, "delete who has expired, and erase what deleted speakers have left in the files")
+    audited = add("audit", _audit, "show what was done to the store")
+    audited.add_argument("name", nargs="?", metavar="NAME", help="only speaker to show; default: all")
+    audited.add_argument("--json", action="store_true", help="print one JSON object per entry")
+    add("purge", _purge, "delete expired speakers, and erase traces of deleted ones from the files")
     return parser

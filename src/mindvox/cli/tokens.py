@@ -1,4 +1,4 @@
-"""Tokens of callers of the service: mindvox tokens add | list | revoke."""
+"""Manage the access tokens of the service: mindvox tokens add | list | revoke."""
 
 import argparse
 import json
@@ -12,6 +12,9 @@ from mindvox.service.settings import default_tokens
 from mindvox.service.tokens import SCOPES, TokenFile
 from mindvox.speakers.store import NEVER
 from mindvox.speakers.transfer import as_text
+from mindvox.terminal import table_lines
+
+COLUMNS = ("id", "name", "scopes", "expires")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -28,6 +31,7 @@ def _add(file: TokenFile, arguments: argparse.Namespace) -> None:
 
 
 def _list(file: TokenFile, arguments: argparse.Namespace) -> None:
+    rows = [COLUMNS]
     for token in file.all():
         known = {
             "id": token.id,
@@ -38,9 +42,9 @@ def _list(file: TokenFile, arguments: argparse.Namespace) -> None:
         }
         if arguments.json:
             print(json.dumps(known, ensure_ascii=False))
-        else:
-            expires = "never expires" if token.expires is None else f"expires {known['expires']}"
-            print(f"{token.id}  {token.name}  {','.join(token.scopes)}  {expires}")
+        rows.append((token.id, token.name, ",".join(token.scopes), known["expires"] or "never"))
+    if len(rows) > 1 and not arguments.json:
+        print("\n".join(table_lines(rows)))
 
 
 def _revoke(file: TokenFile, arguments: argparse.Namespace) -> None:
@@ -48,23 +52,25 @@ def _revoke(file: TokenFile, arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="mindvox tokens", description="Manage the tokens of callers of the service.", allow_abbrev=False
-    )
+    parser = Parser(prog="mindvox tokens", description="Manage the access tokens of the service.", allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     scopes = "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items())
-    added = commands.add_parser("add", help="make a token and print it, once", allow_abbrev=False)
-    added.add_argument("name", metavar="NAME", help="who gets it")
+    added = commands.add_parser("add", help="make a token and print it once", allow_abbrev=False)
+    added.add_argument("name", metavar="NAME", help="name of the token's owner")
     added.add_argument("--scopes", required=True, metavar="SCOPE,...", help=scopes)
     added.add_argument(
-        "--expires", type=moment, default=NEVER, metavar="WHEN", help="90d, a date such as 2027-01-31 (UTC), or never"
+        "--expires",
+        type=moment,
+        default=NEVER,
+        metavar="WHEN",
+        help="end: 90d, a date such as 2027-01-31 (UTC), or never",
     )
     added.set_defaults(run=_add)
     listed = commands.add_parser("list", help="list the tokens, without their secrets", allow_abbrev=False)
-    listed.add_argument("--json", action="store_true", help="print one JSON object a token")
+    listed.add_argument("--json", action="store_true", help="print one JSON object per token")
     listed.set_defaults(run=_list)
-    revoked = commands.add_parser("revoke", help="make a token invalid, at once", allow_abbrev=False)
-    revoked.add_argument("token", metavar="ID", help="its id, or its name")
+    revoked = commands.add_parser("revoke", help="make a token invalid at once", allow_abbrev=False)
+    revoked.add_argument("token", metavar="ID", help="id or name of the token")
     revoked.set_defaults(run=_revoke)
     for command in (added, listed, revoked):
         add_tokens_argument(command)

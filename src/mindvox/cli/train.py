@@ -10,7 +10,7 @@ from mindvox.config.sections import SECTIONS, TRAINING
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train as the configuration says."""
     config = load_config(Config, argv, shown=TRAINING, check=SECTIONS)
-    from mindvox.scoring.validation import make_validation  # after the arguments are right: MindSpore takes seconds
+    from mindvox.scoring.validation import make_validation  # after parsing: importing MindSpore takes seconds
     from mindvox.training.loop import train
     from mindvox.training.world import leave_world
 

@@ -1,4 +1,4 @@
-"""Are two recordings of the same person? mindvox verify A B, or mindvox verify A --record SECONDS."""
+"""Decide whether two recordings are of the same person: mindvox verify A B, or mindvox verify A --record SECONDS."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ MICROPHONE = "the microphone"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Say whether two recordings are of the same person."""
+    """Decide whether two recordings are of the same person."""
     arguments = _parser().parse_args(argv)
     _check(arguments)
     thresholds = _thresholds(arguments.threshold)
@@ -49,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _lines(decision: Decision) -> list[str]:
-    """Return the answer in words."""
+    """Return lines about the answer."""
     score = "" if decision.score is None else f", score {decision.score:.4f}"
     llr = "" if decision.llr is None else f", {LLR} {decision.llr:.2f}"
     reason = f": {decision.reason}" if decision.reason else ""
@@ -59,10 +59,16 @@ def _lines(decision: Decision) -> list[str]:
         least = "" if thresholds.least_cosine is None else f" and score {thresholds.least_cosine:g}"
         what = f"{LLR} " if thresholds.of == LLR else ""
         same, different = f"{what}{thresholds.accept:.3g}{least}", f"{what}{thresholds.reject:.3g}"
-        gap = ",\n  " if thresholds.of == LLR else ", "  # no line is longer than a terminal
-        lines.append(
-            f"thresholds of {thresholds.source}: same person from {same}{gap}different people below {different}"
-        )
+        if thresholds.of == LLR:
+            lines += [
+                f"thresholds of {thresholds.source}:",
+                f"  same person from {same}",
+                f"  different people below {different}",
+            ]
+        else:
+            lines.append(
+                f"thresholds of {thresholds.source}: same person from {same}, different people below {different}"
+            )
     lines += [quality_line(side.name, side.quality) for side in decision.recordings if side.quality is not None]
     lies_between = decision.score is not None and (thresholds.of != LLR or decision.llr is not None)
     if decision.answer == INCONCLUSIVE and lies_between and thresholds.why:
@@ -71,7 +77,7 @@ def _lines(decision: Decision) -> list[str]:
 
 
 def _as_json(decision: Decision, arguments: argparse.Namespace, embedder: Embedder) -> dict[str, Any]:
-    """Return all that is known of a decision."""
+    """Return everything about a decision, for JSON."""
     return {
         **decision_facts(decision),
         "model": str(arguments.model),
@@ -81,20 +87,22 @@ def _as_json(decision: Decision, arguments: argparse.Namespace, embedder: Embedd
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raise UsageError for arguments that do not go together."""
+    """Raise UsageError for arguments that exclude each other."""
     if (arguments.second is None) == (arguments.record is None):
         raise UsageError("expected two recordings, or one and --record SECONDS for the other.")
     if arguments.record is not None and not 0 < arguments.record <= LONGEST_S:
         raise UsageError(f"--record: expected more than 0 and at most {LONGEST_S:g} s, got {arguments.record:g}.")
     of_calibration = [arguments.calibration, arguments.false_accepts, arguments.false_rejects]
     if arguments.threshold is not None and any(value is not None for value in of_calibration):
-        raise UsageError("--threshold: a cosine does not go with --calibration, --false_accepts, --false_rejects.")
+        raise UsageError(
+            "--threshold: a cosine cannot be combined with --calibration, --false_accepts, --false_rejects."
+        )
     if arguments.no_quality and any(value is not None for value in of_calibration):
         raise UsageError("--no_quality: a calibration needs the recordings' quality.")
 
 
 def _rule(arguments: argparse.Namespace, thresholds: Optional[Thresholds], embedder: Embedder) -> Rule:
-    """Return what the user chose, or the model's own."""
+    """Return the user's rule, or the model's own."""
     if thresholds is not None:
         return thresholds
     if arguments.calibration is not None:
@@ -125,7 +133,7 @@ def _thresholds(given: Optional[float]) -> Optional[Thresholds]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox verify",
-        description="Say whether two recordings are of the same person.",
+        description="Decide whether two recordings are of the same person.",
         epilog="Exit codes: 0 same person, 3 different people, 4 cannot tell, 1 failed, 2 wrong usage.",
         allow_abbrev=False,
     )
@@ -137,29 +145,30 @@ def _parser() -> argparse.ArgumentParser:
         "--calibration",
         type=user_path,
         metavar="FILE",
-        help="a calibration that `mindvox calibrate pairs` wrote; default: the one that comes with a public model",
+        help="file of `mindvox calibrate pairs`; default: the calibration that comes with a public model",
     )
     parser.add_argument(
         "--false_accepts",
         type=float,
         metavar="RATE",
-        help="accept from the ratio ln(1 / RATE) on: were the ratios right, at most this share of pairs of different "
-        "people; default: the calibration's own",
+        help="greatest share of accepted pairs of different people: accept from the ratio ln(1 / RATE); default: the "
+        "calibration's",
     )
     parser.add_argument(
         "--false_rejects",
         type=float,
         metavar="RATE",
-        help="reject from the ratio -ln(1 / RATE) down, likewise for pairs of one person; default: its own",
+        help="greatest share of rejected pairs of one person: reject below the ratio -ln(1 / RATE); default: the "
+        "calibration's",
     )
     parser.add_argument(
-        "--threshold", type=float, metavar="X", help="no calibration: same person from this cosine, else different"
+        "--threshold", type=float, metavar="X", help="least cosine of the same person; replaces the calibration"
     )
     add_limit_arguments(parser)
     parser.add_argument(
         "--no_quality",
         action="store_true",
-        help="compare whatever is in the recordings, silence and noise too; without a calibration",
+        help="compare recordings of any quality, even silence and noise; needs a rule without calibration",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -1,4 +1,4 @@
-"""The arguments that say who does the work, for commands that embed many recordings."""
+"""Arguments that choose the workers, for commands that embed many recordings."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="processes of one thread each; 1, the default: one process that uses all cores",
+        help="number of processes with one thread each; 1, the default: one process with all cores",
     )
     parser.add_argument(
         "--dask", default="", metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786; local: start one"
@@ -22,13 +22,13 @@ def add_worker_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def workers_of(arguments: argparse.Namespace) -> Workers:
-    """Return who does the work; raise UsageError."""
+    """Return the workers of the arguments; raise UsageError."""
     if arguments.workers < 1:
         raise UsageError(f"--workers: expected at least 1, got {arguments.workers}.")
     return Workers(arguments.workers, arguments.dask)
 
 
 def embedder_choice(arguments: argparse.Namespace, workers: Workers) -> EmbedderChoice:
-    """Return the model that the arguments choose, as each of the workers opens it."""
+    """Return the model of the arguments, in the form in which each worker opens it."""
     model = str(find_exported(arguments.model).absolute())
     return EmbedderChoice(model, arguments.engine, num_threads=workers.num_threads)

@@ -1,1 +1,1 @@
-"""Commands and folders as other toolkits have them."""
+"""Commands and folders in the form of other toolkits."""

@@ -1,6 +1,6 @@
 """mvector's comparison of two recordings: mindvox infer-contrast --audio_path1=a.wav --audio_path2=b.wav.
 
-The line that it prints is mvector's. `mindvox verify` answers with its reasons, and takes no silence for a voice.
+The printed line is mvector's. `mindvox verify` gives its reasons, and does not take silence for a voice.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """mvector's menu: enrol, recognise and delete users by microphone: mindvox infer-recognition --audio_db_path=audio_db.
 
-What it asks and prints is as in mvector; a path, where it waits for the return key, takes a file instead of recording.
-`mindvox enrol`, `identify` and `speakers` do the same by files, and judge the recordings.
+Questions and answers are those of mvector. When it waits for the return key, a path can be entered in place of a
+recording. `mindvox enrol`, `identify` and `speakers` do the same with files, and check the recordings.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 continue
             try:
                 choices[choice](predictor, lambda: _listen(seconds))
-            except (InputError, UnusableRecording) as error:  # of this recording or name; the menu goes on
+            except (InputError, UnusableRecording) as error:  # about this recording or name; the menu continues
                 print(error)
     except EOFError:
         print()

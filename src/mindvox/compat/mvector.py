@@ -1,11 +1,11 @@
-"""mvector's predictor (yeyupiaoling/VoiceprintRecognition-Pytorch 1.1): its methods, by a store of speakers.
+"""mvector's predictor (yeyupiaoling/VoiceprintRecognition-Pytorch 1.1): its methods on a store of speakers.
 
     predictor = MVectorPredictor(audio_db_path="audio_db")
     predictor.register("a.wav", "Anna")
     name, score = predictor.recognition("b.wav")
 
-A folder `audio_db` of recordings, `audio_db/<user>/<file>`, is read as mvector reads it, and gets what is registered.
-Its `audio_indexes.bin` is a pickle and is not read: the embeddings are made again, into `speakers.db` beside it.
+A folder `audio_db` of recordings, `audio_db/<user>/<file>`, is read as in mvector, and new recordings are added to it.
+Its `audio_indexes.bin` is a pickle and is not read: the embeddings are computed again into `speakers.db` beside it.
 """
 
 import argparse
@@ -25,22 +25,22 @@ from mindvox.speakers.store import ADD, ModelIdentity, NoSuchSpeaker, Sample, Sp
 
 STORE = "speakers.db"
 BATCH_FILES = 64
-THRESHOLD = 0.6  # mvector's
+THRESHOLD = 0.6  # mvector's default
 
 Audio = Union[PathLike, BinaryIO, bytes, np.ndarray]
 
 
 class MVectorPredictor:
-    """mvector's class, by an exported model.
+    """mvector's class on an exported model.
 
-    What differs: features have the model's own front end, not that of `configs`; recordings that cannot be used raise
-    UnusableRecording; a batch has the embeddings that its recordings have alone; users are told apart by the store.
+    Differences: features come from the model's front end, not from `configs`; unusable recordings raise
+    UnusableRecording; embeddings do not depend on the batch; the store of speakers decides who is nearest.
 
     Args:
-        configs: mvector's configuration; it may be given and has no say, because an exported model describes itself.
-        threshold: cosine from which two recordings are of one speaker. mvector's is kept; the right one depends on
-            the model, see docs/speakers.md.
-        audio_db_path: folder of the users' recordings; None: none, and nothing can be registered.
+        configs: mvector's configuration; accepted but without effect, because an exported model describes itself.
+        threshold: least cosine of the same speaker. The default is mvector's; the best one depends on the model, see
+            docs/speakers.md.
+        audio_db_path: folder of the users' recordings; None: no folder, and nothing can be registered.
         model_path: a public model, an exported model, or a folder that holds one.
         use_gpu: must be False: models run on the CPU.
 
@@ -57,7 +57,7 @@ class MVectorPredictor:
         use_gpu: bool = False,
     ) -> None:
         if use_gpu:
-            raise InputError("use_gpu: expected False: the model runs on the CPU.")
+            raise InputError("use_gpu: expected False, because models run on the CPU.")
         del configs
         self.threshold = threshold
         self.embedder = Embedder.open(model_path)
@@ -90,7 +90,7 @@ class MVectorPredictor:
         return cosine(self.predict(audio_data1), self.predict(audio_data2))
 
     def register(self, audio_data: Audio, user_name: str, sample_rate: int = SAMPLE_RATE) -> tuple[bool, str]:
-        """Enrol a user, or add a recording to one; it is copied into `audio_db_path`. Return True and a message."""
+        """Enrol a user or add a recording; it is copied into `audio_db_path`. Return True and a message."""
         store, folder = self._opened()
         name = _folder_name(user_name)
         embedding = self.predict(audio_data, sample_rate)
@@ -104,10 +104,10 @@ class MVectorPredictor:
     def recognition(
         self, audio_data: Audio, threshold: Optional[float] = None, sample_rate: int = SAMPLE_RATE
     ) -> "list[Any]":
-        """Return name and cosine of the nearest user; two None where nobody reaches the threshold.
+        """Return name and cosine of the nearest user; two None if nobody reaches the threshold.
 
         Args:
-            threshold: None: the object's. As in mvector, one that is given stays.
+            threshold: None: the object's threshold. As in mvector, a given threshold is kept for later calls.
         """
         store, _ = self._opened()
         if threshold:
@@ -118,12 +118,12 @@ class MVectorPredictor:
         return [found[0].name, round(found[0].score, 5)]
 
     def get_users(self) -> "list[str]":
-        """Return the users, one entry for each of their recordings, as mvector does."""
+        """Return the users, with one entry for each of their recordings, as in mvector."""
         store, _ = self._opened()
         return [name for name in store.names() for _ in store.get(name).samples]
 
     def remove_user(self, user_name: str) -> bool:
-        """Delete a user with all recordings; False: there is none of this name."""
+        """Delete a user with all recordings; return False if there is no such user."""
         store, folder = self._opened()
         name = _folder_name(user_name)
         try:
@@ -139,7 +139,7 @@ class MVectorPredictor:
         return self._store, Path(self.audio_db_path)
 
     def _read_folder(self, folder: Path, store: SpeakerStore) -> None:
-        """Enrol the recordings in a folder that the store does not have yet."""
+        """Enrol the recordings of a folder that are not yet in the store."""
         for user in sorted(path for path in folder.iterdir() if path.is_dir()):
             name = check_name(user.name)
             try:
@@ -155,15 +155,15 @@ class MVectorPredictor:
 
 
 def add_predictor_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --threshold and --model_path, as mvector's programs have them."""
-    parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="X", help="same person above this cosine")
+    """Add --threshold and --model_path as in mvector's programs."""
+    parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="X", help="least cosine of one person")
     parser.add_argument(
-        "--model_path", type=user_text, default=DEFAULT_MODEL, help="public or exported model, or a folder"
+        "--model_path", type=user_text, default=DEFAULT_MODEL, help="public or exported model, or folder with one"
     )
 
 
 def _folder_name(user_name: str) -> str:
-    """Return a user's name, which must be one that a folder can have."""
+    """Return a user's name after checking that it can be a folder's name."""
     name = check_name(user_name)
     if name in (".", "..") or any(character in name for character in "/\\:"):
         raise InputError(f"name of a user: expected one that a folder can have, got {user_name!r}.")
@@ -171,7 +171,7 @@ def _folder_name(user_name: str) -> str:
 
 
 def _decode(audio_data: Union[BinaryIO, bytes]) -> tuple[np.ndarray, int]:
-    """Return samples and their rate of a file's bytes."""
+    """Return the samples and the sample rate of a file's bytes."""
     import soundfile
 
     try:

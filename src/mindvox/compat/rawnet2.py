@@ -1,9 +1,9 @@
-"""RawNet2 by the commands of its Ascend port: from its folders of recordings to its folder of results.
+"""Train RawNet2 with the commands of its Ascend port: from its folders of recordings to its folder of results.
 
     bash scripts/train_full_1p.sh --data_path=FOLDER [--key=value ...]
 
-trains on FOLDER/VoxCeleb2/wav, evaluates each epoch on FOLDER/VoxCeleb1/veri_test.txt, then the best epoch on
-VoxCeleb1-E and -H where FOLDER/VoxCeleb1 has their lists. docs/coming-from.md says what is written and what differs.
+trains on FOLDER/VoxCeleb2/wav, evaluates each epoch on FOLDER/VoxCeleb1/veri_test.txt, and then evaluates the best
+epoch on VoxCeleb1-E and -H if FOLDER/VoxCeleb1 has their lists. docs/coming-from.md describes outputs and differences.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from mindvox.training.rank_table import Device, RankTable, Server, read_rank_tab
 
 RECIPE = "hparams/rawnet2_ascend.yaml"
 TRIALS = "veri_test.txt"
-# Names of the lists as VoxCeleb's authors give them; the cleaned one is taken where both are there.
+# Names of the lists as published by VoxCeleb's authors; the cleaned list is preferred.
 FURTHER_LISTS = {
     "Vox1-E": ("list_test_all2.txt", "list_test_all.txt"),
     "Vox1-H": ("list_test_hard2.txt", "list_test_hard.txt"),
@@ -45,12 +45,12 @@ class Experiment:
     """What a command asks for.
 
     Attributes:
-        is_full: whether to train all epochs and to evaluate; else one epoch is timed.
-        data: holds VoxCeleb1 and VoxCeleb2.
-        stores: where prepared data is kept, for all experiments.
-        output: holds train_<n>P.
-        name: of the experiment.
-        keys: arguments that train.py takes, as they were given.
+        is_full: whether to train all epochs and evaluate; otherwise one epoch is timed.
+        data: folder of VoxCeleb1 and VoxCeleb2.
+        stores: folder of prepared data for all experiments.
+        output: folder of train_<n>P.
+        name: name of the experiment.
+        keys: arguments for train.py, as given.
     """
 
     is_full: bool
@@ -61,14 +61,14 @@ class Experiment:
     keys: tuple[str, ...]
 
     def folder(self, num_devices: int) -> OutputFolder:
-        """Return where its results go."""
+        """Return the folder of its results."""
         return OutputFolder(self.output / f"train_{num_devices}P" / "DNNS" / self.name)
 
     def config(self, folder: OutputFolder, device_target: str) -> Config:
         """Return the configuration of its training.
 
         Raises:
-            UsageError: the arguments are wrong, or hold a key that the command itself sets.
+            UsageError: the arguments are wrong, or set a key that the command itself sets.
         """
         given = [word.lstrip("-").partition("=")[0] for word in self.keys]
         taken = [key for key in given if key in OWN_KEYS]
@@ -88,12 +88,12 @@ class Experiment:
         return load_config(Config, [*self.keys, *_words(keys)], str(ROOT / RECIPE), check=SECTIONS)
 
     def store(self, trial_list: str) -> Path:
-        """Return where the recordings of a trial list of VoxCeleb1 are stored."""
+        """Return the folder for the recordings of a trial list of VoxCeleb1."""
         return self.stores / Path(trial_list).stem
 
 
 def prepare_training(experiment: Experiment) -> float:
-    """Make the training store, or keep it, and return the mean length of a recording, samples."""
+    """Make or reuse the training store, and return the mean length of a recording in samples."""
     tables = experiment.stores / "tables_train"
     keys = {
         "data_folder": experiment.data / "VoxCeleb2",
@@ -112,7 +112,7 @@ def _training_table(experiment: Experiment) -> Path:
 
 
 def prepare_trials(experiment: Experiment, trial_list: str) -> Path:
-    """Make the store of a trial list of VoxCeleb1, or keep it, and return its folder."""
+    """Make or reuse the store of a trial list of VoxCeleb1, and return its folder."""
     store = experiment.store(trial_list)
     keys = {
         "data_folder": experiment.data / "VoxCeleb1",
@@ -120,7 +120,7 @@ def prepare_trials(experiment: Experiment, trial_list: str) -> Path:
         "verification_file": trial_list,
         "output_folder": store.with_name(f"tables_{store.name}"),
         "feat_eval_folder": store,
-        # Cosines need no cohort; the least one is made of the training speakers.
+        # Cosines need no cohort; a minimal one is made of the training speakers.
         "feat_norm_folder": store.with_name(f"cohort_{store.name}"),
         "train_annotation": _training_table(experiment),
         "train_data_folder": experiment.data / "VoxCeleb2",
@@ -133,21 +133,21 @@ def prepare_trials(experiment: Experiment, trial_list: str) -> Path:
 
 
 def _words(keys: Mapping[str, Any]) -> list[str]:
-    """Return keys as arguments; paths are meant as they are, with any `~` and `$` in them."""
+    """Return keys as arguments; `~` and `$` in paths are escaped."""
     values = {key: escape_path(str(value)) if isinstance(value, Path) else value for key, value in keys.items()}
     return [f"--{key}={value}" for key, value in values.items()]
 
 
 def choose_devices(rank_table: Optional[Path], num_devices: int, device_target: str) -> tuple[RankTable, str]:
-    """Return a table of the devices to train on and their kind, and say which they are.
+    """Return a table of the training devices and their kind, and print them.
 
     Args:
-        rank_table: file; None: a table is made of this machine's Ascend devices, or of processes on its CPU.
-        num_devices: how many are wanted where a table is made.
+        rank_table: file; None: make a table of this machine's Ascend devices, or of processes on its CPU.
+        num_devices: number of devices in a table that is made.
         device_target: "auto", "CPU", "GPU" or "Ascend".
 
     Raises:
-        UsageError: the table has several servers, or none can be made.
+        UsageError: the table has several servers, or no table can be made.
         InputError: the file is wrong.
     """
     ascend = table_of_devices()
@@ -168,15 +168,15 @@ def choose_devices(rank_table: Optional[Path], num_devices: int, device_target: 
     elif target == "CPU":
         ids = list(range(min(num_devices, max(2, num_cores()))))
     else:
-        raise UsageError(f"--rank_table: needed for device_target {target}, of which no table can be made.")
+        raise UsageError(f"--rank_table: required for device_target {target}, for which no table can be made.")
     what = "Ascend devices" if target == "Ascend" else "processes on the CPU"
-    print(f"no rank table is named: making one of {len(ids)} {what} ({num_devices} were asked for)")
+    print(f"no rank table is given: made one of {len(ids)} {what} ({num_devices} were asked for)")
     devices = tuple(Device(device_id, rank) for rank, device_id in enumerate(ids))
     return RankTable((Server("127.0.0.1", devices),)), target
 
 
 def train_on(folder: OutputFolder, config: Config, samples_per_utt: float, table: Optional[RankTable]) -> None:
-    """Train in this process, or in one for each device of a table, and write the experiment's folder."""
+    """Train in this process, or in one process per device of a table, and write the experiment's folder."""
     if table is None:
         from mindvox.compat.rawnet2_run import train_into  # MindSpore takes seconds to import
 
@@ -189,7 +189,7 @@ def train_on(folder: OutputFolder, config: Config, samples_per_utt: float, table
 
 
 def evaluate_lists(experiment: Experiment, folder: OutputFolder, config: Config) -> None:
-    """Evaluate the best epoch on VoxCeleb1-E and -H, where VoxCeleb1 has their lists."""
+    """Evaluate the best epoch on VoxCeleb1-E and -H, if VoxCeleb1 has their lists."""
     for name, files in FURTHER_LISTS.items():
         trial_list = next((file for file in files if (experiment.data / "VoxCeleb1" / file).is_file()), None)
         if trial_list is None:
@@ -216,7 +216,7 @@ def evaluate_lists(experiment: Experiment, folder: OutputFolder, config: Config)
 
 
 def write_params(path: Path, config: Config) -> None:
-    """Write every setting in a line, `key:<TAB>value`, as the port does."""
+    """Write every setting on a line, `key:<TAB>value`, as in the port."""
     lines = []
     for key, value in to_dict(config).items():
         parts = value.items() if isinstance(value, dict) else {None: value}.items()
@@ -260,7 +260,7 @@ def _print_final(what: str, value: Optional[float], form: str) -> None:
 
 
 def _check_data(experiment: Experiment) -> None:
-    """Raise InputError unless the folders and lists that the command needs are there."""
+    """Raise InputError unless the required folders and lists exist."""
     needed = ["VoxCeleb2/wav"]
     if experiment.is_full:
         needed += ["VoxCeleb1/eval_wav", f"VoxCeleb1/{TRIALS}"]
@@ -276,16 +276,16 @@ def _parse(argv: Optional[Sequence[str]]) -> tuple[argparse.Namespace, list[str]
     parser = Parser(
         prog="mindvox train-rawnet2",
         usage="%(prog)s {full,performance} NUM_DEVICES --data_path FOLDER [--key=value ...]",
-        description="Train RawNet2 as its Ascend port does, with its folders.",
-        epilog="Further --key=value are train.py's.",
+        description="Train RawNet2 like its Ascend port, with the same folders.",
+        epilog="Further --key=value arguments are train.py's.",
         allow_abbrev=False,
     )
-    parser.add_argument("kind", choices=("full", "performance"), help="train and evaluate; or time one epoch")
-    parser.add_argument("num_devices", type=int, metavar="NUM_DEVICES", help="devices to train on: 1 or 8")
+    parser.add_argument("kind", choices=("full", "performance"), help="full: train and evaluate; or time one epoch")
+    parser.add_argument("num_devices", type=int, metavar="NUM_DEVICES", help="number of devices: 1 or 8")
     parser.add_argument(
-        "--data_path", type=user_path, required=True, metavar="FOLDER", help="holds VoxCeleb1 and VoxCeleb2"
+        "--data_path", type=user_path, required=True, metavar="FOLDER", help="folder of VoxCeleb1 and VoxCeleb2"
     )
-    parser.add_argument("--name", default="RawNet2", help="of the experiment (default: %(default)s)")
+    parser.add_argument("--name", default="RawNet2", help="name of the experiment (default: %(default)s)")
     parser.add_argument(
         "--output_path", type=user_path, default=Path("train"), metavar="FOLDER", help="results (default: %(default)s)"
     )
@@ -293,10 +293,10 @@ def _parse(argv: Optional[Sequence[str]]) -> tuple[argparse.Namespace, list[str]
         "--store_path", type=user_path, metavar="FOLDER", help="prepared data (default: OUTPUT_PATH/stores)"
     )
     parser.add_argument(
-        "--rank_table", type=user_path, metavar="FILE", help="of the devices; default: one is made of this machine's"
+        "--rank_table", type=user_path, metavar="FILE", help="table of the devices; default: made for this machine"
     )
     parser.add_argument(
-        "--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="where to train"
+        "--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="device to train on"
     )
     arguments, keys = parser.parse_known_args(argv)
     if arguments.num_devices < 1:

@@ -21,7 +21,7 @@ class OutputFolder:
 
     @property
     def models(self) -> Path:
-        """Checkpoints: best_opt_eval.ckpt, TA_<epoch>_<eer>.ckpt, and those that a run goes on from."""
+        """Checkpoints: best_opt_eval.ckpt, TA_<epoch>_<eer>.ckpt, and those from which a run resumes."""
         return self.root / "models"
 
     @property
@@ -36,7 +36,7 @@ class OutputFolder:
 
     @property
     def prof(self) -> Path:
-        """Times of the steps of each epoch, as Chrome's trace viewer shows them."""
+        """Step times of each epoch, in the format of Chrome's trace viewer."""
         return self.root / "prof"
 
     @property

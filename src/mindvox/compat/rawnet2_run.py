@@ -1,6 +1,6 @@
-"""Training RawNet2 with the output folder of its Ascend port: what is written while it trains.
+"""Train RawNet2 and write the output folder of its Ascend port.
 
-As a program, it is one of several processes: `python rawnet2_run.py FOLDER SAMPLES PROCESSES --config_path=FILE ...`.
+As a program, it is one of several ranks: `python rawnet2_run.py FOLDER SAMPLES PROCESSES --config_path=FILE ...`.
 """
 
 import os
@@ -28,7 +28,7 @@ from mindvox.training.position import Position
 from mindvox.training.world import leave_world
 
 LOG_EVERY = 20  # steps between two lines of loss
-UNTIMED = 5  # first steps of an epoch, which do not count in FPS
+UNTIMED = 5  # first steps of an epoch, excluded from FPS
 
 
 class KeptScores:
@@ -44,13 +44,13 @@ class KeptScores:
 
 
 class FolderWriter(Observer):
-    """Write logs, EERs, scores and checkpoints of each epoch. Epochs are counted from 0 here, as the port does.
+    """Writes logs, EERs, scores and checkpoints of each epoch. Epochs count from 0, as in the port.
 
     Args:
-        folder: made.
-        utts_per_step: of all devices together.
+        folder: the output folder, which exists.
+        utts_per_step: number of utterances per step of all devices together.
         samples_per_utt: mean length of the training recordings, samples; the port's FPS counts whole recordings.
-        num_devices, num_epochs: of the run.
+        num_devices, num_epochs: sizes of the run.
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class FolderWriter(Observer):
 
 
 def trace_of(ends: Sequence[float]) -> dict[str, Any]:
-    """Return the steps of an epoch but the first as Chrome's trace viewer reads them.
+    """Return the steps of an epoch except the first, in the format of Chrome's trace viewer.
 
     Args:
-        ends: times when the steps ended, s.
+        ends: end times of the steps, s.
     """
     events = []
     for number, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True), 2):
@@ -131,7 +131,7 @@ def trace_of(ends: Sequence[float]) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file another name, or copy it where the disk has no links; training replaces `source` by a new file."""
+    """Link a file under another name, or copy it if the disk has no links; training replaces `source` by a new file."""
     with atomic_path(target) as temporary:
         temporary.unlink(missing_ok=True)
         try:
@@ -141,7 +141,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def train_into(folder: OutputFolder, config: Config, samples_per_utt: float, num_devices: int) -> None:
-    """Train as the configuration says, as one of `num_devices` processes, and write the folder of the experiment."""
+    """Train as the configuration says, as one of `num_devices` ranks, and write the folder of the experiment."""
     utts_per_step = config.minibatch_size * num_devices
     writer = FolderWriter(folder, utts_per_step, samples_per_utt, num_devices, config.num_epochs)
 
@@ -158,7 +158,7 @@ def train_into(folder: OutputFolder, config: Config, samples_per_utt: float, num
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Train as one of several processes."""
+    """Train as one of several ranks."""
     words = list(sys.argv[1:] if argv is None else argv)
     folder, samples_per_utt, num_devices = OutputFolder(Path(words[0])), float(words[1]), int(words[2])
     config = load_config(Config, words[3:], check=SECTIONS)

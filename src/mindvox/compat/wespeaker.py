@@ -1,10 +1,10 @@
-"""wespeaker's `Speaker` (wenet-e2e/wespeaker, 2024): its methods, by an exported model.
+"""wespeaker's `Speaker` (wenet-e2e/wespeaker, 2024): its methods on an exported model.
 
     model = load_model("chinese")
     model.register("Anna", "a.wav")
     model.recognize("b.wav")   # {"name": "Anna", "confidence": 0.87}
 
-Registered speakers are in memory, as there; `mindvox.speakers` keeps them.
+As in wespeaker, registered speakers are only in memory; `mindvox.speakers` stores them.
 """
 
 from pathlib import Path
@@ -23,13 +23,14 @@ MODELS = {"chinese": DEFAULT_MODEL, "english": "resnet221_en_wespeaker", "camppl
 
 
 class Speaker:
-    """wespeaker's class, by an exported model.
+    """wespeaker's class on an exported model.
 
-    What differs: embeddings are NumPy arrays; a recording that cannot be used raises UnusableRecording, but one without
-    speech, where that is looked for, has None as embedding, as there.
+    Differences: embeddings are NumPy arrays; an unusable recording raises UnusableRecording. As in wespeaker, a
+        recording
+    without speech has the embedding None after `set_vad(True)`.
 
     Args:
-        model_dir: a public model, an exported model, or a folder that holds one.
+        model_dir: a public model, an exported model, or a folder with one.
 
     Raises:
         InputError: the model is missing.
@@ -42,30 +43,30 @@ class Speaker:
         self._detector: Optional[SpeechDetector] = None
 
     def set_vad(self, apply_vad: bool) -> None:
-        """Embed speech alone, or everything; at first everything."""
+        """Embed only speech, or everything; the default is everything."""
         self.apply_vad = apply_vad
 
     def set_resample_rate(self, resample_rate: int) -> None:
-        """Refuse another rate than the model's, to which every recording is converted anyway."""
+        """Accept only the model's sample rate; every recording is converted to it anyway."""
         rate = self.embedder.front_end.sample_rate
         if resample_rate != rate:
             raise InputError(f"resample_rate: expected {rate} Hz, the model's, got {resample_rate}.")
 
     def set_wavform_norm(self, wavform_norm: bool) -> None:
-        """Do nothing: the scale of samples is part of the model's front end."""
+        """Do nothing: the scale of samples belongs to the model's front end."""
 
     def set_gpu(self, device_id: int) -> None:
-        """Refuse a GPU: the model runs on the CPU (-1)."""
+        """Accept only -1: the model runs on the CPU."""
         if device_id >= 0:
             raise InputError(f"device_id: expected -1, the CPU, got {device_id}.")
 
     def set_device(self, device: str) -> None:
-        """Refuse another device than the CPU."""
+        """Accept only the CPU."""
         if device != "cpu":
             raise InputError(f"device: expected cpu, got {device}.")
 
     def extract_embedding(self, audio_path: PathLike) -> Optional[np.ndarray]:
-        """Return the embedding (D,) of a recording; None: after `set_vad(True)`, there is no speech in it."""
+        """Return the embedding (D,) of a recording; None: it has no speech, after `set_vad(True)`."""
         if not self.apply_vad:
             return self.embedder.embed(audio_path)
         try:
@@ -75,7 +76,7 @@ class Speaker:
         return self.extract_embedding_from_pcm(waveform, SAMPLE_RATE)
 
     def extract_embedding_from_pcm(self, pcm: np.ndarray, sample_rate: int) -> Optional[np.ndarray]:
-        """Return the embedding of samples, (N,), or (channels, N) as torchaudio has them; see extract_embedding."""
+        """Return the embedding of samples, (N,), or (channels, N) as in torchaudio; see extract_embedding."""
         samples = np.asarray(pcm)
         if samples.ndim == 2:
             samples = samples.T
@@ -88,7 +89,7 @@ class Speaker:
         return self.embedder.embed(speech, SAMPLE_RATE) if speech.size else None
 
     def extract_embedding_list(self, scp_path: PathLike) -> "tuple[list[str], list[Optional[np.ndarray]]]":
-        """Return names and embeddings of a list, `<name> <path>` a line."""
+        """Return names and embeddings of a list with lines `<name> <path>`."""
         names, embeddings = [], []
         for line_no, line in text_lines(scp_path, "list of recordings"):
             fields = line.split(maxsplit=1)
@@ -99,18 +100,18 @@ class Speaker:
         return names, embeddings
 
     def compute_similarity(self, audio_path1: PathLike, audio_path2: PathLike) -> float:
-        """Return how alike two recordings are, see `cosine_similarity`; 0 where there is no speech."""
+        """Return the similarity of two recordings, see `cosine_similarity`; 0 if one has no speech."""
         embeddings = (self.extract_embedding(audio_path1), self.extract_embedding(audio_path2))
         if embeddings[0] is None or embeddings[1] is None:
             return 0.0
         return self.cosine_similarity(embeddings[0], embeddings[1])
 
     def cosine_similarity(self, e1: np.ndarray, e2: np.ndarray) -> float:
-        """Return the cosine of two embeddings brought from -1 to 1 to 0 to 1, as wespeaker's."""
+        """Return the cosine of two embeddings mapped from [-1, 1] to [0, 1], as in wespeaker."""
         return (cosine(np.asarray(e1), np.asarray(e2)) + 1) / 2
 
     def register(self, name: str, audio_path: PathLike) -> None:
-        """Register a speaker; as there, a name that is registered already stays as it is, and a line says so."""
+        """Register a speaker; as in wespeaker, a registered name is kept and a line says so."""
         if name in self.table:
             print(f"Speaker {name} already registered, ignore")
             return
@@ -120,7 +121,7 @@ class Speaker:
         self.table[name] = embedding
 
     def recognize(self, audio_path: PathLike) -> dict[str, Any]:
-        """Return name and likeness (0 to 1) of the nearest registered speaker, stranger or not; no name: nobody is."""
+        """Return name and confidence (0 to 1) of the nearest registered speaker, even for a stranger; no name: none."""
         query = self.extract_embedding(audio_path)
         if query is None or not self.table:
             return {"name": "", "confidence": 0.0}
@@ -130,12 +131,12 @@ class Speaker:
 
 
 def load_model(language: str) -> Speaker:
-    """Return the model of "chinese", "english" or "campplus", which `mindvox fetch` brought; or of any public name."""
+    """Return the model "chinese", "english" or "campplus", which `mindvox fetch` has stored, or any public model."""
     return Speaker(MODELS.get(language, language))
 
 
 def load_model_local(model_dir: PathLike) -> Speaker:
-    """Return an exported model of a folder."""
+    """Return the exported model in a folder."""
     if not Path(model_dir).is_dir():
         raise InputError(f"{model_dir}: no such folder, expected one with an exported model.")
     return Speaker(model_dir)

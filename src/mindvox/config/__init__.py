@@ -1,6 +1,6 @@
-"""Configuration: the keys of each command, and filling them from YAML and the command line.
+"""Configuration: the keys of each command, and how they are filled from YAML and the command line.
 
-For shell scripts, `python -m mindvox.config CLASS ARGUMENT...` checks arguments and prints what they resolve to, and
+For shell scripts, `python -m mindvox.config CLASS ARGUMENT...` checks arguments and prints the resolved values;
 `python -m mindvox.config CLASS --keys` prints the keys.
 """
 

@@ -1,4 +1,4 @@
-"""Sections of a configuration: each chooses a registered class by name and gives its keys."""
+"""Sections of a configuration: each chooses a registered class by name and sets its keys."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ COMMAND_LINE = "command line"
 
 
 class Given(NamedTuple):
-    """A value as the user gave it: in which file or on the command line, under which spelling of its key."""
+    """A value that the user gave, with its source (the file or the command line) and the spelling of its key."""
 
     source: str
     key: str
@@ -21,23 +21,23 @@ class Given(NamedTuple):
 
     @property
     def is_of_command_line(self) -> bool:
-        """Whether it was given on the command line, and not in a file."""
+        """Whether the value comes from the command line and not from a file."""
         return self.source == COMMAND_LINE
 
 
 class Choice:
-    """A registered class by its name, and the keys that were given for it.
+    """A registered class, chosen by name, and the keys that the user gave for it.
 
-    The options are built when they are asked for. That imports the class, and MindSpore with it, which commands that
-    need no model do without.
+    The options are built on first use. This imports the class, and MindSpore with it; commands that need no model
+    never pay for it.
 
     Args:
-        registry: has the class.
-        name: of the class.
-        given: by attribute of the class's `Options`, or by a name that it does not have.
-        given_name: how the user gave the name; None: it is the default.
-        instead_of: the class that the file chooses, where the command line chose another. Keys of the file that this
-            one has and the chosen class has not are not used.
+        registry: the classes to choose from.
+        name: name of the chosen class.
+        given: given values by attribute of the class's `Options`; unknown names are allowed here and reported later.
+        given_name: how the user gave the name; None: the default was taken.
+        instead_of: the class that the file chooses, when the command line overrides it. Keys of the file that only the
+            file's class has are ignored.
         of_all: see `section`.
     """
 
@@ -76,21 +76,21 @@ class Choice:
         return options
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the given keys, one line each."""
+        """Return one line for each problem with the given keys."""
         return self._convert()[1]
 
     def build(self, *arguments: Any) -> Any:
-        """Return an object of the class, made of these arguments and its options."""
+        """Return an object of the class, built from these arguments and the options."""
         return self.registry.get(self.name)(*arguments, **vars(self.options))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section as checkpoints and saved configurations hold it."""
+        """Return the section in the form that checkpoints and saved configurations store."""
         return {"name": self.name, **vars(self.options)}
 
     def differing(self, settings: Mapping[str, Any]) -> list[Given]:
-        """Return what was given and is not what a section, as `to_dict` returns it, says.
+        """Return the given values that differ from a section in the form of `to_dict`.
 
-        A key that the section lacks is newer than it, and has its default there.
+        A key that the section lacks was added later; its default is compared.
         """
         cls = self.registry.get(settings["name"]).Options
         fields, types = {field.name: field for field in dataclasses.fields(cls)}, types_of(cls)
@@ -105,9 +105,9 @@ class Choice:
         return found
 
     def unused(self) -> list[Given]:
-        """Return the keys of the file that belong to the class in whose place this one was chosen.
+        """Return the file's keys that only the replaced class has.
 
-        Where keys outside of the section are of all classes, those that this one lacks are among them.
+        With `of_all`, they include the flat keys that the chosen class lacks.
         """
         of_file = {name: given for name, given in self.given.items() if not given.is_of_command_line}
         own = _keys(self.registry.get(self.name).Options)
@@ -142,18 +142,18 @@ class Choice:
         return options, problems_of(options)
 
     def _without(self, name: str, known: list[str]) -> str:
-        """Say that the class has no such key, and which others have it."""
+        """Return a message that the class has no such key, naming the classes that have it."""
         if owners := self._owners(name):
             return f"{self.registry.kind} {self.name} has no such key; {', '.join(owners)} have it."
         return f"no {self.registry.kind} has such a key; {self.name} has {', '.join(known) or 'none'}."
 
     def _owners(self, name: str) -> list[str]:
-        """Return the classes that have such a key."""
+        """Return the names of the classes that have this key."""
         return [other for other in self.registry if name in _keys(self.registry.get(other).Options)]
 
 
 def describe(settings: Mapping[str, Any]) -> str:
-    """Return the name and the keys of a section, as `Choice.to_dict` returns it, in words."""
+    """Return the name and the keys of a section, given in the form of `Choice.to_dict`, as text."""
     return f"{settings['name']} ({', '.join(f'{key} {value}' for key, value in settings.items() if key != 'name')})"
 
 
@@ -163,11 +163,11 @@ def section(registry: Registry, default: str, help_text: str, flat: Mapping[str,
     Args:
         registry: classes to choose from.
         default: name of the class when the user gives none.
-        help_text: one line for --help.
-        flat: keys of the model zoo and of this project's first version that stand outside of sections, by the
-            attribute of the options that they mean. The list is closed: new classes add nothing to it.
-        of_all: these keys were once of the whole configuration. Every command checks them, and files have them for all
-            classes, so that the chosen one may lack some, which are then not used.
+        help_text: help of the section's name, one line for --help.
+        flat: flat keys, those of the model zoo and of this project's first version, each with the attribute of the
+            options that it sets. The list is closed: new classes add no flat keys.
+        of_all: the flat keys are meant for every class. Every command checks them, and a file may set flat keys that
+            the chosen class lacks; those are ignored.
     """
     metadata = {
         "registry": registry,

@@ -1,10 +1,9 @@
-"""Configurations filled from YAML and `--key=value`; default < file < command line."""
+"""Fill a configuration from YAML and `--key=value`; the order is default < file < command line."""
 
 import argparse
 import dataclasses
 import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from mindvox.config.option import Reference, problems_of, problems_text, spellin
 from mindvox.config.sections import Config
 from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
+from mindvox.terminal import folded
 
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = re.compile(r"<([^<>]+)>")
@@ -34,15 +34,15 @@ def load_config(
     """Build a configuration from its YAML file and the command line.
 
     Args:
-        cls: TrainPrepConfig and EvalPrepConfig take the YAML as first argument, Config as `--config_path FILE`.
-        argv: arguments without the program's name; None for sys.argv.
-        default_path: the YAML when none is named; by default the one that ships with the project.
-        shown: classes whose keys --help lists, in this order; empty: all. The others are accepted too, since several
-            commands share a file.
-        check: sections whose keys are checked now, which imports the chosen classes.
+        cls: TrainPrepConfig and EvalPrepConfig take the YAML file as first argument, Config as `--config_path FILE`.
+        argv: arguments without the program's name; None: sys.argv.
+        default_path: the YAML file when the user names none; by default the one that ships with the project.
+        shown: classes whose keys --help lists, in this order; empty: all. Commands that share a file accept the other
+            keys too.
+        check: sections whose keys are checked now; this imports the chosen classes.
 
     Raises:
-        UsageError: all problems of file and command line in one message.
+        UsageError: the file or the command line is wrong; one message lists all problems.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     default = default_path or _shipped_path(cls)
@@ -71,11 +71,9 @@ def load_config(
     for name in check:
         if unused := sections[name].unused():
             other = sections[name].instead_of
-            whose = f"{other} alone" if other else f"other than {sections[name].name}"
-            print(f"not used: what {path} says about {name} {whose}:")
-            print(
-                textwrap.fill(", ".join(given.key for given in unused), 98, initial_indent="  ", subsequent_indent="  ")
-            )
+            whose = f"of {other} alone" if other else f"that {sections[name].name} lacks"
+            print(f"not used: {name} keys {whose}, from {path}:")
+            print(folded("  " + ", ".join(given.key for given in unused)))
     if isinstance(config, Config):
         config.on_command_line = frozenset(name for name, given in values.items() if given.is_of_command_line)
     return config
@@ -84,12 +82,12 @@ def load_config(
 def load_paths_and_config(
     argv: Optional[Sequence[str]], prog: str, description: str, **paths: str
 ) -> tuple[argparse.Namespace, Config]:
-    """Take paths from the front of a command line and a Config from what follows them.
+    """Take paths from the front of a command line and fill a Config from the rest.
 
     Args:
-        argv: arguments without the program's name; None for sys.argv.
+        argv: arguments without the program's name; None: sys.argv.
         prog, description: for --help.
-        paths: name of each path and its meaning, in their order.
+        paths: name of each path and its help, in their order.
 
     Raises:
         UsageError: a path is missing, or the configuration is wrong.
@@ -98,7 +96,7 @@ def load_paths_and_config(
     parser = Parser(
         prog=prog,
         description=description,
-        epilog="Every key of ecapa-tdnn_config.yaml is accepted after these; `python eval.py --help` lists them.",
+        epilog="Every key of ecapa-tdnn_config.yaml may follow; `python eval.py --help` lists them.",
     )
     for name, meaning in paths.items():
         parser.add_argument(name, type=user_path, metavar=name.upper(), help=meaning)
@@ -106,7 +104,7 @@ def load_paths_and_config(
 
 
 def require(config: Any, *attributes: str) -> None:
-    """Raise UsageError unless each of these keys has a value."""
+    """Raise UsageError unless each of these keys is set."""
     names = {field.name: spellings(field)[0] for field in _keys(type(config))}
     missing = [names[name] for name in attributes if not getattr(config, name)]
     if missing:
@@ -123,7 +121,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def fixed_keys(config: Any) -> dict[str, Any]:
-    """Return the keys that make a training run what it is, sections among them, as JSON values."""
+    """Return the keys that a resumed training run must keep, sections included, as JSON values."""
     fixed = [field for field in fields(config) if field.metadata["fixed"]]
     values = to_dict(config)
     found = {name: values[name] for name in (spellings(field)[0] for field in fixed)}
@@ -135,7 +133,7 @@ def _json(value: Any) -> Any:
 
 
 def as_today(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what fixed_keys() returned earlier, with other names, fewer sections and fewer keys, as today."""
+    """Return what fixed_keys() of an earlier version returned, with today's names, sections and keys."""
     names = {spelling: spellings(field)[0] for field in _keys(Config) for spelling in spellings(field)}
     settings = {names.get(key, key): value for key, value in settings.items()}
     path_of = _paths(Config)
@@ -149,14 +147,14 @@ def as_today(settings: dict[str, Any]) -> dict[str, Any]:
             found[section][attribute] = value
         elif key not in found:
             found[key] = value
-    for field in _keys(Config):  # what a key that is newer than the settings says of them
+    for field in _keys(Config):  # keys that are newer than the settings
         if field.metadata["fixed"]:
             found.setdefault(spellings(field)[0], _json(field.default))
     return found
 
 
 def save_config(config: Any, path: PathLike) -> None:
-    """Write a resolved configuration as YAML that load_config reads."""
+    """Write a resolved configuration as YAML that load_config can read."""
     values = to_dict(config)
     for field in _keys(type(config)):
         if field.metadata["path"]:
@@ -166,13 +164,13 @@ def save_config(config: Any, path: PathLike) -> None:
 
 
 def all_spellings(cls: type) -> list[str]:
-    """Return every name of a key that is accepted outside of sections, and the names of the sections."""
+    """Return every accepted spelling of a key outside of sections, and the names of the sections."""
     flat = [key for field in _sections(cls).values() for key in field.metadata["flat"]]
     return [spelling for field in _keys(cls) for spelling in spellings(field)] + list(_sections(cls)) + flat
 
 
 def _keys(cls: Any) -> list[dataclasses.Field]:
-    """Return the keys that are not sections."""
+    """Return the keys outside of sections."""
     return [field for field in fields(cls) if "registry" not in field.metadata]
 
 
@@ -186,7 +184,7 @@ def _shipped_path(cls: type) -> Path:
 
 
 def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequence[type]) -> argparse.ArgumentParser:
-    """Return a parser of the keys of a configuration, and of those keys of sections that `words` give."""
+    """Return a parser of a configuration's keys and of those section keys that `words` give."""
     usage = f"%(prog)s [{'--config_path ' if cls is Config else ''}FILE] [--key=value ...]"
     parser = Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
     _add_config_path(parser, cls, default_path)
@@ -198,7 +196,7 @@ def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequ
         group = groups.get(owner, parser)
         for field in fields(owner):
             if field.name not in vars(owner).get("__annotations__", {}):
-                continue  # of a base class
+                continue  # the key belongs to a base class
             if "registry" in field.metadata:
                 _add_section(group, field, chosen.get(field.name) if owner in groups else None)
                 continue
@@ -222,7 +220,7 @@ def _add_config_path(parser: argparse.ArgumentParser, cls: type, default_path: P
 
 
 def _owners(cls: type) -> list[type]:
-    """Return the classes that define the keys of a configuration, those of Config's base classes first."""
+    """Return the classes that define a configuration's keys, Config's base classes first."""
     return [owner for owner in reversed(cls.__mro__) if vars(owner).get("__annotations__")]
 
 
@@ -231,7 +229,7 @@ def _title(owner: type) -> str:
 
 
 def _add_section(group: Any, field: dataclasses.Field, choice: Optional[Choice]) -> None:
-    """Add the name of a section and its flat keys; for --help, the keys of the class that is chosen."""
+    """Add a section's name and its flat keys and, for --help, the keys of the chosen class."""
     registry, flat = field.metadata["registry"], field.metadata["flat"]
     if choice is None:
         for name in (field.name, *flat):
@@ -246,7 +244,7 @@ def _add_section(group: Any, field: dataclasses.Field, choice: Optional[Choice])
 
 
 def _chosen(cls: type, words: Sequence[str], default_path: PathLike) -> dict[str, Choice]:
-    """Return the class that each section chooses, as far as file and command line can be read."""
+    """Return the class that each section chooses, as far as the file and the command line can be read."""
     parser = Parser(add_help=False, allow_abbrev=False)
     _add_config_path(parser, cls, default_path)
     for name in _sections(cls):
@@ -272,10 +270,10 @@ def _help(field: dataclasses.Field, also: Sequence[str] = ()) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose values stay as they are written, plus `!ref`; other tags are refused, so nothing is executed.
+    """A YAML loader that keeps values as text and knows `!ref`; other tags are refused, so nothing is executed.
 
     YAML 1.1 would turn 2024_05_01 into a number, 1:30 into 90, `on` into true and 2024-05-01 into a date. Each key
-    knows its type and converts its text by itself; only an empty value, `~` and `null` are None.
+    knows its type and converts its own text; only an empty value, `~` and `null` become None.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -314,7 +312,7 @@ def _read_yaml(path: PathLike) -> dict[str, Any]:
 
 
 def _by_path(cls: type, items: dict[str, Any], source: str) -> tuple[dict[str, Given], list[str]]:
-    """Sort given keys under their attribute, those of sections under `section.attribute`, and say what is wrong."""
+    """Sort given keys by attribute, section keys as `section.attribute`; also return the problems."""
     path_of, sections = _paths(cls), _sections(cls)
     pairs: list[tuple[str, Optional[str], Any]] = []
     problems = []
@@ -327,20 +325,20 @@ def _by_path(cls: type, items: dict[str, Any], source: str) -> tuple[dict[str, G
         elif isinstance(value, str):
             pairs.append((key, f"{key}.name", value))
         else:
-            problems.append(f"{source}: {key}: expected a name, or keys such as {{name: ...}}, got {value!r}.")
+            problems.append(f"{source}: {key}: expected a name or a mapping such as {{name: ...}}, got {value!r}.")
     values: dict[str, Given] = {}
     for key, path, value in pairs:
         if path is None:
             problems.append(_unknown_key(cls, key, source))
         elif path in values:
-            problems.append(f"{source}: '{values[path].key}' and '{key}' are two names of one key: give one.")
+            problems.append(f"{source}: '{values[path].key}' and '{key}' are two spellings of one key: give only one.")
         else:
             values[path] = Given(source, key, value)
     return values, problems
 
 
 def _paths(cls: type) -> dict[str, str]:
-    """Return the attribute that each key outside of sections means: `name`, or `section.name`."""
+    """Return the attribute that each key outside of sections sets: `name` or `section.name`."""
     path_of = {name: field.name for field in _keys(cls) for name in spellings(field)}
     for name, field in _sections(cls).items():
         path_of |= {key: f"{name}.{attribute}" for key, attribute in field.metadata["flat"].items()}
@@ -353,12 +351,12 @@ def _unknown_key(cls: type, key: str, source: str) -> str:
 
 
 def _choice(field: dataclasses.Field, name: str, values: dict[str, Given], of_file: dict[str, Given]) -> Choice:
-    """Return what a section chooses.
+    """Return the choice of a section.
 
     Args:
-        field, name: of the section.
-        values: all that was given, by path.
-        of_file: the part of the YAML file.
+        field, name: the section.
+        values: all given values, by path.
+        of_file: the values that the YAML file gives.
     """
     of_section = {path.partition(".")[2]: given for path, given in values.items() if path.startswith(f"{name}.")}
     chosen = of_section.pop("name", None)
@@ -370,7 +368,7 @@ def _choice(field: dataclasses.Field, name: str, values: dict[str, Given], of_fi
 
 
 def _convert(cls: type[T], values: dict[str, Given], sections: dict[str, Choice]) -> tuple[Optional[T], list[str]]:
-    """Resolve references, convert to the attributes' types and check bounds."""
+    """Resolve references, convert values to the attributes' types and check their bounds."""
     types = types_of(cls)
     raw = {
         field.name: values.get(field.name, Given("default", spellings(field)[0], field.default)) for field in _keys(cls)
@@ -399,7 +397,7 @@ def _resolve(text: str, raw: dict[str, Given], attribute_of: dict[str, str], see
         if attribute is None:
             raise ValueError(f"expected a reference to a key of this file, not to '{match.group(1)}'")
         if attribute in seen:
-            raise ValueError(f"expected references without a circle through '{match.group(1)}'")
+            raise ValueError(f"expected no circular reference, but '{match.group(1)}' refers to itself")
         value = raw[attribute].value
         if isinstance(value, Reference):
             value = _resolve(value, raw, attribute_of, (*seen, attribute))

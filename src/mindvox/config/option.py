@@ -1,4 +1,4 @@
-"""Keys of a configuration: fields of dataclasses with a help text, bounds and other spellings."""
+"""Keys of a configuration: dataclass fields with a help text, bounds and aliases."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Reference(str):
-    """Text whose `<key>` parts stand for the values of other keys: what `!ref` marks in YAML."""
+    """Text in which each `<key>` is replaced by the value of that key; YAML marks it with `!ref`."""
 
 
 def option(
@@ -30,17 +30,17 @@ def option(
     """Describe one key of a configuration.
 
     Args:
-        default: value when neither file nor command line gives the key; a Reference is resolved.
-        help_text: one line for --help, with the unit.
-        name: spelling in YAML, --help and saved files when it differs from the attribute; both are accepted.
+        default: the value when neither the file nor the command line gives the key; a Reference is resolved.
+        help_text: one line for --help: what the value is, with its unit.
+        name: the spelling in YAML, --help and saved files when it differs from the attribute; both are accepted.
         aliases: further accepted spellings.
-        choices: the allowed values, when they are few.
+        choices: the allowed values, when there are few.
         minimum, above, below: bounds of a number: >= minimum, > above, < below.
-        multiple_of: a whole number must be a multiple of it.
-        parse: turns the given value into the attribute's; raises ValueError with what it expected. It gets text as
-            it was written, a list or a mapping of such texts, or None.
-        path: the value is a path, in which `~`, `$NAME` and `${NAME}` are replaced as in a shell.
-        fixed: a training run that is resumed must have the same value.
+        multiple_of: a whole number must be a multiple of this one.
+        parse: converts the given value into the attribute's value; raises ValueError with what it expected. It gets the
+            text as written, a list or a mapping of such texts, or None.
+        path: whether the value is a path, in which `~`, `$NAME` and `${NAME}` are expanded as in a shell.
+        fixed: whether a resumed training run must keep the value.
     """
     metadata = {
         "help": help_text,
@@ -59,16 +59,16 @@ def option(
 
 
 def spellings(field: dataclasses.Field) -> list[str]:
-    """Return the accepted names of a key, the one that is printed and saved first."""
+    """Return the accepted spellings of a key; the first one is printed and saved."""
     names = [field.metadata["name"] or field.name, field.name, *field.metadata["aliases"]]
     return list(dict.fromkeys(names))
 
 
 def typed(value: Any, kind: type, metadata: Any) -> Any:
-    """Return a given value as its key's type.
+    """Return a given value converted to its key's type.
 
     Raises:
-        ValueError: it is another type, or out of bounds; the message says what was expected.
+        ValueError: the value has another type or is out of bounds; the message says what was expected.
     """
     if metadata["parse"]:
         return metadata["parse"](value)
@@ -78,7 +78,7 @@ def typed(value: Any, kind: type, metadata: Any) -> Any:
 
 
 def check_bounds(value: Any, metadata: Any) -> None:
-    """Raise ValueError, which says what was expected, when a value is out of its key's bounds."""
+    """Raise ValueError, saying what was expected, if a value is out of its key's bounds."""
     if metadata["choices"] and value not in metadata["choices"]:
         raise ValueError(f"expected one of {', '.join(map(str, metadata['choices']))}")
     for word, bound, holds in (
@@ -93,10 +93,10 @@ def check_bounds(value: Any, metadata: Any) -> None:
 
 
 def checked(options: T) -> T:
-    """Return options that were built in Python.
+    """Check options that were built in Python, and return them.
 
     Raises:
-        ValueError: a value is out of its bounds, or does not fit another one; the message names the key.
+        ValueError: a value is out of its bounds or contradicts another one; the message names the key.
     """
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
@@ -111,7 +111,7 @@ def checked(options: T) -> T:
 
 
 def problems_of(options: Any) -> list[str]:
-    """Return what is wrong between keys: what each class of the options' own says in `problems`, one line each."""
+    """Return one line for each conflict between keys, from the `problems` method of every class of the options."""
     found = []
     for cls in reversed(type(options).__mro__):
         if "problems" in vars(cls):

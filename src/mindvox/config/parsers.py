@@ -1,4 +1,4 @@
-"""Values of keys that are more than a text, a number or a switch; ValueError says what was expected."""
+"""Parsers of values that are more than text, a number or a switch; they raise ValueError with what they expected."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from mindvox.config.option import FALSE, TRUE
 
 
 def class_num(value: Any) -> int:
-    """Return a number of training speakers; 0 for `auto`."""
+    """Return the number of training speakers; 0 means `auto`."""
     if value == "auto":
         return 0
     try:
@@ -21,14 +21,14 @@ def class_num(value: Any) -> int:
 
 
 def store_kind(value: Any) -> str:
-    """Return what a store holds; `fbank` is what the first version called features."""
+    """Return the content of a store, `features` or `waveform`; the first version called features `fbank`."""
     if value not in ("features", "waveform", "fbank"):
         raise ValueError("expected features or waveform")
     return "waveform" if value == "waveform" else "features"
 
 
 def loss_scale(value: Any) -> Union[str, float]:
-    """Return a factor on the loss, or `auto` or `dynamic`."""
+    """Return a factor on the loss, `auto` or `dynamic`."""
     if value in ("auto", "dynamic"):
         return value
     try:
@@ -41,7 +41,7 @@ def loss_scale(value: Any) -> Union[str, float]:
 
 
 def train_percent(value: Any) -> float:
-    """Return the percent of utterances that go to train, from [train, dev] or one number."""
+    """Return the percentage of utterances for train, given [train, dev] or one number."""
     parts = value if isinstance(value, list) else str(value).strip("[]").split(",")
     try:
         numbers = [float(part) for part in parts]
@@ -55,13 +55,13 @@ def train_percent(value: Any) -> float:
 
 
 def _items(value: Any) -> list[str]:
-    """Return the entries of a YAML list, or of text with commas as the command line gives it."""
+    """Return the entries of a YAML list or of comma-separated text from the command line."""
     parts = value if isinstance(value, list) else str(value).strip("[] ").split(",")
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
 def input_kind(value: Any) -> str:
-    """Return what an exported model takes, `features` or `waveform`; the model zoo's word for features is `fbank`."""
+    """Return the input of an exported model, `features` or `waveform`; the model zoo calls features `fbank`."""
     kind = {"fbank": "features"}.get(str(value), str(value))
     if kind not in ("features", "waveform"):
         raise ValueError("expected features (or fbank) or waveform")
@@ -69,15 +69,15 @@ def input_kind(value: Any) -> str:
 
 
 def output_names(value: Any) -> tuple[str, ...]:
-    """Return the names of an exported model's outputs, the embedding first."""
+    """Return the names of an exported model's outputs; the first is the embedding."""
     names = tuple(_items(value))
     if names[:1] != ("embedding",) or len(set(names)) < len(names):
-        raise ValueError("expected embedding, then different further outputs, such as embedding,attention")
+        raise ValueError("expected embedding, then other outputs without repetition, such as embedding,attention")
     return names
 
 
 def part_names(value: Any) -> tuple[str, ...]:
-    """Return different names of parts of a model; none for an empty value."""
+    """Return the names of parts of a model, without repetition; an empty value means no parts."""
     names = tuple(_items(value)) if value is not None else ()
     if len(set(names)) < len(names):
         raise ValueError("expected different names of parts, such as head,blocks.0")
@@ -85,7 +85,7 @@ def part_names(value: Any) -> tuple[str, ...]:
 
 
 def stage_names(value: Any) -> tuple[str, ...]:
-    """Return names of augmentation stages, each with its weight if it has one: `name:weight`."""
+    """Return the names of augmentation stages, as `name:weight` where a weight is given."""
     names = []
     for part in value if isinstance(value, list) else _items(value):
         pairs = part.items() if isinstance(part, dict) else [(part, None)]  # YAML reads `name: 0.5` as a mapping
@@ -103,7 +103,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def span(minimum: float = -100.0, maximum: float = 100.0, whole: bool = False) -> Callable[[Any], tuple]:
-    """Return a parser of [least, greatest]; one number stands for both."""
+    """Return a parser of [least, greatest]; a single number means both."""
     kind, words = (int, "two whole numbers") if whole else (float, "two numbers")
 
     def parse(value: Any) -> tuple:
@@ -117,7 +117,7 @@ def span(minimum: float = -100.0, maximum: float = 100.0, whole: bool = False) -
 
 
 def speeds(value: Any) -> tuple[float, ...]:
-    """Return factors of speed, of whole percents."""
+    """Return speed factors that are whole percents."""
     factors = _numbers(value)
     percents = [round(100 * factor) for factor in factors]
     exact = all(abs(100 * factor - percent) < 1e-6 for factor, percent in zip(factors, percents, strict=True))

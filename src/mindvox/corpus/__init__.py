@@ -1,1 +1,1 @@
-"""Corpora: recordings in VoxCeleb layout, their tables, trial lists, and the synthetic demo corpus."""
+"""Corpora: recordings in various layouts, their tables and trial lists, noises, and the synthetic demo corpus."""

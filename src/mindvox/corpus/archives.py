@@ -1,4 +1,4 @@
-"""Unpacking zip and tar archives that come from elsewhere: files only, inside the folder, no larger than announced."""
+"""Unpack zip and tar archives safely: regular files only, inside the folder, no larger than announced."""
 
 import errno
 import io
@@ -19,7 +19,7 @@ from mindvox.errors import InputError
 from mindvox.progress import Progress
 
 BLOCK_BYTES = 1 << 20
-MAX_RATIO = 100  # of unpacked to packed size; audio reaches 3, zeros 1000
+MAX_RATIO = 100  # unpacked to packed size; audio reaches 3, zeros 1000
 SPARE_BYTES = 1 << 26  # left free on the disk
 
 
@@ -32,10 +32,10 @@ class Member(NamedTuple):
 
 
 class JoinedFiles(io.RawIOBase):
-    """Files that are parts of one, read as that one.
+    """Several files that are parts of one, read as one.
 
     Args:
-        paths: of the parts, in order.
+        paths: the parts, in order.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -58,7 +58,7 @@ class JoinedFiles(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._ends[-1]}[whence]
         if base + offset < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as a file does: zipfile relies on it
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # like a real file: zipfile relies on it
         self._place = base + offset
         return self._place
 
@@ -78,13 +78,13 @@ class JoinedFiles(io.RawIOBase):
 
 
 def extract(paths: Sequence[Path], folder: Path, place_of: Callable[[PurePosixPath], Optional[PurePosixPath]]) -> int:
-    """Unpack an archive, which may lie in several parts; return how many files it holds for the folder.
+    """Unpack an archive, possibly in several parts; return the number of its files that belong in the folder.
 
-    Files of their size that are there already are kept, so that an interrupted extraction continues.
+    Existing files of the right size are kept, so that an interrupted extraction resumes.
 
     Args:
         paths: parts of one .zip, or one .zip, .tar.gz or .tar.
-        place_of: where in the folder a file of the archive belongs; None: nowhere.
+        place_of: returns where in the folder a file of the archive belongs; None: leave it out.
 
     Raises:
         InputError: the archive is damaged, has links, special files or names that lead out of the folder, unpacks to
@@ -151,7 +151,7 @@ def _open_regular(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _safe_name(name: str, what: str) -> PurePosixPath:
-    """Return a member's path; raise InputError when it could lead out of a folder."""
+    """Return a member's path; raise InputError if it could lead out of a folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
         raise InputError(f"{what}: {name!r} leads out of the folder: not unpacked.")
@@ -165,9 +165,9 @@ def _extract_member(member: Member, target: Path, what: str) -> None:
     free = shutil.disk_usage(target.parent).free
     if member.size + SPARE_BYTES > free:
         raise InputError(
-            f"{target.parent}: {what} needs more room: {free / 1e9:.3f} GB are left. Free some and run again."
+            f"{target.parent}: {what} needs more room: {free / 1e9:.3f} GB are left. Free some space and run again."
         )
-    temporary = target.with_name(f".{target.name}.part")  # not synced: there are a million, and their sizes tell
+    temporary = target.with_name(f".{target.name}.part")  # not synced: there can be a million, and sizes are checked
     try:
         with member.open() as source, open(temporary, "wb") as stream:
             _copy(source, stream, member, what)

@@ -1,4 +1,4 @@
-"""Reading recordings: mono, 16 kHz, full scale 1, whatever the file holds, or a reason why not."""
+"""Read recordings as mono samples at 16 kHz with full scale 1, whatever the file holds, or say why they cannot be."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
@@ -10,20 +10,21 @@ from mindvox.corpus.decoders import (
     MAX_CHANNELS,
     MAX_SAMPLE_RATE,
     MEDIA_SUFFIXES,
+    MIN_SAMPLE_RATE,
     SNDFILE_SUFFIXES,
     BadAudio,
     Decoder,
     open_recording,
     suffix_of,
 )
-from mindvox.corpus.resample import resample_blocks
+from mindvox.corpus.resample import resample_blocks, resampled_length
 from mindvox.files import PathLike
 
 SAMPLE_RATE = 16000
-INT16_SCALE = 32768  # what a 16-bit sample is divided by; full scale is 1
-ZERO_AND_SCALE = {"int16": (0, INT16_SCALE), "int32": (0, 1 << 31), "uint8": (128, 128)}  # of arrays of whole numbers
-MAX_PEAK = 10.0  # beyond this a float file was not overdriven but never scaled to [-1, 1]
-CANCELLED = 1e-3  # of the channels' peak is left: rounding
+INT16_SCALE = 32768  # 16-bit samples are divided by it; full scale is 1
+ZERO_AND_SCALE = {"int16": (0, INT16_SCALE), "int32": (0, 1 << 31), "uint8": (128, 128)}  # of integer arrays
+MAX_PEAK = 10.0  # a float file with a higher peak was never scaled to [-1, 1]
+CANCELLED = 1e-3  # a mean below this share of the channels' peak is rounding noise
 CHANNELS_CANCEL = "its channels cancel each other"
 
 AUDIO_SUFFIXES = SNDFILE_SUFFIXES | MEDIA_SUFFIXES
@@ -31,7 +32,7 @@ SUFFIX_EXAMPLES = ".wav, .flac, .mp3, .m4a, ..."  # for messages
 
 
 def is_audio_name(name: str) -> bool:
-    """Tell whether a file is audio by its name, in capitals or not, readable here or not.
+    """Return whether a file is audio by its suffix, in any case, readable here or not.
 
     libsndfile reads SNDFILE_SUFFIXES, PyAV (extra media) MEDIA_SUFFIXES: audio, or video with sound.
     """
@@ -39,25 +40,25 @@ def is_audio_name(name: str) -> bool:
 
 
 class TooLong(BadAudio):
-    """A recording is longer than the caller takes."""
+    """The recording is longer than the caller accepts."""
 
 
 class Skipped(NamedTuple):
-    """A file that is not used, and why."""
+    """A file that is not used, and the reason."""
 
     utt_id: str
     reason: str
 
 
 class AudioInfo(NamedTuple):
-    """What is known of a file before its samples are judged.
+    """Facts about a file from its header.
 
     Attributes:
         num_samples: length at 16 kHz.
         sample_rate: the file's own, Hz.
         num_channels: the file's own.
-        can_seek: a part can be read without what stands before it.
-        wrong_length: its header gives another length, although nothing seems to be missing.
+        can_seek: whether a part can be read without decoding what precedes it.
+        wrong_length: whether the header gives another length although nothing seems to be missing.
     """
 
     num_samples: int
@@ -68,18 +69,18 @@ class AudioInfo(NamedTuple):
 
 
 class AudioClip(NamedTuple):
-    """Samples (N,), float32, mono, in [-1, 1], and whether channels or rate had to be converted."""
+    """Samples (N,), float32, mono, in [-1, 1], and whether channels or sample rate were converted."""
 
     waveform: np.ndarray
     was_converted: bool
 
 
 def audio_info(path: PathLike) -> AudioInfo:
-    """Read the header of a recording; what has no reliable length there, such as MP3 and Ogg, is decoded.
+    """Read the header of a recording; files without a reliable length, such as MP3 and Ogg, are decoded.
 
     Raises:
-        BadAudio: the file is missing, is not audio, is empty, or is shorter than its header says. A cut FLAC file
-            shows only when it is read.
+        BadAudio: the file is missing, is not audio, is empty, or is shorter than its header says. A truncated FLAC
+            file is detected only when it is read.
     """
     with open_recording(path) as recording:
         num_frames = recording.num_frames
@@ -87,7 +88,7 @@ def audio_info(path: PathLike) -> AudioInfo:
             num_frames = sum(len(block) for block in recording.blocks())
         if num_frames == 0:
             raise BadAudio("no samples")
-        num_samples = _converted_length(num_frames, recording.sample_rate, SAMPLE_RATE)
+        num_samples = resampled_length(num_frames, recording.sample_rate, SAMPLE_RATE)
         return AudioInfo(
             num_samples, recording.sample_rate, recording.num_channels, recording.can_seek, recording.wrong_length
         )
@@ -103,21 +104,21 @@ def read_audio(
 ) -> AudioClip:
     """Read samples `start` to `stop` of a recording.
 
-    A file of the wanted rate is read only there, as far as its format can seek. Any other is read whole, its channels
-    averaged, resampled, then cut.
+    A file at the wanted rate is read only there, if its format can seek. Any other file is read whole; its channels are
+    averaged, and it is resampled and then cut.
 
     Args:
         start: first sample, at `sample_rate`.
-        stop: sample after the last, at `sample_rate`; None for the end.
-        sample_rate: rate of the returned waveform, Hz.
-        channel: the only channel that is used, from 0 on; None: the mean of all.
-        max_duration_s: longest recording, s, of which nothing beyond is decoded; None: any.
+        stop: end sample (exclusive), at `sample_rate`; None: the end.
+        sample_rate: sample rate of the returned waveform, Hz.
+        channel: index of the only channel to use, from 0; None: the mean of all.
+        max_duration_s: longest accepted recording, s; decoding stops there; None: any.
 
     Raises:
-        TooLong: it is longer than `max_duration_s`.
-        BadAudio: as audio_info; besides, the file is cut or damaged, ends before `stop`, has no such channel, or has
-            NaN, infinite or unscaled samples or channels of opposite sign. `corpus.quality` says whether the samples
-            are any use.
+        TooLong: the recording is longer than `max_duration_s`.
+        BadAudio: as audio_info. Also, the file is truncated or damaged, ends before `stop`, has no such channel, has
+            NaN, infinite or unscaled samples, or its channels cancel out. `corpus.quality` checks whether the
+            samples are usable.
     """
     with open_recording(path) as recording:
         return _mono(recording, start, stop, sample_rate, channel, max_duration_s)
@@ -126,22 +127,22 @@ def read_audio(
 def audio_of_array(
     samples: np.ndarray, from_rate: int, sample_rate: int = SAMPLE_RATE, channel: Optional[int] = None
 ) -> AudioClip:
-    """Return what `read_audio` returns of a file that holds these samples.
+    """Return what `read_audio` would return for a file with these samples.
 
     Args:
-        samples: (N,) or (N, channels): floats of full scale 1, or int16, int32 or uint8, whose full scale is known.
-        from_rate: their rate, Hz.
+        samples: (N,) or (N, channels): floats with full scale 1, or int16, int32 or uint8.
+        from_rate: their sample rate, Hz.
         sample_rate, channel: see `read_audio`.
 
     Raises:
-        ValueError: shape, type or rate are none of these.
+        ValueError: the shape, type or rate is not supported.
         BadAudio: as read_audio.
     """
     return _mono(_Samples(samples, from_rate), 0, None, sample_rate, channel)
 
 
 class _Samples:
-    """An array as a recording; see Decoder."""
+    """An array presented as a recording; see Decoder."""
 
     can_seek, wrong_length = True, False
 
@@ -155,10 +156,10 @@ class _Samples:
             )
         if samples.dtype.kind != "f" and samples.dtype.name not in ZERO_AND_SCALE:
             raise ValueError(
-                f"expected floats of full scale 1, or {', '.join(ZERO_AND_SCALE)} samples, got {samples.dtype}."
+                f"expected floats with full scale 1, or {', '.join(ZERO_AND_SCALE)} samples, got {samples.dtype}."
             )
-        if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
-            raise ValueError(f"expected a rate of 1 to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
+        if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+            raise ValueError(f"expected a rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
         if not len(samples):
             raise BadAudio("no samples")
         self._samples = samples
@@ -172,7 +173,7 @@ class _Samples:
         stop = len(self._samples) if stop is None else stop
         for first in range(start, stop, BLOCK_FRAMES):
             block = self._samples[first : min(first + BLOCK_FRAMES, stop)]
-            # What cannot be held becomes infinite, which is found later.
+            # Values too large for float32 become infinite, which is detected later.
             with np.errstate(over="ignore"):
                 yield (block if scale == 1 else (block - np.float64(zero)) / scale).astype(np.float32)
 
@@ -207,7 +208,7 @@ def _mono(
     is_converted = not is_same_rate or recording.num_channels > 1
     length = recording.num_frames
     if length is not None:
-        length = _converted_length(length, recording.sample_rate, sample_rate)
+        length = resampled_length(length, recording.sample_rate, sample_rate)
         _check_range(start, stop, length)
     if is_same_rate and stop is not None:
         waveform = _join(_average(blocks(start, stop)), 0, stop - start)
@@ -229,10 +230,10 @@ def _too_long(max_duration_s: Optional[float]) -> TooLong:
 
 
 def read_first_channel(path: PathLike) -> np.ndarray:
-    """Return the first channel (N,) float32 of a recording at 16 kHz, neither clipped nor judged.
+    """Return the first channel (N,), float32, of a recording at 16 kHz, without clipping or quality checks.
 
     Raises:
-        BadAudio: it cannot be read, or has NaN or infinite samples.
+        BadAudio: the file cannot be read, or has NaN or infinite samples.
     """
     with open_recording(path) as recording:
         blocks: Iterable[np.ndarray] = (block[:, 0] for block in recording.blocks())
@@ -245,12 +246,12 @@ def read_first_channel(path: PathLike) -> np.ndarray:
 
 
 def to_int16(waveform: np.ndarray) -> np.ndarray:
-    """Return samples of full scale 1 as 16-bit ones, little-endian."""
+    """Return samples with full scale 1 as little-endian 16-bit integers."""
     return np.clip(np.round(waveform * INT16_SCALE), -INT16_SCALE, INT16_SCALE - 1).astype("<i2")
 
 
 def from_int16(samples: np.ndarray) -> np.ndarray:
-    """Return 16-bit samples as float32 ones of full scale 1."""
+    """Return 16-bit samples as float32 with full scale 1."""
     return samples.astype(np.float32) / np.float32(INT16_SCALE)
 
 
@@ -260,7 +261,7 @@ def _check_range(start: int, stop: Optional[int], length: int) -> None:
 
 
 def _average(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the mean of the channels of blocks (n, C); the last one is followed by the verdict on all."""
+    """Yield the mean of the channels of blocks (n, C); after the last block, check all of them."""
     peak = mean_peak = 0.0
     for block in blocks:
         peak = max(peak, _peak(block))
@@ -272,7 +273,7 @@ def _average(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _peak(frames: np.ndarray) -> float:
-    """Return the greatest absolute sample; raise BadAudio when a sample is no number or not scaled."""
+    """Return the greatest absolute sample; raise BadAudio if a sample is not finite or not scaled."""
     peak = float(np.abs(frames).max())
     if not np.isfinite(peak):
         raise BadAudio("NaN or infinite samples")
@@ -282,7 +283,7 @@ def _peak(frames: np.ndarray) -> float:
 
 
 def _join(blocks: Iterable[np.ndarray], start: int, count: int) -> np.ndarray:
-    """Return samples `start` to `start + count` of blocks, all of which are read: any of them may be found bad."""
+    """Return samples `start` to `start + count`; read all blocks, because any of them may be found bad."""
     waveform = np.empty(count, np.float32)
     position = -start
     for block in blocks:
@@ -290,8 +291,3 @@ def _join(blocks: Iterable[np.ndarray], start: int, count: int) -> np.ndarray:
         waveform[max(0, position) :][: len(inside)] = inside
         position += len(block)
     return waveform
-
-
-def _converted_length(num_samples: int, from_rate: int, to_rate: int) -> int:
-    """Return the length that resample_poly gives: rounded up."""
-    return -(-num_samples * to_rate // from_rate)

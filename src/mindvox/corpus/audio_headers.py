@@ -1,4 +1,4 @@
-"""What the headers of audio files say about their length and parts, where libsndfile does not tell or guesses."""
+"""Length and streams of audio files from their headers, where libsndfile does not report or guesses them."""
 
 import os
 import re
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Optional
 
-_MP3_TABLES = (b"Xing", b"Info", b"VBRI")  # the first frame of an MP3 that knows its length has one of these
-_MP3_KBITS = {  # of layer III by the index in a frame's header, kbit/s; 0: not allowed, or not said
+_MP3_TABLES = (b"Xing", b"Info", b"VBRI")  # one of these marks a first MP3 frame that gives the length
+_MP3_KBITS = {  # bit rate of layer III by the index in a frame's header, kbit/s; 0: invalid or not stated
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),  # MPEG 1
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),  # MPEG 2 and 2.5
 }
-_MP3_RATES = (44100, 48000, 32000)  # of MPEG 1, Hz; MPEG 2 has the half of them, 2.5 a quarter
-_MP3_HEAD = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # how a frame of layer III begins
-_MP3_CHAIN = 3  # frames that follow each other are an MP3, two may be chance
-_FIND_BYTES = 1 << 12  # searched at once
-_WAV_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # how their sizes are written, as struct says it
-_OGG_HEAD = 27  # bytes of a page's header before the table of its segments
+_MP3_RATES = (44100, 48000, 32000)  # of MPEG 1, Hz; MPEG 2 has half of these, 2.5 a quarter
+_MP3_HEAD = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # start of a layer III frame
+_MP3_CHAIN = 3  # consecutive frames that identify an MP3; two may be chance
+_FIND_BYTES = 1 << 12  # block size of a search
+_WAV_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}  # byte order of sizes, in struct's notation
+_OGG_HEAD = 27  # bytes of a page header before its segment table
 
 
 def part_starts(path: Path, container: str) -> list[int]:
-    """Return the byte at which each stream of a file begins, 0 first, for the containers that can hold several."""
+    """Return the start byte of each stream of a file, 0 first, for containers that can hold several."""
     with open(path, "rb") as stream:
         if container == "OGG":
             return _ogg_starts(stream)
@@ -29,10 +29,10 @@ def part_starts(path: Path, container: str) -> list[int]:
 
 
 def _ogg_starts(stream: BinaryIO) -> list[int]:
-    """Return where the links of a chained Ogg begin: with the first page of a stream behind another stream's data."""
+    """Return the starts of the links of a chained Ogg: each first page of a stream after the data of another one."""
     starts, position, was_first = [0], 0, True
     while head := _read_at(stream, position, _OGG_HEAD + 255):
-        if len(head) < _OGG_HEAD or head[:4] != b"OggS":  # damaged: go on at the next page
+        if len(head) < _OGG_HEAD or head[:4] != b"OggS":  # damaged: continue at the next page
             found = _find(stream, b"OggS", position + 1)
             if found is None:
                 break
@@ -48,10 +48,10 @@ def _ogg_starts(stream: BinaryIO) -> list[int]:
 
 
 def _mp3_starts(stream: BinaryIO) -> list[int]:
-    """Return where joined MP3s begin.
+    """Return the starts of concatenated MP3s.
 
-    These are frames that follow what the table of the one before counts. Behind an MP3 without a table they are part of
-    it, unless they have another rate or number of channels: there libmpg123 stops.
+    A new MP3 starts after the frames that the previous one's table counts. Frames after an MP3 without a table belong
+    to it, unless the rate or the number of channels changes; libmpg123 stops there.
     """
     starts = [0]
     while True:
@@ -63,7 +63,7 @@ def _mp3_starts(stream: BinaryIO) -> list[int]:
 
 
 def _mp3_change(stream: BinaryIO, begin: int) -> Optional[int]:
-    """Return where the frames of an MP3 change their kind, that is rate or number of channels."""
+    """Return the byte at which the frames of an MP3 change their rate or number of channels."""
     position = _find_mp3(stream, _mp3_table(stream, begin)[0])
     if position is None:
         return None
@@ -81,7 +81,7 @@ def _mp3_change(stream: BinaryIO, begin: int) -> Optional[int]:
 
 
 def _mp3_end(stream: BinaryIO, begin: int) -> Optional[int]:
-    """Return the byte after an MP3 by the table in its first frame; None: it does not say."""
+    """Return the end byte (exclusive) of an MP3 from the table in its first frame; None: it has none."""
     position, frame, found = _mp3_table(stream, begin)
     if found < 0:
         return None
@@ -97,7 +97,7 @@ def _mp3_end(stream: BinaryIO, begin: int) -> Optional[int]:
 
 
 def _find_mp3(stream: BinaryIO, position: int) -> Optional[int]:
-    """Return where the next MP3 begins; what is before it, such as tags, is skipped."""
+    """Return the start of the next MP3; skip what precedes it, such as tags."""
     while len(block := _read_at(stream, position, _FIND_BYTES)) > 1:
         for match in _MP3_HEAD.finditer(block):
             if _is_mp3(stream, position + match.start()):
@@ -107,7 +107,7 @@ def _find_mp3(stream: BinaryIO, position: int) -> Optional[int]:
 
 
 def _is_mp3(stream: BinaryIO, position: int) -> bool:
-    """Tell whether frames of one kind follow each other from a place on."""
+    """Return whether consecutive frames of one kind start at a position."""
     kinds = set()
     for _ in range(_MP3_CHAIN):
         length, kind = _mp3_frame(_read_at(stream, position, 4))
@@ -119,7 +119,7 @@ def _is_mp3(stream: BinaryIO, position: int) -> bool:
 
 
 def _mp3_frame(head: bytes) -> tuple[int, Optional[tuple[int, bool]]]:
-    """Return the bytes of a layer III frame, its rate, Hz, and whether it is mono; 0 and None when it is no frame."""
+    """Return the size in bytes of a layer III frame, with its rate in Hz and whether it is mono; 0, None: no frame."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return 0, None
     version, padding = head[1] >> 3 & 3, head[2] >> 1 & 1
@@ -136,7 +136,7 @@ def _read_at(stream: BinaryIO, position: int, count: int) -> bytes:
 
 
 def _find(stream: BinaryIO, word: bytes, position: int) -> Optional[int]:
-    """Return the next place from `position` on where these bytes stand."""
+    """Return the next position of these bytes, searching from `position`."""
     while len(block := _read_at(stream, position, _FIND_BYTES)) >= len(word):
         found = block.find(word)
         if found >= 0:
@@ -146,13 +146,13 @@ def _find(stream: BinaryIO, word: bytes, position: int) -> Optional[int]:
 
 
 def has_mp3_table(path: Path, begin: int) -> bool:
-    """Tell whether an MP3 says in its first frame how long it is."""
+    """Return whether the first frame of an MP3 gives its length."""
     with open(path, "rb") as stream:
         return _mp3_table(stream, begin)[2] >= 0
 
 
 def _mp3_table(stream: BinaryIO, begin: int) -> tuple[int, bytes, int]:
-    """Return where the first frame of an MP3 begins, its bytes, and where in them the table is; -1: nowhere."""
+    """Return the start of an MP3's first frame, its bytes, and the offset of the table in them, or -1."""
     start = _read_at(stream, begin, 10)
     position = begin
     if start[:3] == b"ID3":
@@ -165,7 +165,7 @@ def _mp3_table(stream: BinaryIO, begin: int) -> tuple[int, bytes, int]:
 
 
 def ends_with_last_ogg_page(path: Path) -> bool:
-    """Tell whether a file ends with a whole Ogg page that is marked as the last of its stream."""
+    """Return whether a file ends with a complete Ogg page that is marked as the last of its stream."""
     with open(path, "rb") as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - (1 << 17)))  # a page has at most 65307 bytes
         tail = stream.read()
@@ -176,9 +176,9 @@ def ends_with_last_ogg_page(path: Path) -> bool:
 
 
 def has_endless_list(path: Path) -> bool:
-    """Tell whether libsndfile (1.2.2) may never return from opening a WAV.
+    """Return whether libsndfile (1.2.2) may never return from opening a WAV.
 
-    In a LIST chunk it goes back, over and over, by an entry's size of 2^31 or more, which no whole file has.
+    It loops on a LIST chunk with an entry of 2^31 bytes or more, which no intact file has.
     """
     with open(path, "rb") as stream:
         start = stream.read(12)
@@ -188,7 +188,7 @@ def has_endless_list(path: Path) -> bool:
         for name, begin, size in _chunks(stream, 12, order):
             if name != b"LIST":
                 continue
-            for _, entry, entry_size in _chunks(stream, begin + 4, order):  # behind the list's own name
+            for _, entry, entry_size in _chunks(stream, begin + 4, order):  # skip the name of the list
                 if entry - 8 >= begin + size:
                     break
                 if entry_size >= 1 << 31:
@@ -197,10 +197,10 @@ def has_endless_list(path: Path) -> bool:
 
 
 def unclosed_data(path: Path) -> Optional[tuple[int, int]]:
-    """Return where a WAV's header says that it has no samples, and how many bytes of samples follow all the same.
+    """Return where a WAV's header claims that there are no samples, and how many bytes of samples follow anyway.
 
-    A recorder that is switched off leaves 0 there. When what follows is a chain of chunks that ends with the file, it
-    is none.
+    A recorder that is switched off leaves 0 there. If a chain of chunks up to the end of the file follows instead,
+    there are no samples.
     """
     with open(path, "rb") as stream:
         length = os.fstat(stream.fileno()).st_size
@@ -223,7 +223,7 @@ def _is_chain(stream: BinaryIO, position: int, length: int) -> bool:
 
 
 def _chunks(stream: BinaryIO, position: int, order: str = "<") -> Iterator[tuple[bytes, int, int]]:
-    """Yield name, begin of the content, and size of the RIFF chunks from a place on; `order` is struct's for bytes."""
+    """Yield the name, start and size of each RIFF chunk from a position; `order` is struct's byte order."""
     while len(head := _read_at(stream, position, 8)) == 8:
         (size,) = struct.unpack(f"{order}I", head[4:])
         yield head[:4], position + 8, size

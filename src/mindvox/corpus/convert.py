@@ -1,4 +1,4 @@
-"""Conversion of a tree of recordings to wav or flac, 16 kHz mono, several at once.
+"""Convert a tree of recordings to wav or flac, 16 kHz mono, in several processes.
 
 Usage: mindvox convert-audio SOURCE_FOLDER TARGET_FOLDER [--audio_format flac] [--keep_m4a]
 """
@@ -31,18 +31,18 @@ FAILED_FILE = "failed_conversions.csv"
 def convert_tree(
     source: Path, target: Path, audio_format: str = "wav", num_processes: int = 0, keep_source: bool = False
 ) -> list[Skipped]:
-    """Convert all that is audio by name; return what failed, which a csv file in TARGET lists.
+    """Convert all files that are audio by name; return the failed ones, which a csv file in TARGET lists.
 
-    The samples are those that preparation reads from the source, rounded to 16 bits. Recordings that are there already
-    are kept, so that an interrupted conversion continues.
+    The samples are those that preparation would read from the source, rounded to 16 bits. Existing recordings are kept,
+    so that an interrupted conversion resumes.
 
     Args:
         audio_format: "wav" or "flac".
-        num_processes: at once; 0: one for each core.
-        keep_source: keep each .m4a; else it is removed as soon as it is converted. Other files always stay.
+        num_processes: number of processes; 0: one per core.
+        keep_source: keep each .m4a; otherwise remove it once it is converted. Other files always stay.
 
     Raises:
-        InputError: the source is no folder, or PyAV is needed and not installed.
+        InputError: the source is not a folder, or PyAV is needed but not installed.
     """
     found = walk_audio(source)
     names, twins = _without_twins(source, target, found.names, audio_format)
@@ -51,7 +51,7 @@ def convert_tree(
     progress = Progress(len(names), "recordings")
     convert = partial(_convert_one, source, target, audio_format, keep_source)
     failed = [*found.skipped, *twins]
-    # Not forked: a process that has threads can hang in its copy.
+    # Not forked: the copy of a process with threads can deadlock.
     context = multiprocessing.get_context("spawn")
     with context.Pool(num_processes or len(os.sched_getaffinity(0)), _ignore_interrupts) as pool:
         for result in pool.imap(convert, names):
@@ -70,7 +70,7 @@ def convert_tree(
 def _without_twins(
     source: Path, target: Path, names: Sequence[str], audio_format: str
 ) -> tuple[list[str], list[Skipped]]:
-    """Return what is to be converted, and what would become the same file as another recording."""
+    """Return the recordings to convert, and those that would overwrite another one."""
     first: dict[Path, str] = {}
     twins = []
     for name in names:
@@ -81,7 +81,7 @@ def _without_twins(
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent stops the others
 
 
 def _converted_path(target: Path, name: str, audio_format: str) -> Path:
@@ -103,15 +103,15 @@ def _convert_one(source: Path, target: Path, audio_format: str, keep_source: boo
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Convert a tree of recordings: all that is audio by name (docs/data.md)."""
+    """Convert a tree of recordings, all that are audio by name, to 16 kHz wav or flac (docs/data.md)."""
     parser = argparse.ArgumentParser(prog="mindvox convert-audio", description=main.__doc__)
     parser.add_argument(
-        "source", type=user_path, metavar="SOURCE_FOLDER", help="holds <speaker>/<session>/<file>.m4a, ..."
+        "source", type=user_path, metavar="SOURCE_FOLDER", help="folder with <speaker>/<session>/<file>.m4a, ..."
     )
-    parser.add_argument("target", type=user_path, metavar="TARGET_FOLDER", help="such as voxceleb12/wav")
-    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="flac takes less room")
-    parser.add_argument("--num_processes", type=int, default=0, help="at once; 0: one for each core")
-    parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files; others always stay")
+    parser.add_argument("target", type=user_path, metavar="TARGET_FOLDER", help="folder to write, as voxceleb12/wav")
+    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="file format; flac is smaller")
+    parser.add_argument("--num_processes", type=int, default=0, help="number of processes; 0: one per core")
+    parser.add_argument("--keep_m4a", action="store_true", help="keep the .m4a files; other files always stay")
     given = parser.parse_args(argv)
     with lock_folder(given.target):
         failed = convert_tree(given.source, given.target, given.audio_format, given.num_processes, given.keep_m4a)

@@ -1,6 +1,6 @@
-"""Decoding audio files, by libsndfile or, where it is installed, PyAV: their samples as the files hold them.
+"""Decode audio files with libsndfile or, if it is installed, PyAV, without changing rate or channels.
 
-A length that a header cannot be trusted with is found by decoding, so that it always equals what is read.
+If a header's length is not reliable, it is found by decoding, so that it always equals what is read.
 """
 
 import os
@@ -31,14 +31,15 @@ MEDIA_SUFFIXES = frozenset(
     (".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".wma", ".asf", ".amr", ".awb", ".3gp", ".3gpp", ".3g2", ".webm")
     + (".mka", ".mkv", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".spx", ".avi")
 )
-MAX_MISSING_BYTES = 4096  # a header may promise so many too many: a recorder counted its header, or a whole block
-MAX_MISSING_SHARE = 0.25  # of what is there
+MAX_MISSING_BYTES = 4096  # a header may promise this much too much: some recorders count the header or a full block
+MAX_MISSING_SHARE = 0.25  # of the existing bytes
 BLOCK_FRAMES = 1 << 16
-MAX_CHANNELS, MAX_SAMPLE_RATE = 64, 768000
-_STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises about 2 or 4 GiB; its end is the end of the file
-_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC header without a length
-_EXACT = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")  # a seek gives the samples that decoding from the start gives
-_PROMISES = {  # where libsndfile's log says what the header promises and what is there
+MAX_CHANNELS = 64
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768000  # Hz; at a damaged header's 1 Hz an hour would take 3.7 TB
+_STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises 2 or 4 GiB; it ends with the file
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's value for a FLAC header without a length
+_EXACT = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")  # formats in which seeking gives the same samples as decoding
+_PROMISES = {  # labels in libsndfile's log of the promised and the existing size
     "WAV": "data",
     "WAVEX": "data",
     "AIFF": " SSND",
@@ -46,15 +47,15 @@ _PROMISES = {  # where libsndfile's log says what the header promises and what i
     "W64": "riff",
     "RF64": "  Riff size",
 }
-_MP3_CLAIM = 1000  # times its size, so that libsndfile's guess of an MP3's length is never too small
-_SURE_CONTAINERS = frozenset(("mov", "matroska", "asf", "amr", "wav", "caf", "aiff", "ogg"))  # have a clear first word
-_TIMED_CONTAINERS = frozenset(("mov", "matroska", "asf"))  # whose headers say how long they are
+_MP3_CLAIM = 1000  # multiple of an MP3's size, so that libsndfile's guess of its length is never too small
+_SURE_CONTAINERS = frozenset(("mov", "matroska", "asf", "amr", "wav", "caf", "aiff", "ogg"))  # reliably detected
+_TIMED_CONTAINERS = frozenset(("mov", "matroska", "asf"))  # their headers give the duration
 _MEDIA_TOLERANCE_S = 0.5
 _SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}
 
 
 class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers count and list
-    """A recording that cannot be used.
+    """A recording cannot be used.
 
     Args:
         reason: why, in a few words.
@@ -66,7 +67,7 @@ class BadAudio(Exception):  # noqa: N818 - a finding about a file, which callers
 
 
 class NoDecoder(BadAudio):
-    """Nothing that is installed reads a recording; it may be a good one."""
+    """No installed package can read a recording, which may be fine."""
 
 
 class Decoder(Protocol):
@@ -75,9 +76,9 @@ class Decoder(Protocol):
     Attributes:
         sample_rate: Hz.
         num_channels: 1 to 64.
-        num_frames: samples of each channel; None: known when all are decoded.
-        can_seek: a later start costs less, and gives the same samples.
-        wrong_length: its header gives another length than it has, although nothing seems to be missing.
+        num_frames: samples of each channel; None: unknown until all are decoded.
+        can_seek: whether starting later costs less and gives the same samples.
+        wrong_length: whether the header gives another length although nothing seems to be missing.
     """
 
     sample_rate: int
@@ -90,7 +91,7 @@ class Decoder(Protocol):
         """Yield samples (n, channels), float32, from frame `start` to `stop` or the end.
 
         Raises:
-            BadAudio: what is decoded ends before the header's promise or before `stop`, or is damaged.
+            BadAudio: the data ends before the header's promise or before `stop`, or is damaged.
         """
 
     def close(self) -> None:
@@ -98,16 +99,16 @@ class Decoder(Protocol):
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix of a path in small letters, such as `.wav`; empty when it has none."""
+    """Return the suffix of a path in lower case, such as `.wav`; empty if there is none."""
     return os.path.splitext(name)[1].lower()
 
 
 @contextmanager
 def open_recording(path: PathLike) -> Iterator[Decoder]:
-    """Open a recording with the library that reads it.
+    """Open a recording with the library that can read it.
 
     Raises:
-        BadAudio: it is missing, empty, no audio, holds no samples, or is shorter than its header says.
+        BadAudio: the file is missing, empty, not audio, has no samples, or is shorter than its header says.
     """
     path = Path(path)
     try:
@@ -120,7 +121,7 @@ def open_recording(path: PathLike) -> Iterator[Decoder]:
 
 
 def _open_sndfile(path: Path) -> Decoder:
-    """Open by libsndfile, which itself would read only the first of several streams, and hang on some damaged files."""
+    """Open with libsndfile, which by itself reads only the first of several streams and hangs on some damaged files."""
     try:
         is_endless = has_endless_list(path)
     except OSError as error:
@@ -139,6 +140,11 @@ def _open_sndfile(path: Path) -> Decoder:
     return ChainDecoder(path, starts)
 
 
+def _check_rate(sample_rate: int) -> None:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise BadAudio(f"{sample_rate} Hz: expected {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
+
+
 def _check_not_empty(path: Path) -> None:
     try:
         with open(path, "rb") as stream:
@@ -150,7 +156,7 @@ def _check_not_empty(path: Path) -> None:
 
 
 def _open_media(path: Path, reason: str) -> "MediaDecoder":
-    """Open by PyAV what libsndfile refused for `reason`."""
+    """Open with PyAV what libsndfile rejected for `reason`."""
     suffix = suffix_of(path.name)
     try:
         import av
@@ -167,21 +173,21 @@ def _open_media(path: Path, reason: str) -> "MediaDecoder":
 
 
 class _Sequential(soundfile.SoundFile):
-    """A file that is read from its start on: soundfile seeks after every read where a format says that it can."""
+    """A file read from its start; soundfile would seek after every read if the format says that it can."""
 
     def seekable(self) -> bool:
         return False
 
 
 class _Altered:
-    """A file that looks different: a part of it, with other bytes at a place, or longer. What soundfile needs of it.
+    """A view of a file for soundfile: a part of it, with other bytes at one place, or with a larger claimed size.
 
     Args:
         stream: the file.
-        begin: byte at which the part begins.
-        end: byte after its last; None: the end of the file.
-        patch: bytes that stand at `patch_at`, counted from `begin`.
-        claim: bytes by which it claims to be longer; its end stays where it is.
+        begin: first byte of the part.
+        end: end byte (exclusive); None: the end of the file.
+        patch: bytes that replace those at `patch_at`, which counts from `begin`.
+        claim: number of bytes by which the claimed size exceeds the real one.
     """
 
     def __init__(
@@ -212,7 +218,7 @@ class _Altered:
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         if self.size > self.real_size and self.is_near_end and self.position + len(view) <= self.size:
-            content = bytes(len(view))  # libmpg123 looks for a tag in the last 128 bytes, and gives up without any
+            content = bytes(len(view))  # libmpg123 looks for a tag in the last 128 bytes and fails if there are none
         else:
             self.stream.seek(self.begin + self.position)
             content = self.stream.read(max(0, min(len(view), self.real_size - self.position)))
@@ -229,11 +235,11 @@ class SndfileDecoder:
 
     Args:
         path: the file.
-        begin: byte at which the recording begins: in a file with several streams, see ChainDecoder.
-        end: byte after its last; None: the end of the file.
+        begin: first byte of the recording, in a file with several streams (see ChainDecoder).
+        end: end byte (exclusive); None: the end of the file.
 
     Attributes:
-        container: libsndfile's name of the file's format.
+        container: libsndfile's name for the file format.
     """
 
     def __init__(self, path: Path, begin: int = 0, end: Optional[int] = None) -> None:
@@ -252,13 +258,13 @@ class SndfileDecoder:
             raise
 
     def _examine(self, path: Path) -> None:
-        """Find out how long it is, and how it must be read."""
+        """Find the length, and how the file must be read."""
         file = self._file
         self.wrong_length = False
-        self._promised = 0  # frames that decoding must give at least
+        self._promised = 0  # least number of frames that decoding must give
         is_mp3, is_ogg = self.container == "MP3", self.container == "OGG"
         if is_mp3 and not has_mp3_table(path, self._begin):
-            # Without a table libsndfile guesses the length from the file's size, and stops there.
+            # Without a table, libsndfile guesses the length from the file size, and stops there.
             self._reopen(path, claim=_MP3_CLAIM * path.stat().st_size)
         elif is_mp3:
             self._promised = file.frames
@@ -275,8 +281,7 @@ class SndfileDecoder:
             raise BadAudio("no samples")
         if not 1 <= file.channels <= MAX_CHANNELS:
             raise BadAudio(f"{file.channels} channels: expected 1 to {MAX_CHANNELS}")
-        if not 1 <= file.samplerate <= MAX_SAMPLE_RATE:
-            raise BadAudio(f"{file.samplerate} Hz: expected 1 to {MAX_SAMPLE_RATE}")
+        _check_rate(file.samplerate)
         self.sample_rate, self.num_channels = file.samplerate, file.channels
         is_counted = is_mp3 or is_ogg or file.frames == _UNKNOWN_FRAMES
         self.num_frames = None if is_counted else file.frames
@@ -287,7 +292,7 @@ class SndfileDecoder:
             self._reopen(path)
 
     def _reopen(self, path: Path, **alteration: Any) -> None:
-        """Open the file again, to be read from its start on."""
+        """Open the file again, to read it from its start."""
         self.close()
         source: Any = str(path)
         if alteration or self._begin or self._end is not None:
@@ -296,7 +301,7 @@ class SndfileDecoder:
         self._file = _Sequential(source)
 
     def _check_promise(self, path: Path) -> None:
-        """Raise BadAudio when much less is there than the header says; note it when it is little."""
+        """Raise BadAudio if much less data exists than the header promises; note a small difference."""
         promised_bytes, real_bytes = _promised_bytes(self._file, path)
         missing = promised_bytes - real_bytes
         if missing <= 0 or promised_bytes >= _STREAM_BYTES:
@@ -336,14 +341,14 @@ class SndfileDecoder:
 
 
 class ChainDecoder:
-    """A file of several streams, one after the other: a chained Ogg, or MP3 files that were joined; see Decoder.
+    """A file with several consecutive streams: a chained Ogg, or concatenated MP3 files; see Decoder.
 
     Args:
         path: the file.
-        starts: byte at which each stream begins, rising.
+        starts: start byte of each stream, ascending.
 
     Raises:
-        BadAudio: a stream cannot be read, or has another rate or number of channels than the first.
+        BadAudio: a stream cannot be read, or its rate or number of channels differs from the first one's.
     """
 
     can_seek = wrong_length = False
@@ -360,7 +365,7 @@ class ChainDecoder:
         self.sample_rate, self.num_channels = formats.pop()
 
     def _parts(self) -> Iterator[SndfileDecoder]:
-        """Yield each stream, open."""
+        """Open and yield each stream."""
         for begin, end in self._spans:
             try:
                 part = SndfileDecoder(self._path, begin, end)
@@ -393,7 +398,7 @@ def _truncated(promised: int, num_read: int) -> BadAudio:
 
 
 def _promised_bytes(file: soundfile.SoundFile, path: Path) -> tuple[int, int]:
-    """Return the bytes that a header promises and those that are there, as far as libsndfile knows; else 0, 0."""
+    """Return the promised and the existing number of bytes as far as libsndfile knows them, otherwise 0, 0."""
     label = _PROMISES.get(file.format)
     if label:
         match = re.search(rf"^{label} : (\d+) \(should be (\d+)\)", file.extra_info, flags=re.MULTILINE)
@@ -412,7 +417,7 @@ def _promised_bytes(file: soundfile.SoundFile, path: Path) -> tuple[int, int]:
 
 
 class MediaDecoder:
-    """A recording that PyAV reads, of a video its first sound track; see Decoder.
+    """A recording that PyAV reads, or the first sound track of a video; see Decoder.
 
     Channels are not mixed by PyAV: its mono of two equal channels is 3 dB louder than each.
     """
@@ -424,7 +429,7 @@ class MediaDecoder:
         import av
 
         self._av = av
-        self._container = av.open(str(path), metadata_errors="replace")  # a damaged title is no damage to the sound
+        self._container = av.open(str(path), metadata_errors="replace")  # the sound may be fine despite a damaged title
         try:
             self._formats = set(self._container.format.name.split(","))
             if suffix_of(path.name) not in MEDIA_SUFFIXES and not self._formats & _SURE_CONTAINERS:
@@ -435,6 +440,7 @@ class MediaDecoder:
             self._first = next(self._frames, None)
             if self._first is None:
                 raise BadAudio("no samples")
+            _check_rate(self._first.sample_rate)
         except BaseException:
             self.close()
             raise
@@ -442,7 +448,7 @@ class MediaDecoder:
 
     def blocks(self, start: int = 0, stop: Optional[int] = None) -> Iterator[np.ndarray]:
         """See Decoder."""
-        waiting, num_waiting = [], 0  # a frame has about 1000 samples: too few to work on
+        waiting, num_waiting = [], 0  # a frame has about 1000 samples, too few to process efficiently
         for samples in self._decode(start, stop):
             waiting.append(samples)
             num_waiting += len(samples)
@@ -471,7 +477,7 @@ class MediaDecoder:
             raise _truncated(expected, position)
 
     def _promised_frames(self) -> int:
-        """Return the length that the container gives, less a tolerance; 0 when it gives none."""
+        """Return the container's length minus a tolerance; 0 if it gives none."""
         stream = self._container.streams.audio[0]
         if not self._formats & _TIMED_CONTAINERS:
             return 0
@@ -489,7 +495,7 @@ class MediaDecoder:
 
 
 def _samples_of(frame: Any) -> np.ndarray:
-    """Return the samples (n, channels) of a frame of PyAV, float32, full scale 1."""
+    """Return the samples (n, channels), float32, full scale 1, of a PyAV frame."""
     samples = frame.to_ndarray()  # (channels, n), or (1, n * channels) when not planar
     num_channels = len(frame.layout.channels)
     samples = samples.T if frame.format.is_planar else samples.reshape(-1, num_channels)

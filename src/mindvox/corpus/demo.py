@@ -1,4 +1,4 @@
-"""Make the demo corpus: sentences spoken by espeak-ng's synthetic voices, in VoxCeleb layout with a trial list.
+"""Make the demo corpus: sentences spoken by espeak-ng's synthetic voices, with a trial list.
 
 Usage: mindvox demo-corpus OUT_FOLDER
 
@@ -29,18 +29,18 @@ from mindvox.corpus.trials import write_trials
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_output, read_json, user_path, write_json
 
-# Variants of espeak-ng 1.51 and 1.52, taken one after the other as the one whose spectrum and pitch differ most from
-# those before; whispering and robot voices are left out.
+# Variants of espeak-ng 1.51 and 1.52, ordered greedily: each differs most in spectrum and pitch from those before it.
+# Whispering and robot voices are left out.
 VARIANTS = (  # noqa: SIM905 - a list would take one line a name
     "m3 zac Alicia belinda klatt2 steph2 kaukovalta anika Lee travis caleb iven2 Andrea gustave f5 Andy grandma boris "
     "shelby f1 Marco Storm RicishayMax3 Jacky ed pablo norbert Annie miguel aunty m7 victor sandro klatt3 RicishayMax "
     "iven4 paul antonio Gene2 quincy marcelo m5 f3 linda david robert announcer f2"
 ).split()
-# Whose rules pronounce the English text: an accent.
+# Languages whose pronunciation rules are applied to the English text, which gives an accent.
 LANGUAGES = ("en-us", "de", "en-gb-scotland", "es", "en-029", "it", "nl", "en-gb-x-rp", "pt", "cs", "pl")
 MAX_VOICES = len(VARIANTS) * len(LANGUAGES)
 WORDS_PER_MINUTE = (150, 190)
-PITCH = (35, 66)  # espeak-ng's scale is 0-99; a variant sets the range that it covers
+PITCH = (35, 66)  # espeak-ng's scale is 0-99; each variant maps it to its own range
 DURATION_S = (3.0, 6.0)
 UTTERANCES_IN_SESSION = 5
 
@@ -60,7 +60,7 @@ _SENTENCE = (
 
 
 class Voice(NamedTuple):
-    """A synthetic speaker: espeak-ng's name for it, speed (words a minute), pitch (0-99), and the seed of its texts."""
+    """A synthetic speaker: espeak-ng's name, speed (words per minute), pitch (0-99), and the seed of its texts."""
 
     spk_id: str
     name: str
@@ -71,7 +71,7 @@ class Voice(NamedTuple):
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What determines the corpus."""
+    """The settings that determine the corpus."""
 
     num_voices: int = 48
     utterances: int = 10
@@ -81,13 +81,13 @@ class DemoSettings:
         if not 4 <= self.num_voices <= MAX_VOICES:
             raise UsageError(f"num_voices: expected 4 to {MAX_VOICES}, got {self.num_voices}.")
         if self.utterances < 2:
-            raise UsageError(f"utterances: expected at least 2 a voice, got {self.utterances}.")
+            raise UsageError(f"utterances: expected at least 2 per voice, got {self.utterances}.")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, got {self.seed}.")
 
 
 def choose_voices(settings: DemoSettings) -> list[Voice]:
-    """Return the voices in random order; no two share both variant and language."""
+    """Return voices in random order; no two have the same variant and language."""
     rng = np.random.default_rng(settings.seed)
     voices = []
     for position, choice in enumerate(rng.permutation(settings.num_voices)):
@@ -100,7 +100,7 @@ def choose_voices(settings: DemoSettings) -> list[Voice]:
 
 
 def sentences(rng: np.random.Generator) -> Iterator[str]:
-    """Yield random sentences without end, each once."""
+    """Yield random sentences forever, without repetition."""
     seen = set()
     choices = [slot.split("|") for slot in _SENTENCE]
     while True:
@@ -111,9 +111,9 @@ def sentences(rng: np.random.Generator) -> Iterator[str]:
 
 
 def speak(folder: Path, num_utterances: int, voice: Voice) -> list[str]:
-    """Write a voice's utterances below `folder`; return their ids, which are their paths there.
+    """Write a voice's utterances below `folder`; return their ids, which are their paths in it.
 
-    Rate and pitch change a little from one utterance to the next, as people's do.
+    Rate and pitch vary a little between utterances, as in people.
     """
     espeak = Espeak(voice.name)
     rng = np.random.default_rng(voice.text_seed)
@@ -129,14 +129,14 @@ def speak(folder: Path, num_utterances: int, voice: Voice) -> list[str]:
             soundfile.write(path, np.clip(waveform, -1, 1), SAMPLE_RATE, subtype="PCM_16")
         if len(utt_ids) == num_utterances:
             return utt_ids
-    raise RuntimeError(f"{voice.name} speaks too few sentences of {DURATION_S[0]:g} to {DURATION_S[1]:g} s.")
+    raise RuntimeError(f"{voice.name}: too few sentences last {DURATION_S[0]:g} to {DURATION_S[1]:g} s.")
 
 
 def make_demo_corpus(folder: PathLike, settings: DemoSettings) -> bool:
-    """Make the corpus, whole or not at all, with the same bytes every time.
+    """Make the corpus, whole or not at all; repeated runs give identical bytes.
 
     Returns:
-        False when the folder holds it already.
+        False if the folder holds this corpus already.
 
     Raises:
         InputError: espeak-ng is missing, or the folder holds something else.
@@ -161,7 +161,7 @@ def _holds_corpus(folder: Path, settings: DemoSettings) -> bool:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if not Path(folder, "demo.json").is_file():
-        raise InputError(f"{folder}: exists and is no demo corpus. Name another folder.")
+        raise InputError(f"{folder}: exists and is not a demo corpus. Name another folder.")
     found = read_json(Path(folder, "demo.json"))
     changed = [
         f"{key} {found.get(key)}, not {value}" for key, value in _record(settings).items() if found.get(key) != value
@@ -172,12 +172,12 @@ def _holds_corpus(folder: Path, settings: DemoSettings) -> bool:
 
 
 def _record(settings: DemoSettings) -> dict[str, int]:
-    """Return what demo.json says, which is written last."""
+    """Return the content of demo.json, which is written last."""
     return {"format_version": 1, **asdict(settings)}
 
 
 def _speak_all(voices: Sequence[Voice], num_utterances: int, folder: Path) -> list[str]:
-    """Write the utterances of all voices, each voice in a process of its own, because espeak-ng remembers."""
+    """Write the utterances of all voices, each voice in its own process, because espeak-ng keeps state."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["mindvox.corpus.audio"])  # each process then starts with SciPy loaded
 
@@ -193,13 +193,15 @@ def _speak_all(voices: Sequence[Voice], num_utterances: int, folder: Path) -> li
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Make the demo corpus and say what it is good for."""
+    """Make the demo corpus and print its location."""
     defaults = DemoSettings()
     parser = argparse.ArgumentParser(prog="mindvox demo-corpus", description=__doc__.splitlines()[0])
-    parser.add_argument("out_folder", type=user_path, help="folder to make")
-    parser.add_argument("--num_voices", type=int, default=defaults.num_voices, help="a sixth of them are for testing")
-    parser.add_argument("--utterances", type=int, default=defaults.utterances, help="utterances a voice")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of voices, texts and trials")
+    parser.add_argument("out_folder", type=user_path, help="folder to create")
+    parser.add_argument(
+        "--num_voices", type=int, default=defaults.num_voices, help="number of voices; a sixth is for testing"
+    )
+    parser.add_argument("--utterances", type=int, default=defaults.utterances, help="number of utterances per voice")
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="random seed of voices, texts and trials")
     args = parser.parse_args(argv)
     settings = DemoSettings(args.num_voices, args.utterances, args.seed)
     with lock_output(args.out_folder):

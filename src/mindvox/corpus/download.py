@@ -1,7 +1,7 @@
-"""Downloading large files: resumed where they stopped, tried again, and compared with their checksum.
+"""Download large files: resume interrupted downloads, retry, and verify checksums.
 
-A download is `NAME.part` with `NAME.part.json`, the validators of what it is a part of, until it is complete. Addresses
-and credentials can be secrets: neither stands in a file or a message.
+Until a download is complete, it is `NAME.part`, with the validators of its source in `NAME.part.json`. Addresses and
+credentials can be secret, so neither appears in files or messages.
 """
 
 import base64
@@ -53,10 +53,10 @@ class RemoteFile:
     """A file to download.
 
     Args:
-        name: what it is called here.
-        url: where it is; may hold a key.
-        md5: of its content, hexadecimal; None: unknown.
-        credentials: for servers that ask for them.
+        name: name of the local file.
+        url: its address, which may contain a key.
+        md5: checksum of the content, hexadecimal; None: unknown.
+        credentials: for servers that require them.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RemoteFile:
 
 
 def find_credentials(url: str, user_variable: str, password_variable: str) -> Optional[Credentials]:
-    """Return the credentials in two environment variables, else those in ~/.netrc (or $NETRC) for the server.
+    """Return the credentials from two environment variables, else those of ~/.netrc (or $NETRC) for the server.
 
     Raises:
         UsageError: only one of the variables is set, or the file cannot be read.
@@ -85,22 +85,22 @@ def find_credentials(url: str, user_variable: str, password_variable: str) -> Op
     try:
         found = netrc.netrc(str(path)).authenticators(urlsplit(url).hostname or "")
     except (OSError, netrc.NetrcParseError) as error:
-        # The error's own text quotes the file.
+        # The text of the original error quotes the file.
         line_no = getattr(error, "lineno", None)
         raise UsageError(f"{path}: cannot be used{f' (line {line_no})' if line_no else ''}: see `man netrc`.") from None
     return Credentials(found[0], found[2]) if found and found[2] else None
 
 
 def download(remote: RemoteFile, folder: PathLike, tries: int = 8, wait_s: float = 2.0) -> Path:
-    """Download a file into a folder, or continue; return its path. One that is there already is kept.
+    """Download a file into a folder, or resume; return its path. An existing file is kept.
 
     Args:
-        tries: attempts in a row that bring nothing new before giving up.
-        wait_s: before the second attempt; doubled for each further one.
+        tries: number of consecutive attempts without progress before giving up.
+        wait_s: pause before the second attempt, s; doubled for each further one.
 
     Raises:
-        InputError: the server refuses, cannot be reached, or sends what has another checksum; the disk is full.
-        UsageError: a password would travel unencrypted.
+        InputError: the server refuses or cannot be reached, the checksum is wrong, or the disk is full.
+        UsageError: a password would be sent unencrypted.
     """
     path = Path(folder, remote.name)
     if path.exists():
@@ -111,7 +111,7 @@ def download(remote: RemoteFile, folder: PathLike, tries: int = 8, wait_s: float
     transfer.run(tries, wait_s)
     if remote.md5 and transfer.md5() != remote.md5:
         transfer.discard()
-        transfer.run(tries, wait_s)  # parts of two versions of a file may have been put together
+        transfer.run(tries, wait_s)  # the parts may come from two versions of the file
         got = transfer.md5()
         if got != remote.md5:
             transfer.discard()
@@ -132,7 +132,7 @@ def _check_encrypted(remote: RemoteFile) -> None:
 
 
 class _Retry(Exception):  # noqa: N818 - not an error yet
-    """The attempt failed in a way that may pass."""
+    """The attempt failed for a reason that may pass."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -140,7 +140,7 @@ class _Retry(Exception):  # noqa: N818 - not an error yet
 
 
 class _Transfer:
-    """One download, from its first to its last attempt."""
+    """One download with all its attempts."""
 
     def __init__(self, remote: RemoteFile, path: Path) -> None:
         self.remote = remote
@@ -185,7 +185,7 @@ class _Transfer:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _attempt(self) -> None:
-        """Ask for what is missing and append it; raise _Retry unless the file is complete afterwards."""
+        """Request the missing part and append it; raise _Retry unless the file is then complete."""
         have, state = self._resumable()
         try:
             with self._open(have, state) as response:
@@ -204,7 +204,9 @@ class _Transfer:
             raise
 
     def _resumable(self) -> tuple[int, dict[str, Any]]:
-        """Return how many bytes can be kept and what they are of; without a validator only a checksum can tell."""
+        """Return how many bytes can be kept, and their validators; without a validator only a checksum can verify
+        them.
+        """
         have = self._num_bytes()
         try:
             state = json.loads(self.state_path.read_text(encoding="utf-8"))
@@ -221,7 +223,7 @@ class _Transfer:
             if state.get("validator"):
                 request.add_header("If-Range", state["validator"])
         if self.remote.credentials:
-            # Unredirected: another server that this one refers to must not see it.
+            # Not sent after a redirect: another server must not see it.
             request.add_unredirected_header("Authorization", self.remote.credentials.header())
         return urllib.request.build_opener(_SafeRedirects()).open(request, timeout=TIMEOUT_S)
 
@@ -231,7 +233,7 @@ class _Transfer:
             if start != have:
                 self.discard()
                 raise _Retry(f"{self.host} sent another range than it was asked for")
-        else:  # the whole: the server knows no ranges, or its file is another by now
+        else:  # the whole file: the server does not support ranges, or the file has changed
             start = 0
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
@@ -268,12 +270,12 @@ class _Transfer:
 
     def _refused(self, error: urllib.error.HTTPError, have: int) -> None:
         code = error.code
-        if code == 416 and have:  # nothing after what is there
+        if code == 416 and have:  # nothing follows what is there
             _, total = _content_range(error.headers.get("Content-Range", ""))
             if total == have:
                 return
             self.discard()
-            raise _Retry(f"{self.host} has no byte {have}: starting anew") from None
+            raise _Retry(f"{self.host} has no byte {have}: starting from scratch") from None
         if code in RETRIED_CODES:
             raise _Retry(f"{self.host} answers {code} {error.reason}", _retry_after(error.headers)) from None
         advice = {
@@ -286,7 +288,7 @@ class _Transfer:
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirections; neither from https to http, nor with credentials to another server."""
+    """Follow redirects, but not from https to http, and without sending credentials to another server."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
@@ -300,7 +302,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def _content_range(value: str) -> tuple[Optional[int], Optional[int]]:
-    """Return first byte and total of `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`."""
+    """Return the first byte and the total of `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`."""
     unit, _, rest = value.partition(" ")
     span, _, total = rest.partition("/")
     start = span.partition("-")[0]

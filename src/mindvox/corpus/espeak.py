@@ -1,4 +1,4 @@
-"""espeak-ng's shared library by ctypes: text in, samples out."""
+"""Speech synthesis with espeak-ng's shared library through ctypes."""
 
 import ctypes
 import ctypes.util
@@ -10,7 +10,7 @@ import numpy as np
 from mindvox.corpus.audio import INT16_SCALE
 from mindvox.errors import InputError
 
-# From espeak-ng/speak_lib.h
+# Constants of espeak-ng/speak_lib.h
 _SYNCHRONOUS = 2
 _DONT_EXIT = 0x8000
 _UTF8 = 1
@@ -18,14 +18,14 @@ _RATE, _VOLUME, _PITCH = 1, 2, 3
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 _SEED = 1
-_HEADROOM_VOLUME = 40  # of 100: the loudest variants clip above it
+_HEADROOM_VOLUME = 40  # of 100; louder, the loudest variants clip
 
 
 class Espeak:
     """One voice of espeak-ng.
 
-    The library is one global state, which utterances change (pitch flutter, noise): for the same samples every time,
-    make one object in a fresh process and ask for the same texts in the same order.
+    The library has one global state, which utterances change (pitch flutter, noise). For reproducible samples, create
+    one object in a fresh process and synthesise the same texts in the same order.
 
     Args:
         voice: `<language>+<variant>`, such as `en-us+f3`.
@@ -40,7 +40,7 @@ class Espeak:
         if self.sample_rate <= 0:
             raise InputError(f"espeak-ng {self.version} does not start; install it again: pip install -e '.[demo]'")
         self._blocks: list[np.ndarray] = []
-        self._callback = _CALLBACK(self._keep)  # ctypes does not keep it alive
+        self._callback = _CALLBACK(self._keep)  # keep a reference: ctypes does not
         self._library.espeak_SetSynthCallback(self._callback)
         self._set_voice(voice)
         self._set_seed()
@@ -54,8 +54,8 @@ class Espeak:
         """Speak a text.
 
         Args:
-            rate: words a minute.
-            pitch: 0-99; 50 is the voice's own.
+            rate: words per minute.
+            pitch: 0-99; 50 is the voice's natural pitch.
 
         Returns:
             Samples (N,) at `sample_rate`, float64 in [-1, 1].
@@ -75,7 +75,7 @@ class Espeak:
         return 0
 
     def _set_voice(self, voice: str) -> None:
-        # A language with an unknown variant is accepted, and speaks as the language alone: look for the file.
+        # espeak-ng accepts an unknown variant and speaks with the plain language, so look for the file.
         data_folder = ctypes.c_char_p()
         self._library.espeak_Info(ctypes.byref(data_folder))
         variant = Path((data_folder.value or b"").decode(), "voices", "!v", voice.split("+")[1])
@@ -90,7 +90,7 @@ class Espeak:
 
 
 def _load() -> tuple[ctypes.CDLL, Optional[bytes]]:
-    """Return the library and its data folder: PyPI's, else the system's, which knows its own folder."""
+    """Return the library and its data folder: the package's, else the system's, which finds its own data."""
     try:
         import espeakng_loader
 

@@ -1,6 +1,6 @@
-"""Getting the data: download, unpack, convert.
+"""Download, unpack and convert corpora.
 
-Usage: mindvox get-data FOLDER PART... [options]; docs/data.md tells more.
+Usage: mindvox get-data FOLDER PART... [options]; see docs/data.md.
 """
 
 import argparse
@@ -29,14 +29,14 @@ URL_VARIABLE, USER_VARIABLE, PASSWORD_VARIABLE = "VOXCELEB_URL", "VOXCELEB_USER"
 
 @dataclass(frozen=True)
 class Part:
-    """Something to get.
+    """A part of the data.
 
     Args:
-        what: for --help.
-        files: their names and their published md5; None: none is published. Several are one archive, or several lists.
-        target: folder that it belongs to.
-        audio_root: folder of the archive under which the speakers are; empty: it is unpacked as it is.
-        resource: number at OpenSLR; 0: of VoxCeleb.
+        what: description for --help.
+        files: names of the files, with the published md5 or None. Several files are one archive, or several lists.
+        target: folder of the unpacked files.
+        audio_root: folder in the archive that contains the speakers; empty: unpack the archive unchanged.
+        resource: number at OpenSLR; 0: part of VoxCeleb.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def is_list(self) -> bool:
-        """Whether it is lists of VoxCeleb's, which anybody may have and which are used as they are."""
+        """Whether this is a set of VoxCeleb's lists, which need no registration and no unpacking."""
         return not self.audio_root and not self.resource
 
 
@@ -85,7 +85,7 @@ PARTS = {
         "aac",
     ),
     "vox2_test": Part(
-        "VoxCeleb2, 118 speakers, which nothing here needs; m4a, converted",
+        "VoxCeleb2, 118 speakers for testing, not needed by any recipe here; m4a, converted",
         {"vox2_test_aac.zip": "0d2b3ea430a821c33263b5ea37ede312"},
         "voxceleb2_test",
         "aac",
@@ -146,17 +146,17 @@ def get_part(
     keep_archives: bool = False,
     lists_urls: Sequence[str] = LISTS_URLS,
 ) -> bool:
-    """Get one part; return whether all of it could be used. What a former call finished is not done again.
+    """Get one part; return whether all of it is usable. Finished work of earlier calls is not repeated.
 
     Args:
         name: key of PARTS.
-        folder: that the data goes to; the archives go to its sub-folder `archives`.
-        checksums: md5 by name of file, in place of the published ones.
-        openslr_url: OpenSLR's resources, or a mirror's.
-        audio_format: that m4a is converted to: "wav" or "flac".
-        num_processes: that convert; 0: one for each core.
-        keep_archives: keep them after unpacking, and each .m4a after conversion.
-        lists_urls: where VoxCeleb's lists are; the second is asked when the first fails, and so on.
+        folder: folder for the data; archives go into its sub-folder `archives`.
+        checksums: md5 by file name, in place of the published ones.
+        openslr_url: address of OpenSLR's resources or of a mirror.
+        audio_format: format to which m4a is converted, "wav" or "flac".
+        num_processes: number of processes that convert; 0: one per core.
+        keep_archives: keep archives after unpacking, and each .m4a after conversion.
+        lists_urls: addresses of VoxCeleb's lists; each is tried if those before it fail.
     """
     part = PARTS[name]
     if part.is_list:
@@ -182,7 +182,7 @@ def get_part(
         if failed:
             print(
                 f"{name}: {len(failed)} of {num_files} failed, listed in {target / 'wav' / FAILED_FILE}. Run again, or "
-                f"remove these files from {target / 'aac'} and run again to go on without them."
+                f"remove these files from {target / 'aac'} and run again to continue without them."
             )
             return False
     write_json(done_path, {"num_files": num_files})
@@ -195,7 +195,7 @@ def get_part(
 
 
 def _get_list(file: str, md5: Optional[str], folder: Path, urls: Sequence[str]) -> Path:
-    """Download a list from the first address that has it; one that is there already is kept."""
+    """Download a list from the first address that has it; an existing list is kept."""
     path = folder / file
     if path.exists():
         return path
@@ -213,7 +213,7 @@ def _get_list(file: str, md5: Optional[str], folder: Path, urls: Sequence[str]) 
 
 
 def _check_train_list(path: Path) -> None:
-    """Remove a training list that is none, such as a page that a server sent in its place: it has no published md5."""
+    """Remove a training list with wrong content, such as an error page of the server; no md5 is published for it."""
     line_no = 0
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line_no, line in enumerate(lines, 1):
@@ -237,7 +237,7 @@ def _remote(part: Part, file: str, md5: Optional[str], openslr_url: str) -> Remo
 
 
 class _Placing:
-    """Where files of an archive belong: with an audio root, what is under it, whatever it stands in itself."""
+    """Returns where files of an archive belong: those below the audio root, wherever that lies in the archive."""
 
     def __init__(self, audio_root: str) -> None:
         self.audio_root = audio_root
@@ -251,10 +251,10 @@ class _Placing:
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """Read a file as `md5sum` writes it: `<md5>  <name>` a line.
+    """Read a file in the format of `md5sum`, `<md5>  <name>` a line.
 
     Raises:
-        InputError: a line has another form, or the file is missing.
+        InputError: a line has another format, or the file is missing.
     """
     checksums = {}
     for line_no, line in text_lines(path, "file of checksums"):
@@ -276,17 +276,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         f"{PASSWORD_VARIABLE} (or ~/.netrc), and {URL_VARIABLE}, the address of the files with {{file}} for a name,\n"
         "which may hold your key.",
     )
-    parser.add_argument("folder", type=user_path, metavar="FOLDER", help="where the data goes")
+    parser.add_argument("folder", type=user_path, metavar="FOLDER", help="folder for the data")
     parser.add_argument("parts", nargs="+", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="flac takes less room")
-    parser.add_argument("--num_processes", type=int, default=0, help="that convert m4a; 0: one for each core")
-    parser.add_argument("--md5", type=user_path, metavar="FILE", help="checksums in place of the published ones")
-    parser.add_argument("--openslr_url", default=OPENSLR_URL, help="a mirror of OpenSLR (default: %(default)s)")
+    parser.add_argument("--audio_format", choices=AUDIO_FORMATS, default="wav", help="file format; flac is smaller")
+    parser.add_argument(
+        "--num_processes", type=int, default=0, help="number of processes that convert m4a; 0: one per core"
+    )
+    parser.add_argument("--md5", type=user_path, metavar="FILE", help="checksums to use instead of the published ones")
+    parser.add_argument(
+        "--openslr_url", default=OPENSLR_URL, help="address of OpenSLR or a mirror (default: %(default)s)"
+    )
     parser.add_argument(
         "--lists_url",
         default="",
         metavar="URL",
-        help=f"a folder with VoxCeleb's lists (default: {' or '.join(LISTS_URLS)})",
+        help=f"address of a folder with VoxCeleb's lists (default: {' or '.join(LISTS_URLS)})",
     )
     parser.add_argument("--keep_archives", action="store_true", help="keep archives and .m4a files")
     given = parser.parse_args(argv)

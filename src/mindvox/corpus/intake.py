@@ -1,17 +1,17 @@
-"""From recordings as people have them to everything that preparation, training and evaluation need.
+"""Turn recordings as people have them into everything that preparation, training and evaluation need.
 
 Usage: mindvox intake SOURCE TARGET [--test_speakers N_OR_SHARE] [--layout NAME ...] [--max_trials N]
 
-SOURCE is a folder of recordings, a Kaldi or lhotse folder, or a list of recordings. Nothing in it is changed or copied.
-TARGET gets tables of training and test recordings, whose speakers differ, a trial list of the latter, and the YAML
-files of the commands, which are printed.
+SOURCE is a folder of recordings, a Kaldi or lhotse folder, or a list of recordings. It is neither changed nor copied.
+TARGET gets tables of training and test recordings with disjoint speakers, a trial list of the test recordings, and
+YAML files for the commands that follow, which are printed.
 """
 
 import argparse
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -22,7 +22,7 @@ import yaml
 from mindvox.corpus.audio import BadAudio, Skipped
 from mindvox.corpus.layouts import Corpus, add_layout_arguments, open_corpus
 from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
-from mindvox.corpus.quality import read_usable
+from mindvox.corpus.quality import KeepSpeech, Reading
 from mindvox.corpus.table_io import describe_table, write_skipped
 from mindvox.corpus.tree import Utterance, read_headers
 from mindvox.corpus.trials import count_targets, write_trials
@@ -37,19 +37,19 @@ _NUM_THREADS = 8
 
 
 class Split(NamedTuple):
-    """Recordings by what they are for; no speaker is in both."""
+    """Training and test recordings; no speaker is in both."""
 
     train: list[Utterance]
     test: list[Utterance]
 
 
 def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: int) -> Split:
-    """Draw the speakers of the test.
+    """Draw the test speakers.
 
     Args:
-        utterances: of all speakers.
-        test_speakers: their number, a whole number of at least 2; or their share of all speakers, below 1.
-        seed: seed of the choice. Speakers with one recording are not drawn: they give no target trial.
+        utterances: utterances of all speakers.
+        test_speakers: number of test speakers, a whole number of at least 2, or their share of all speakers, below 1.
+        seed: random seed. Speakers with only one recording are not drawn, because they give no target trial.
 
     Raises:
         InputError: there are too few speakers.
@@ -60,9 +60,9 @@ def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: 
     wanted = max(wanted, 2)
     if wanted > len(candidates) or wanted + 2 > len(counts):
         raise InputError(
-            f"--test_speakers: {wanted} are wanted of {len(counts)} speakers, of whom {len(candidates)} have two "
-            "recordings or more that can be used, and at least 2 others must be left to train on. Ask for fewer, or "
-            "add recordings."
+            f"--test_speakers: {wanted} of {len(counts)} speakers cannot be test speakers: {len(candidates)} speakers "
+            "have two usable recordings, and at least 2 others must be left to train on. Ask for fewer, or add "
+            "recordings."
         )
     order = np.random.default_rng(seed).permutation(len(candidates))
     chosen = {candidates[index] for index in order[:wanted]}
@@ -72,29 +72,42 @@ def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: 
     )
 
 
-def find_usable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Skipped]]:
-    """Return the utterances that preparation accepts, as it must every recording of a trial list, and the others."""
+def find_usable(
+    corpus: Corpus, utterances: Sequence[Utterance], reading: Reading
+) -> tuple[list[Utterance], list[Skipped]]:
+    """Return the utterances that preparation accepts, and the others; a trial list must have no unusable one."""
     with ThreadPool(_NUM_THREADS) as pool:
-        reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance), utterances)
+        reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance, reading), utterances)
     found = list(zip(utterances, reasons, strict=True))
     return [utterance for utterance, reason in found if not reason], [
         Skipped(utterance.utt_id, reason) for utterance, reason in found if reason
     ]
 
 
-def _why_unusable(corpus: Corpus, utterance: Utterance) -> str:
+def _why_unusable(corpus: Corpus, utterance: Utterance, reading: Reading) -> str:
     try:
-        read_usable(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
+        reading.read(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
     except BadAudio as error:
         return error.reason
     return ""
 
 
-def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int, seed: int) -> None:
-    """Write TARGET's files, and print what they hold.
+def take_in(
+    corpus: Corpus,
+    target: Path,
+    test_speakers: float,
+    max_trials: int,
+    seed: int,
+    keep_speech: Optional[KeepSpeech] = None,
+) -> None:
+    """Write TARGET's files, and print their content.
+
+    Args:
+        keep_speech: the preparations cut recordings to their speech (`do_vad`), and recordings of the test without any
+            are left out; None: neither.
 
     Raises:
-        InputError: TARGET has one of them already, or the corpus gives no split or no trials.
+        InputError: TARGET already has one of the files, or the corpus gives no split or no trials.
     """
     names = (TRAIN_LIST, TEST_LIST, TRIALS, SKIPPED, PREPARE_TRAIN, PREPARE_EVAL, TRAIN)
     existing = [name for name in names if Path(target, name).exists()]
@@ -105,7 +118,7 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
         reason = f"{unreadable[0].utt_id} ({unreadable[0].reason})"
         raise InputError(f"{corpus.folder}: none of {len(unreadable)} recordings can be read, such as {reason}.")
     split = split_speakers(utterances, test_speakers, seed)
-    test, unusable = find_usable(corpus, split.test)
+    test, unusable = find_usable(corpus, split.test, Reading(keep_speech=keep_speech))
     by_id = corpus.by_id
     trials = draw_trials(corpus.folder, [by_id[utterance.utt_id] for utterance in test], max_trials, seed)
     skipped = [*corpus.skipped, *unreadable, *unusable]
@@ -118,19 +131,22 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
     if skipped:
         first = f"{skipped[0].utt_id} ({skipped[0].reason})"
         print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")
-    for name, (comment, values) in _configurations(corpus.folder, target, len(split.train)).items():
+    settings = _configurations(corpus.folder, target, len(split.train), do_vad=keep_speech is not None)
+    for name, (comment, values) in settings.items():
         _write_yaml(target / name, comment, values)
 
 
-def _configurations(folder: str, target: Path, num_train: int) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return comment and keys of each YAML file; keys that are missing keep their default."""
-    source = {"data_folder": folder, "layout": "table"}
+def _configurations(
+    folder: str, target: Path, num_train: int, do_vad: bool
+) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return the comment and the keys of each YAML file; missing keys keep their defaults."""
+    source: dict[str, Any] = {"data_folder": folder, "layout": "table", **({"do_vad": True} if do_vad else {})}
     tables, features = target / "tables", target / "features"
     quoted = {name: shlex.quote(str(target / name)) for name in (PREPARE_TRAIN, PREPARE_EVAL, TRAIN)}
     return {
         PREPARE_TRAIN: (
             f"Training data: python train_data_prepare.py {quoted[PREPARE_TRAIN]} [--key=value ...]\n"
-            "The list has training speakers alone, so that no verification_file must take out others.",
+            "The list has only training speakers, so that no verification_file is needed to exclude others.",
             {
                 **source,
                 "data_list": str(target / TRAIN_LIST),
@@ -154,7 +170,7 @@ def _configurations(folder: str, target: Path, num_train: int) -> dict[str, tupl
         ),
         TRAIN: (
             f"Training and evaluation: python train.py --config_path={quoted[TRAIN]} [--key=value ...]\n"
-            "A start for a corpus of one's own; docs/recipes.md has recipes for large ones.",
+            "A start for your own corpus; docs/recipes.md has recipes for large ones.",
             {
                 "train_data_path": str(features / "train"),
                 "ckpt_save_dir": str(target / "ckpt"),
@@ -191,34 +207,48 @@ def _test_speakers(text: str) -> float:
     return value
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Take recordings in: split the speakers, draw trials, write tables and YAML files, print the next commands."""
-    parser = argparse.ArgumentParser(prog="mindvox intake", description=main.__doc__)
+def main(argv: Optional[Sequence[str]] = None, open_keep_speech: Optional[Callable[[], KeepSpeech]] = None) -> int:
+    """Take in recordings: split the speakers, draw trials, write tables and YAML files, print the next commands.
+
+    Args:
+        argv: the arguments; None: those of the process.
+        open_keep_speech: returns the function that `--do_vad` cuts recordings with; None: there is none.
+    """
+    description = (main.__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="mindvox intake", description=description)
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of the recordings, or a list of them")
-    parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the files that are written")
+    parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the written files")
     parser.add_argument(
         "--test_speakers",
         type=_test_speakers,
         default=0.2,
         metavar="N_OR_SHARE",
-        help="speakers of the test: their number, or their share of all (%(default)s)",
+        help="number of test speakers, or their share of all speakers (%(default)s)",
     )
     parser.add_argument(
-        "--data_folder", type=user_text, default="", metavar="FOLDER", help="what a list's paths are relative to"
+        "--data_folder", type=user_text, default="", metavar="FOLDER", help="base folder of the paths in a list"
+    )
+    parser.add_argument(
+        "--do_vad",
+        action="store_true",
+        help="let the preparations cut recordings to their speech; those of the test without any are left out",
     )
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)
+    if arguments.do_vad and open_keep_speech is None:
+        raise UsageError("--do_vad: use `mindvox intake`, which has a detector of speech.")
+    keep_speech = open_keep_speech() if arguments.do_vad and open_keep_speech else None
     check_max_trials(arguments.max_trials)
     corpus = _open(arguments)
     if corpus.layout == "cnceleb":
         raise InputError(
             f"{arguments.source}: CN-Celeb has its own test speakers and trials. Prepare it with layout: cnceleb, "
             "trial_format: cnceleb, its eval/lists/trials.lst and enroll.map (docs/data.md); or take in its folder "
-            "data alone."
+            "data only."
         )
     with lock_folder(arguments.target):
-        take_in(corpus, arguments.target, arguments.test_speakers, arguments.max_trials, arguments.seed)
+        take_in(corpus, arguments.target, arguments.test_speakers, arguments.max_trials, arguments.seed, keep_speech)
     print("next:")
     for command in (
         ["python", "train_data_prepare.py", arguments.target / PREPARE_TRAIN],
@@ -231,7 +261,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _open(arguments: argparse.Namespace) -> Corpus:
-    """Open SOURCE: a folder of recordings, or a list of them, with the recordings beside it or in --data_folder."""
+    """Open SOURCE: a folder of recordings, or a list with the recordings beside it or in --data_folder."""
     source, data_list = arguments.source, arguments.data_list
     if source.is_file():
         if data_list:

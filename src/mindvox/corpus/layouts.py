@@ -1,4 +1,4 @@
-"""Corpora as people have them: which layouts are read, which one a folder has, and what to do when it has none."""
+"""Layouts of corpora: which ones can be read, how they are detected, and what to do if none fits."""
 
 import argparse
 import unicodedata
@@ -46,7 +46,7 @@ PATTERN, LIST = "speaker_pattern", "data_list"
 
 
 class Source(NamedTuple):
-    """Where a corpus is: keys data_folder, data_list and speaker_pattern of the preparation."""
+    """The location of a corpus: the keys data_folder, data_list and speaker_pattern of the preparation."""
 
     folder: str
     data_list: str = ""
@@ -54,18 +54,18 @@ class Source(NamedTuple):
 
     @property
     def listed(self) -> str:
-        """Return the list's file or folder; the corpus's folder when none is given."""
+        """Return the path of the list; the corpus's folder if there is none."""
         return self.data_list or self.folder
 
 
 class Layout(NamedTuple):
-    """A way to arrange recordings.
+    """A way of arranging recordings.
 
     Attributes:
-        form: what it looks like, for messages; {} stands for the corpus's folder.
+        form: the arrangement as shown in messages; {} is the corpus's folder.
         read: the reader.
-        speaker_by_name: whether the first folder of a name is its speaker, also for names that are not in the corpus.
-        needs: the key that the layout cannot do without.
+        speaker_by_name: whether the first folder of a name is the speaker, even for names outside of the corpus.
+        needs: the key that the layout requires.
     """
 
     form: str
@@ -93,12 +93,12 @@ class Corpus:
     """The recordings of a corpus, sorted by id.
 
     Attributes:
-        folder: what their paths are relative to.
+        folder: the folder to which paths are relative.
         layout: a key of LAYOUTS.
-        recordings: none of them has been opened yet.
+        recordings: the recordings; none has been opened yet.
         skipped: recordings that cannot be used where they are.
-        ignored: links to what is listed under another name.
-        guess_speaker: speaker of a name that is not in the corpus; None when the name does not tell.
+        ignored: links to recordings that are listed under another name.
+        guess_speaker: returns the speaker of a name outside of the corpus, or None.
     """
 
     folder: str
@@ -119,7 +119,7 @@ class Corpus:
         return {recording.spk_id for recording in self.recordings}
 
     def speaker(self, utt_id: str) -> Optional[str]:
-        """Return the speaker of an utterance, which the corpus need not have; None: unknown."""
+        """Return the speaker of an utterance, in the corpus or not; None: unknown."""
         recording = self.by_id.get(utt_id)
         return recording.spk_id if recording else self.guess_speaker(utt_id)
 
@@ -131,13 +131,13 @@ def open_corpus(
 
     Args:
         data_folder: the folder of the recordings.
-        layout: a key of LAYOUTS; `auto`: the one that the folder or the list shows.
+        layout: a key of LAYOUTS; `auto`: detect it from the folder or the list.
         speaker_pattern: see speaker_matcher.
-        data_list: list of the recordings, for layouts that have one; looked for as given, then in `data_folder`.
+        data_list: list of the recordings, for layouts that need one; tried as given, then inside `data_folder`.
 
     Raises:
-        InputError: there are no recordings, one is there twice, or a list is wrong.
-        UsageError: a key that the layout needs is missing, or one is given that it does not read.
+        InputError: there are no recordings, one is listed twice, or a list is wrong.
+        UsageError: a key that the layout needs is missing, or a key was given that it does not use.
     """
     source = Source(str(data_folder), find_list(data_folder, data_list), speaker_pattern)
     if not Path(source.folder).is_dir():
@@ -166,13 +166,13 @@ def open_corpus(
 
 
 def find_list(data_folder: PathLike, data_list: PathLike) -> str:
-    """Return the path of a list: as given, else in the corpus's folder."""
+    """Return the path of a list: as given, else inside the corpus's folder."""
     inside = Path(data_folder, data_list)
     return str(inside if data_list and not Path(data_list).exists() and inside.exists() else data_list)
 
 
 def _with_composed_speaker(recording: Recording) -> Recording:
-    """Return a recording whose speaker is in Unicode's form NFC, as names are: folders of macOS are not."""
+    """Return a recording with its speaker in Unicode form NFC, like names; folders of macOS are not."""
     if recording.spk_id.isascii():
         return recording
     return recording._replace(spk_id=unicodedata.normalize("NFC", recording.spk_id))
@@ -190,7 +190,7 @@ def _check_keys(name: str, source: Source) -> None:
 
 
 def _check_once(where: str, recordings: Iterable[Recording]) -> None:
-    """Refuse an id, or a part of a file, that is listed twice."""
+    """Raise InputError if an id or a part of a file is listed twice."""
     ids: set[str] = set()
     parts: dict[tuple, Recording] = {}
     for recording in recordings:
@@ -207,7 +207,7 @@ def _check_once(where: str, recordings: Iterable[Recording]) -> None:
 
 
 def _detect(source: Source) -> str:
-    """Return the layout that a folder or a list shows; raise InputError when it shows none."""
+    """Return the layout of a folder or a list; raise InputError if none is recognised."""
     if source.data_list:
         return _detect_list(Path(source.data_list))
     folder = Path(source.folder)
@@ -229,7 +229,7 @@ def _detect(source: Source) -> str:
 
 
 def _listed_by(folder: Path) -> str:
-    """Return whose lists are in a folder, kaldi's or lhotse's; empty: nobody's."""
+    """Return which lists a folder has, kaldi or lhotse; empty: none."""
     if Path(folder, KALDI_FILE).is_file():
         return "kaldi"
     return "lhotse" if any(find_manifests(folder, kind) for kind in ("cuts", "supervisions")) else ""
@@ -268,7 +268,7 @@ def _detect_list(path: Path) -> str:
 
 
 def _advice(source: Source, tried: str) -> str:
-    """Return what a folder holds, with counts, and which layout would import it."""
+    """Return what a folder holds, with counts, and the layouts that could read it."""
     if source.data_list and tried not in ("kaldi", "lhotse"):
         return ""
     folder = Path(source.folder)
@@ -304,10 +304,10 @@ def _advice(source: Source, tried: str) -> str:
 
 
 def scan_tree(data_folder: PathLike, progress: bool = True) -> tuple[list[Utterance], list[Skipped]]:
-    """Return all utterances of a corpus in the layout `wav`, sorted by id, and the recordings that cannot be used.
+    """Return all utterances of a corpus in the layout `wav`, sorted by id, and the unusable recordings.
 
     Args:
-        progress: show a bar when stderr is a terminal.
+        progress: show a progress bar if stderr is a terminal.
     """
     corpus = open_corpus(data_folder, "wav")
     utterances, unreadable = read_headers(corpus.folder, corpus.recordings, progress)
@@ -315,14 +315,14 @@ def scan_tree(data_folder: PathLike, progress: bool = True) -> tuple[list[Uttera
 
 
 def depth_advice(skipped: Iterable[Skipped]) -> str:
-    """Return which layout takes recordings that are too deep for the layout wav; empty when there are none."""
+    """Return advice for recordings that are too deep for the layout wav; empty if there are none."""
     if any(entry.reason == TOO_DEEP for entry in skipped):
         return " layout: folders takes the first folder as the speaker, at any depth."
     return ""
 
 
 def add_layout_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a corpus is arranged."""
+    """Add the options for the arrangement of a corpus."""
     parser.add_argument(
         "--layout",
         default="auto",

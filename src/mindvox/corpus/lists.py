@@ -1,7 +1,7 @@
-"""Lists of recordings: tables, two columns, Kaldi folders, lhotse manifests. A reader for each form.
+"""Lists of recordings: tables, two columns, Kaldi folders and lhotse manifests, with a reader for each format.
 
-Paths in a list are relative to the corpus's folder, to the list's folder or to the working directory, whichever has the
-file. Times are seconds.
+Paths in a list are relative to the corpus's folder, the list's folder or the working directory, whichever has the
+file. Times are in seconds.
 """
 
 import csv
@@ -27,28 +27,28 @@ COLUMNS = {
     "stop": ("stop", "stop_s", "end", "end_s", "end_time"),
     "id": ("id", "utt_id", "utt", "utterance", "utterance_id"),
 }
-OWN_TABLE = ["ID", "duration", "wav", "start", "stop", "spk_id"]  # ours and SpeechBrain's: start and stop in samples
+OWN_TABLE = ["ID", "duration", "wav", "start", "stop", "spk_id"]  # also SpeechBrain's: start and stop in samples
 KALDI_FILE = "wav.scp"
 
 
 class _Paths:
-    """Where the files of a list are: in the corpus's folder, beside the list, or below the working directory."""
+    """Finds the files of a list: in the corpus's folder, beside the list, or below the working directory."""
 
     def __init__(self, folder: PathLike, list_folder: PathLike) -> None:
         self._folder = os.path.abspath(folder)
         self._bases = list(dict.fromkeys((self._folder, os.path.abspath(list_folder), os.getcwd())))
 
     def wav(self, text: str) -> str:
-        """Return a path as a Recording has it: relative to the corpus's folder when it lies below it.
+        """Return a path in the form of a Recording: relative to the corpus's folder if it lies below it.
 
-        A path may have the separators of Windows, or be in another form of Unicode than the file's name.
+        A path may have Windows separators, or another Unicode form than the file's name.
         """
         text = text.replace("\\", "/")
         spellings = dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))))
         places = ((base, spelling) for base in self._bases for spelling in spellings)
         found = ((base, spelling) for base, spelling in places if os.path.isfile(os.path.join(base, spelling)))
         base, spelling = next(found, (self._folder, text))
-        self._bases.sort(key=lambda other: other != base)  # it comes first the next time
+        self._bases.sort(key=lambda other: other != base)  # try it first next time
         path = os.path.normpath(os.path.join(base, spelling))
         return os.path.relpath(path, self._folder) if path.startswith(f"{self._folder}{os.sep}") else path
 
@@ -56,7 +56,7 @@ class _Paths:
 def _recording(
     where: str, utt_id: str, wav: str, spk_id: str, start_s: float = 0.0, stop_s: Optional[float] = None
 ) -> Recording:
-    """Return a recording whose names can be written into tables and read again; raise InputError for others."""
+    """Return a recording; raise InputError if a name cannot be written into tables and read back."""
     for text in (utt_id, wav, spk_id):
         if not text.strip() or not text.isprintable():
             raise InputError(f"{where}: expected an id, a path and a speaker without control characters, got {text!r}.")
@@ -64,7 +64,7 @@ def _recording(
 
 
 def _name_of(wav: str, text: str) -> str:
-    """Return the id of a recording: its path below the corpus's folder, or else as the list has it."""
+    """Return the id of a recording: its path below the corpus's folder, else the path in the list."""
     parts = (text if os.path.isabs(wav) else wav).replace("\\", "/").split("/")
     parts = [part for part in parts if part not in ("", ".", "..")]
     return "/".join(parts[1:] if parts[:1] == [WAV_FOLDER] and len(parts) > 2 else parts)
@@ -88,17 +88,17 @@ def _seconds(text: str, where: str) -> Optional[float]:
 
 
 def _with_times(name: str, start_s: float, stop_s: Optional[float]) -> str:
-    """Return the id of a part of a recording, in milliseconds: talk.wav-1500-4250."""
+    """Return the id of a part of a recording, with milliseconds: talk.wav-1500-4250."""
     if start_s == 0 and stop_s is None:
         return name
     return f"{name}-{round(1000 * start_s)}-{'end' if stop_s is None else round(1000 * stop_s)}"
 
 
 def read_table_list(folder: PathLike, data_list: PathLike) -> Listing:
-    """Read csv or tsv with a header: columns for path and speaker, and perhaps start, stop (s) and id.
+    """Read csv or tsv with a header: columns for path and speaker, optionally start and stop (s) and id.
 
-    The header of our own tables (`ID,duration,wav,start,stop,spk_id`, SpeechBrain's, too) counts start and stop in
-    samples at 16 kHz.
+    In our own tables (`ID,duration,wav,start,stop,spk_id`, the same as SpeechBrain's), start and stop are samples at
+    16 kHz.
     """
     paths = _Paths(folder, Path(data_list).parent)
     recordings = []
@@ -129,7 +129,7 @@ def read_table_list(folder: PathLike, data_list: PathLike) -> Listing:
 
 
 def _columns(header: Sequence[str], path: PathLike) -> dict[str, int]:
-    """Return the number of each column that is known by its name."""
+    """Return the index of each column with a known name."""
     lower = [column.lower() for column in header]
     found = {
         key: next(lower.index(name) for name in names if name in lower)
@@ -145,7 +145,7 @@ def _columns(header: Sequence[str], path: PathLike) -> dict[str, int]:
 
 
 def has_table_header(data_list: PathLike) -> bool:
-    """Tell whether a file begins with the header of a table of recordings."""
+    """Return whether a file begins with the header of a table of recordings."""
     _, line = next(text_lines(data_list, "list of recordings"), (0, ""))
     try:
         _columns([column.strip().strip('"') for column in line.split("\t" if "\t" in line else ",")], data_list)
@@ -160,7 +160,7 @@ def read_speaker_path(folder: PathLike, data_list: PathLike) -> Listing:
 
 
 def read_path_speaker(folder: PathLike, data_list: PathLike) -> Listing:
-    """Read mvector's list, `<path><TAB><label>`; the label is the speaker."""
+    """Read mvector's list, `<path><TAB><label>`; the label becomes the speaker."""
     return _two_columns(folder, data_list, "<path> <speaker>", lambda columns: columns[::-1])
 
 
@@ -180,7 +180,7 @@ def _two_columns(
 
 
 def is_list_of_paths(data_list: PathLike) -> bool:
-    """Tell whether the first line of a list is the path of a recording and nothing else."""
+    """Return whether the first line of a list is only the path of a recording."""
     folder = Path(data_list).parent
     _, line = next(text_lines(data_list, "list of recordings"), (0, ""))
     line = line.strip()
@@ -190,10 +190,10 @@ def is_list_of_paths(data_list: PathLike) -> bool:
 
 
 def read_paths(folder: PathLike, data_list: PathLike) -> list[Recording]:
-    """Read a list with the path of a recording a line, in its order; speakers are not known.
+    """Read a list of recording paths, one a line, in its order; speakers are unknown.
 
     Raises:
-        InputError: a line is something else, or two recordings have one name.
+        InputError: a line is not a path, or two recordings have the same name.
     """
     paths = _Paths(folder, Path(data_list).parent)
     names: dict[str, int] = {}
@@ -201,7 +201,7 @@ def read_paths(folder: PathLike, data_list: PathLike) -> list[Recording]:
     for line_no, line in text_lines(data_list, "list of recordings"):
         where, text = f"{data_list}:{line_no}", line.strip()
         if not is_audio_name(text) or not text.isprintable():
-            raise InputError(f"{where}: expected the path of a recording and nothing else, got {line!r}.")
+            raise InputError(f"{where}: expected only the path of a recording, got {line!r}.")
         wav = paths.wav(text)
         name = utterance_name(_name_of(wav, text), where)
         if names.setdefault(name, line_no) != line_no:
@@ -211,7 +211,7 @@ def read_paths(folder: PathLike, data_list: PathLike) -> list[Recording]:
 
 
 def split_two(line: str) -> list[str]:
-    """Split a line into two columns: at its tab, else at the blank beside which an audio file's name ends or begins."""
+    """Split a line into two columns at its tab, else at the blank that follows or precedes an audio file's name."""
     if "\t" in line:
         return [column.strip() for column in line.strip().split("\t")]
     line = line.strip()
@@ -219,7 +219,7 @@ def split_two(line: str) -> list[str]:
 
 
 def read_kaldi_folder(folder: PathLike, kaldi_folder: PathLike) -> Listing:
-    """Read a Kaldi data folder: wav.scp, utt2spk and, where it exists, segments."""
+    """Read a Kaldi data folder: wav.scp, utt2spk and, if present, segments."""
     scp = Path(kaldi_folder, KALDI_FILE)
     paths = _Paths(folder, kaldi_folder)
     wavs = {name: paths.wav(_plain_file(place, f"{scp}:{line_no}")) for line_no, name, place in _kaldi_table(scp, 2)}
@@ -249,7 +249,7 @@ def read_kaldi_folder(folder: PathLike, kaldi_folder: PathLike) -> Listing:
 
 
 def _kaldi_table(path: Path, num_columns: int) -> Iterator[list]:
-    """Yield line number and columns of a table, whose last column may hold spaces; a first column must be unique."""
+    """Yield line numbers and columns of a table with unique first columns; the last column may have spaces."""
     seen: set[str] = set()
     for line_no, line in text_lines(path, "Kaldi table"):
         columns = line.strip().split(maxsplit=num_columns - 1)
@@ -264,12 +264,12 @@ def _kaldi_table(path: Path, num_columns: int) -> Iterator[list]:
 def _plain_file(place: str, where: str) -> str:
     if "|" in place or place == "-":
         raise InputError(
-            f"{where}: {place[:100]!r} is a command, which is not run, since a list of files could then do anything. "
+            f"{where}: {place[:100]!r} is a command. Commands are not run, because a list could then do anything. "
             "Write its output to files first (in Kaldi: wav-copy scp:wav.scp ark,scp:..., or a loop over the lines), "
-            "and list these."
+            "and list these files."
         )
     if ".ark:" in place:
-        raise InputError(f"{where}: {place[:100]!r} is a place in an archive. Write its recordings to files first.")
+        raise InputError(f"{where}: {place[:100]!r} is a position in an archive. Write its recordings to files first.")
     return place
 
 
@@ -296,12 +296,12 @@ def read_lhotse(folder: PathLike, place: PathLike) -> Listing:
 
 
 def find_manifests(folder: Path, kind: str) -> list[Path]:
-    """Return the lhotse files of a kind (cuts, recordings, supervisions) in a folder."""
+    """Return the lhotse files of one kind (cuts, recordings, supervisions) in a folder."""
     return sorted(path for path in folder.glob(f"*{kind}*.jsonl*") if path.name.endswith((".jsonl", ".jsonl.gz")))
 
 
 def _manifests(place: Path) -> list[Path]:
-    """Return the file of cuts, or that of recordings and that of supervisions."""
+    """Return the file of cuts, or the files of recordings and supervisions."""
     if place.is_file():
         return [place]
     found = {kind: find_manifests(place, kind) for kind in ("cuts", "recordings", "supervisions")}
@@ -318,7 +318,7 @@ def _manifests(place: Path) -> list[Path]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place and the object of each line."""
+    """Yield the position and the object of each line."""
     is_packed = path.suffix == ".gz"
     try:
         with gzip.open(path, "rt", encoding="utf-8-sig") if is_packed else open_text(path, "list") as stream:
@@ -336,14 +336,14 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _get(entry: dict, key: str, where: str, kind: Union[type, tuple[type, ...]]) -> Any:
     value = entry.get(key)
     if not isinstance(value, kind):
-        raise InputError(f"{where}: expected {key!r} of lhotse's form, got {value!r}.")
+        raise InputError(f"{where}: expected {key!r} in lhotse's format, got {value!r}.")
     return value
 
 
 def _get_all(entry: dict, key: str, where: str) -> list[dict]:
     found = _get(entry, key, where, list)
     if not all(isinstance(item, dict) for item in found):
-        raise InputError(f"{where}: expected {key!r} of lhotse's form, got {found!r}.")
+        raise InputError(f"{where}: expected {key!r} in lhotse's format, got {found!r}.")
     return found
 
 
@@ -357,7 +357,7 @@ def _time(entry: dict, key: str, where: str) -> float:
 def _add_supervision(
     listing: Listing, supervision: dict, recording: dict, paths: _Paths, where: str, cut: Optional[dict] = None
 ) -> None:
-    """Add a speaker's part of a recording; in a cut its times count from the cut's start."""
+    """Add a supervision, a speaker's part of a recording; in a cut, its times count from the start of the cut."""
     utt_id = _get(supervision, "id", where, str)
     sources = _get_all(recording, "sources", where)
     speaker = supervision.get("speaker")
@@ -367,14 +367,14 @@ def _add_supervision(
         kinds = ", ".join(str(source.get("type")) for source in sources)
         reason = f"its recording is not one file but {kinds}, which is not run or fetched"
     elif len(channels) > 1 and supervision.get("channel") not in (channels, None):
-        reason = "one channel of several: write the channels to files of their own first"
+        reason = "one channel of several: write each channel to its own file first"
     elif not speaker:
         reason = "no speaker"
     if reason:
         listing.skipped.append(Skipped(utt_id, reason))
         return
     start_s, duration_s = _time(supervision, "start", where), _time(supervision, "duration", where)
-    if cut is not None:  # a supervision may reach beyond its cut
+    if cut is not None:  # a supervision may extend beyond its cut
         offset_s, stop_s = _time(cut, "start", where), min(start_s + duration_s, _time(cut, "duration", where))
         start_s, stop_s = offset_s + max(start_s, 0.0), offset_s + stop_s
     else:

@@ -1,4 +1,4 @@
-"""Draw a trial list for recordings that have none, or pair each of a list with each of another.
+"""Draw a trial list for recordings that have none, or pair each recording of a list with each of another.
 
 Usage: mindvox make-trials DATA_FOLDER LIST [--max_trials N] [--seed N] [--layout NAME ...]
        mindvox make-trials DATA_FOLDER LIST --enrol_list FILE --test_list FILE
@@ -19,7 +19,7 @@ from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_output, user_path
 
 MAX_TRIALS = 2000
-FEW_PAIRS = 1_000_000  # so many are listed before the choice; of more, pairs are drawn until there are enough
+FEW_PAIRS = 1_000_000  # up to this number, all pairs are listed before the choice; beyond it, pairs are drawn
 
 
 def choose_trials(
@@ -28,11 +28,11 @@ def choose_trials(
     seed: int = 1,
     speaker: Callable[[str], str] = speaker_of,
 ) -> list[Trial]:
-    """Draw at most `max_trials` pairs of utterances, half of them targets where there are so many.
+    """Draw at most `max_trials` pairs of utterances, half of them targets if there are enough.
 
     Args:
-        utt_ids: sorted, so that those of a speaker are together.
-        speaker: tells the speaker of an utterance.
+        utt_ids: sorted, so that utterances of one speaker are adjacent.
+        speaker: returns the speaker of an utterance.
     """
     rng = np.random.default_rng(seed)
     by_speaker = [list(group) for _, group in groupby(utt_ids, key=speaker)]
@@ -55,10 +55,10 @@ def _sample(trials: Sequence[Trial], count: int, rng: np.random.Generator) -> li
 
 
 def draw_trials(where: object, recordings: Sequence[Recording], max_trials: int, seed: int) -> list[Trial]:
-    """Draw a trial list of recordings; raise InputError when they give none.
+    """Draw a trial list of recordings; raise InputError if they give none.
 
     Args:
-        where: what the recordings are of, for messages.
+        where: origin of the recordings, for messages.
     """
     speakers = {recording.utt_id: recording.spk_id for recording in recordings}
     unwritable = [utt_id for utt_id in speakers if not utt_id.isprintable() or utt_id != utt_id.strip()]
@@ -77,8 +77,8 @@ def cross_trials(data_folder: PathLike, enrol_list: PathLike, test_list: PathLik
     """Pair every test utterance with every enrolment utterance, as mvector's evaluation does.
 
     Args:
-        data_folder: what the paths of both lists are relative to.
-        enrol_list, test_list: lines `<path><TAB><speaker>`; a trial is a target when both speakers are the same.
+        data_folder: base folder of the paths in both lists.
+        enrol_list, test_list: lines `<path><TAB><speaker>`; a trial is a target if both speakers are equal.
 
     Raises:
         InputError: a list is wrong, or all trials are of one kind.
@@ -94,30 +94,34 @@ def cross_trials(data_folder: PathLike, enrol_list: PathLike, test_list: PathLik
 
 
 def add_trial_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the choice."""
-    parser.add_argument("--max_trials", type=int, default=MAX_TRIALS, metavar="N", help="most trials (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice (%(default)s)")
+    """Add the options for drawing trials."""
+    parser.add_argument(
+        "--max_trials", type=int, default=MAX_TRIALS, metavar="N", help="greatest number of trials (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="random seed of the trials (%(default)s)")
 
 
 def check_max_trials(max_trials: int) -> None:
-    """Refuse a number of trials that cannot hold both kinds."""
+    """Raise UsageError if the number of trials cannot hold both kinds."""
     if max_trials < 2:
         raise UsageError(f"--max_trials: expected at least 2, got {max_trials}.")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Write the list."""
+    """Draw a trial list for a corpus, or pair each recording of a list with each of another."""
     parser = argparse.ArgumentParser(prog="mindvox make-trials", description=main.__doc__)
     parser.add_argument(
         "data_folder", type=user_path, metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>"
     )
-    parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's form")
+    parser.add_argument("list", type=user_path, metavar="LIST", help="trial list to write, in VoxCeleb's format")
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     parser.add_argument(
-        "--enrol_list", type=user_path, metavar="FILE", help="lines '<path><TAB><speaker>': pair each with each of..."
+        "--enrol_list", type=user_path, metavar="FILE", help="enrolment list, lines '<path><TAB><speaker>'"
     )
-    parser.add_argument("--test_list", type=user_path, metavar="FILE", help="... these; nothing is drawn then")
+    parser.add_argument(
+        "--test_list", type=user_path, metavar="FILE", help="test list; each is paired with each of --enrol_list"
+    )
     arguments = parser.parse_args(argv)
     check_max_trials(arguments.max_trials)
     _check_lists(parser, arguments)
@@ -136,7 +140,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _check_lists(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Refuse one list without the other, and options that have no effect beside them."""
+    """Raise UsageError for one list without the other, and for options that have no effect beside them."""
     if bool(arguments.enrol_list) != bool(arguments.test_list):
         raise UsageError("--enrol_list: expected together with --test_list.")
     names = ("max_trials", "seed", "layout", "speaker_pattern", "data_list")

@@ -8,11 +8,11 @@ Two choices:
 
 - Unicode: names are compared in form NFC. macOS writes decomposed letters (NFD) into file names, most other systems do
   not, and both look the same on the screen.
-- A backslash separates folders, as in lists from Windows. A file of Linux may have one inside its name, but then lists
-  of Windows and of Linux would contradict each other; the corpus leaves such a file out and says so.
+- A backslash separates folders, as in lists from Windows. A Linux file name may contain one, but lists from Windows
+  and from Linux would then contradict each other; such a file is left out of the corpus with a message.
 
-The C++ program follows the same rules, NFC excepted, which it cannot do without Unicode's tables:
-tests/names_cases.json is tested on both sides.
+The C++ program follows the same rules except NFC, which needs Unicode's tables; tests/names_cases.json is tested on
+both sides.
 """
 
 import re
@@ -26,15 +26,15 @@ _DRIVE = re.compile(r"[A-Za-z]:(?=/)")
 
 
 class Names:
-    """Turn the spellings of one file into names; an object for each list.
+    """Turn the spellings of file names in one list into utterance names; use one object for each list.
 
-    A name that is unknown may have other folders before it, such as `wav/`, `data/voxceleb1/wav/` or `/data/wav/`.
-    They are removed when a known name remains, or when they end with a folder `wav` and at least two parts remain. They
-    must be the same in the whole list, since `a/spk/u.wav`, `b/spk/u.wav` and `spk/u.wav` may be different recordings;
-    only absolute paths and paths from a folder `wav` may be mixed with bare names.
+    An unknown name may have other folders before it, such as `wav/`, `data/voxceleb1/wav/` or `/data/wav/`. They are
+    removed if a known name remains, or if they end with a folder `wav` and at least two parts remain. They must be the
+    same in the whole list, since `a/spk/u.wav`, `b/spk/u.wav` and `spk/u.wav` may be different recordings; only
+    absolute paths and paths from a folder `wav` may be mixed with bare names.
 
     Args:
-        known: names of the corpus or the store that the list speaks of; empty: not known.
+        known: names of the corpus or the store to which the list refers; empty: not known.
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
@@ -45,17 +45,17 @@ class Names:
                 raise InputError(f"{other!r} and {name!r} are two spellings of one utterance. Keep one of them.")
         self._found: dict[str, str] = {}
         self._head: tuple[str, ...] = ()
-        self._bare = ""  # the first name without other folders before it
-        self._relative = ""  # the first one with folders before it that neither are absolute nor end with `wav`
+        self._bare = ""  # first name without folders before it
+        self._relative = ""  # first name with folders before it that are not absolute and do not end with `wav`
 
     def __call__(self, text: str, where: str = "") -> str:
-        """Return the name that `text` spells.
+        """Return the name that `text` means.
 
         Args:
-            where: file and line for messages.
+            where: file and line, for messages.
 
         Raises:
-            InputError: `text` leads out of the corpus, is absolute and leads to nothing known, or has other folders
+            InputError: `text` leads out of the corpus, is absolute and not a known recording, or has other folders
                 before the name than earlier names of this list.
         """
         if text not in self._found:
@@ -63,7 +63,7 @@ class Names:
         return self._found[text]
 
     def knows(self, text: str) -> bool:
-        """Tell whether `text` spells a known name, perhaps with other folders before it."""
+        """Return whether `text` means a known name, possibly with folders before it."""
         parts, _ = _parts(text, "")
         return any("/".join(parts[start:]) in self._known for start in range(len(parts)))
 
@@ -93,7 +93,7 @@ class Names:
         return "/".join(parts[start:])
 
     def _check_head(self, head: list[str], text: str, where: str) -> None:
-        """Remember the folders before a name; raise InputError when neither they nor earlier ones end the other."""
+        """Remember the folders before a name; raise InputError if they do not match those of earlier names."""
         backwards = tuple(reversed(head))
         shorter, longer = sorted((backwards, self._head), key=len)
         if longer[: len(shorter)] != shorter:
@@ -114,7 +114,7 @@ class Names:
 def utterance_name(text: str, where: str = "") -> str:
     """Return a path without `.`, `..` and empty parts, with `/` between folders, in Unicode's form NFC.
 
-    An absolute path becomes relative to its root. Raises InputError when the path leads out of its root or is empty.
+    An absolute path becomes relative to its root. Raise InputError if the path leads out of its root or is empty.
     """
     return "/".join(_parts(text, where)[0])
 
@@ -137,7 +137,7 @@ def _parts(text: str, where: str) -> tuple[list[str], bool]:
 
 
 def _after_wav_folder(parts: list[str]) -> int:
-    """Return where the name begins behind the last folder `wav` that has a speaker and a file below it; 0: none has."""
+    """Return the index after the last folder `wav` that has a speaker and a file below it, else 0."""
     return max((place + 1 for place, part in enumerate(parts[:-2]) if part == WAV_FOLDER), default=0)
 
 

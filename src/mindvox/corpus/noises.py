@@ -1,7 +1,7 @@
-"""Folders of noises and of room responses: which files there are, and their samples, at 16 kHz in one channel.
+"""Folders of noises and room responses: their files, and their samples at 16 kHz in one channel.
 
-Known layouts are MUSAN (`music/`, `noise/`, `speech/`) and RIRS_NOISES (whose `rir_list` names the real rooms and whose
-`pointsource_noises` are none); of any other folder every audio file counts.
+The layouts of MUSAN (`music/`, `noise/`, `speech/`) and RIRS_NOISES are known; in the latter, `rir_list` names the
+real rooms, and `pointsource_noises` are not rooms. In any other folder, every audio file counts.
 """
 
 import sys
@@ -35,22 +35,22 @@ from mindvox.lru import ArrayCache
 
 MUSAN_PARTS = ("music", "noise", "speech")
 REAL_ROOMS, ROOM_LIST, POINT_NOISES = "real_rirs_isotropic_noises", "rir_list", "pointsource_noises"
-CONVERTED_CACHE_BYTES = 1 << 28  # of recordings at other rates, kept as 16-bit samples
+CONVERTED_CACHE_BYTES = 1 << 28  # cache of resampled recordings as 16-bit samples
 NAMES_SHOWN = 5
-_NUM_THREADS = 8  # decoding and hashing leave the interpreter free
+_NUM_THREADS = 8  # decoding and hashing release the interpreter lock
 
 
 class NoiseFolder:
-    """Recordings of noise, by number, read piece by piece.
+    """Noise recordings by index, read piece by piece.
 
-    Recordings at 16 kHz are read only where they are asked for; the system keeps what fits into its memory. Others
-    must be converted whole, and the last ones converted are kept.
+    Recordings at 16 kHz are read only where needed; the system caches them. Others must be converted whole, and the
+    most recent ones are cached.
 
     Args:
-        folder: where the paths start.
-        paths: of the recordings, relative to the folder.
-        infos: what their headers say.
-        skipped: files that cannot be used, with reasons.
+        folder: base folder of the paths.
+        paths: the recordings, relative to the folder.
+        infos: their headers.
+        skipped: unusable files, with reasons.
     """
 
     def __init__(
@@ -64,17 +64,17 @@ class NoiseFolder:
 
     @classmethod
     def open(cls, folder: PathLike) -> "NoiseFolder":
-        """Find the recordings below a folder, and decode each once, so that none of them fails hours later.
+        """Find the recordings below a folder and decode each once, so that none of them fails hours later.
 
         Raises:
-            InputError: it is missing, or holds no usable recording.
+            InputError: the folder is missing, or has no usable recording.
         """
         files = walk_audio(folder)
         found, skipped = _usable(Path(folder), files.names, _check_noise, "recordings of noise")
         return cls(folder, list(found), list(found.values()), files.skipped + skipped)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: not what was converted."""
+        """Return what another process needs, without the cache."""
         return {**self.__dict__, "_cache": ArrayCache(CONVERTED_CACHE_BYTES)}
 
     def __len__(self) -> int:
@@ -85,17 +85,17 @@ class NoiseFolder:
         return self._infos[index].num_samples
 
     def of_kind(self, kind: str) -> "NoiseFolder":
-        """Return the recordings in MUSAN's part of that name; none when the folder is not laid out so."""
+        """Return the recordings in MUSAN's part of that name; none if the folder is not laid out like MUSAN."""
         parts = [path.split("/", 1)[0] for path in self.paths]
         is_musan = any(part in MUSAN_PARTS for part in parts)
         chosen = [index for index, part in enumerate(parts) if is_musan and part == kind]
         return NoiseFolder(self.folder, [self.paths[i] for i in chosen], [self._infos[i] for i in chosen])
 
     def segment(self, index: int, start: int, length: int) -> np.ndarray:
-        """Return (length,) float32 samples from `start` on; a recording that ends before starts again.
+        """Return (length,), float32, samples from `start`; a recording that ends earlier starts again.
 
         Raises:
-            InputError: the file changed or is damaged.
+            InputError: the file has changed or is damaged.
         """
         num_samples = self.num_samples(index)
         if start + length <= num_samples:
@@ -119,12 +119,12 @@ class NoiseFolder:
 
 
 class RoomFolder:
-    """Room responses, by number; of several channels the first, since their mean is the response of no room.
+    """Room responses by index; only the first of several channels is used, since a mean is not a room's response.
 
     Args:
-        folder: where the paths start.
-        paths: of the responses, relative to the folder.
-        skipped: files that cannot be used, with reasons.
+        folder: base folder of the paths.
+        paths: the responses, relative to the folder.
+        skipped: unusable files, with reasons.
     """
 
     def __init__(self, folder: PathLike, paths: Sequence[str], skipped: Sequence[Skipped] = ()) -> None:
@@ -134,10 +134,10 @@ class RoomFolder:
 
     @classmethod
     def open(cls, folder: PathLike) -> "RoomFolder":
-        """Find the room responses below a folder, and decode each once.
+        """Find the room responses below a folder and decode each once.
 
         Raises:
-            InputError: it is missing, or holds no usable response.
+            InputError: the folder is missing, or has no usable response.
         """
         found, skipped = _usable(Path(folder), _room_files(Path(folder)), _check_room, "room responses")
         return cls(folder, list(found), skipped)
@@ -146,10 +146,10 @@ class RoomFolder:
         return len(self.paths)
 
     def response(self, index: int) -> np.ndarray:
-        """Return the samples (M,) float32 of a response at 16 kHz.
+        """Return the samples (M,), float32, of a response at 16 kHz.
 
         Raises:
-            InputError: the file changed or is damaged.
+            InputError: the file has changed or is damaged.
         """
         path = self.folder / self.paths[index]
         try:
@@ -163,13 +163,13 @@ def _changed(path: Path, reason: str) -> InputError:
 
 
 def _check_noise(path: Path) -> AudioInfo:
-    """Decode a recording of noise wholly; raise BadAudio when it cannot be used."""
+    """Decode a whole noise recording; raise BadAudio if it cannot be used."""
     read_usable(path, limits=NOISE_LIMITS)
     return audio_info(path)
 
 
 def _check_room(path: Path) -> bool:
-    """Decode a room response wholly; raise BadAudio when it cannot be used."""
+    """Decode a whole room response; raise BadAudio if it cannot be used."""
     return len(_read_room(path)) > 0
 
 
@@ -181,7 +181,7 @@ def _read_room(path: Path) -> np.ndarray:
 
 
 def warn_about_skipped(folder: PathLike, skipped: Sequence[Skipped]) -> None:
-    """Say on stderr which files of a folder are not used, and why."""
+    """Print on stderr which files of a folder are not used, and why."""
     if skipped:
         shown = ", ".join(f"{name} ({reason})" for name, reason in skipped[:NAMES_SHOWN])
         more = f" and {len(skipped) - NAMES_SHOWN} more" if len(skipped) > NAMES_SHOWN else ""
@@ -189,7 +189,7 @@ def warn_about_skipped(folder: PathLike, skipped: Sequence[Skipped]) -> None:
 
 
 def _room_files(folder: Path) -> list[str]:
-    """Return the files that hold room responses: of RIRS_NOISES not those that hold noise."""
+    """Return the files with room responses; RIRS_NOISES also has files with noise."""
     listed: dict[Path, set[str]] = {}
     rooms = []
     for path in walk_audio(folder).names:
@@ -205,14 +205,14 @@ def _room_files(folder: Path) -> list[str]:
 
 
 def _names_in(room_list: Path) -> set[str]:
-    """Return the file names in a list such as `--rir-id 1 --room-id 2 RIRS_NOISES/real.../name.wav` a line."""
+    """Return the file names of a list with lines such as `--rir-id 1 --room-id 2 RIRS_NOISES/real.../name.wav`."""
     return {Path(line.split()[-1]).name for _, line in text_lines(room_list, "list of room responses")}
 
 
 def _usable(
     folder: Path, paths: Sequence[str], check: Callable[[Path], Any], what: str
 ) -> tuple[dict[str, Any], list[Skipped]]:
-    """Check all files; return what `check` gives for the usable ones, at least one, and the others."""
+    """Check all files; return the results of `check` for the usable ones, at least one, and the others."""
     found, skipped = {}, []
     with ThreadPool(_NUM_THREADS) as pool:
         results = pool.imap(partial(_checked, folder, check), paths)

@@ -1,28 +1,28 @@
-"""What makes a recording useless, although it can be read: one judge for every stage."""
+"""Checks whether a readable recording is usable; every stage uses the same ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 import numpy as np
 
 from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, Skipped, read_audio
-from mindvox.errors import InputError
+from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
 
 if TYPE_CHECKING:
     from mindvox.config import EvalPrepConfig, TrainPrepConfig
 
 FULL_SCALE = (INT16_SCALE - 1) / INT16_SCALE  # the greatest 16-bit sample
-MAX_GAIN_DB = 300.0  # of a level
-BLOCK_SAMPLES = 1 << 20  # squared at once
+MAX_GAIN_DB = 300.0  # greatest change of a level
+BLOCK_SAMPLES = 1 << 20  # samples squared at once
 SILENCE_PEAK = 1e-4  # -80 dB: three steps of 16 bits
-NAMES_SHOWN = 20  # of recordings that cannot be used
+NAMES_SHOWN = 20  # unusable recordings that a message names
 
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What a recording must keep to.
+    """Requirements for a recording.
 
     Args:
         min_duration_s: shortest length, s.
@@ -65,10 +65,10 @@ def read_usable(
     sample_rate: int = SAMPLE_RATE,
     channel: Optional[int] = None,
 ) -> AudioClip:
-    """Read samples of a recording (see read_audio) and judge them.
+    """Read samples of a recording (see read_audio) and check them.
 
     Raises:
-        BadAudio: they cannot be read, or do not keep to the limits.
+        BadAudio: they cannot be read, or do not meet the limits.
     """
     clip = read_audio(path, start, stop, sample_rate, channel)
     limits.check(clip.waveform, sample_rate)
@@ -76,19 +76,19 @@ def read_usable(
 
 
 def level_db(waveform: np.ndarray) -> float:
-    """Return the root mean square of samples (N,), of which one is not zero, dB below full scale."""
+    """Return the root mean square of samples (N,), not all zero, in dB below full scale."""
     blocks = (waveform[first : first + BLOCK_SAMPLES] for first in range(0, len(waveform), BLOCK_SAMPLES))
     return 10 * np.log10(sum(np.square(block, dtype=np.float64).sum() for block in blocks) / len(waveform))
 
 
 def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
-    """Bring samples (N,) to a root mean square of `target_db` below full scale, as mvector's `use_dB_normalization`.
+    """Scale samples (N,) to a root mean square of `target_db` below full scale, like mvector's `use_dB_normalization`.
 
-    mvector lets peaks pass full scale, where a 16-bit store would clip them. Here the gain ends where the largest
-    sample reaches it, so that a recording with high peaks stays softer than the target.
+    mvector lets peaks exceed full scale, where a 16-bit store would clip them. Here the largest sample limits the gain,
+    so that a recording with high peaks stays softer than the target.
 
     Raises:
-        BadAudio: more than MAX_GAIN_DB would be needed, as in mvector.
+        BadAudio: the gain would exceed MAX_GAIN_DB, as in mvector.
     """
     gain_db = target_db - level_db(waveform)
     if gain_db > MAX_GAIN_DB:
@@ -97,40 +97,86 @@ def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
     return waveform * np.float32(gain)
 
 
+class KeepSpeech(Protocol):
+    """A function that returns the speech in samples (N,) at 16 kHz, (M,), M = 0 where there is none.
+
+    It is sent to other processes. The detector is not of this package: who prepares passes it in.
+
+    Attributes:
+        identity: what tells it from other detectors; part of the stores that it makes.
+    """
+
+    @property
+    def identity(self) -> str:
+        """See above."""
+        ...
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """See above."""
+        ...
+
+
 @dataclass(frozen=True)
 class Reading:
-    """How a store's recordings are read: judged, then brought to a level.
+    """How a store's recordings are read: checked, cut to their speech, then scaled to a level, in mvector's order.
 
     Args:
-        limits: what they must keep to.
-        target_db: their level, dB below full scale; None: as they are.
+        limits: requirements for a recording, and for its speech where `keep_speech` cuts it.
+        target_db: level of each recording, dB below full scale; None: unchanged.
+        keep_speech: cuts out everything but speech; None: nothing is cut out.
     """
 
     limits: QualityLimits = DEFAULT_LIMITS
     target_db: Optional[float] = None
+    keep_speech: Optional[KeepSpeech] = None
 
     @classmethod
-    def from_config(cls, config: "Union[TrainPrepConfig, EvalPrepConfig]") -> "Reading":
-        """Return what a preparation asks for."""
+    def from_config(
+        cls, config: "Union[TrainPrepConfig, EvalPrepConfig]", keep_speech: Optional[KeepSpeech] = None
+    ) -> "Reading":
+        """Return the settings of a preparation.
+
+        Args:
+            keep_speech: used if `do_vad` is true.
+
+        Raises:
+            UsageError: `do_vad` is true, and `keep_speech` is not given.
+        """
+        if config.do_vad and keep_speech is None:
+            raise UsageError("do_vad: this caller has no detector of speech to pass in; use `mindvox prepare`.")
         limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
-        return cls(limits, config.target_db if config.use_db_normalization else None)
+        target_db = config.target_db if config.use_db_normalization else None
+        return cls(limits, target_db, keep_speech if config.do_vad else None)
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides which recordings a store holds, and how loud."""
+        """Return the settings that decide which recordings a store holds, and their level."""
         return {
             "min_duration": self.limits.min_duration_s,
             "max_clipped_fraction": self.limits.max_clipped_fraction,
-            "target_dB": self.target_db,  # None in stores that know no level, too
+            "target_dB": self.target_db,  # also None in stores made before this key existed
+            "do_vad": self.keep_speech.identity if self.keep_speech else None,  # likewise
         }
 
     def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
-        """Read samples of a recording, see read_usable."""
+        """Read samples of a recording; see read_usable. With `keep_speech` only its speech is returned."""
         clip = read_usable(path, start, stop, self.limits)
+        if self.keep_speech is not None:
+            clip = clip._replace(waveform=self._speech(clip.waveform, self.keep_speech))
         return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))
+
+    def _speech(self, waveform: np.ndarray, keep_speech: KeepSpeech) -> np.ndarray:
+        speech = keep_speech(waveform)
+        if not len(speech):
+            raise BadAudio(f"no speech in its {len(waveform) / SAMPLE_RATE:.1f} s")
+        try:
+            self.limits.check(speech)
+        except BadAudio as error:
+            raise BadAudio(f"its speech: {error.reason}") from None
+        return speech
 
 
 def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped: float) -> None:
-    """Raise InputError when more recordings than `max_skipped` cannot be used."""
+    """Raise InputError if more than `max_skipped` recordings are unusable."""
     if len(skipped) > max_skipped:
         raise InputError(
             f"{data_folder}: {len(skipped)} recordings cannot be used so far, more than max_bad_fraction allows: "
@@ -139,6 +185,6 @@ def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped
 
 
 def list_skipped(skipped: Sequence[Skipped]) -> str:
-    """Return the first names with reasons, and how many there are besides."""
+    """Return the first names with reasons, and the number of the others."""
     shown = ", ".join(f"{utt_id} ({reason})" for utt_id, reason in skipped[:NAMES_SHOWN])
     return shown if len(skipped) <= NAMES_SHOWN else f"{shown} and {len(skipped) - NAMES_SHOWN} more"

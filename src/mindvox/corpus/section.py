@@ -1,4 +1,4 @@
-"""A recording, or seconds of one."""
+"""A recording, or a section of one given in seconds."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -6,12 +6,12 @@ from typing import Optional
 from mindvox.corpus.audio import SAMPLE_RATE, AudioClip, BadAudio, audio_info, read_audio
 from mindvox.files import PathLike
 
-STOP_TOLERANCE_S = 0.1  # lists round their times, so that a stop may lie behind the end
+STOP_TOLERANCE_S = 0.1  # lists round their times, so that a stop may exceed the end
 
 
 @dataclass(frozen=True)
 class Section:
-    """Seconds `start_s` to `stop_s` of a file; None: to its end."""
+    """Seconds `start_s` to `stop_s` of a file; a stop of None means the end."""
 
     path: PathLike
     start_s: float = 0.0
@@ -23,13 +23,13 @@ class Section:
         return f"{self.path}, {self.start_s:g} to {'its end' if self.stop_s is None else f'{self.stop_s:g} s'}"
 
     def bounds(self, num_samples: int) -> tuple[int, int]:
-        """Return the first sample and that after the last.
+        """Return the first and the end sample (exclusive).
 
         Args:
-            num_samples: of the file, at 16 kHz, as those returned.
+            num_samples: length of the file at 16 kHz, the rate of the returned indices too.
 
         Raises:
-            BadAudio: there is nothing between them, or the file ends before `stop_s`.
+            BadAudio: the section is empty, or the file ends before `stop_s`.
         """
         start, stop = round(self.start_s * SAMPLE_RATE), num_samples
         if self.stop_s is not None:

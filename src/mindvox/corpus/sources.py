@@ -1,4 +1,4 @@
-"""What a user names as recordings: one file, a folder, a list, a corpus in any layout."""
+"""Resolve what a user names as recordings: a file, a folder, a list, or a corpus in any layout."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ def recordings_of(
     """List the recordings that a user means, without opening them.
 
     Args:
-        source: a recording; a folder, of which all are taken at any depth, whoever speaks; a list with a path a line;
-            or what `corpus_of` takes.
-        layout, speaker_pattern, data_list: of a corpus, see `open_corpus`.
+        source: a recording; a folder, from which all recordings at any depth are taken; a list with a path a line; or
+            a source of `corpus_of`.
+        layout, speaker_pattern, data_list: arrangement of a corpus; see `open_corpus`.
 
     Raises:
-        InputError, UsageError: there are none, or as `open_corpus`.
+        InputError, UsageError: there are no recordings; see also `open_corpus`.
     """
     source = Path(source)
     is_plain = layout == "auto" and not data_list and not speaker_pattern
@@ -46,10 +46,10 @@ def corpus_of(source: PathLike, layout: str = "auto", speaker_pattern: str = "",
 
 
 def recordings_below(folder: PathLike) -> Corpus:
-    """List the recordings at any depth below a folder, whoever speaks in them.
+    """List the recordings at any depth below a folder; speakers are ignored.
 
     Raises:
-        InputError: there are none.
+        InputError: there are no recordings.
     """
     found = walk_audio(folder)
     if not found.names and not found.skipped:

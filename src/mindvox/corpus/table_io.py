@@ -1,4 +1,4 @@
-"""The csv files of the corpus: utterance tables, speakers with their labels, files that are not used."""
+"""The csv files of a corpus: utterance tables, speakers with their labels, and unused files."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,10 +19,10 @@ def write_table(path: PathLike, utterances: Iterable[Utterance]) -> None:
 
 
 def read_table(path: PathLike) -> list[Utterance]:
-    """Read utterances from csv; IDs are names as src/mindvox/corpus/names.py has them.
+    """Read utterances from csv; IDs are names in the form of src/mindvox/corpus/names.py.
 
     Raises:
-        InputError: the file is missing or is no table, a number is wrong, or an ID is there twice.
+        InputError: the file is missing or is not a table, a number is wrong, or an ID is repeated.
     """
     utterances: dict[str, Utterance] = {}
     for line_no, row in csv_rows(path, TABLE_HEADER):
@@ -33,7 +33,7 @@ def read_table(path: PathLike) -> list[Utterance]:
 
 
 def describe_table(path: PathLike, utterances: Sequence[Utterance]) -> None:
-    """Print what a table holds."""
+    """Print the content of a table."""
     num_speakers = len({utterance.spk_id for utterance in utterances})
     hours = sum(utterance.stop - utterance.start for utterance in utterances) / SAMPLE_RATE / 3600
     print(f"{path}: {len(utterances)} utterances, {num_speakers} speakers, {hours:.2f} h")
@@ -52,7 +52,7 @@ def _parse_row(row: Sequence[str], where: str) -> Utterance:
 
 
 def write_speakers(path: PathLike, spk_ids: Iterable[str]) -> None:
-    """Write the speakers with their labels: 0, 1, ... in the order of their ids."""
+    """Write the speakers with labels 0, 1, ... in the order of their ids."""
     write_csv(path, SPEAKERS_HEADER, enumerate(sorted(set(spk_ids))))
 
 
@@ -68,10 +68,10 @@ def read_speakers(path: PathLike) -> dict[str, int]:
 
 
 def write_skipped(path: PathLike, skipped: Iterable[Skipped]) -> None:
-    """Write the files that are not used, with the reasons."""
+    """Write the unused files with the reasons."""
     write_csv(path, SKIPPED_HEADER, skipped)
 
 
 def read_skipped(path: PathLike) -> list[Skipped]:
-    """Read what write_skipped wrote."""
+    """Read a file that write_skipped wrote."""
     return [Skipped(*row) for row in read_csv(path, SKIPPED_HEADER)]

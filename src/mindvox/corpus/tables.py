@@ -1,4 +1,4 @@
-"""Which utterances are trained on, held out, enrolled, tested, and used as cohort."""
+"""Tables of the utterances for training, validation, enrolment, test and cohort."""
 
 import os
 import re
@@ -42,7 +42,7 @@ SETTINGS_SUFFIX = ".settings.json"
 
 
 class TrainTables(NamedTuple):
-    """Tables of a training corpus; `speakers` gives each speaker's label."""
+    """Tables of a training corpus; `speakers` maps each speaker to its label."""
 
     train: list[Utterance]
     dev: list[Utterance]
@@ -51,7 +51,7 @@ class TrainTables(NamedTuple):
 
 
 class EvalTables(NamedTuple):
-    """Tables of a trial list and of the cohort, whose recordings lie below `norm_folder`."""
+    """Tables of a trial list and of the cohort, whose recordings are below `norm_folder`."""
 
     enrol: list[Utterance]
     test: list[Utterance]
@@ -63,13 +63,13 @@ class EvalTables(NamedTuple):
 def split_train_dev(
     utterances: Iterable[Utterance], split_ratio: float, min_utts_for_dev: int, seed: int
 ) -> tuple[list[Utterance], list[Utterance]]:
-    """Split each speaker's utterances at random, whatever other speakers there are.
+    """Split each speaker's utterances at random, independently of other speakers.
 
     Args:
-        split_ratio: percent of a speaker's utterances that go to train, > 0; at least one does. The number of the
-            others is rounded half up.
-        min_utts_for_dev: a speaker with fewer utterances goes to train wholly.
-        seed: seed of the choice.
+        split_ratio: percentage of a speaker's utterances for train, > 0; at least one utterance goes there. The number
+            of the others is rounded half up.
+        min_utts_for_dev: all utterances of a speaker with fewer than this go to train.
+        seed: random seed.
 
     Returns:
         Training and held-out utterances, sorted by id.
@@ -88,19 +88,19 @@ def split_train_dev(
 
 
 def _speaker_rng(seed: int, spk_id: str) -> np.random.Generator:
-    """Return a generator of a speaker's own; Python's hash() would differ from run to run."""
+    """Return a random generator for one speaker; Python's hash() would differ between runs."""
     return np.random.default_rng([seed, int.from_bytes(sha256(spk_id.encode()).digest()[:8], "little")])
 
 
 def make_train_tables(config: TrainPrepConfig, progress: bool = True) -> TrainTables:
-    """Write train.csv, dev.csv, speakers.csv and skipped.csv, or take those that are there, and print what they hold.
+    """Write train.csv, dev.csv, speakers.csv and skipped.csv, or reuse existing ones, and print their content.
 
-    Speakers of the verification list are left out. Tables that exist are used as they are, or refused when they do not
-    fit the corpus, the verification list or (unless `skip_prep`) the settings that made them. A table of the user's own
-    needs no held-out table beside it.
+    Speakers of the verification list are left out. Existing tables are used unchanged; they are refused if they do not
+    fit the corpus, the verification list or (unless `skip_prep`) the settings that made them. A user's own table needs
+    no held-out table beside it.
 
     Raises:
-        InputError: no usable corpus, too many unreadable recordings, or tables that do not fit.
+        InputError: the corpus is unusable, has too many unreadable recordings, or tables do not fit.
     """
     require(config, "data_folder", "save_folder", "train_annotation", "valid_annotation")
     has_train, has_dev = (Path(path).exists() for path in (config.train_annotation, config.valid_annotation))
@@ -151,7 +151,7 @@ def _new_train_tables(config: TrainPrepConfig, progress: bool) -> TrainTables:
     describe_table(config.train_annotation, train)
     describe_table(config.valid_annotation, dev)
     if not dev and config.split_ratio < 100:
-        print(f"no speaker has the {config.min_utts_for_dev} utterances of which some are held out")
+        print(f"no speaker has {config.min_utts_for_dev} utterances, the number from which on some are held out")
     return TrainTables(train, dev, read_speakers(speakers_path), skipped)
 
 
@@ -203,7 +203,7 @@ def _read_pairs(path: Path, config: Union[TrainPrepConfig, EvalPrepConfig], corp
 
 
 def _trial_speakers(path: Path, pairs: "Pairs", corpus: Corpus) -> set[str]:
-    """Return the speakers of a trial list; say for how many utterances none is known."""
+    """Return the speakers of a trial list; print the number of utterances with unknown speakers."""
     utt_ids = pairs.enrolled() | pairs.tested()
     unknown = sorted(utt_id for utt_id in utt_ids if corpus.speaker(utt_id) is None)
     if unknown:
@@ -216,7 +216,7 @@ def _trial_speakers(path: Path, pairs: "Pairs", corpus: Corpus) -> set[str]:
 
 
 def _tell_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> None:
-    """Say that no speaker of the trial list is in the corpus; warn when the two spell names in different ways."""
+    """Print that no speaker of the trial list is in the corpus; warn if the two spell names differently."""
     none = f"none of the {len(test_speakers)} speakers of {path} is in {corpus.folder}"
     if {_spelling(name) for name in test_speakers} & {_spelling(name) for name in corpus.spk_ids}:
         print(f"{none}: nobody needs to be left out")
@@ -224,13 +224,13 @@ def _tell_of_no_overlap(path: Path, test_speakers: set[str], corpus: Corpus) -> 
     names = f"the list has {_some(sorted(test_speakers))}; the corpus {_some(sorted(corpus.spk_ids))}"
     print(
         f"warning: {none}, so nobody is left out of training. That is right if the corpus never had them, but the list "
-        f"spells names in another way: {names}",
+        f"spells names differently: {names}",
         file=sys.stderr,
     )
 
 
 def _spelling(name: str) -> str:
-    """Return how a speaker's name is spelled: `id10001` as `a00000`, `A.J._Buckley` as `A.A._Aa`."""
+    """Return the pattern of a speaker's name: `id10001` as `a00000`, `A.J._Buckley` as `A.A._Aa`."""
     kinds = "".join("A" if char.isupper() else "a" if char.isalpha() else char for char in name)
     return re.sub(r"([Aa])\1+", r"\1", re.sub(r"\d", "0", kinds))
 
@@ -238,8 +238,8 @@ def _spelling(name: str) -> str:
 def _listed_speakers(config: TrainPrepConfig, utterances: Sequence[Utterance]) -> set[str]:
     """Return the speakers of the verification list, if there is one.
 
-    The corpus tells them, of which tables of ours have a part. A table of the user's own may describe a folder that has
-    no layout: then the table tells them, and the utterances' names.
+    For our tables, a part of the corpus, the corpus gives the speakers. A user's own table may describe a folder
+    without a layout; then the table and the utterances' names give them.
     """
     if not config.verification_file:
         return set()
@@ -255,7 +255,7 @@ def _listed_speakers(config: TrainPrepConfig, utterances: Sequence[Utterance]) -
 
 
 def _settings_path(config: TrainPrepConfig) -> Path:
-    """Return the file that says how tables of ours were made; tables of the user's own have none."""
+    """Return the file with the settings of our tables; users' own tables have none."""
     return Path(config.train_annotation).with_suffix(SETTINGS_SUFFIX)
 
 
@@ -273,7 +273,7 @@ def _settings(config: TrainPrepConfig) -> dict[str, Any]:
 
 
 def _changes(config: TrainPrepConfig) -> list[str]:
-    """Return which settings differ from those of the file; a key that it lacks is of an older version."""
+    """Return the settings that differ from those in the file; keys that it lacks come from an older version."""
     old = read_json(_settings_path(config))
     return [
         f"{key} {old[key]}, now {value}" for key, value in _settings(config).items() if old.get(key, value) != value
@@ -281,11 +281,11 @@ def _changes(config: TrainPrepConfig) -> list[str]:
 
 
 def _was_interrupted(config: TrainPrepConfig) -> bool:
-    """Tell whether a run with the same settings was killed before it wrote the last file, the training table."""
+    """Return whether a run with the same settings was killed before it wrote its last file, the training table."""
     path = _settings_path(config)
     if not path.exists() or _changes(config):
         return False
-    return "tables" not in read_json(path) or _is_ours(config.valid_annotation)  # else it is done, and one was changed
+    return "tables" not in read_json(path) or _is_ours(config.valid_annotation)  # else it finished, and a table changed
 
 
 def _check_settings(config: TrainPrepConfig) -> None:
@@ -293,12 +293,12 @@ def _check_settings(config: TrainPrepConfig) -> None:
     if changed:
         raise InputError(
             f"{config.train_annotation}: made with {'; '.join(changed)}. Set the old value back, or skip_prep: true "
-            f"to use the table all the same. {_renewal(config.train_annotation)}"
+            f"to use the table anyway. {_renewal(config.train_annotation)}"
         )
 
 
 def _is_ours(table: PathLike) -> bool:
-    """Tell whether a table is one that we made, with its content as we wrote it."""
+    """Return whether we made a table and its content is unchanged."""
     table = Path(table)
     sha256 = sha256_file(table)
     made = (read_json(path).get("tables", {}) for path in sorted(table.parent.glob(f"*{SETTINGS_SUFFIX}")))
@@ -306,28 +306,28 @@ def _is_ours(table: PathLike) -> bool:
 
 
 def _renewal(table: PathLike) -> str:
-    """Return how to have a table made; only tables that we made are proposed for deletion."""
+    """Return advice on making a table again; only tables that we made are proposed for deletion."""
     if _is_ours(table):
         both = sorted(path for path in Path(table).parent.glob("*.csv") if _is_ours(path))
         return f"Delete {' and '.join(map(str, both))} to have them made again."
     return (
-        f"{table} is not a table that we made, or was changed since. To have tables made beside it, set save_folder to "
-        "another folder, and leave train_annotation and valid_annotation out."
+        f"{table} was not made by this command, or was changed since. To have tables made beside it, set save_folder "
+        "to another folder, and leave out train_annotation and valid_annotation."
     )
 
 
 def make_eval_tables(config: EvalPrepConfig, progress: bool = True) -> EvalTables:
-    """Write enrol.csv, test.csv, norm.csv and skipped.csv, and print what they hold.
+    """Write enrol.csv, test.csv, norm.csv and skipped.csv, and print their content.
 
-    They follow from the trial list and the training table, so they are made again each time, unless `skip_prep`: then
-    those that are there are checked against the trial list and used.
+    They follow from the trial list and the training table, so they are made again each time. With `skip_prep`, existing
+    tables are checked against the trial list and used.
 
     Raises:
         InputError: an utterance of the trial list is missing or unreadable, or a table does not fit.
     """
     require(config, "data_folder", "save_folder", "verification_file")
     if config.trial_format == "cnceleb" and not config.enrol_map_path:
-        print("enrol_map_path is not set: each enrolment side of the list is taken for an utterance", file=sys.stderr)
+        print("enrol_map_path is not set: each enrolment side of the list is read as an utterance", file=sys.stderr)
     corpus = _open_corpus(config)
     list_path = find_trial_list(config.verification_file, config.data_folder)
     pairs = _read_pairs(list_path, config, corpus)
@@ -356,7 +356,7 @@ class Pairs(NamedTuple):
     models: dict[str, list[str]]
 
     def enrolled(self) -> set[str]:
-        """Return the utterances that are enrolled.
+        """Return the enrolled utterances.
 
         Raises:
             InputError: the list names a model that the map lacks.
@@ -371,7 +371,7 @@ class Pairs(NamedTuple):
         return {utt_id for model in found.values() if model is not None for utt_id in self.models[model]}
 
     def tested(self) -> set[str]:
-        """Return the utterances that are compared with them."""
+        """Return the test utterances."""
         return {trial.test for trial in self.trials}
 
 
@@ -410,7 +410,7 @@ def _read_eval_tables(config: EvalPrepConfig, pairs: Pairs) -> EvalTables:
 
 
 def _trial_utterances(list_path: Path, pairs: Pairs, corpus: Corpus, progress: bool) -> dict[str, Utterance]:
-    """Return the utterances of a trial list by id; every one must be there, for a list is scored whole."""
+    """Return the utterances of a trial list by id; all must exist, because a list is scored whole."""
     place = Path(corpus.folder, WAV_FOLDER) if corpus.layout == "wav" else corpus.folder
     utt_ids = sorted(pairs.enrolled() | pairs.tested())
     missing = [utt_id for utt_id in utt_ids if utt_id not in corpus.by_id]
@@ -438,7 +438,7 @@ def _trial_utterances(list_path: Path, pairs: Pairs, corpus: Corpus, progress: b
 
 
 def cohort_folder(config: EvalPrepConfig) -> str:
-    """Return the folder that the rows of norm.csv are relative to."""
+    """Return the folder to which the rows of norm.csv are relative."""
     return config.train_data_folder if _has_train_table(config) else config.data_folder
 
 
@@ -449,12 +449,12 @@ def _has_train_table(config: EvalPrepConfig) -> bool:
 def _draw_cohort(
     config: EvalPrepConfig, trial_speakers: set[str], corpus: Corpus, progress: bool
 ) -> tuple[list[Utterance], list[Skipped]]:
-    """Draw at most `n_train_snts` utterances, sorted by id, of speakers that are in no trial."""
+    """Draw at most `n_train_snts` utterances, sorted by id, from speakers that are in no trial."""
     rng = np.random.default_rng(config.seed)
     if _has_train_table(config):
         return _draw_from_table(config, trial_speakers, rng), []
     table = config.train_annotation or "train_annotation"
-    print(f"cohort: there is no {table}, so from the speakers of {config.data_folder} that are in no trial")
+    print(f"cohort: {table} does not exist, so it is drawn from speakers of {config.data_folder} that are in no trial")
     candidates = [recording for recording in corpus.recordings if recording.spk_id not in trial_speakers]
     return read_headers(corpus.folder, _sample(candidates, config.n_train_snts, rng), progress)
 
@@ -472,7 +472,7 @@ def _draw_from_table(config: EvalPrepConfig, trial_speakers: set[str], rng: np.r
 
 
 def _sample(items: Sequence, count: int, rng: np.random.Generator) -> list:
-    """Return `count` items, or all when they are fewer, in their order."""
+    """Return `count` random items, or all if there are fewer, in their order."""
     chosen = rng.permutation(len(items))[:count]
     return [items[index] for index in sorted(chosen)]
 
@@ -493,9 +493,9 @@ def _report_skipped(
     num_files: int,
     config: Union[TrainPrepConfig, EvalPrepConfig],
 ) -> None:
-    """Write and count the files that are not used; raise InputError when they are too large a share.
+    """Write and count the unused files; raise InputError if their share is too large.
 
-    Links to what is listed anyway are written, too, but they are no recordings that are lost.
+    Links to files that are listed anyway are written too, but do not count as lost recordings.
     """
     write_skipped(path, [*skipped, *ignored])
     if ignored:

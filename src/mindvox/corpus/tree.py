@@ -1,4 +1,4 @@
-"""Trees of recordings: which there are, whose they are, and what their headers say. A reader for each layout."""
+"""Folder trees of recordings: a reader for each layout, and the reading of headers."""
 
 import os
 import re
@@ -21,11 +21,11 @@ from mindvox.files import PathLike
 
 REPEATED = "a link to what is listed already"  # the reason of Listing.ignored
 TOO_DEEP = "a folder too deep; expected <speaker>/<session>/<file>"
-_NUM_THREADS = 8  # they wait for the disk or the network most of the time
+_NUM_THREADS = 8  # mostly waiting for the disk or the network
 
 
 class Utterance(NamedTuple):
-    """A recording, or samples `start` to `stop` of one, counted at 16 kHz; `wav` is relative to the corpus's folder."""
+    """A recording or its samples `start` to `stop` at 16 kHz; `wav` is relative to the corpus's folder."""
 
     utt_id: str
     duration_s: float
@@ -36,11 +36,11 @@ class Utterance(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """A recording that a corpus lists, or seconds `start_s` to `stop_s` of one; it may turn out unreadable.
+    """A listed recording or its seconds `start_s` to `stop_s`; it may turn out to be unreadable.
 
     Attributes:
-        wav: path relative to the corpus's folder; absolute when it lies elsewhere.
-        stop_s: None: to its end.
+        wav: path relative to the corpus's folder; absolute if it lies elsewhere.
+        stop_s: None: the end of the recording.
     """
 
     utt_id: str
@@ -50,17 +50,17 @@ class Recording(NamedTuple):
     stop_s: Optional[float] = None
 
     def section(self, folder: PathLike) -> Section:
-        """Return what is read of it, given the corpus's folder."""
+        """Return the section to read, given the corpus's folder."""
         return Section(Path(folder, self.wav), self.start_s, self.stop_s)
 
 
 class Listing(NamedTuple):
-    """What a reader finds.
+    """The result of a reader.
 
     Attributes:
-        recordings: the corpus.
+        recordings: the recordings of the corpus.
         skipped: recordings that cannot be used where they are, with the reason.
-        ignored: links to what is listed under another name; they are no recordings of their own.
+        ignored: links to recordings that are listed under another name.
     """
 
     recordings: list[Recording]
@@ -81,7 +81,7 @@ def list_wav(data_folder: PathLike) -> Listing:
 
 
 def list_folders(data_folder: PathLike) -> Listing:
-    """List <speaker>/<file> at any depth, below `data_folder`/wav where it exists; ids are paths below that folder."""
+    """List <speaker>/<file> at any depth, below `data_folder`/wav if it exists; ids are paths below that folder."""
     prefix = f"{WAV_FOLDER}/" if Path(data_folder, WAV_FOLDER).is_dir() else ""
 
     def place(name: str) -> Union[Recording, str]:
@@ -93,7 +93,7 @@ def list_folders(data_folder: PathLike) -> Listing:
 
 
 def list_flat(data_folder: PathLike, speaker_pattern: str) -> Listing:
-    """List all recordings below `data_folder`; the pattern tells the speaker of each. Ids are paths below it."""
+    """List all recordings below `data_folder`; the pattern gives each speaker. Ids are paths below it."""
     speaker = speaker_matcher(speaker_pattern)
 
     def place(name: str) -> Union[Recording, str]:
@@ -106,8 +106,8 @@ def list_flat(data_folder: PathLike, speaker_pattern: str) -> Listing:
 def list_cnceleb(data_folder: PathLike) -> Listing:
     """List CN-Celeb: data/<speaker>/<file>, eval/enroll/<speaker>-enroll.* and eval/test/<speaker>-<genre>-*.
 
-    Ids are those of its lists: <speaker>/<file>, enroll/<file> and test/<file>. The lists say .wav of files that
-    are .flac: so do the ids of these two.
+    Ids are those of its lists: <speaker>/<file>, enroll/<file> and test/<file>. The lists name .wav files although the
+    files are .flac; the ids of enroll and test follow the lists.
     """
 
     def place(name: str) -> Union[Recording, str]:
@@ -137,11 +137,11 @@ RAWNET_FOLDERS = ("dev_wav", "eval_wav", WAV_FOLDER)
 
 
 def speaker_matcher(pattern: str) -> Callable[[str], Optional[str]]:
-    """Return a function that tells the speaker by the path of a recording; None: the pattern does not match.
+    """Return a function from the path of a recording to its speaker; None: the pattern does not match.
 
     Args:
-        pattern: text with `{speaker}` and `*`, such as `{speaker}_*`, neither of which holds a `/`, and `{speaker}` as
-            little as possible; or a regular expression with a group (?P<speaker>...). It must match the whole path
+        pattern: text with `{speaker}` and `*`, such as `{speaker}_*`. Neither matches a `/`, and `{speaker}` matches as
+            little as possible. Or a regular expression with a group (?P<speaker>...). It must match the whole path
             below the corpus's folder if it has a `/`, else the whole file name.
     """
     expression = pattern
@@ -166,7 +166,7 @@ def speaker_matcher(pattern: str) -> Callable[[str], Optional[str]]:
 
 
 def _list(folder: Path, place: Callable[[str], Union[Recording, str]]) -> Listing:
-    """Walk a folder; `place` turns a path below it into a recording, or into the reason why it is none."""
+    """Walk a folder; `place` turns a path below it into a recording, or into a reason to skip it."""
     found = walk_audio(folder)
     listing = Listing([], list(found.skipped), [])
     listing.ignored.extend(Skipped(name, f"{REPEATED}, a folder") for name in found.repeated_links)
@@ -185,7 +185,7 @@ def _list(folder: Path, place: Callable[[str], Union[Recording, str]]) -> Listin
 
 
 def _repeated_files(folder: Path, names: Sequence[str], links: Sequence[str]) -> set[str]:
-    """Return the links to files that are listed under their own path, or by an earlier link."""
+    """Return the links to files that are listed under their own path or through an earlier link."""
     if not links:
         return set()
     is_link = set(links)
@@ -216,9 +216,9 @@ def _check_unique(folder: Path, recordings: Iterable[Recording]) -> None:
 def read_headers(
     data_folder: PathLike, recordings: Sequence[Recording], progress: bool = True
 ) -> tuple[list[Utterance], list[Skipped]]:
-    """Return the utterances whose header can be read, in the order of `recordings`, and the others.
+    """Return the utterances with readable headers, in the order of `recordings`, and the others.
 
-    Recordings that are used although their header gives another length are counted in a warning.
+    A warning counts the recordings that are used although their header gives another length.
     """
     utterances: list[Utterance] = []
     unreadable: list[Skipped] = []
@@ -242,7 +242,7 @@ def read_headers(
 
 
 def _read_header(data_folder: PathLike, wrong_length: list[str], recording: Recording) -> Union[Utterance, Skipped]:
-    """Return the utterance or why there is none; add its file to `wrong_length` when its header gives another one."""
+    """Return the utterance, or why there is none; add the file to `wrong_length` if its header is wrong about it."""
     section = recording.section(data_folder)
     try:
         info = audio_info(section.path)

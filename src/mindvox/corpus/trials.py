@@ -1,4 +1,4 @@
-"""Trial lists: pairs of utterances that a verification system says `same speaker` or `different speakers` about."""
+"""Trial lists: pairs of utterances for which a verification system decides `same speaker` or `different speakers`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ class Trial(NamedTuple):
     """One comparison; the utterance ids are paths below the corpus's folder wav/.
 
     Attributes:
-        is_target: whether both sides are of one speaker; None in a blind list, whose truth others keep.
+        is_target: whether both sides are of one speaker; None in a blind list, whose answers are withheld.
         enrol: an utterance, or a model of an enrolment map.
         test: an utterance.
     """
@@ -47,7 +47,7 @@ _FORMS = {
         "<enrol> <test> <0|1>", 3, 2, _TRUTH_BY_DIGIT, "VoxCeleb lists put 0 or 1 first: set trial_format: voxceleb."
     ),
     "voxsrc": _Form(
-        "<enrol> <test>", 2, None, {}, "A list that tells the truth has three columns: set trial_format: voxceleb."
+        "<enrol> <test>", 2, None, {}, "A list with answers has three columns: set trial_format: voxceleb."
     ),
 }
 
@@ -62,22 +62,22 @@ def read_trials(
 def read_numbered_trials(
     path: PathLike, trial_format: str = "voxceleb", repeated_trials: str = "keep", known: Iterable[str] = ()
 ) -> tuple[list[int], list[Trial]]:
-    """Read a trial list, and the number of each trial's line, counted from 1; blank lines are skipped.
+    """Read a trial list with the line number of each trial, counted from 1; blank lines are skipped.
 
-    Columns are separated by white space, or by tabs alone, so that names can hold spaces.
+    Columns are separated by white space, or only by tabs, so that names can contain spaces.
 
     Args:
         trial_format: `voxceleb` (`<0|1> <enrol> <test>`, voxceleb_trainer's too), `kaldi`
             (`<enrol> <test> <target|nontarget>`), `cnceleb` (`<enrol> <test> <0|1>`) or `voxsrc` (`<enrol> <test>`,
             blind: every `is_target` is None).
-        repeated_trials: what a pair that is there twice is: "error", or "keep" for both lines to count. Two lines that
-            contradict each other, in this or in swapped order of their sides, are always an error; so is an utterance
-            that is said to be of another speaker than itself.
-        known: names of the corpus or store that the list speaks of, by which its spellings are understood (see Names).
+        repeated_trials: treatment of a repeated pair: "error", or "keep" to count both lines. Two lines that contradict
+            each other, in the same or in swapped order of their sides, are always an error; so is an utterance that is
+            said to differ in speaker from itself.
+        known: names of the corpus or the store to which the list refers; they resolve its spellings (see Names).
 
     Raises:
-        InputError: the file is missing, not text, has no trials, or has a line of another form, a repeated or a
-            contradicting one; the message has the line's number.
+        InputError: the file is missing, is not text or has no trials, or a line has another format or repeats or
+            contradicts another one; the message gives the line number.
     """
     if trial_format not in _FORMS:
         raise UsageError(f"trial_format: expected one of {', '.join(_FORMS)}, got {trial_format!r}.")
@@ -94,7 +94,7 @@ def read_numbered_trials(
 
 
 def split_columns(line: str, num_columns: int) -> list[str]:
-    """Split a line at its tabs when that gives `num_columns` columns, which then may hold spaces, else at any blank."""
+    """Split a line at its tabs if that gives `num_columns` columns, which may then contain spaces, else at blanks."""
     columns = [column.strip() for column in line.strip().split("\t")]
     return columns if len(columns) == num_columns and all(columns) else line.split()
 
@@ -118,9 +118,7 @@ def _shown(line: str) -> str:
 
 
 def _check_pairs(path: PathLike, line_nos: list[int], trials: list[Trial], repeated_trials: str) -> None:
-    """Raise InputError for trials that contradict each other or themselves, and for repeated ones when these are an
-    error.
-    """
+    """Raise InputError for contradicting trials and, if they are an error, for repeated ones."""
     for line_no, trial in zip(line_nos, trials, strict=True):
         if trial.enrol == trial.test and trial.is_target is False:
             raise InputError(
@@ -144,38 +142,38 @@ def _check_pairs(path: PathLike, line_nos: list[int], trials: list[Trial], repea
 
 
 def count_repeated(trials: Sequence[Trial]) -> int:
-    """Return how many trials repeat an earlier one."""
+    """Return the number of trials that repeat an earlier one."""
     return len(trials) - len(set(trials))
 
 
 def count_targets(trials: Iterable[Trial]) -> int:
-    """Return how many trials are said to be of one speaker."""
+    """Return the number of target trials."""
     return sum(trial.is_target is True for trial in trials)
 
 
 def count_self_trials(trials: Sequence[Trial], models: Optional[Mapping[str, Sequence[str]]] = None) -> int:
-    """Return how many trials compare an utterance with itself, or with one of `models` that it belongs to."""
+    """Return the number of trials that compare an utterance with itself, or with one of `models` that contains it."""
     models = models or {}
     return sum(trial.test == trial.enrol or trial.test in models.get(trial.enrol, ()) for trial in trials)
 
 
 def self_trials_warning(count: int) -> str:
-    """Return what the user should know of trials that compare an utterance with itself."""
+    """Return a warning about trials that compare an utterance with itself."""
     return (
-        f"warning: self-trials, an utterance against itself: {count}. Their scores say nothing of the system and make "
-        "its error rates look better: remove them"
+        f"warning: self-trials, an utterance against itself: {count}. Their scores say nothing about the system and "
+        "make its error rates look better: remove them"
     )
 
 
 def read_enrol_map(path: PathLike, known: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Read which utterances a model is enrolled with: `<model> <utterance> [<utterance> ...]` a line.
+    """Read the utterances that enrol each model: `<model> <utterance> [<utterance> ...]` a line.
 
-    That is the form of CN-Celeb's enroll.map (several utterances) and enroll.lst (one). Columns are separated by white
-    space; by tabs alone when all utterances of a line are `known` then, so that names can hold spaces.
+    This is the format of CN-Celeb's enroll.map (several utterances) and enroll.lst (one). Columns are separated by
+    white space, or only by tabs if all utterances of a line are then `known`, so that names can contain spaces.
 
     Raises:
-        InputError: the file is missing, not text, empty, or has a line of another form, a model twice, or an utterance
-            twice in one model.
+        InputError: the file is missing, is not text or is empty, a line has another format, a model is repeated, or an
+            utterance is repeated in a model.
     """
     names = Names(known)
     models: dict[str, list[str]] = {}
@@ -200,18 +198,18 @@ def read_enrol_map(path: PathLike, known: Iterable[str] = ()) -> dict[str, list[
 
 
 def find_model(models: dict[str, list[str]], name: str) -> Optional[str]:
-    """Return the map's name of a model that a trial names, or None.
+    """Return the map's name for a model that a trial names, or None.
 
-    CN-Celeb's trials say `id00800-enroll`; copies of its enroll.map say that or `id00800`.
+    CN-Celeb's trials write `id00800-enroll`; copies of its enroll.map write that or `id00800`.
     """
     return next((known for known in (name, name.removesuffix("-enroll")) if known in models), None)
 
 
 def read_names(path: PathLike, known: Iterable[str] = ()) -> dict[str, int]:
-    """Read a file with one utterance name a line: line number of each; blank lines are skipped, repeats are one.
+    """Read a file with one utterance name a line; return the line number of each name. Blank lines are skipped.
 
     Raises:
-        InputError: the file is missing, not text, has no names, or a line with tabs or control characters in its name.
+        InputError: the file is missing, is not text or has no names, or a name has tabs or control characters.
     """
     names = Names(known)
     line_nos: dict[str, int] = {}
@@ -226,7 +224,7 @@ def read_names(path: PathLike, known: Iterable[str] = ()) -> dict[str, int]:
 
 
 def write_trials(path: PathLike, trials: Iterable[Trial]) -> None:
-    """Write a trial list in VoxCeleb's form, separated by tabs when a name has a space."""
+    """Write a trial list in VoxCeleb's format, separated by tabs if a name has a space."""
     trials = list(trials)
     has_spaces = any(" " in name for trial in trials for name in (trial.enrol, trial.test))
     separator = "\t" if has_spaces else " "
@@ -241,10 +239,10 @@ def speaker_of(utt_id: str) -> str:
 
 
 def find_trial_list(name: PathLike, folder: PathLike) -> Path:
-    """Return the path of a trial list: `name` as given, else in `folder`.
+    """Return the path of a trial list: `name` as given, else inside `folder`.
 
     Raises:
-        InputError: there is no such file in either place.
+        InputError: the file is in neither place.
     """
     for path in (Path(name), Path(folder, name)):
         if path.is_file():

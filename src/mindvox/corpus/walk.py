@@ -1,4 +1,4 @@
-"""Finding the audio files below a folder: every recording once, whatever links there are."""
+"""Find the audio files below a folder: each recording once, whatever links there are."""
 
 import os
 from collections import deque
@@ -11,13 +11,13 @@ from mindvox.files import PathLike
 
 
 class AudioFiles(NamedTuple):
-    """What lies below a folder; every path is relative to it, with `/`, sorted.
+    """The content of a folder; every path is relative to it, with `/`, sorted.
 
     Attributes:
         names: files that are audio by name.
-        skipped: what cannot be opened, with the reason: audio by name, or a link, which may have led to a folder.
+        skipped: audio files and links that cannot be opened, with the reason; a link may have led to a folder.
         repeated_links: links to folders whose recordings are listed under another path.
-        file_links: those of `names` that are links.
+        file_links: the `names` that are links.
     """
 
     names: list[str]
@@ -27,10 +27,10 @@ class AudioFiles(NamedTuple):
 
 
 def walk_audio(folder: PathLike) -> AudioFiles:
-    """List the audio files below a folder, at any depth; links are followed, names that start with a dot ignored.
+    """List the audio files at any depth below a folder; follow links, and ignore names that start with a dot.
 
-    Each real folder is read once: under its own path when it lies below `folder`, else under the first link to it. So a
-    link to a folder above it does not end in a circle, and gives no recording a second name.
+    Each real folder is read once: under its own path if it lies below `folder`, else under the first link to it. Links
+    to a parent folder therefore do not loop, and no recording gets a second name.
 
     Raises:
         InputError: the folder is missing, or a folder in it cannot be read.
@@ -40,7 +40,7 @@ def walk_audio(folder: PathLike) -> AudioFiles:
         raise InputError(f"{folder}: no such folder.")
     found = AudioFiles([], [], [], [])
     visited: set[tuple[int, int]] = set()
-    real: deque[str] = deque([""])  # prefixes of folders that wait; real ones go first
+    real: deque[str] = deque([""])  # prefixes of waiting folders; real folders are read first
     links: deque[str] = deque()
     while real or links:
         is_link = not real
@@ -58,7 +58,7 @@ def walk_audio(folder: PathLike) -> AudioFiles:
 
 
 def _read_folder(folder: Path, prefix: str, found: AudioFiles, real: deque, links: deque) -> None:
-    """Add the files of one folder to `found`, and its folders to those that wait."""
+    """Add the files of one folder to `found`, and its sub-folders to the queues."""
     try:
         entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
     except OSError as error:
@@ -88,5 +88,5 @@ def _read_folder(folder: Path, prefix: str, found: AudioFiles, real: deque, link
 
 
 def printable(name: str) -> str:
-    """Return a file name with the bytes that are not UTF-8 written as \\xNN."""
+    """Return a file name with bytes that are not UTF-8 written as \\xNN."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

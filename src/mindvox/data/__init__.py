@@ -1,1 +1,1 @@
-"""Stores of features for training and evaluation, and what fills and reads them."""
+"""Stores of features or samples for training and evaluation: preparation and reading."""

@@ -1,4 +1,4 @@
-"""The augmenter that a configuration asks for."""
+"""Build the augmenter of a configuration."""
 
 from typing import NamedTuple, Optional
 
@@ -9,7 +9,7 @@ from mindvox.frontend.augment import Augmenter, parse_stages
 
 
 class Folders(NamedTuple):
-    """Noises and rooms, whose files were all checked; other processes take these and do not check again."""
+    """Checked folders of noises and rooms, which other processes receive without checking them again."""
 
     noises: Optional[NoiseFolder] = None
     rooms: Optional[RoomFolder] = None
@@ -39,16 +39,16 @@ def open_folders(config: AugmentationOptions) -> Folders:
 
 
 def make_augmenter(config: AugmentationOptions, folders: Optional[Folders] = None) -> Augmenter:
-    """Return what draws and applies the configured stages.
+    """Return an augmenter that draws and applies the configured stages.
 
-    With `feature_backend: speechbrain` the distortions are SpeechBrain's own code, drawn by our generators.
+    With `feature_backend: speechbrain`, SpeechBrain's code distorts, but our generators draw its parameters.
 
     Args:
-        folders: noises and rooms; None: open_folders.
+        folders: checked noises and rooms; None: call open_folders.
 
     Raises:
         UsageError: a stage is unknown, or needs a folder that is not set.
-        InputError: a folder holds nothing usable, or SpeechBrain is missing.
+        InputError: a folder has no usable file, or SpeechBrain is missing.
     """
     stages = parse_stages(config)
     noises, rooms = open_folders(config) if folders is None else folders

@@ -1,4 +1,4 @@
-"""Which pieces of an utterance a store holds."""
+"""Cut utterances into the pieces that a store holds."""
 
 import hashlib
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ class Piece(NamedTuple):
     """A part of a waveform.
 
     Args:
-        name: what it is stored under.
-        waveform: its samples (N,).
-        start: where they start in the waveform that was cut.
-        copy: which copy it is of; pieces of two copies can have one name.
+        name: name in the store.
+        waveform: samples (N,).
+        start: index of the first sample in the waveform that was cut.
+        copy: index of the copy; pieces of two copies can have the same name.
     """
 
     name: str
@@ -33,15 +33,15 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Cutting:
-    """Take chunks of equal length out of utterances, or the whole; what is shorter is repeated from its start.
+    """Take chunks of equal length from utterances, or whole utterances; shorter ones are repeated from their start.
 
     Args:
-        length: of a chunk, samples; 0: the whole utterance.
-        is_random: at random positions, which follow from seed, copy and utterance alone, so that neither order nor
-            other utterances matter; else all consecutive chunks, without an incomplete last one.
-        copies: random chunks of an utterance, or times that its consecutive chunks are taken.
-        only_first: only the first of these.
-        seed: of the positions.
+        length: length of a chunk, samples; 0: the whole utterance.
+        is_random: take random positions, which follow from seed, copy and utterance only, so that neither the order nor
+            other utterances matter. Otherwise take all consecutive chunks, without an incomplete last one.
+        copies: number of random chunks of an utterance, or of repetitions of its consecutive chunks.
+        only_first: take only the first chunk.
+        seed: random seed of the positions.
     """
 
     length: int
@@ -52,7 +52,7 @@ class Cutting:
 
     @classmethod
     def from_config(cls, config: Union[TrainPrepConfig, EvalPrepConfig]) -> "Cutting":
-        """Return the cutting of training utterances, or of the cohort, of which each utterance gives one chunk."""
+        """Return the cutting of training utterances, or of the cohort, which takes one chunk of each utterance."""
         return cls(
             length=0 if config.whole_utterance else max(1, round(config.sentence_len * SAMPLE_RATE)),
             is_random=config.random_chunk,
@@ -62,7 +62,7 @@ class Cutting:
         )
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the content, under the names of the configuration."""
+        """Return the settings that decide the content, under the names of the configuration."""
         if not self.length:
             return {"whole_utterance": True}
         settings = {
@@ -77,8 +77,9 @@ class Cutting:
         """Cut the waveform of an utterance.
 
         Returns:
-            Chunks named `<utt_id>#<first sample>-<sample after the last>`, counted in the recording (copies at the same
-            position share their name), or the whole under the utterance's name.
+            Chunks named `<utt_id>#<first sample>-<end sample>`, counted in the recording (copies at the same position
+            share
+                their name), or the whole utterance under its name.
         """
         if not self.length:
             return [Piece(utterance.utt_id, waveform)]
@@ -92,17 +93,17 @@ class Cutting:
         return pieces
 
     def num_pieces(self, num_samples: int) -> int:
-        """Return how many pieces an utterance of so many samples gives."""
+        """Return the number of pieces of an utterance with this many samples."""
         if not self.length or self.only_first:
             return 1
         return self.copies if self.is_random else self.copies * max(1, num_samples // self.length)
 
     def num_samples(self, num_samples: int) -> int:
-        """Return how many samples each piece of an utterance of so many has."""
+        """Return the length, in samples, of each piece of an utterance with this many samples."""
         return self.length or num_samples
 
     def total_bytes(self, utterances: Iterable[Utterance], front_end: Optional[FrontEnd]) -> int:
-        """Return what a store of the pieces of all utterances holds, see `content_bytes`."""
+        """Return the size in bytes of a store with the pieces of all utterances; see `content_bytes`."""
         lengths = (utterance.stop - utterance.start for utterance in utterances)
         return sum(self.num_pieces(length) * content_bytes(front_end, self.num_samples(length)) for length in lengths)
 

@@ -1,8 +1,8 @@
-"""The evaluation store (also the cohort): features or samples of utterances by name.
+"""The evaluation store (also used for the cohort): features or samples of utterances by name.
 
-`feats.npy` holds all frames, or `wave.npy` all samples; `index.csv` says which of them belong to which utterance,
-`meta.json` what they are. The trial list stands beside them under its own name. `meta.json` is written last: a folder
-without it is no store. The C++ program reads both kinds.
+`feats.npy` holds all frames or `wave.npy` all samples; `index.csv` gives the position of each utterance; `meta.json`
+describes them. The trial list is beside them under its own name. `meta.json` is written last: a folder without it is
+not a store. The C++ program reads both kinds.
 """
 
 import hashlib
@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, from_int16
+from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tree import Skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, write_sources
-from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, sync, write_csv, write_json
 from mindvox.frontend import FrontEnd, check_front_end, front_end_of
@@ -31,21 +32,21 @@ FEATS_FILE = "feats.npy"
 WAVE_FILE = "wave.npy"
 INDEX_FILE = "index.csv"
 META_FILE = "meta.json"
-# In the order of removal; the trial list may be the user's own.
-OWN_FILES = (META_FILE, FEATS_FILE, WAVE_FILE, INDEX_FILE, SOURCES_FILE)
+# In the order of removal. The trial list is not among them, because it may be the user's.
+OWN_FILES = (META_FILE, FEATS_FILE, WAVE_FILE, INDEX_FILE, SOURCES_FILE, SKIPPED_FILE)
 INDEX_HEADER = ("utt_id", "spk_id", "first_frame", "num_frames")
 WAVE_INDEX_HEADER = ("utt_id", "spk_id", "first_sample", "num_samples")
-CACHE_BYTES = 1 << 24  # of computed features: the windows and crops of one utterance are read one after the other
+CACHE_BYTES = 1 << 24  # of computed features, because windows and crops of one utterance are read consecutively
 
 
 class StoreContent(NamedTuple):
-    """What the folder of a store holds.
+    """The content of a store's folder.
 
     Attributes:
         utt_ids, spk_ids: names of the utterances and their speakers.
-        first, length: where each utterance's frames, or samples, are, (U,).
-        front_end: how features were made; None: samples are stored.
-        sha256: of content and index: the same content has the same wherever it lies.
+        first, length: position of each utterance's frames or samples, (U,).
+        front_end: how the features were computed; None: the store holds samples.
+        sha256: hash of content and index, independent of the location.
         content: all frames (sum of length, F), float32, or all samples (sum of length,), int16; memory-mapped.
     """
 
@@ -63,11 +64,11 @@ class StoreContent(NamedTuple):
 
 
 def read_store(folder: PathLike) -> StoreContent:
-    """Read what a store holds.
+    """Read a store.
 
     Raises:
-        InputError: there is no complete store, its files do not fit each other, or they are not those that meta.json
-            names.
+        InputError: there is no complete store, its files do not fit each other, or they differ from those that
+            meta.json describes.
     """
     folder = Path(folder)
     meta = _read_meta(folder)
@@ -88,12 +89,11 @@ def read_store(folder: PathLike) -> StoreContent:
 class EvalStore:
     """Features of named utterances, before `FrontEnd.finish`, read as they are needed.
 
-    Attributes:
-        folder: where the store is.
-        utt_ids, spk_ids: names of the utterances and their speakers.
-        num_frames: of each utterance, (U,).
-        front_end: how the features are made, FrontEnd.to_dict().
-        sha256: of the store's content and index: the same content has the same wherever it lies.
+    folder: folder of the store.
+    utt_ids, spk_ids: names of the utterances and their speakers.
+    num_frames: number of frames of each utterance, (U,).
+    front_end: how the features are computed, FrontEnd.to_dict().
+    sha256: hash of the store's content and index, independent of the location.
     """
 
     folder: Path
@@ -108,9 +108,9 @@ class EvalStore:
         """Open the store in a folder.
 
         Args:
-            folder: where it is.
-            front_end: of the model that reads it. A store of samples needs it, and computes these features; one of
-                features must have been made by it. None: a store of features, made by any.
+            folder: folder of the store.
+            front_end: front end of the model that reads the store. It is required for a store of samples, whose
+                features are then computed. A store of features must match it; None: accept features of any front end.
 
         Raises:
             InputError: see `read_store`; or the store has no features of this front end.
@@ -134,19 +134,19 @@ class EvalStore:
 
     @property
     def holds_waveforms(self) -> bool:
-        """Whether the store holds samples, so that features of a part of the waveform can be had."""
+        """Whether the store holds samples, so that features of parts of a waveform can be computed."""
         return False
 
     def waveform(self, row: int) -> np.ndarray:
-        """Return the samples (N,) of an utterance, float32, full scale 1, as the front end prepares them."""
+        """Return the samples (N,) of an utterance, float32, full scale 1, prepared by the front end."""
         raise InputError(f"{self.folder}: holds features, waveforms are needed: store_kind: waveform.")
 
     def features_of(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the features (T, F) of a part of a waveform that `waveform` gave."""
+        """Return the features (T, F) of a part of a waveform from `waveform`."""
         return front_end_of(self.front_end)(waveform)
 
     def release(self) -> None:
-        """Let go of the pages that were read, which count as memory of this process, until they are read again."""
+        """Release memory pages of the mapped file, which count as memory of this process, until they are read again."""
         raise NotImplementedError
 
 
@@ -155,7 +155,7 @@ class StoredFeatures(EvalStore):
     """A store of features.
 
     Attributes:
-        first_frame: where each utterance's frames begin, (U,).
+        first_frame: index of each utterance's first frame, (U,).
         frames: all frames (sum of num_frames, F), float32, memory-mapped.
     """
 
@@ -172,11 +172,11 @@ class StoredFeatures(EvalStore):
 
 @dataclass(frozen=True)
 class ComputedFeatures(EvalStore):
-    """A store of samples, whose features are computed when they are read; the latest are kept.
+    """A store of samples; features are computed when they are read, and the most recent are cached.
 
     Attributes:
-        stored: the samples.
-        computing: the front end.
+        stored: the stored samples.
+        computing: the front end that computes the features.
     """
 
     stored: StoreContent
@@ -187,11 +187,11 @@ class ComputedFeatures(EvalStore):
     def of(cls, folder: Path, stored: StoreContent, front_end: FrontEnd) -> "ComputedFeatures":
         """Return the features of a front end.
 
-        One that prepares recordings does so here too, because only then is it known how long they are.
+        A front end that prepares recordings does so here already, because their lengths are known only afterwards.
 
         Raises:
-            InputError: the front end is for waveforms of another rate, an utterance is shorter than a frame or has no
-                speech, or what the front end needs is not installed.
+            InputError: the front end needs another sample rate, an utterance is shorter than a frame or has no speech,
+                or a package of the front end is not installed.
         """
         if front_end.sample_rate != SAMPLE_RATE:
             raise InputError(f"{folder}: holds waveforms at {SAMPLE_RATE} Hz, the model takes {front_end.sample_rate}.")
@@ -228,7 +228,7 @@ def _prepared(stored: StoreContent, row: int, front_end: FrontEnd) -> np.ndarray
 
 
 def _prepared_lengths(folder: Path, stored: StoreContent, front_end: FrontEnd) -> list[int]:
-    """Return the samples that are left of each utterance when it is prepared."""
+    """Return the number of samples of each utterance after preparation."""
     lengths = []
     for row, utt_id in enumerate(stored.utt_ids):
         try:
@@ -290,7 +290,7 @@ def _map_content(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 
 def _check_content(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Raise InputError when content or index were replaced; they are read only when their size or time is another."""
+    """Raise InputError if content or index were replaced; they are read only if their size or time changed."""
     files = _sizes_and_times(folder, content_files(meta["front_end"]))
     if meta.get("files") == files:
         return
@@ -300,12 +300,12 @@ def _check_content(folder: Path, meta: Mapping[str, Any]) -> None:
             f"{folder}: {' and '.join(names)} are not the content that {META_FILE} names: they are damaged or "
             "were replaced. Copy the whole folder again or prepare it anew."
         )
-    if os.access(folder, os.W_OK):  # a store on a read-only disk is read each time
+    if os.access(folder, os.W_OK):  # without write access, the content is read each time
         write_json(folder / META_FILE, {**meta, "files": files})
 
 
 def content_files(front_end: Optional[Mapping[str, Any]]) -> tuple[str, str]:
-    """Return the names of the files whose content makes a store; without a front end it holds samples."""
+    """Return the names of the files with a store's content; without a front end it holds samples."""
     return (WAVE_FILE if front_end is None else FEATS_FILE), INDEX_FILE
 
 
@@ -318,10 +318,10 @@ class EvalStoreWriter(WholeOrAbsent):
     """Write an evaluation store; the end of a `with` block completes it, an exception removes what was written.
 
     Args:
-        folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FrontEnd.to_dict(); None to store samples.
+        folder: created if missing; leftovers of an interrupted run are removed.
+        front_end: how the features are computed, FrontEnd.to_dict(); None: store samples.
         trial_list: copied into the store under its own name.
-        settings: what else the content follows from, JSON values.
+        settings: further settings that decide the content, JSON values.
     """
 
     def __init__(
@@ -360,7 +360,7 @@ class EvalStoreWriter(WholeOrAbsent):
         else:
             check_feats(utt_id, content, self.size)
         if utt_id in self._names:
-            raise ValueError(f"{utt_id}: an utterance stands once in a store.")
+            raise ValueError(f"{utt_id}: expected each utterance once in a store.")
         with explain_full_disk(self.folder):
             self._stream.write(np.ascontiguousarray(content).data)
         self._rows.append((utt_id, spk_id, self._length, len(content)))
@@ -376,7 +376,7 @@ class EvalStoreWriter(WholeOrAbsent):
             raise InputError(f"{self.folder}: nothing to store: there is no usable utterance.")
         with explain_full_disk(self.folder):
             self._stream.seek(0)
-            self._write_header()  # as long as the first: NumPy leaves room in it for the length to grow
+            self._write_header()  # as long as the first header: NumPy reserves room for the length to grow
             self._stream.close()
             names = content_files(self.front_end)
             sync(self.folder / names[0])
@@ -396,16 +396,18 @@ class EvalStoreWriter(WholeOrAbsent):
                 meta["trial_list"] = self.trial_list.name
                 with atomic_path(self.folder / self.trial_list.name) as temporary:
                     shutil.copyfile(self.trial_list, temporary)
+            if self.skipped:
+                write_skipped(self.folder / SKIPPED_FILE, self.skipped)
             write_json(self.folder / META_FILE, meta)
 
     def _abandon(self) -> None:
-        with suppress(OSError):  # what is still buffered may not fit the disk either
+        with suppress(OSError):  # the disk may also be too full for what is still buffered
             self._stream.close()
         remove_files(self.folder, OWN_FILES)
 
 
 def content_sha256(folder: Path, names: Sequence[str] = (FEATS_FILE, INDEX_FILE)) -> str:
-    """Return the SHA-256 of a store's files of content, see `content_files`, one after the other."""
+    """Return the SHA-256 over the concatenated content files of a store; see `content_files`."""
     digest = hashlib.sha256()
     for name in names:
         with open(folder / name, "rb") as stream:

@@ -1,4 +1,4 @@
-"""The front end that a configuration asks for."""
+"""Build the front end of a configuration."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -15,7 +15,7 @@ from mindvox.registry import FRONT_ENDS
 
 
 def by_backend(front_end: FrontEnd, backend: str) -> FrontEnd:
-    """Return the front end as a backend computes it, with the same numbers: ours, or SpeechBrain's own code.
+    """Return the front end computed by a backend with the same results: ours, or SpeechBrain's code.
 
     Raises:
         UsageError: SpeechBrain has no such front end.
@@ -31,11 +31,11 @@ def by_backend(front_end: FrontEnd, backend: str) -> FrontEnd:
 
 
 def prepared_front_end(config: Union[TrainPrepConfig, EvalPrepConfig]) -> FrontEnd:
-    """Return the front end of a preparation.
+    """Return the front end of a preparation configuration.
 
     Raises:
-        UsageError: it is for recordings of another rate, or what is stored may be shorter than a frame.
-        InputError: SpeechBrain is asked for and missing.
+        UsageError: the front end needs another sample rate, or stored pieces may be shorter than a frame.
+        InputError: SpeechBrain is selected but missing.
     """
     front_end = config.front_end.build()
     _check_sample_rate(front_end)
@@ -52,11 +52,11 @@ def prepared_front_end(config: Union[TrainPrepConfig, EvalPrepConfig]) -> FrontE
 def training_front_end(config: Config) -> FrontEnd:
     """Return the front end of a training configuration, in single precision.
 
-    Where the configuration does not say the size of a frame, it is the model's, if one key sets it.
+    If the configuration does not set the size of a frame and one key does, the model's input size is used.
 
     Raises:
-        UsageError: it is for recordings of another rate.
-        InputError: SpeechBrain is asked for and missing.
+        UsageError: the front end needs another sample rate.
+        InputError: SpeechBrain is selected but missing.
     """
     choice = config.front_end
     cls = choice.registry.get(choice.name)
@@ -69,12 +69,12 @@ def training_front_end(config: Config) -> FrontEnd:
 
 
 def check_training_front_end(config: Config, stored: Mapping[str, Any], folder: str) -> None:
-    """Raise InputError when a training configuration asks for other features than a store of features holds.
+    """Raise InputError if a training configuration asks for other features than a store of features holds.
 
     Args:
-        config: the settings; what they do not say about the front end fits any.
+        config: the settings; unset keys of the front end fit any store.
         stored: the store's front end, from its manifest.
-        folder: of the store.
+        folder: folder of the store.
     """
     differing = config.front_end.differing(_as_section(stored, folder))
     if not differing:
@@ -88,18 +88,18 @@ def check_training_front_end(config: Config, stored: Mapping[str, Any], folder: 
 
 
 def take_front_end(config: Config, stored: Mapping[str, Any], source: object) -> Config:
-    """Return the configuration with the front end of a checkpoint or store, which knows it.
+    """Return the configuration with the front end of a checkpoint or store.
 
-    Keys of a YAML file that differ are not used, which is printed. One that was given on the command line and differs
-    is a mistake. What changes training features alone (dither) stays the user's.
+    Differing keys of a YAML file are ignored, and a line says so. Differing keys of the command line are an error.
+    Options that affect only training features (dither) stay as the user set them.
 
     Args:
-        config: the settings of the user.
+        config: the user's settings.
         stored: the front end of the checkpoint or store.
-        source: its path, for the messages.
+        source: its path, for messages.
 
     Raises:
-        InputError: a key of the command line says another front end.
+        InputError: the command line sets another front end.
     """
     section = _as_section(stored, source)
     free = FRONT_ENDS.get(section["name"]).training_options

@@ -1,4 +1,4 @@
-"""Utterances that are left out of training, to validate with."""
+"""Choose utterances to hold out of training for validation."""
 
 import re
 from collections import Counter
@@ -10,15 +10,15 @@ import numpy as np
 from mindvox.data.online import generator
 from mindvox.errors import InputError
 
-PIECE = re.compile(r"(#\d+-\d+)?(@[^@/]+)?$")  # what names of chunks and of distorted copies have after the utterance's
+PIECE = re.compile(r"(#\d+-\d+)?(@[^@/]+)?$")  # suffix of chunks and distorted copies after the utterance's name
 
 
 class HeldOut(NamedTuple):
-    """Records of utterances that are left out of training.
+    """Records of the utterances that are held out of training.
 
     Attributes:
-        records: all their records, chunks and distorted copies included, rising.
-        samples: one record of each utterance, not distorted where there is one.
+        records: all records of these utterances, including chunks and distorted copies, ascending.
+        samples: one record of each utterance, undistorted if there is one.
     """
 
     records: np.ndarray
@@ -26,15 +26,15 @@ class HeldOut(NamedTuple):
 
 
 def choose_held_out(names: Sequence[str], labels: Sequence[int], num_utterances: int, seed: int) -> HeldOut:
-    """Draw utterances of a store, never a speaker's last one.
+    """Draw utterances of a store, never the last one of a speaker.
 
     Args:
-        names, labels: of all records, in the store's order.
-        num_utterances: how many.
-        seed: of the draw.
+        names, labels: names and labels of all records, in the store's order.
+        num_utterances: number of utterances to draw.
+        seed: random seed.
 
     Raises:
-        InputError: there are not so many, or all are of one speaker.
+        InputError: there are too few utterances, or all are of one speaker.
     """
     records_of: dict[str, list[int]] = {}
     for record, name in enumerate(names):
@@ -51,14 +51,14 @@ def choose_held_out(names: Sequence[str], labels: Sequence[int], num_utterances:
     num_speakers = len({label_of[utterance] for utterance in chosen})
     if len(chosen) < num_utterances or num_speakers < 2:
         raise InputError(
-            f"valid_utterances: {num_utterances} utterances of at least 2 speakers cannot be held out of "
-            f"{len(utterances)} such that every speaker keeps one: set another number."
+            f"valid_utterances: cannot hold out {num_utterances} utterances of at least 2 speakers from "
+            f"{len(utterances)}, because every speaker must keep one: set another number."
         )
     samples = [min(records_of[utterance], key=lambda record: ("@" in names[record], record)) for utterance in chosen]
     return HeldOut(np.sort(np.concatenate([records_of[utterance] for utterance in chosen])), samples)
 
 
 def utterance_of(name: str) -> str:
-    """Return the utterance that a record's name `<utterance>[#<first>-<after the last>][@<stage>]` is a piece of."""
+    """Return the utterance to which the record `<utterance>[#<first>-<end>][@<stage>]` belongs."""
     stem, slash, file = name.rpartition("/")
     return stem + slash + PIECE.sub("", file, count=1)

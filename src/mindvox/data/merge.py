@@ -1,4 +1,4 @@
-"""Joining training stores that were prepared in parts, and sharing their records out to files of equal size."""
+"""Join training stores that were prepared in parts, and distribute their records over files of equal size."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ SAME_KEYS = ("kind", "front_end", "settings", "speakers_sha256")
 
 @dataclass(frozen=True)
 class StorePart:
-    """A store to join, or what one part made of it.
+    """A store to join, or the shards that one part made of it.
 
     Args:
-        folder: where it is.
-        manifest: what it holds.
-        indices: numbers of its shards in the plan; of a complete store empty.
-        num_shards: of the plan; of a complete store 0.
+        folder: folder of the store.
+        manifest: description of its content.
+        indices: indices of its shards in the plan; empty for a complete store.
+        num_shards: number of shards in the plan; 0 for a complete store.
     """
 
     folder: Path
@@ -49,11 +49,11 @@ class StorePart:
 def merge_stores(config: TrainPrepConfig) -> None:
     """Join the stores in `feat_folder` and its sub-folders `part-*` into one in `feat_folder_merge`.
 
-    These are complete stores, or what `part` i/n made of one in a folder of its own.
+    They can be complete stores, or parts i/n of one store in separate folders.
 
     Raises:
-        InputError: a store is missing, damaged or incomplete, they were made differently, two hold the same record,
-            there is no room, or another store is in `feat_folder_merge`.
+        InputError: a store is missing, damaged or incomplete, they were made differently, two hold the same record, the
+            disk is full, or `feat_folder_merge` holds another store.
     """
     require(config, "feat_folder", "feat_folder_merge")
     target = Path(config.feat_folder_merge)
@@ -83,7 +83,7 @@ def _merge(config: TrainPrepConfig, sources: Sequence[StorePart], settings: dict
     speakers = read_speakers(sources[0].folder / SPEAKERS_FILE)
     with TrainStoreWriter(target, first.front_end, speakers, config.shard_utterances, settings) as writer:
         _copy_records(sources, writer)
-        # What was left out of the table stands in each part.
+        # Each part lists the files that were left out of the table.
         writer.skipped = list(dict.fromkeys(entry for source in sources for entry in source.manifest.skipped))
         writer.num_converted = sum(source.manifest.num_converted for source in sources)
     merged = read_manifest(target)
@@ -132,7 +132,7 @@ def _check_alike(sources: Sequence[StorePart]) -> None:
 
 
 def _augmentation_contents(source: StorePart) -> dict[str, dict[str, str]]:
-    """Return the content of each noise and room response that a store says it was made with."""
+    """Return the content hash of each noise and room response that a store was made with."""
     tables = {name: sources_path(source.folder, name) for name in ("noise_folder", "rir_folder")}
     return {
         name: {file: stamp.sha256 for file, stamp in read_sources(table).items()}
@@ -142,7 +142,7 @@ def _augmentation_contents(source: StorePart) -> dict[str, dict[str, str]]:
 
 
 def _check_complete(sources: Sequence[StorePart]) -> None:
-    """Raise InputError unless the parts that are no complete stores are one together."""
+    """Raise InputError unless the incomplete parts together form one store."""
     parts = [source for source in sources if source.num_shards]
     if not parts:
         return
@@ -166,7 +166,7 @@ def _content_sha256(sources: Sequence[StorePart]) -> str:
 
 
 def _copy_records(sources: Sequence[StorePart], writer: TrainStoreWriter) -> None:
-    """Copy all records; raise InputError when a store lacks some, or a record is in two of them."""
+    """Copy all records; raise InputError if a store lacks some, or two stores hold the same record."""
     total = sum(source.manifest.num_utterances for source in sources)
     progress = Progress(total, "records")
     seen: set[str] = set()
@@ -187,7 +187,7 @@ def _copy_records(sources: Sequence[StorePart], writer: TrainStoreWriter) -> Non
 
 
 def _groups(sources: Sequence[StorePart]) -> list[list[tuple[Path, int]]]:
-    """Return the files of each store with their numbers of records; the parts are one store, in its order."""
+    """Return the files of each store with their numbers of records; parts of one store are joined in its order."""
     groups, parts = [], []
     for source in sources:
         shards = [(source.folder / shard.file, shard.num_utterances) for shard in source.manifest.shards]

@@ -1,6 +1,6 @@
-"""From crops of samples to training features, in worker processes: distortion, filterbanks, mean, masks.
+"""Compute training features from crops of samples in worker processes: distortion, filterbanks, mean and masks.
 
-MindSpore is not imported here: workers start in half a second and stay small.
+MindSpore is not imported here, so that workers start in half a second and stay small.
 """
 
 import multiprocessing
@@ -23,37 +23,37 @@ from mindvox.frontend.augment import Augmenter, FeatureMasks
 from mindvox.frontend.frames import repeat_to
 from mindvox.parallel import in_order, one_thread_each, start_process
 
-BATCHES_AHEAD = 2  # for each worker: one in work, one waiting
+BATCHES_AHEAD = 2  # per worker: one in progress, one waiting
 START_TIMEOUT_S = 300
-CROP, DISTORT = 0, 1  # what a generator is for
+CROP, DISTORT = 0, 1  # purpose of a generator
 
 
 def generator(seed: int, epoch: int, utt_id: str, purpose: int = CROP, drawn_before: int = 0) -> np.random.Generator:
-    """Return the generator of an utterance in an epoch: it depends on nothing else, least of all on the worker.
+    """Return the generator of an utterance in an epoch; it is independent of the worker.
 
     Args:
         purpose: CROP or DISTORT.
-        drawn_before: how often the same utterance was drawn before in this epoch.
+        drawn_before: how often this utterance was drawn earlier in the epoch.
     """
     again = (int(drawn_before),) if drawn_before else ()
     return np.random.default_rng((seed, epoch, zlib.crc32(utt_id.encode()), purpose, *again))
 
 
 def crop_samples(wave: np.ndarray, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut `length` samples at a random place; what is shorter is repeated from its start."""
+    """Cut `length` samples at a random position; shorter samples are repeated from their start."""
     start = int(rng.integers(max(0, len(wave) - length) + 1))
     return repeat_to(wave[start : start + length], length)
 
 
 class Crops(NamedTuple):
-    """Samples of a batch on their way to a worker.
+    """The samples of a batch, sent to a worker.
 
     Attributes:
-        utt_ids: names.
+        utt_ids: names of the utterances.
         label: (B,), int32.
         samples: crops (B, S), int16.
-        epoch: from 0.
-        drawn_before: how often each record was drawn before in this epoch, (B,).
+        epoch: index of the epoch, from 0.
+        drawn_before: how often each record was drawn earlier in the epoch, (B,).
     """
 
     utt_ids: list[str]
@@ -64,8 +64,8 @@ class Crops(NamedTuple):
 
 
 class FeatureBatch(NamedTuple):
-    """What a worker makes of them: feats (B, T, F) float32 as the model takes them, labels (B,) of speakers at their
-    speed."""
+    """A batch from a worker: feats (B, T, F), float32, as the model takes them, and labels (B,), which include the
+    speed with `speed_classes`."""
 
     utt_ids: list[str]
     label: np.ndarray
@@ -73,15 +73,15 @@ class FeatureBatch(NamedTuple):
 
 
 class OnlineFeatures:
-    """Distort and transform the crops of a batch; the same for the same seed, epoch and names.
+    """Distorts and transforms the crops of a batch; reproducible from seed, epoch and names.
 
     Args:
         augmenter: chooses a stage for each crop.
-        front_end: of the features, in single precision.
-        num_frames: of each crop.
-        seed: of everything that is drawn.
-        num_speakers: added to a label for each changed speed; None: a speed keeps its speaker.
-        masks: of features, SpecAugment; None: none.
+        front_end: computes the features, in single precision.
+        num_frames: number of frames of each crop.
+        seed: random seed.
+        num_speakers: offset that each changed speed adds to a label; None: speeds keep the label.
+        masks: SpecAugment masks of features; None: none.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class OnlineFeatures:
 
     @classmethod
     def from_config(cls, config: Config, num_speakers: int) -> "OnlineFeatures":
-        """Return what a training configuration asks for.
+        """Return the features of a training configuration.
 
         Raises:
             UsageError, InputError: stages, folders or the front end are wrong, see `make_augmenter`.
@@ -119,16 +119,16 @@ class OnlineFeatures:
 
     @property
     def crop_length(self) -> int:
-        """Samples of a crop: enough for the fastest speed."""
+        """Length of a crop in samples: enough for the fastest speed."""
         return self.augmenter.source_length(self.num_samples)
 
     @property
     def num_speeds(self) -> int:
-        """Classes that each speaker makes."""
+        """Number of classes per speaker."""
         return 1 if self.num_speakers is None else len(self.augmenter.options.speed_percents)
 
     def clean(self, samples: np.ndarray) -> np.ndarray:
-        """Return the features (T, F), before mean subtraction, of 16-bit samples (N,) as they are."""
+        """Return the features (T, F), before mean subtraction, of undistorted 16-bit samples (N,)."""
         return self.front_end(from_int16(samples))
 
     def __call__(self, crops: Crops) -> FeatureBatch:
@@ -141,7 +141,7 @@ class OnlineFeatures:
             start = int(rng.integers(self.crop_length - plan.source_length + 1))
             source = waves[index, start : start + plan.source_length]
             waveform = plan.apply(source, self._others(waves, crops.label, index))
-            frames = self.front_end(waveform, rng)[: self.num_frames]  # mirrored edges can give more, see num_samples
+            frames = self.front_end(waveform, rng)[: self.num_frames]  # mirrored edges can give more; see num_samples
             feats[index] = self.front_end.finish(frames)
             if self.masks:
                 feats[index] = self.masks(feats[index], rng)
@@ -149,7 +149,7 @@ class OnlineFeatures:
         return FeatureBatch(crops.utt_ids, label, feats)
 
     def _label_shift(self, speed_index: Optional[int]) -> int:
-        """Return what a speed adds to a label: nothing for 1.0, then the number of speakers once, twice, ..."""
+        """Return the label offset of a speed: 0 for 1.0, then one, two, ... times the number of speakers."""
         if self.num_speakers is None or speed_index is None:
             return 0
         percents = self.augmenter.options.speed_percents
@@ -158,7 +158,7 @@ class OnlineFeatures:
         return 0 if percent == 100 else self.num_speakers * (1 + changed.index(percent))
 
     def _others(self, waves: np.ndarray, label: np.ndarray, index: int) -> Callable[..., np.ndarray]:
-        """Return a source of babble: crops of the same batch, of other speakers when there are any."""
+        """Return a source of babble: crops of the same batch, of other speakers if there are any."""
 
         def voices(rng: np.random.Generator, num_voices: int, num_samples: int) -> np.ndarray:
             others = np.flatnonzero(label != label[index])
@@ -174,21 +174,21 @@ class FeatureWorkers:
     """Processes that turn crops into features, in the order of the crops.
 
     Args:
-        features: what each of them does.
-        num_workers: processes.
+        features: the work of each process.
+        num_workers: number of processes.
 
     Raises:
-        InputError: one of them was killed as it started.
+        InputError: a process was killed while starting.
     """
 
     def __init__(self, features: OnlineFeatures, num_workers: int) -> None:
-        # Not forked: a process that has threads, as MindSpore has, can hang in its copy.
+        # Not forked: the copy of a process with threads, as MindSpore has, can deadlock.
         context = multiprocessing.get_context("spawn")
         self._num_workers = num_workers
         all_started = context.Barrier(num_workers)
         self._pool = ProcessPoolExecutor(num_workers, context, _start_worker, (features, all_started))
         with one_thread_each():
-            # The pool starts a process when none is idle, and none is before all have met.
+            # The pool starts a process if none is idle, and none is idle until all have reported.
             started = [self._pool.submit(_ready) for _ in range(num_workers)]
         try:
             for future in started:
@@ -197,10 +197,10 @@ class FeatureWorkers:
             raise _killed() from None
 
     def map(self, batches: Iterable[Crops]) -> Iterator[FeatureBatch]:
-        """Yield the features of each batch; what fails in a worker is raised here.
+        """Yield the features of each batch; errors of a worker are raised here.
 
         Raises:
-            InputError: a worker was killed, or a noise or room cannot be read.
+            InputError: a worker was killed, or a noise or room response cannot be read.
         """
         try:
             yield from in_order(self._pool.submit, _work, batches, BATCHES_AHEAD * self._num_workers)
@@ -208,18 +208,18 @@ class FeatureWorkers:
             raise _killed() from None
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _killed() -> InputError:
     return InputError(
         "num_workers: a process that makes training features was killed, by the system if memory ran out. "
-        "Start again with fewer workers or a smaller minibatch_size."
+        "Run again with fewer workers or a smaller minibatch_size."
     )
 
 
-_features: Optional[OnlineFeatures] = None  # in a worker: what it does
+_features: Optional[OnlineFeatures] = None  # set in each worker
 
 
 def _start_worker(features: OnlineFeatures, all_started: Barrier) -> None:
@@ -230,9 +230,9 @@ def _start_worker(features: OnlineFeatures, all_started: Barrier) -> None:
 
 
 def _ready() -> None:
-    """Do nothing: that it was done shows that workers run."""
+    """Do nothing; a returned call shows that the worker runs."""
 
 
 def _work(crops: Crops) -> FeatureBatch:
-    assert _features is not None, "every worker begins with _start_worker"
+    assert _features is not None, "_start_worker runs first in every worker"
     return _features(crops)

@@ -1,9 +1,9 @@
-"""Training batches: shuffled records of a training store, a random crop of each, new in every epoch.
+"""Training batches: shuffled records of a training store, with a new random crop of each in every epoch.
 
 Records are features, cropped by threads, or samples, which worker processes distort and transform (`online`).
 
-The order of an epoch follows from seed and epoch alone. Processes that train together cut it into the same global
-batches and take a part of each, so that how many they are, and where a run was interrupted, changes no global batch.
+The order of an epoch follows from seed and epoch only. Ranks of one training cut it into the same global batches and
+take a part of each, so that global batches depend neither on the number of ranks nor on interruptions.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -32,7 +32,7 @@ NAMES_AT_ONCE = 1000
 
 
 class Batch(NamedTuple):
-    """One training batch: features (B, T, F) float32 as the model takes them, labels (B,) int32, utterance ids."""
+    """A training batch: features (B, T, F), float32, as the model takes them, labels (B,), int32, and utterance ids."""
 
     feats: np.ndarray
     label: np.ndarray
@@ -40,26 +40,26 @@ class Batch(NamedTuple):
 
 
 class TrainBatches:
-    """Batches of equal shape from a training store, the same for the same seed whatever the number of workers.
+    """Batches of equal shape from a training store, reproducible from the seed for any number of workers.
 
     Args:
         folder: the training store.
-        batch_size: utterances in a batch of this process; an epoch's last records that fill no global batch are left
-            out of it.
-        num_frames: frames of a crop; shorter records are repeated from their start.
-        seed: of the order and of the crops.
-        num_workers: threads that crop features, or processes that make features of samples.
-        masks: of the features of a store of features; None: none.
-        online: makes features of a store of samples, and must be given for one.
-        rank: this process among those that train together, from 0.
-        num_ranks: how many they are; a global batch has batch_size utterances for each.
-        num_held_out: utterances that are left out of the batches, to validate with.
-        make_sampler: called with the records, functions that return their labels and the numbers of their utterances,
-            the size of a global batch and the seed; returns what decides the order.
+        batch_size: batch size of this rank, utterances; records at the end of an epoch that fill no global batch are
+            left out of it.
+        num_frames: number of frames of a crop; shorter records are repeated from their start.
+        seed: random seed of the order and of the crops.
+        num_workers: number of threads that crop features, or of processes that compute features from samples.
+        masks: SpecAugment masks for a store of features; None: none.
+        online: computes features from a store of samples; required for one.
+        rank: index of this rank, from 0.
+        num_ranks: number of ranks; a global batch has batch_size utterances for each.
+        num_held_out: number of utterances to hold out for validation.
+        make_sampler: called with the records, functions that return their labels and utterance indices, the size of a
+            global batch, and the seed; returns the sampler that decides the order.
 
     Raises:
-        InputError: the store is missing, damaged, or smaller than one global batch; or so many utterances cannot be
-            held out.
+        InputError: the store is missing, damaged or smaller than one global batch, or cannot hold out this many
+            utterances.
     """
 
     def __init__(
@@ -106,34 +106,34 @@ class TrainBatches:
 
     @property
     def num_classes(self) -> int:
-        """What the objective tells apart: speakers, or speakers at each speed."""
+        """Number of classes of the objective: speakers, or speakers at each speed."""
         return self.manifest.num_speakers * (self.online.num_speeds if self.online else 1)
 
     def num_batches(self, first_record: int = 0) -> int:
-        """Return the batches of an epoch, or of what is left of it behind `first_record` records."""
+        """Return the number of batches in an epoch, or in the rest of it after `first_record` records."""
         return (self.sampler.num_records - first_record) // self.global_size
 
     def order(self, epoch: int, first_record: int = 0) -> np.ndarray:
-        """Return which records this process takes in an epoch (from 0), behind `first_record` of all processes."""
+        """Return the records of this rank in an epoch (from 0), after the first `first_record` records of all ranks."""
         return self.sampler.part(epoch, first_record, self.rank, self.num_ranks)[0].ravel()
 
     def epochs(self, epoch: int = 0, first_record: int = 0) -> Generator[Iterator[Batch], None, None]:
-        """Yield epoch after epoch without end, each an iterator over its batches.
+        """Yield epochs forever, each as an iterator over its batches.
 
         Args:
-            epoch: the first of them, from 0.
-            first_record: records of it that all processes have had already.
+            epoch: index of the first epoch, from 0.
+            first_record: number of its records that all ranks have already processed.
 
         Raises:
-            InputError: of a store of samples: a worker was killed, or a noise or room cannot be read.
+            InputError: in a store of samples, a worker was killed, or a noise or room response cannot be read.
         """
         if self.online is None:
-            for start in _starts(epoch, first_record):  # without end
+            for start in _starts(epoch, first_record):  # infinite
                 yield (Batch(feats, label, utt_ids.tolist()) for utt_ids, label, feats, _ in self._records(*start))
             return
         workers = FeatureWorkers(self.online, self.num_workers)
         try:
-            batches = workers.map(self.sample_crops(epoch, first_record))  # across the ends of epochs, without a pause
+            batches = workers.map(self.sample_crops(epoch, first_record))  # continues across epochs without a pause
             for _, first in _starts(epoch, first_record):
                 features = islice(batches, self.num_batches(first))
                 yield (Batch(batch.feats, batch.label, batch.utt_ids) for batch in features)
@@ -141,7 +141,7 @@ class TrainBatches:
             workers.close()
 
     def sample_crops(self, epoch: int = 0, first_record: int = 0) -> Iterator[Crops]:
-        """Yield the batches of a store of samples, not yet distorted, epoch after epoch without end; see `epochs`."""
+        """Yield the undistorted batches of a store of samples, epoch after epoch forever; see `epochs`."""
         for number, first in _starts(epoch, first_record):
             for utt_ids, label, samples, drawn_before in self._records(number, first):
                 yield Crops(utt_ids.tolist(), label, samples, number, drawn_before)
@@ -149,11 +149,11 @@ class TrainBatches:
     def _records(
         self, epoch: int, first_record: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield an epoch's batches: names, labels, crops, and how often each record was drawn before."""
+        """Yield the batches of an epoch: names, labels, crops, and how often each record was drawn earlier in it."""
         is_online = self.manifest.kind == WAVEFORM
         columns = self._columns()
         records, drawn_before = self.sampler.part(epoch, first_record, self.rank, self.num_ranks)
-        if not records.size:  # MindSpore takes an empty list for all records
+        if not records.size:  # MindSpore reads an empty list as all records
             return
         batches = self._read(records.ravel().tolist(), columns).batch(
             self.batch_size,
@@ -169,14 +169,14 @@ class TrainBatches:
 
     def held_out_feats(self) -> Iterator[tuple[str, int, np.ndarray]]:
         """Yield name, label and features (T, F), before mean subtraction, of one record of each held-out utterance."""
-        if not self.held_out:  # MindSpore takes an empty list for all records
+        if not self.held_out:  # MindSpore reads an empty list as all records
             return
         rows = self._read(self.held_out, self._columns()).create_tuple_iterator(num_epochs=1, output_numpy=True)
         for name, label, content in rows:
             yield str(name), int(label), self.online.clean(decode_wave(content)) if self.online else content
 
     def refuse_one_speaker(self) -> None:
-        """Raise InputError unless two records have different labels; in a usual store the first few read do."""
+        """Raise InputError unless two records have different labels; usually the first few suffice."""
         order = np.random.default_rng(self.seed).permutation(self.records).tolist()
         labels = self._read(order, ["label"]).create_tuple_iterator(num_epochs=1, output_numpy=True)
         (first,) = next(labels)
@@ -190,8 +190,8 @@ class TrainBatches:
         return ["utt_id", "label", "wave" if self.manifest.kind == WAVEFORM else "feats"]
 
     def _read(self, records: list[int], columns: list[str]) -> ds.Dataset:
-        """Return these columns of these records, in this order; a record may be there more than once."""
-        size = self.manifest.num_utterances  # a sampler takes no more records than the store has (2.10)
+        """Return these columns of these records, in this order; records may repeat."""
+        size = self.manifest.num_utterances  # a sampler accepts at most as many records as the store has (2.10)
         pieces = [records[first : first + size] for first in range(0, len(records), size)]
         parts = [ds.MindDataset(self.paths, columns_list=columns, sampler=ds.SubsetSampler(piece)) for piece in pieces]
         return parts[0] if len(parts) == 1 else parts[0].concat(parts[1:])
@@ -206,12 +206,12 @@ class TrainBatches:
         return names, labels
 
     def _labels(self) -> np.ndarray:
-        """Return the label of each record that batches are made of; features and samples are not read."""
+        """Return the label of each record in batches, without reading features or samples."""
         rows = self._read(self.records.tolist(), ["label"]).batch(NAMES_AT_ONCE)
         return np.concatenate([label for (label,) in rows.create_tuple_iterator(num_epochs=1, output_numpy=True)])
 
     def _utterances(self) -> np.ndarray:
-        """Return a number for each record that batches are made of, equal for those of one utterance."""
+        """Return an utterance index for each record in batches; records of one utterance share it."""
         numbers: dict[str, int] = {}
         rows = self._read(self.records.tolist(), ["utt_id"]).batch(NAMES_AT_ONCE)
         found = [
@@ -224,7 +224,7 @@ class TrainBatches:
         self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, feats: list, batch: ds.BatchInfo
     ) -> tuple[np.ndarray, ...]:
         names = [str(utt_id) for utt_id in utt_ids]
-        # Seeded by what is cropped, and how often it was before in this epoch, so that workers and order do not matter.
+        # The seed depends on what is cropped and how often it was drawn in this epoch, not on workers or order.
         times = drawn_before[batch.get_batch_num()]
         rngs = [generator(self.seed, epoch, name, CROP, drawn) for name, drawn in zip(names, times, strict=True)]
         crops = [random_crop(record, self.num_frames, rng) for record, rng in zip(feats, rngs, strict=True)]
@@ -236,7 +236,7 @@ class TrainBatches:
     def _cut(
         self, epoch: int, drawn_before: np.ndarray, utt_ids: list, labels: list, waves: list, batch: ds.BatchInfo
     ) -> tuple[np.ndarray, ...]:
-        assert self.online is not None, "samples are cut for it"
+        assert self.online is not None, "required for a store of samples"
         names, length = [str(utt_id) for utt_id in utt_ids], self.online.crop_length
         times = drawn_before[batch.get_batch_num()]
         crops = [
@@ -247,11 +247,11 @@ class TrainBatches:
 
 
 def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatches:
-    """Open the training store of a configuration, with the augmentation that it asks for; `rank`: see `TrainBatches`.
+    """Open the training store of a configuration with its augmentation; for `rank` see `TrainBatches`.
 
     Raises:
-        InputError: the store is missing, damaged, smaller than one batch, or of one speaker; a store of features is to
-            be distorted, or holds those of another front end.
+        InputError: the store is missing, damaged, smaller than one batch or of one speaker, or a store of features
+            does not allow the augmentation or has another front end.
         UsageError, InputError: stages, folders or the front end are wrong.
     """
     manifest = read_manifest(config.train_data_path)
@@ -274,12 +274,12 @@ def open_batches(config: Config, rank: int = 0, num_ranks: int = 1) -> TrainBatc
 
 
 def _starts(epoch: int, first_record: int) -> Iterator[tuple[int, int]]:
-    """Yield each epoch from `epoch` on, with the record that it begins at: all but the first at 0."""
+    """Yield each epoch from `epoch`, with the record at which it starts: 0 for all but the first."""
     return zip(count(epoch), chain([first_record], repeat(0)))
 
 
 def random_crop(feats: np.ndarray, num_frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Cut random `num_frames` frames of (T, F), repeated from the start when shorter."""
+    """Cut `num_frames` random frames of (T, F); shorter features are repeated from their start."""
     spare = max(0, len(feats) - num_frames)
     start = int(rng.integers(spare + 1))
     return repeat_to(feats[start : start + num_frames], num_frames)

@@ -1,4 +1,4 @@
-"""From a training corpus to its store: tables, then the records of every recording in them."""
+"""Prepare a training store from a corpus: first the tables, then the records of every recording in them."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ import numpy as np
 
 from mindvox.config import TrainPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading, check_skipped
+from mindvox.corpus.quality import KeepSpeech, Reading, check_skipped
 from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tables import TrainTables, make_train_tables
 from mindvox.corpus.tree import Utterance
@@ -39,35 +39,38 @@ from mindvox.files import lock_folder, sha256_file
 from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress, duration
 
-STORE_OVERHEAD = 1.1  # a store's size over that of its records
-FILE_OVERHEAD_BYTES = 1 << 24  # of each file
-PAGES_OF_A_FILE = 3  # that may be nearly empty
+STORE_OVERHEAD = 1.1  # size of a store relative to its records
+FILE_OVERHEAD_BYTES = 1 << 24  # per file
+PAGES_OF_A_FILE = 3  # pages that may be nearly empty
 SKIPPED_NOISES_FILE = "skipped_noises.csv"
-UTTERANCES_TIMED, RECORDS_TIMED = 16, 64  # these, and of each at most so many records
-VOICES = 5000  # utterances that babble is drawn from: each job carries them
+UTTERANCES_TIMED, RECORDS_TIMED = 16, 64  # utterances for the estimate, and the most records of each
+VOICES = 5000  # utterances for babble; each job carries them
 
 
 @dataclass(frozen=True)
 class TrainPreparation:
-    """A training store that is to be made.
+    """A training store to be made.
 
     Args:
         config: the settings.
-        tables: of the corpus.
-        recipe: from utterances to records.
-        made_from: what the store's records follow from.
-        ranges: of all shards.
+        tables: tables of the corpus.
+        recipe: turns utterances into records.
+        reading: how recordings are read.
+        made_from: everything that decides the records.
+        ranges: the ranges of all shards.
     """
 
     config: TrainPrepConfig
     tables: TrainTables
     recipe: Recipe
+    reading: Reading
     made_from: dict[str, Any]
     ranges: list[ShardRange]
 
     @classmethod
-    def from_config(cls, config: TrainPrepConfig) -> "TrainPreparation":
-        """Make the tables, or take those that are there, and share the records out to shards."""
+    def from_config(cls, config: TrainPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> "TrainPreparation":
+        """Make or reuse the tables, and distribute the records over shards."""
+        reading = Reading.from_config(config, keep_speech)
         recipe = Recipe.from_config(config)
         _list_skipped_files(config, recipe)
         tables = make_train_tables(config)
@@ -76,15 +79,16 @@ class TrainPreparation:
         settings = {
             "table_sha256": sha256_file(config.train_annotation),
             "speakers_sha256": sha256_file(Path(config.save_folder, "speakers.csv")),
-            **Reading.from_config(config).settings(),
+            **reading.settings(),
             **recipe.settings(),
         }
         made_from = {"kind": recipe.kind, "front_end": recipe.stored_front_end(), "settings": settings}
-        return cls(config, tables, recipe, made_from, plan_shards(tables.train, recipe, config.shard_utterances))
+        ranges = plan_shards(tables.train, recipe, config.shard_utterances)
+        return cls(config, tables, recipe, reading, made_from, ranges)
 
     @property
     def plan(self) -> dict[str, Any]:
-        """Return what each shard follows from."""
+        """Return everything that decides the shards."""
         return {**self.made_from, "num_shards": len(self.ranges), "shard_utterances": self.config.shard_utterances}
 
     @property
@@ -100,7 +104,7 @@ class TrainPreparation:
 
     @cached_property
     def voices(self) -> list[Utterance]:
-        """Return the utterances that babble is drawn from, the same for all shards."""
+        """Return the utterances for babble, the same for all shards."""
         if not self.recipe.needs_babble:
             return []
         train = self.tables.train
@@ -108,13 +112,13 @@ class TrainPreparation:
         return [train[row] for row in order[:VOICES]]
 
     def finished(self) -> dict[int, ShardResult]:
-        """Return the shards that are there, by number."""
+        """Return the finished shards by index."""
         identity = plan_identity(self.plan)
         found = {shard.index: read_marker(self.config.feat_folder, shard.index, identity) for shard in self.ranges}
         return {index: result for index, result in found.items() if result is not None}
 
     def job(self, shard: ShardRange, plan_sha256: str, num_skipped: int) -> ShardJob:
-        """Return the job that makes a shard, when `num_skipped` recordings were unusable before."""
+        """Return the job of a shard, given that `num_skipped` recordings were unusable before it."""
         config, train = self.config, self.tables.train
         utterances = train[shard.first : shard.stop]
         return ShardJob(
@@ -124,7 +128,7 @@ class TrainPreparation:
             utterances=utterances,
             labels={utterance.spk_id: self.tables.speakers[utterance.spk_id] for utterance in utterances},
             recipe=self.recipe,
-            reading=Reading.from_config(config),
+            reading=self.reading,
             max_skipped=self.max_skipped - num_skipped,
             plan_sha256=plan_sha256,
             voices=self.voices,
@@ -132,7 +136,7 @@ class TrainPreparation:
 
 
 def _list_skipped_files(config: TrainPrepConfig, recipe: Recipe) -> None:
-    """List the noises and room responses that are not used beside the tables."""
+    """List the unused noises and room responses beside the tables."""
     skipped, path = recipe.folders.skipped(), Path(config.save_folder, SKIPPED_NOISES_FILE)
     if skipped:
         write_skipped(path, skipped)
@@ -140,15 +144,20 @@ def _list_skipped_files(config: TrainPrepConfig, recipe: Recipe) -> None:
         path.unlink(missing_ok=True)
 
 
-def prepare_train(config: TrainPrepConfig) -> None:
-    """Make the training store of a corpus in `feat_folder`, or what it lacks; keep what was made from the same things.
+def prepare_train(config: TrainPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> None:
+    """Make the training store of a corpus in `feat_folder`, or its missing shards; keep shards with the same sources.
 
-    With `part` i/n only every n-th shard is made. Whoever makes the last one completes the store. A second process for
+    With `part` i/n, make only every n-th shard. The part that finishes last completes the store. A second process for
     the same part waits for the first.
 
+    Args:
+        config: the settings.
+        keep_speech: cuts recordings to their speech where `do_vad` is true.
+
     Raises:
-        InputError: no usable corpus, too many unusable recordings, no room, another store in `feat_folder`, or one that
-            was made from other recordings of the same names.
+        UsageError: `do_vad` is true, and `keep_speech` is not given.
+        InputError: the corpus is unusable, too many recordings are, the disk is full, or `feat_folder` holds another
+            store or one of other recordings with the same names.
     """
     require(config, "feat_folder", "save_folder")
     if config.verify:
@@ -156,7 +165,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
         return
     with lock_folder(config.feat_folder, f"part-{config.part.replace('/', '-of-')}"):
         with lock_folder(config.save_folder):
-            work = TrainPreparation.from_config(config)
+            work = TrainPreparation.from_config(config, keep_speech)
         with lock_folder(config.feat_folder):
             if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
                 _check_sources(work)
@@ -171,7 +180,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
 
 
 def _start(work: TrainPreparation) -> tuple[dict[int, ShardResult], list[ShardRange]]:
-    """Write the plan unless it is there; return the finished shards, and those that this part lacks."""
+    """Write the plan unless it exists; return the finished shards and the missing ones of this part."""
     config = work.config
     is_started = holds_store(config.feat_folder, PLAN_FILE, work.plan, "feat_folder")
     number, num_parts = map(int, config.part.split("/"))
@@ -188,7 +197,7 @@ def _start(work: TrainPreparation) -> tuple[dict[int, ShardResult], list[ShardRa
 
 
 def _check_sources(work: TrainPreparation) -> None:
-    """Raise InputError when recordings, noises or room responses are not those that the store was made from."""
+    """Raise InputError if recordings, noises or room responses have changed since the store was made."""
     config, folder = work.config, Path(work.config.feat_folder)
     advice = "Remove that folder or choose another feat_folder."
     for key, paths in work.recipe.augmentation_files().items():
@@ -201,7 +210,7 @@ def _check_sources(work: TrainPreparation) -> None:
 
 
 def _finish(work: TrainPreparation, made: Sequence[ShardResult], progress: Progress) -> None:
-    """Complete the store when all shards are there."""
+    """Complete the store if all shards are finished."""
     config = work.config
     results = work.finished()
     if Path(config.feat_folder, MANIFEST_FILE).exists():
@@ -219,7 +228,7 @@ def _finish(work: TrainPreparation, made: Sequence[ShardResult], progress: Progr
 
 
 def _announce(work: TrainPreparation, lacking: Sequence[ShardRange]) -> None:
-    """Say what is to be done, how much room and how long it will take; raise InputError when there is no room."""
+    """Print the remaining work with its size and time; raise InputError if the disk is too full."""
     folder = work.config.feat_folder
     num_bytes = sum(
         round(STORE_OVERHEAD * shard.num_bytes) + FILE_OVERHEAD_BYTES + PAGES_OF_A_FILE * shard.page_bytes
@@ -239,7 +248,7 @@ def _announce(work: TrainPreparation, lacking: Sequence[ShardRange]) -> None:
 
 
 def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -> Optional[float]:
-    """Return the seconds that a record takes, by trying a few; None when none of these can be read."""
+    """Return the time per record in seconds, measured on a few; None if none of these can be read."""
     step = -(-len(candidates) // UTTERANCES_TIMED)
     times = []
     for utterance in candidates[::step]:
@@ -247,7 +256,7 @@ def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -
         babble = Voices([utterance], work.config.data_folder).besides(utterance.spk_id)
         try:
             path = Path(work.config.data_folder, utterance.wav)
-            clip = Reading.from_config(work.config).read(path, utterance.start, utterance.stop)
+            clip = work.reading.read(path, utterance.start, utterance.stop)
             num_records = min(RECORDS_TIMED, work.recipe.num_records(utterance))
             records = list(work.recipe.records(utterance, clip.waveform, range(num_records), babble))
         except BadAudio:
@@ -259,12 +268,12 @@ def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -
 def _make_shards(
     work: TrainPreparation, lacking: Sequence[ShardRange], results: Mapping[int, ShardResult], progress: Progress
 ) -> list[ShardResult]:
-    """Make the shards that are lacking, and stop when too many recordings cannot be used."""
+    """Make the missing shards; stop if too many recordings are unusable."""
     identity = plan_identity(work.plan)
     skipped = [*work.tables.skipped, *(entry for result in results.values() for entry in result.skipped)]
     jobs = [work.job(shard, identity, len(skipped)) for shard in lacking]
     made = []
-    # Closed at once on a failure, lest processes go on.
+    # Closed immediately on a failure, so that no process continues.
     with closing(call_all(make_shard, jobs, work.num_processes, work.config.dask)) as results_in_order:
         for shard, result in zip(lacking, results_in_order, strict=True):
             made.append(result)

@@ -1,4 +1,4 @@
-"""From a trial list and a training corpus to the evaluation store and the cohort's."""
+"""Prepare the evaluation store of a trial list, and the cohort's store from a training corpus."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, to_int16
-from mindvox.corpus.quality import Reading, check_skipped, list_skipped
+from mindvox.corpus.quality import KeepSpeech, Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
@@ -28,16 +28,16 @@ from mindvox.frontend import FrontEnd
 from mindvox.parallel import call_all, num_cores
 from mindvox.progress import Progress
 
-STORE_OVERHEAD = 1.1  # a store's size over that of its content
+STORE_OVERHEAD = 1.1  # size of a store relative to its content
 FILE_OVERHEAD_BYTES = 1 << 24
 UTTERANCES_OF_A_JOB = 16
-SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # results wait in memory, several for each process
+SAMPLES_OF_A_JOB = 600 * SAMPLE_RATE  # bounds the memory of waiting results, several per process
 MODEL_ZOO_LIST = "veri_test_bleeched.txt"
 
 
 class Content(NamedTuple):
-    """What a store holds of an utterance, features (T, F) or 16-bit samples (N,); its length, samples; whether the
-    recording was converted."""
+    """The stored content of an utterance, features (T, F) or 16-bit samples (N,), with its length in samples and
+    whether the recording was converted."""
 
     content: np.ndarray
     num_samples: int
@@ -45,7 +45,7 @@ class Content(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A recording's stamp when the file is there, and what became of it."""
+    """The stamp of a recording's file, if it exists, and the result of reading it."""
 
     stamp: Optional[Stamp]
     result: Union[Content, Skipped]
@@ -53,7 +53,7 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True)
 class ContentJob:
-    """A few utterances whose content is wanted: features, or without a front end samples.
+    """A few utterances to read: features are returned or, without a front end, samples.
 
     Their paths are relative to `data_folder`.
     """
@@ -66,12 +66,12 @@ class ContentJob:
 
     @property
     def is_long(self) -> bool:
-        """Whether its content is too large to be sent between processes and to wait there."""
+        """Whether the content is too large to be sent between processes and kept waiting."""
         return _num_samples(self.utterances, self.cutting) > SAMPLES_OF_A_JOB
 
 
 def read_contents(job: ContentJob) -> list[Read]:
-    """Return the content of each utterance, or why there is none, and what its recording is."""
+    """Return the content of each utterance, or why there is none, with the stamp of its recording."""
     return [
         Read(stamp_of(Path(job.data_folder, utterance.wav)), _content_of(utterance, job))
         for utterance in job.utterances
@@ -96,16 +96,17 @@ def _content_of(utterance: Utterance, job: ContentJob) -> Union[Content, Skipped
 
 
 class Recordings:
-    """Read utterances, in their order, and count what could not be used.
+    """Reads utterances in order, and counts the unusable ones.
 
     Args:
-        utterances: what to read.
-        data_folder: what their paths are relative to.
-        cutting: what to take of each: one piece.
-        front_end: of the features; None: samples are stored.
-        config: num_processes that compute, and what recordings must keep to.
-        skipped: files of this corpus that were left out before.
-        max_skipped: more than so many left out, the earlier ones included, are an InputError; None: any number is well.
+        utterances: utterances to read.
+        data_folder: base folder of their paths.
+        cutting: the piece to take of each.
+        front_end: computes the features; None: samples are stored.
+        reading: how recordings are read.
+        num_processes: number of worker processes; 0: one for each core.
+        skipped: files of this corpus that were left out earlier.
+        max_skipped: number of left-out files, earlier ones included, above which InputError is raised; None: no limit.
     """
 
     def __init__(
@@ -114,19 +115,19 @@ class Recordings:
         data_folder: PathLike,
         cutting: Cutting,
         front_end: Optional[FrontEnd],
-        config: EvalPrepConfig,
+        reading: Reading,
+        num_processes: int,
         skipped: Sequence[Skipped] = (),
         max_skipped: Optional[float] = None,
     ) -> None:
         self.skipped = list(skipped)
         self.num_read = 0
         self._utterances = utterances
-        reading = Reading.from_config(config)
         self._jobs = [
             ContentJob(Path(data_folder), group, cutting, front_end, reading) for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
-        self._num_processes = config.num_processes or num_cores()
+        self._num_processes = num_processes or num_cores()
         self._max_skipped = max_skipped
         self._num_samples = 0
         self._converted: list[str] = []
@@ -134,8 +135,8 @@ class Recordings:
         self._progress = Progress(len(utterances), "utterances")
 
     def add_to(self, writer: EvalStoreWriter) -> None:
-        """Write the content of all utterances that can be used."""
-        with closing(self._contents()) as contents:  # at once on a failure, lest processes go on
+        """Write the content of all usable utterances."""
+        with closing(self._contents()) as contents:  # closed immediately on a failure, so that no process continues
             for utterance, content in contents:
                 writer.add(utterance.utt_id, utterance.spk_id, content)
         writer.sources = self._sources
@@ -177,7 +178,7 @@ class Recordings:
 
 
 def _groups(utterances: Sequence[Utterance], cutting: Cutting) -> Iterator[list[Utterance]]:
-    """Yield the utterances in groups for a job each; what is long is alone."""
+    """Yield groups of utterances, one per job; a long utterance is a group by itself."""
     group: list[Utterance] = []
     for utterance in utterances:
         is_full = len(group) == UTTERANCES_OF_A_JOB or _num_samples([*group, utterance], cutting) > SAMPLES_OF_A_JOB
@@ -193,48 +194,56 @@ def _num_samples(utterances: Sequence[Utterance], cutting: Cutting) -> int:
     return sum(cutting.num_samples(utterance.stop - utterance.start) for utterance in utterances)
 
 
-def prepare_eval(config: EvalPrepConfig) -> None:
+def prepare_eval(config: EvalPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> None:
     """Make the evaluation store of a trial list in `feat_eval_folder` and the cohort's in `feat_norm_folder`.
 
-    Stores that were made from the same things are kept. Every utterance of the trial list must be readable: a list that
-    loses trials gives another EER.
+    Stores with the same sources are kept. Every utterance of the trial list must be readable, because losing trials
+    changes the EER.
+
+    Args:
+        config: the settings.
+        keep_speech: cuts recordings to their speech where `do_vad` is true.
 
     Raises:
-        InputError: an utterance of the trial list is missing or unreadable, too many of the cohort are, there is no
-            room, or a folder holds another store.
+        UsageError: a key is missing, or `do_vad` is true and `keep_speech` is not given.
+        InputError: an utterance of the trial list is missing or unreadable, too many of the cohort are, the disk is
+            full, or a folder holds another store.
     """
     require(config, "feat_eval_folder", "feat_norm_folder")
     if Path(config.feat_eval_folder).resolve() == Path(config.feat_norm_folder).resolve():
         raise UsageError(f"feat_eval_folder and feat_norm_folder are both {config.feat_eval_folder}: give two folders.")
     if config.verify:
         verify_eval_store(config.feat_eval_folder)
-        if Path(config.feat_norm_folder, META_FILE).exists():  # there is none where every speaker is in the trials
+        if Path(config.feat_norm_folder, META_FILE).exists():  # missing if every speaker is in the trials
             verify_eval_store(config.feat_norm_folder)
         return
     require(config, "save_folder")
-    with lock_folder(config.save_folder):  # whose tables the stores follow from
+    reading = Reading.from_config(config, keep_speech)
+    with lock_folder(config.save_folder):  # the stores depend on its tables
         tables = make_eval_tables(config)
         front_end = None if config.store_kind == "waveform" else prepared_front_end(config)
         with lock_folder(config.feat_eval_folder):
-            _prepare_trial_store(config, tables, front_end)
+            _prepare_trial_store(config, tables, front_end, reading)
         if tables.norm:
             with lock_folder(config.feat_norm_folder):
-                _prepare_cohort(config, tables, front_end)
+                _prepare_cohort(config, tables, front_end, reading)
 
 
-def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
+def _prepare_trial_store(
+    config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd], reading: Reading
+) -> None:
     trial_list = find_trial_list(config.verification_file, config.data_folder)
     settings = {
         "trial_list_sha256": sha256_file(trial_list),
         "enrol_sha256": sha256_file(Path(config.save_folder, "enrol.csv")),
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
-        **Reading.from_config(config).settings(),
+        **reading.settings(),
     }
     made_from = {"front_end": _stored(front_end), "trial_list": trial_list.name, "settings": settings}
     by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
     utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
     if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder", utterances, config.data_folder):
-        _write_trial_store(config, utterances, front_end, trial_list, settings)
+        _write_trial_store(config, utterances, front_end, reading, trial_list, settings)
     _add_model_zoo_list(trial_list, Path(config.feat_eval_folder))
 
 
@@ -242,27 +251,28 @@ def _write_trial_store(
     config: EvalPrepConfig,
     utterances: Sequence[Utterance],
     front_end: Optional[FrontEnd],
+    reading: Reading,
     trial_list: Path,
     settings: dict[str, Any],
 ) -> None:
     whole = Cutting(length=0)
     _check_room(config.feat_eval_folder, whole, utterances, front_end)
-    recordings = Recordings(utterances, config.data_folder, whole, front_end, config)
+    recordings = Recordings(utterances, config.data_folder, whole, front_end, reading, config.num_processes)
     with EvalStoreWriter(config.feat_eval_folder, _stored(front_end), trial_list, settings) as writer:
         recordings.add_to(writer)
         if recordings.skipped:
             raise InputError(
                 f"{trial_list}: {len(recordings.skipped)} of its utterances cannot be used: "
                 f"{list_skipped(recordings.skipped)}. Repair them, delete the lines that name them, or change "
-                "the limits min_duration and max_clipped_fraction."
+                "the limits min_duration and max_clipped_fraction, or do_vad."
             )
     print(recordings.summary(config.feat_eval_folder, len(utterances)))
 
 
 def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
-    """Write the trial list, whole, under the name that the model zoo's README uses as well (docs/scoring.md).
+    """Write the whole trial list also under the name that the model zoo's README uses (docs/scoring.md).
 
-    A file of this name that is there already and holds something else is the user's.
+    An existing file of this name with other content belongs to the user and is kept.
     """
     path = folder / MODEL_ZOO_LIST
     if not path.exists():
@@ -272,19 +282,24 @@ def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
         print(f"{path}: is another list than {trial_list}, and stays as it is")
 
 
-def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
+def _prepare_cohort(
+    config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd], reading: Reading
+) -> None:
     cutting = Cutting.from_config(config)
     settings = {
         "norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")),
         **cutting.settings(),
-        **Reading.from_config(config).settings(),
+        **reading.settings(),
     }
     made_from = {"front_end": _stored(front_end), "settings": settings}
     if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder", tables.norm, tables.norm_folder):
         return
     _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
     max_skipped = config.max_bad_fraction * (len(tables.norm) + len(tables.skipped))
-    recordings = Recordings(tables.norm, tables.norm_folder, cutting, front_end, config, tables.skipped, max_skipped)
+    recordings = Recordings(
+        *(tables.norm, tables.norm_folder, cutting, front_end, reading, config.num_processes),
+        *(tables.skipped, max_skipped),
+    )
     with EvalStoreWriter(config.feat_norm_folder, _stored(front_end), settings=settings) as writer:
         recordings.add_to(writer)
         writer.skipped = recordings.skipped

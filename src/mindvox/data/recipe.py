@@ -1,4 +1,4 @@
-"""What a training store holds of an utterance."""
+"""The recipe that turns an utterance into the records of a training store."""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,20 +26,20 @@ from mindvox.frontend.augment import Augmenter, BabbleSource
 from mindvox.frontend.frames import repeat_to
 
 CLEAN = "clean"
-OF_FEATURES = 1  # what a generator is for, beside distortion
+OF_FEATURES = 1  # purpose of a generator, beside distortion
 TRIES_FOR_A_VOICE = 100
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """From an utterance to its records: cut it, distort each piece in several ways, compute features.
+    """Turns an utterance into records: cut it, distort each piece in several ways, compute features.
 
     Args:
-        front_end: of the features; None: records are 16-bit samples.
-        cutting: into pieces.
-        options: whose `augmentations` are the ways; each piece gives a record of each.
-        seed: of the distortions.
-        folders: noises and rooms, checked.
+        front_end: computes the features; None: records are 16-bit samples.
+        cutting: cuts utterances into pieces.
+        options: its `augmentations` are the ways of distortion; each piece gives one record for each.
+        seed: random seed of the distortions.
+        folders: checked noises and rooms.
     """
 
     front_end: Optional[FrontEnd]
@@ -54,7 +54,7 @@ class Recipe:
 
         Raises:
             UsageError: a stage is unknown, or lacks its folder.
-            InputError: a folder of noises or rooms holds nothing usable, or SpeechBrain is asked for and missing.
+            InputError: a folder of noises or rooms has no usable file, or SpeechBrain is selected but missing.
         """
         values = _options_of(config)
         for name in ("noise_folder", "rir_folder"):
@@ -62,12 +62,12 @@ class Recipe:
         options = AugmentationOptions(**values)
         front_end = None if config.store_kind == "waveform" else prepared_front_end(config)
         folders = open_folders(options)
-        make_augmenter(options, folders)  # fails here, not in the first shard
+        make_augmenter(options, folders)  # raise errors here, not in the first shard
         return cls(front_end, Cutting.from_config(config), options, config.seed, folders)
 
     @property
     def kind(self) -> str:
-        """What a record holds, as the manifest names it."""
+        """The content of a record, as the manifest names it."""
         return WAVEFORM if self.front_end is None else FEATURES
 
     @property
@@ -81,26 +81,26 @@ class Recipe:
 
     @property
     def needs_babble(self) -> bool:
-        """Whether records(...) needs other utterances."""
+        """Whether `records` needs other utterances."""
         return self._augmenter.needs_babble
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the content besides the table and the front end."""
+        """Return the settings that decide the content besides the table and the front end."""
         settings = {**self.cutting.settings(), "augmentations": list(self.stages)}
         if self.front_end is not None and self.front_end.draws:
             settings["seed"] = self.seed
         if self.stages == (CLEAN,):
             return settings
         values = _options_of(self.options)
-        values["frontend"] = values.pop("feature_backend")  # as stores of the first version call it
-        for name, paths in self._files().items():  # where they lie does not matter, what is used of them does
+        values["frontend"] = values.pop("feature_backend")  # its name in stores of the first version
+        for name, paths in self._files().items():  # only the used files matter, not their location
             del values[name]
             values[f"{name}_sha256"] = _listing_sha256(paths) if paths else ""
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {**settings, **lists, "seed": self.seed}
 
     def augmentation_files(self) -> dict[str, dict[str, Path]]:
-        """Return the usable files in `noise_folder` and in `rir_folder` by name, for those folders that are used."""
+        """Return the usable files of `noise_folder` and `rir_folder` by name, if these folders are used."""
         return {name: paths for name, paths in self._files().items() if paths}
 
     def _files(self) -> dict[str, dict[str, Path]]:
@@ -111,29 +111,31 @@ class Recipe:
         }
 
     def stored_front_end(self) -> Optional[dict[str, Any]]:
-        """Return the front end as the manifest holds it."""
+        """Return the front end in the form of the manifest."""
         return None if self.front_end is None else self.front_end.to_dict()
 
     def num_records(self, utterance: Utterance) -> int:
-        """Return how many records an utterance gives."""
+        """Return the number of records of an utterance."""
         return len(self.stages) * self.cutting.num_pieces(utterance.stop - utterance.start)
 
     def record_bytes(self, utterance: Utterance) -> int:
-        """Return the size of each of its records."""
+        """Return the size in bytes of each of its records."""
         return content_bytes(self.front_end, self.cutting.num_samples(utterance.stop - utterance.start))
 
     def records(
         self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield name and content of those records whose numbers are `chosen`.
+        """Yield name and content of the records with the indices `chosen`, as far as they exist.
 
-        A distorted piece is called `<name of the piece>@<stage>`. What is drawn for it follows from seed, name, copy.
+        A waveform that was cut to its speech may have fewer consecutive chunks than `num_records` says.
+
+        A distorted piece is named `<name of the piece>@<stage>`. Its random parameters follow from seed, name and copy.
 
         Args:
-            babble: gives other utterances, for stages with babble.
+            babble: returns other utterances, for stages with babble.
         """
         pieces = self.cutting.pieces(utterance, waveform)
-        for number in chosen:
+        for number in range(chosen.start, min(chosen.stop, len(pieces) * len(self.stages))):
             piece, stage = pieces[number // len(self.stages)], self.stages[number % len(self.stages)]
             name = piece.name if stage == CLEAN else f"{piece.name}@{stage}"
             yield name, self._encode(name, piece, self._distort(name, stage, piece, waveform, babble))
@@ -145,7 +147,7 @@ class Recipe:
             return piece.waveform
         rng = np.random.default_rng((self.seed, piece.copy, zlib.crc32(name.encode())))
         plan = self._augmenter.draw(stage, len(piece.waveform), rng)
-        # A faster copy takes more samples than it has: from the recording, as far as that goes.
+        # A faster copy needs more samples than the piece has; they come from the recording as far as it goes.
         start = max(0, min(piece.start, len(waveform) - plan.source_length))
         source = repeat_to(waveform[start : start + plan.source_length], plan.source_length)
         return plan.apply(source, babble)
@@ -160,11 +162,11 @@ class Recipe:
 
 
 class Voices:
-    """Other utterances, for babble.
+    """Other utterances for babble.
 
     Args:
-        utterances: to draw from.
-        data_folder: what their paths are relative to.
+        utterances: utterances to draw from.
+        data_folder: base folder of their paths.
     """
 
     def __init__(self, utterances: Sequence[Utterance], data_folder: PathLike) -> None:
@@ -172,7 +174,7 @@ class Voices:
         self._data_folder = data_folder
 
     def besides(self, spk_id: str) -> BabbleSource:
-        """Return what draws from all but this speaker; from all when there is no other."""
+        """Return a source that draws from other speakers, or from all if there is no other speaker."""
         others = [utterance for utterance in self._utterances if utterance.spk_id != spk_id] or self._utterances
 
         def draw(rng: np.random.Generator, num_voices: int, num_samples: int) -> list[np.ndarray]:
@@ -204,6 +206,6 @@ def _augmenter_of(options: tuple[tuple[str, Any], ...], folders: Folders) -> Aug
 
 
 def _listing_sha256(paths: Mapping[str, Path]) -> str:
-    """Return what tells two folders apart by the names and sizes of the files that are used."""
+    """Return a hash of the names and sizes of the used files of a folder."""
     listing = [f"{name} {path.stat().st_size}" for name, path in paths.items()]
     return sha256("\n".join(sorted(listing)).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""A training store made shard by shard, in any order, by any number of processes and machines.
+"""Make a training store shard by shard, in any order, with any number of processes and machines.
 
-`plan.json` says which shards there are, and is written first. A shard follows from the plan alone. It is made in a
-folder of its own, then moved to its place, and `shard-00000.json` is written last: a shard without this marker is made
-again. When all markers are there, `manifest.json` is made of them.
+`plan.json` lists the shards and is written first. A shard follows from the plan alone. It is made in a private folder
+and then moved into place; `shard-00000.json` is written last, and a shard without this marker is made again. When
+all markers exist, `manifest.json` is made from them.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ import numpy as np
 
 from mindvox.corpus.audio import BadAudio
 from mindvox.corpus.quality import Reading, check_skipped
-from mindvox.corpus.table_io import read_speakers, write_speakers
+from mindvox.corpus.table_io import read_speakers, write_skipped, write_speakers
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.data import train_store
 from mindvox.data.recipe import Recipe, Voices
 from mindvox.data.sources import Stamp, stamp_of, write_sources
-from mindvox.data.store import explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, explain_full_disk, remove_files
 from mindvox.data.train_store import (
     FORMAT_VERSION,
     OWN_FILES,
@@ -43,20 +43,20 @@ from mindvox.data.train_store import (
 from mindvox.errors import InputError
 from mindvox.files import PathLike, lock_folder, read_json, sha256_file, write_json
 
-# Of processes that were killed.
+# Left by processes that were killed.
 TEMPORARY_FILES = (".shard-*", ".plan.*", ".speakers.*", ".manifest.*", ".noise_folder.*", ".rir_folder.*")
 
 
 class ShardRange(NamedTuple):
-    """What a shard holds: records in the order of the table.
+    """The content of a shard: records in the order of the table.
 
     Args:
-        index: its number.
-        first, stop: its utterances in the table, which it may share with its neighbours.
-        skip: records of the first utterance that the shard before it holds.
-        num_records: records, if all recordings can be used.
-        num_bytes: their size, at most.
-        page_bytes: of its MindRecord file.
+        index: index of the shard.
+        first, stop: range of its utterances in the table; neighbouring shards may share an utterance.
+        skip: number of records of the first utterance that belong to the previous shard.
+        num_records: number of records if all recordings are usable.
+        num_bytes: upper bound of their size.
+        page_bytes: page size of its MindRecord file.
     """
 
     index: int  # type: ignore[assignment] # tuple's own `index` is of no use here
@@ -70,17 +70,17 @@ class ShardRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardJob:
-    """All that make_shard() needs to know, wherever it runs.
+    """Everything that make_shard() needs, on any machine.
 
     Args:
-        folder: of the store, absolute.
-        data_folder: what the utterances' paths are relative to, absolute.
-        range: of the shard.
-        utterances: those of the range.
-        labels: of their speakers.
-        recipe: from utterances to records.
-        reading: how recordings are judged and read.
-        max_skipped: more unusable recordings are an InputError.
+        folder: folder of the store, absolute.
+        data_folder: base folder of the utterances' paths, absolute.
+        range: range of the shard.
+        utterances: utterances of the range.
+        labels: labels of their speakers.
+        recipe: turns utterances into records.
+        reading: how recordings are read and checked.
+        max_skipped: number of unusable recordings above which InputError is raised.
         plan_sha256: plan_identity() of the plan.
         voices: other utterances of the corpus, for babble.
     """
@@ -99,17 +99,17 @@ class ShardJob:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A finished shard; recordings that it shares with the shard before it are counted there.
+    """A finished shard; recordings shared with the previous shard are counted there.
 
     Args:
-        shard: its file; None: none of its recordings can be used.
-        num_frames: frames of its records, or samples of waveforms.
-        num_recordings: recordings that were used.
-        num_samples: their length.
-        num_converted: those that were not 16 kHz mono.
+        shard: its file; None: none of its recordings is usable.
+        num_frames: number of frames of its records, or of samples of waveforms.
+        num_recordings: number of used recordings.
+        num_samples: their total length.
+        num_converted: number of those that were not 16 kHz mono.
         converted_example: the first of them.
-        skipped: recordings that cannot be used.
-        plan_sha256: the plan that it belongs to.
+        skipped: unusable recordings.
+        plan_sha256: plan_identity() of its plan.
     """
 
     shard: Optional[Shard]
@@ -123,7 +123,7 @@ class ShardResult:
 
 
 def plan_shards(utterances: Sequence[Utterance], recipe: Recipe, shard_utterances: int) -> list[ShardRange]:
-    """Share the records of a table out to shards of `shard_utterances` records, fewer where they are long.
+    """Distribute the records of a table over shards of `shard_utterances` records, or fewer if records are long.
 
     Raises:
         InputError: a record is too long for a MindRecord file.
@@ -156,7 +156,7 @@ def plan_shards(utterances: Sequence[Utterance], recipe: Recipe, shard_utterance
 
 
 def plan_identity(plan: Mapping[str, Any]) -> str:
-    """Return what tells a plan from another: all but what was left out before."""
+    """Return an identifier of a plan; recordings that were left out earlier do not count."""
     plan = {key: value for key, value in plan.items() if key != "skipped"}
     return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
@@ -168,10 +168,10 @@ def start_plan(
     skipped: Sequence[Skipped],
     sources: Mapping[str, Mapping[str, Stamp]],
 ) -> None:
-    """Make a store's folder, free of what an earlier one left there, and write its speakers and its plan.
+    """Prepare a store's folder: remove files of an earlier store, and write the speakers and the plan.
 
     Args:
-        plan: kind, front_end and settings; num_shards, shard_utterances.
+        plan: kind, front_end and settings; num_shards and shard_utterances.
         skipped: recordings that are not in the table.
         sources: stamps of noises and room responses, by the key of their folder.
     """
@@ -187,17 +187,17 @@ def start_plan(
 
 
 def marker_path(folder: PathLike, index: int) -> Path:
-    """Return the file that says that a shard is finished."""
+    """Return the marker file of a finished shard."""
     return Path(folder, shard_file(index)).with_suffix(".json")
 
 
 def sources_path(folder: PathLike, name: str) -> Path:
-    """Return the table of the files that something was made from: a shard by its name, or all by `noise_folder`."""
+    """Return the table of source files of a shard (by its name) or of a folder (as `noise_folder`)."""
     return Path(folder, SOURCE_TABLES.replace("*", name))
 
 
 def read_marker(folder: PathLike, index: int, plan_sha256: str) -> Optional[ShardResult]:
-    """Return what a shard holds; None when it has no marker of this plan, or its files are not of their size."""
+    """Return a finished shard; None: it has no marker of this plan, or its files have other sizes."""
     path = marker_path(folder, index)
     if not path.exists():
         return None
@@ -223,8 +223,8 @@ def _parse_result(stored: Mapping[str, Any]) -> ShardResult:
 def make_shard(job: ShardJob) -> ShardResult:
     """Make one shard of a store and its marker.
 
-    The same job gives the same bytes, wherever and however often it is done. Another process that makes this shard at
-    the same time is waited for, and its shard is taken: a worker may outlive the preparation that it worked for.
+    Equal jobs give identical bytes, anywhere and any number of times. If another process is making this shard, wait and
+    take its result; a worker may outlive the preparation that started it.
     """
     with lock_folder(job.folder, shard_file(job.range.index)), explain_full_disk(job.folder):
         return read_marker(job.folder, job.range.index, job.plan_sha256) or _make_and_mark(job)
@@ -245,9 +245,9 @@ def _make_and_mark(job: ShardJob) -> ShardResult:
 
 @contextmanager
 def _private_folder(job: ShardJob) -> Iterator[Path]:
-    """Make a folder beside the shards; its files may be moved, not renamed: a MindRecord index holds the name."""
+    """Make a folder beside the shards. Its files may be moved but not renamed: a MindRecord index holds the name."""
     prefix = f".{shard_file(job.range.index)}."
-    for leftover in job.folder.glob(f"{prefix}*"):  # of a process that was killed
+    for leftover in job.folder.glob(f"{prefix}*"):  # of a killed process
         shutil.rmtree(leftover, ignore_errors=True)
     marker_path(job.folder, job.range.index).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=job.folder) as folder:
@@ -255,7 +255,7 @@ def _private_folder(job: ShardJob) -> Iterator[Path]:
 
 
 class _ShardMaker:
-    """Read the utterances of a job and write their records."""
+    """Reads the utterances of a job and writes their records."""
 
     def __init__(self, job: ShardJob, folder: Path) -> None:
         self.job = job
@@ -319,7 +319,7 @@ class _ShardMaker:
 
 
 def read_plan(folder: PathLike) -> dict[str, Any]:
-    """Read what start_plan() wrote; raise InputError when the folder has no plan of this format."""
+    """Read the plan that start_plan() wrote; raise InputError if the folder has no plan of this format."""
     path = Path(folder, PLAN_FILE)
     plan = read_json(path)
     keys = {"kind", "front_end", "settings", "num_shards", "shard_utterances", "skipped"}
@@ -348,13 +348,15 @@ def describe_shards(folder: PathLike, plan: Mapping[str, Any], results: Sequence
 
 
 def finish_store(folder: PathLike, results: Sequence[ShardResult]) -> Manifest:
-    """Complete a store of whose plan all shards are finished; these are their results, in order."""
+    """Complete a store whose shards are all finished; `results` are in order."""
     folder = Path(folder)
     manifest = describe_shards(folder, read_plan(folder), results)
     if not manifest.shards:
         raise InputError(f"{folder}: nothing to store: there is no usable utterance.")
     _remove_temporary_files(folder)
     with explain_full_disk(folder):
+        if manifest.skipped:
+            write_skipped(folder / SKIPPED_FILE, manifest.skipped)
         write_manifest(folder, manifest)
     return manifest
 

@@ -1,8 +1,7 @@
-"""What a store was made from: size, time and content of each file, and whether these are still the same.
+"""The source files of a store: their size, time and content, and whether they have changed.
 
-A file of the same size and time is not read again. Any other is, and its content decides: a folder that was copied or
-touched is the same, a recording that was replaced is another.
-"""
+A file with the same size and time is not read again. Otherwise its content decides: a copied or touched folder counts
+as the same, a replaced recording as another one."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,12 @@ from mindvox.files import PathLike, csv_rows, sha256_file, write_csv
 SOURCES_FILE = "sources.csv"
 SOURCES_HEADER = ("name", "num_bytes", "mtime_ns", "sha256")
 NAMES_SHOWN = 5
-_NUM_THREADS = 8  # they wait for the disk or the network most of the time
+_NUM_THREADS = 8  # mostly waiting for the disk or the network
 _FILES_AT_ONCE = 256
 
 
 class Stamp(NamedTuple):
-    """A file's size, time of its last change (ns) and content."""
+    """A file's size, modification time (ns) and content hash."""
 
     num_bytes: int
     mtime_ns: int
@@ -30,7 +29,7 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(path: PathLike) -> Optional[Stamp]:
-    """Return the stamp of a file; None when it cannot be read."""
+    """Return the stamp of a file; None: it cannot be read."""
     try:
         stat = os.stat(path)
         return Stamp(stat.st_size, stat.st_mtime_ns, _sha256(str(path), stat.st_size, stat.st_mtime_ns))
@@ -40,12 +39,12 @@ def stamp_of(path: PathLike) -> Optional[Stamp]:
 
 @lru_cache(maxsize=16)
 def _sha256(path: str, num_bytes: int, mtime_ns: int) -> str:
-    """Return a file's content hash, once for the many utterances that may lie in one long recording."""
+    """Return a file's content hash; cached, because many utterances may lie in one long recording."""
     return sha256_file(path)
 
 
 def stamp_all(paths: Mapping[str, Path]) -> dict[str, Stamp]:
-    """Return the stamps of those files that can be read, by name."""
+    """Return the stamps of the readable files, by name."""
     with ThreadPool(_NUM_THREADS) as pool:
         stamps = pool.map(stamp_of, paths.values(), chunksize=_FILES_AT_ONCE)
     return {name: stamp for name, stamp in zip(paths, stamps, strict=True) if stamp is not None}
@@ -68,22 +67,22 @@ def read_sources(path: PathLike) -> dict[str, Stamp]:
 
 
 def check_sources(folder: PathLike, tables: Sequence[Path], paths: Mapping[str, Path], what: str, advice: str) -> None:
-    """Compare the files that a store was made from with those that are there now.
+    """Compare the source files of a store with the present ones.
 
-    Tables whose files have another time, but the same content, are refreshed, so that these are not read again.
+    If only times differ but the content is the same, the tables are refreshed, so that the files are not read again.
 
     Args:
-        folder: of the store, for messages.
-        tables: what write_sources() wrote there; none: an older store, and a line says that nothing can be checked.
-        paths: where the files lie now, by name; others are not looked at.
-        what: what the files are, for messages.
-        advice: what to do when some changed.
+        folder: folder of the store, for messages.
+        tables: tables of write_sources(); none: an older store, and a line says that changes cannot be detected.
+        paths: present paths of the files by name; other files are ignored.
+        what: the kind of files, for messages.
+        advice: what to do if some have changed.
 
     Raises:
-        InputError: files have another content, or are missing.
+        InputError: files have other content, or are missing.
     """
     if not tables:
-        print(f"{folder}: an older store, which does not know the content of its {what}: changes cannot be noticed")
+        print(f"{folder}: an older store without hashes of its {what}: changes cannot be detected")
         return
     num_files = num_touched = 0
     changed: list[str] = []
@@ -120,5 +119,5 @@ def _stamps_now(known: Mapping[str, Stamp], paths: Mapping[str, Path]) -> dict[s
 
 
 def _refresh(table: Path, stamps: Mapping[str, Stamp]) -> None:
-    if os.access(table.parent, os.W_OK):  # a store on a read-only disk is compared by content each time
+    if os.access(table.parent, os.W_OK):  # without write access, content is compared each time
         write_sources(table, stamps)

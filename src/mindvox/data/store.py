@@ -1,4 +1,4 @@
-"""What the stores have in common: completeness, leftovers of an interrupted run, room on the disk, sound features."""
+"""Shared code of the stores: completeness, leftovers of interrupted runs, disk space, and checks of the content."""
 
 import errno
 import shutil
@@ -15,19 +15,20 @@ from mindvox.files import PathLike, read_json
 from mindvox.frontend import FrontEnd
 from mindvox.progress import quantity
 
-LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write when about 10 MB are left
+SKIPPED_FILE = "skipped.csv"  # in a store: the recordings that were left out, and why; absent: there are none
+LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write if about 10 MB are left
 
 
 def holds_store(folder: PathLike, done_file: str, made_from: Mapping[str, Any], option: str) -> bool:
-    """Tell whether `folder` holds a complete store that was made from the same things.
+    """Return whether `folder` holds a complete store with the same sources and settings.
 
     Args:
-        done_file: the JSON file that is written last; without it the folder holds no complete store.
-        made_from: entries of that file that the content follows from.
+        done_file: the JSON file that is written last; a folder without it holds no complete store.
+        made_from: entries of that file that decide the content.
         option: key of the configuration that names the folder, for the error.
 
     Raises:
-        InputError: it holds a store that was made from other things.
+        InputError: it holds a store with other sources or settings.
     """
     path = Path(folder, done_file)
     if not path.exists():
@@ -53,14 +54,14 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
 
 
 def remove_files(folder: PathLike, patterns: Sequence[str]) -> None:
-    """Remove the files in `folder` that match; anything else in it stays."""
+    """Remove the matching files in `folder`; anything else in it stays."""
     for pattern in patterns:
         for path in Path(folder).glob(pattern):
-            path.unlink(missing_ok=True)  # another part of the same store may be at it
+            path.unlink(missing_ok=True)  # another part of the same store may remove it at the same time
 
 
 def free_bytes(folder: PathLike) -> int:
-    """Return how many bytes are free on the disk of `folder`, which need not exist yet."""
+    """Return the free bytes on the disk of `folder`, which need not exist yet."""
     parent = Path(folder).resolve()
     while not parent.exists():
         parent = parent.parent
@@ -68,7 +69,7 @@ def free_bytes(folder: PathLike) -> int:
 
 
 def check_free_space(folder: PathLike, num_bytes: int) -> None:
-    """Raise InputError when the disk of `folder`, which need not exist yet, has less than `num_bytes` left."""
+    """Raise InputError if the disk of `folder`, which need not exist yet, has less than `num_bytes` free."""
     free = free_bytes(folder)
     if free < num_bytes:
         raise InputError(
@@ -78,7 +79,7 @@ def check_free_space(folder: PathLike, num_bytes: int) -> None:
 
 @contextmanager
 def explain_full_disk(folder: PathLike) -> Iterator[None]:
-    """Turn a failure to write to a full disk, MindRecord's own kinds included, into an InputError."""
+    """Turn a failure to write to a full disk, including MindRecord's errors, into an InputError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -93,7 +94,7 @@ def explain_full_disk(folder: PathLike) -> Iterator[None]:
 
 
 class WholeOrAbsent:
-    """A writer whose `with` block completes what is written by _finish(), or undoes it by _abandon() on a failure."""
+    """A writer whose `with` block completes the output with _finish(), or undoes it with _abandon() on a failure."""
 
     def __exit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
@@ -115,12 +116,12 @@ class WholeOrAbsent:
 
 
 def content_bytes(front_end: Optional[FrontEnd], num_samples: int) -> int:
-    """Return the size of what a store holds of so many samples: features, or without a front end 16-bit samples."""
+    """Return the size in bytes of the stored content of this many samples: features, or 16-bit samples."""
     return 2 * num_samples if front_end is None else 4 * front_end.size * front_end.num_frames(num_samples)
 
 
 def check_feats(utt_id: str, feats: np.ndarray, size: int) -> None:
-    """Raise ValueError unless these are float32 features (T, size), T >= 1, without NaN."""
+    """Raise ValueError unless these are finite float32 features (T, size), T >= 1."""
     if feats.dtype != np.float32 or feats.ndim != 2 or feats.shape[1] != size or len(feats) == 0:
         raise ValueError(f"{utt_id}: expected float32 (T, {size}), T >= 1, got {feats.dtype} {feats.shape}.")
     if not np.isfinite(feats).all():
@@ -142,13 +143,13 @@ def describe_work(
     elapsed_s: float,
     read_s: float,
 ) -> str:
-    """Return two lines about a store that was made.
+    """Return two lines about a finished store.
 
     Args:
-        folder: of the store.
-        num_records, num_utterances, audio_s: what it holds, and of how much speech, s.
-        num_skipped: recordings that were left out.
-        elapsed_s, read_s: time that this run took, and the speech that it read in it, s.
+        folder: folder of the store.
+        num_records, num_utterances, audio_s: its content; audio_s is the duration of its speech, s.
+        num_skipped: number of recordings that were left out.
+        elapsed_s, read_s: duration of this run, and of the speech that it read, s.
     """
     num_bytes = sum(path.stat().st_size for path in Path(folder).iterdir() if path.is_file())
     return (

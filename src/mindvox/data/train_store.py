@@ -1,6 +1,6 @@
-"""The training store: MindRecord files, which MindSpore shuffles and splits over ranks, and a manifest of them.
+"""The training store: MindRecord files, which MindSpore shuffles and splits over ranks, and their manifest.
 
-The manifest is written last: a folder without it is no store.
+The manifest is written last: a folder without it is not a store.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ import numpy as np
 
 from mindvox.corpus.table_io import write_speakers
 from mindvox.corpus.tree import Skipped
-from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, sync, write_json
 from mindvox.frontend import front_end_of
 
-if TYPE_CHECKING:  # MindSpore takes seconds to import; only functions that touch MindRecord do
+if TYPE_CHECKING:  # importing MindSpore takes seconds; only functions that use MindRecord import it
     from mindspore.mindrecord import FileWriter
 
 FORMAT_VERSION = 1
-FEATURES, WAVEFORM = "fbank", "waveform"  # features of any front end: the first version knew one alone
+FEATURES, WAVEFORM = "fbank", "waveform"  # "fbank" means any features: the first version knew only those
 MANIFEST_FILE = "manifest.json"
 PLAN_FILE = "plan.json"
 SPEAKERS_FILE = "speakers.csv"
@@ -30,7 +30,7 @@ SHARD_MARKERS = "shard-*.json"
 SOURCE_TABLES = "*.sources.csv"
 OWN_FILES = (  # in the order of removal
     *(MANIFEST_FILE, PLAN_FILE, SHARD_MARKERS),
-    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES),
+    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES, SKIPPED_FILE),
 )
 
 # A file has a header and at least two pages, by default 16 + 2 * 32 MiB. The header lists the pages, 200 bytes each.
@@ -38,7 +38,7 @@ HEADER_BYTES = 1 << 20
 PAGE_BYTES = 1 << 22
 MAX_PAGE_BYTES = 1 << 28
 PAGE_OVERHEAD_BYTES = 1 << 12
-MAX_SHARD_BYTES = 1 << 32  # two pages in a row are more than one page full: at most 2048 pages
+MAX_SHARD_BYTES = 1 << 32  # any two consecutive pages hold more than one page of data: at most 2048 pages
 ROWS_AT_ONCE = 32
 
 
@@ -55,19 +55,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a training store holds.
+    """The description of a training store.
 
     Args:
-        kind: what a record holds: FEATURES, before mean subtraction, or WAVEFORM, samples at 16 kHz.
-        front_end: how features were made, FrontEnd.to_dict(); None for waveforms.
-        settings: what else the content follows from: chunks, augmentation, seed, utterance table.
-        num_utterances: records: utterances, or chunks of them.
-        num_frames: frames of all records together; samples where they are waveforms.
-        num_speakers: speakers in speakers.csv.
-        speakers_sha256: of speakers.csv.
+        kind: content of a record: FEATURES, before mean subtraction, or WAVEFORM, samples at 16 kHz.
+        front_end: how the features were computed, FrontEnd.to_dict(); None for waveforms.
+        settings: further settings that decide the content: chunks, augmentation, seed, utterance table.
+        num_utterances: number of records: utterances, or chunks of them.
+        num_frames: total number of frames of all records, or of samples of waveforms.
+        num_speakers: number of speakers in speakers.csv.
+        speakers_sha256: hash of speakers.csv.
         shards: the files, in order.
-        skipped: recordings that were left out, and why.
-        num_converted: recordings that were not 16 kHz mono.
+        skipped: recordings that were left out, with reasons.
+        num_converted: number of recordings that were not 16 kHz mono.
     """
 
     kind: str
@@ -83,13 +83,13 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Of speakers and records in their order: the same content has the same wherever it lies."""
+        """Hash of the speakers and of the records in their order, independent of the location."""
         parts = (self.speakers_sha256, *(shard.sha256 for shard in self.shards))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Record(NamedTuple):
-    """One row of a store of features: an utterance or a chunk of one; feats (T, F), float32."""
+    """A row of a store of features: an utterance or a chunk of one; feats (T, F), float32."""
 
     utt_id: str
     label: int
@@ -97,7 +97,7 @@ class Record(NamedTuple):
 
 
 class WaveRecord(NamedTuple):
-    """One row of a store of waveforms: an utterance or a chunk of one; wave (N,), int16."""
+    """A row of a store of waveforms: an utterance or a chunk of one; wave (N,), int16."""
 
     utt_id: str
     label: int
@@ -105,10 +105,10 @@ class WaveRecord(NamedTuple):
 
 
 def read_manifest(folder: PathLike) -> Manifest:
-    """Read what a training store holds.
+    """Read the description of a training store.
 
     Raises:
-        InputError: the folder holds no complete store, or one of its files is missing or of another size.
+        InputError: the folder holds no complete store, or one of its files is missing or has another size.
     """
     path = Path(folder, MANIFEST_FILE)
     if not path.exists():
@@ -158,14 +158,14 @@ def index_path(shard_path: Path) -> Path:
 
 
 def write_manifest(folder: PathLike, manifest: Manifest) -> None:
-    """Complete a store: describe what its folder holds."""
+    """Write the description of a folder, which completes the store."""
     skipped = [entry._asdict() for entry in manifest.skipped]
     stored = {"format_version": FORMAT_VERSION, **asdict(manifest), "skipped": skipped}
     write_json(Path(folder, MANIFEST_FILE), stored)
 
 
 def verify_shards(folder: PathLike, manifest: Manifest) -> None:
-    """Read every file of a store; raise InputError when one is not what was written."""
+    """Read every file of a store; raise InputError if one differs from what was written."""
     for shard in manifest.shards:
         path = Path(folder, shard.file)
         for part, expected in ((path, shard.sha256), (index_path(path), shard.index_sha256)):
@@ -192,7 +192,7 @@ def decode_wave(stored: np.ndarray) -> np.ndarray:
 
 
 def page_bytes_for(num_bytes: int, what: str) -> int:
-    """Return the size of the pages of a file that is to take records of so many bytes.
+    """Return the page size of a file for records of this size.
 
     Raises:
         InputError: no page can hold such a record; `what` names it.
@@ -209,14 +209,14 @@ def page_bytes_for(num_bytes: int, what: str) -> int:
 
 
 class TrainStoreWriter(WholeOrAbsent):
-    """Write a training store; the end of a `with` block completes it, an exception removes what was written.
+    """Writes a training store; the end of a `with` block completes it, an exception removes what was written.
 
     Args:
-        folder: made when absent; leftovers of an interrupted run in it are removed.
-        front_end: how features are made, FrontEnd.to_dict(); None to store waveforms.
+        folder: created if missing; leftovers of an interrupted run are removed.
+        front_end: how the features are computed, FrontEnd.to_dict(); None: store waveforms.
         speakers: label of each speaker: 0, 1, ... in the order of their ids.
-        shard_utterances: most records in a file.
-        settings: what else the content follows from, JSON values.
+        shard_utterances: greatest number of records in a file.
+        settings: further settings that decide the content, JSON values.
     """
 
     def __init__(
@@ -253,7 +253,7 @@ class TrainStoreWriter(WholeOrAbsent):
 
         Args:
             utt_id: name of the utterance or chunk.
-            label: its speaker's.
+            label: label of its speaker.
             content: features (T, F), T >= 1, float32, finite, before mean subtraction; or samples (N,), N >= 1, int16.
         """
         if not 0 <= label < len(self.speakers):
@@ -264,7 +264,7 @@ class TrainStoreWriter(WholeOrAbsent):
         self.num_frames += len(content)
 
     def _shard_for(self, utt_id: str, num_bytes: int) -> "ShardWriter":
-        """Return the file that is being written when it has room, else a new one with pages that are large enough."""
+        """Return the current file if it has room, else a new one with large enough pages."""
         if self._open_shard is not None:
             shard = self._open_shard
             if shard.has_room(num_bytes) and shard.num_utterances < self.shard_utterances:
@@ -304,22 +304,22 @@ class TrainStoreWriter(WholeOrAbsent):
 
 
 def shard_file(index: int) -> str:
-    """Return the name of a store's file number `index`."""
+    """Return the file name of the shard with this index."""
     return f"{shard_name(index)}.mindrecord"
 
 
 def shard_name(index: int) -> str:
-    """Return what the names of all files of shard number `index` begin with."""
+    """Return the prefix of the names of all files of the shard with this index."""
     return f"shard-{index:05d}"
 
 
 class ShardWriter:
-    """One MindRecord file while it is written.
+    """Writes one MindRecord file.
 
     Args:
-        path: it must not exist.
-        front_end: FrontEnd.to_dict() of the features that it takes; None: it takes waveforms.
-        page_bytes: from page_bytes_for() the largest record.
+        path: path of the file; it must not exist.
+        front_end: FrontEnd.to_dict() of the features; None: the file holds waveforms.
+        page_bytes: page_bytes_for() the largest record.
     """
 
     def __init__(self, path: Path, front_end: Optional[Mapping[str, Any]], page_bytes: int) -> None:
@@ -332,7 +332,7 @@ class ShardWriter:
         self._writer = _open_mindrecord(path, self._size, page_bytes)
 
     def has_room(self, num_bytes: int) -> bool:
-        """Tell whether a record of so many bytes fits a page and the file."""
+        """Return whether a record of this size fits a page and the file."""
         return num_bytes + PAGE_OVERHEAD_BYTES <= self._page_bytes and self._num_bytes + num_bytes <= MAX_SHARD_BYTES
 
     def add(self, utt_id: str, label: int, content: np.ndarray) -> None:
@@ -354,17 +354,17 @@ class ShardWriter:
         rows, self._rows = self._rows, []
         num_rows = len(rows)
         self._writer.write_raw_data(rows)
-        if len(rows) != num_rows:  # MindRecord takes rows that do not fit the schema out of the list, and goes on
+        if len(rows) != num_rows:  # MindRecord removes rows that do not fit the schema from the list and continues
             raise RuntimeError(f"{self.path}: MindRecord refused {num_rows - len(rows)} of {num_rows} rows.")
 
     def close(self, mode: int) -> Shard:
-        """Complete the file, give it and its index the permissions `mode`, and count what it holds."""
+        """Complete the file, set the permissions of it and its index to `mode`, and count its content."""
         if self._rows:
             self._flush()
         self._writer.commit()
         index = index_path(self.path)
         for path in (self.path, index):
-            path.chmod(mode)  # MindRecord makes files that only their owner can read
+            path.chmod(mode)  # MindRecord creates files that only their owner can read
             sync(path)
         num_stored = _num_records(self.path)
         if num_stored != self.num_utterances:

@@ -1,4 +1,4 @@
-"""Checking finished stores: every byte, and what the records hold."""
+"""Check finished stores: every byte, and the content of the records."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from mindvox.frontend import front_end_of
 
 
 def verify_train_store(folder: PathLike) -> None:
-    """Check a training store and print what it holds.
+    """Check a training store and print its content.
 
     Raises:
-        InputError: a file is missing or damaged, or a record is not what the manifest promises.
+        InputError: a file is missing or damaged, or a record contradicts the manifest.
     """
     manifest = read_manifest(folder)
     speakers_path = Path(folder, SPEAKERS_FILE)
@@ -44,7 +44,7 @@ def verify_train_store(folder: PathLike) -> None:
 
 
 def _verify_shard(path: Path, num_expected: int, manifest: Manifest) -> int:
-    """Read every record of a file and return their frames."""
+    """Read every record of a file and return their number of frames."""
     size = front_end_of(manifest.front_end, path).size if manifest.front_end else 0
     num_records = num_frames = 0
     for record in read_shard(path):
@@ -65,13 +65,13 @@ def _verify_shard(path: Path, num_expected: int, manifest: Manifest) -> int:
 
 
 def verify_eval_store(folder: PathLike) -> None:
-    """Check an evaluation store or a cohort's, and print what it holds.
+    """Check the store of an evaluation or of a cohort, and print its content.
 
     Raises:
         InputError: a file is missing or damaged.
     """
     store = read_store(folder)
-    if content_sha256(Path(folder), content_files(store.front_end)) != store.sha256:  # read_store trusts size and time
+    if content_sha256(Path(folder), content_files(store.front_end)) != store.sha256:  # read_store checks size and time
         raise InputError(f"{folder}: damaged: not the content that {META_FILE} names. Copy it again.")
     for row, utt_id in enumerate(store.utt_ids):
         if not np.isfinite(store.of_utterance(row)).all():

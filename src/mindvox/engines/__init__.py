@@ -1,1 +1,1 @@
-"""Exported models: what describes them, and running them in the library that reads them."""
+"""Exported models: their descriptions, and the libraries that run them."""

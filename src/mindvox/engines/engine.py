@@ -1,4 +1,4 @@
-"""An exported model in whichever library runs it."""
+"""Run an exported model in any of the supported libraries."""
 
 import importlib
 import importlib.metadata
@@ -18,10 +18,10 @@ from mindvox.files import PathLike
 from mindvox.frontend.frames import repeat_to
 
 Encode = Callable[[np.ndarray], np.ndarray]
-"""Finished feats (B, T, F), float32, or waveforms (B, N), to embeddings (B, D)."""
+"""Turns finished feats (B, T, F), float32, or waveforms (B, N) into embeddings (B, D)."""
 Run = Callable[[np.ndarray], list[np.ndarray]]
-"""An input of the model's shape to all outputs."""
-OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # in what MindSpore and other engines raise
+"""Turns an input of the model's shape into all outputs."""
+OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # matches the engines' out-of-memory errors
 AUTO = "auto"
 
 
@@ -29,9 +29,9 @@ class Library(NamedTuple):
     """A library that runs exported models.
 
     Attributes:
-        formats: what it reads, keys of FILE_FORMATS.
+        formats: formats that it reads, keys of FILE_FORMATS.
         loader: our module with the function `load`.
-        install: the command that installs it.
+        install: command that installs it.
     """
 
     formats: tuple[str, ...]
@@ -39,7 +39,7 @@ class Library(NamedTuple):
     install: str
 
 
-LIBRARIES = {  # for each format the preferred one first
+LIBRARIES = {  # in order of preference for each format
     "mindspore": Library(("MINDIR",), "mindvox.engines.mindspore_engine", "pip install -r requirements.txt"),
     "onnxruntime": Library(("ONNX",), "mindvox.engines.onnxruntime_engine", "pip install -r requirements.txt"),
     "openvino": Library(("ONNX", "IR"), "mindvox.engines.openvino_engine", "pip install -e '.[onnx]'"),
@@ -54,7 +54,7 @@ class Engine:
     Attributes:
         name: library, version and device, such as "openvino 2026.4.1 CPU".
         exported: the model's description.
-        run: an input of exactly the model's shape (see `arranged`) to all its outputs, in the order of
+        run: turns an input of exactly the model's shape (see `arranged`) into all outputs, in the order of
             `exported.outputs`.
     """
 
@@ -63,14 +63,14 @@ class Engine:
     run: Run
 
     def encode(self, batch: np.ndarray) -> np.ndarray:
-        """Return embeddings (B, D) of any number of utterances of one length.
+        """Return embeddings (B, D) of any number of utterances of equal length.
 
         Args:
-            batch: finished features (B, T, F), or waveforms (B, N) when the model takes these.
+            batch: finished features (B, T, F), or waveforms (B, N) if the model takes them.
 
         Raises:
-            InputError: the batch does not fit the model, or has NaN or infinite values, which not every library passes
-                on to its output.
+            InputError: the batch does not fit the model, or has NaN or infinite values, which some libraries do not
+                pass on to the output.
         """
         self._check(batch)
         batch = self.arranged(batch)
@@ -81,7 +81,7 @@ class Engine:
         return np.concatenate([embed(batch[first : first + size]) for first in range(0, len(batch), size)])
 
     def arranged(self, batch: np.ndarray) -> np.ndarray:
-        """Return features (B, T, F) in the model's layout; waveforms as they are."""
+        """Return features (B, T, F) in the model's layout; waveforms are returned unchanged."""
         return np.ascontiguousarray(batch.swapaxes(1, 2)) if self.exported.input_layout == BINS_FIRST else batch
 
     def _check(self, batch: np.ndarray) -> None:
@@ -105,12 +105,12 @@ class Engine:
 
 
 def fill_batches(encode: Encode, batch_size: int) -> Encode:
-    """Let an engine that takes exactly `batch_size` utterances serve fewer: rows are repeated, the surplus dropped."""
+    """Let an engine with a fixed `batch_size` take fewer utterances: repeat rows, and drop the surplus."""
     return lambda batch: encode(repeat_to(batch, batch_size))[: len(batch)]
 
 
 def encode_named(encode: Encode, feats: np.ndarray, names: list[str]) -> np.ndarray:
-    """Return the model's answer; an exception says of which utterances, and what to do when memory ran out."""
+    """Return the model's output; an exception names the utterances, and says what to do if memory runs out."""
     try:
         return np.asarray(encode(feats))
     except (MemoryError, RuntimeError) as error:
@@ -131,16 +131,16 @@ def load_engine(
     """Load an exported model into a library.
 
     Args:
-        model: the exported model, a folder that holds one, or the name of a public model; see `find_exported`.
-        engine: one of ENGINES. "auto": of the libraries that read the model's format, the first that is installed.
-        device_target: the device that MindSpore runs on, see `mindvox.device`. Other libraries run on the CPU.
-        device_id: number of that device.
-        num_threads: that compute on the CPU; 0: what the library takes by itself, about one for each core. MindSpore
-            keeps the number that a process gives first.
+        model: the exported model, a folder with one, or the name of a public model; see `find_exported`.
+        engine: one of ENGINES. "auto": the first installed library that reads the model's format.
+        device_target: the device for MindSpore, see `mindvox.device`. Other libraries run on the CPU.
+        device_id: index of that device.
+        num_threads: number of CPU threads; 0: the library's default, about one per core. MindSpore keeps the first
+            number that a process sets.
 
     Raises:
-        UsageError: there is no such engine.
-        InputError: the model or its description is missing or damaged, the engine does not read its format, or is not
+        UsageError: the engine does not exist.
+        InputError: the model or its description is missing or damaged, or the engine cannot read its format or is not
             installed.
     """
     model_file = find_exported(model)
@@ -159,8 +159,8 @@ def _library_for(model_file: Path, exported: ExportedModel, engine: str) -> str:
     suffix = FILE_FORMATS[exported.file_format]
     if exported.conversion is not None:
         raise InputError(
-            f"{model_file}: was converted for Ascend, where the C++ program runs it. In Python, run the file that "
-            "it was made from."
+            f"{model_file}: was converted for Ascend, where the C++ program runs it. In Python, run the file from "
+            "which it was made."
         )
     libraries = libraries_of(exported)
     if not libraries:
@@ -179,17 +179,17 @@ def _library_for(model_file: Path, exported: ExportedModel, engine: str) -> str:
 
 
 def library_name(library: str, device_target: str = "CPU") -> str:
-    """Return how an engine is called: library, version and device, such as "openvino 2026.4.1 CPU"."""
+    """Return the name of an engine: library, version and device, such as "openvino 2026.4.1 CPU"."""
     return f"{library} {importlib.metadata.version(library)} {device_target}"
 
 
 def libraries_of(exported: ExportedModel) -> tuple[str, ...]:
-    """Return the libraries that read a model's format, the preferred first; none reads an AIR."""
+    """Return the libraries that read a model's format, in order of preference; none reads an AIR."""
     return tuple(name for name, library in LIBRARIES.items() if exported.file_format in library.formats)
 
 
 def is_installed(library: str) -> bool:
-    """Return whether a library can be imported."""
+    """Return whether a library is installed."""
     return importlib.util.find_spec(library) is not None
 
 
@@ -205,7 +205,7 @@ def require_library(library: str, purpose: str) -> ModuleType:
 
 
 def check_values(path: Path, expected: list[dict[str, Any]], found: dict[str, list[Any]]) -> None:
-    """Raise InputError when a file's inputs or outputs are not what FILE.json says; free sizes may have names."""
+    """Raise InputError if a file's inputs or outputs differ from FILE.json; names of free sizes are accepted."""
     for tensor in expected:
         shape = [size if isinstance(size, int) else None for size in found.get(tensor["name"], [])]
         if shape != tensor["shape"]:
@@ -216,11 +216,11 @@ def check_values(path: Path, expected: list[dict[str, Any]], found: dict[str, li
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a library's message that is not blank."""
+    """Return the first non-blank line of a library's message."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 
 def shape_text(shape: Any) -> str:
-    """Return a shape in words, such as `any x 301 x 80`."""
+    """Return a shape as text, such as `any x 301 x 80`."""
     return " x ".join("any" if size is None else str(size) for size in shape)

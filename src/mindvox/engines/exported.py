@@ -1,4 +1,4 @@
-"""Exported models: the file, and FILE.json that says what goes in and out."""
+"""Exported models: the file, and FILE.json, which describes its inputs and outputs."""
 
 import json
 from collections.abc import Mapping
@@ -14,48 +14,48 @@ from mindvox.home import ONNX, find_model
 from mindvox.progress import quantity
 
 FORMAT_VERSION = 3
-OLD_VERSION = 2  # read as well, see `_upgraded`
+OLD_VERSION = 2  # still read, see `_upgraded`
 FILE_FORMATS = {"MINDIR": ".mindir", "AIR": ".air", "ONNX": ".onnx", "IR": ".xml"}
 INPUT_KINDS = ("features", "waveform")
 FRAMES_FIRST, BINS_FIRST = INPUT_LAYOUTS = ("BTF", "BFT")
 CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
-"""Keys of a conversion: sha256 of the file that was converted; name of the converter; the lengths that the file was
-compiled for, frames, rising, or null for the fixed one; how Ascend computes."""
-OF_THE_FILE = (  # not known, or plain, inside it
-    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs"),
+"""Keys of a conversion: sha256 of the converted file; name of the converter; compiled lengths, frames, ascending, or
+null for the fixed one; precision on Ascend."""
+OF_THE_FILE = (  # unknown or trivial inside the file
+    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs", "framing"),
     *("mindir_version", "least_lite", "conversion"),
 )
 
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """What a reader of an exported model needs to know; `null` in JSON stands for a free size.
+    """The description of an exported model; `null` in JSON means a free size.
 
-    The JSON also lists `inputs` and `outputs` by name, shape and dtype; these follow from the attributes.
+    The JSON also has `inputs` and `outputs` by name, shape and dtype, and `framing`; these follow from the attributes.
 
     Attributes:
         file_format: a key of FILE_FORMATS.
-        input_kind: "features": features (B, T, F) of the front end, finished as it finishes them; "waveform": samples
-            (B, N), full scale 1, at the front end's sample rate: features are made and finished inside.
-        batch_size: utterances taken at once; None: any number.
-        num_frames: frames of an utterance; None: any number.
-        min_frames: the fewest frames of an utterance.
-        feature_size: F, size of a frame.
-        emb_size: size of an embedding.
-        further_outputs: channels of the outputs (B, T, channels) that follow the embedding, by name. Their order is
-            that of the alphabet.
-        precision: of the numbers in the file. A waveform model gives wrong features when it is run in a lower one.
-        device_target: the device that a MINDIR or AIR is built for; None: any.
-        front_end: how the features are made.
+        input_kind: "features": features (B, T, F) of the front end, after its `finish`; "waveform": samples (B, N),
+            full scale 1, at the front end's sample rate; the model computes and finishes the features.
+        batch_size: batch size; None: any.
+        num_frames: number of frames of an utterance; None: any.
+        min_frames: fewest frames of an utterance.
+        feature_size: feature size F.
+        emb_size: embedding size.
+        further_outputs: number of channels of each output (B, T, channels) after the embedding, by name, in
+            alphabetical order.
+        precision: number format of the file. A waveform model computes wrong features at a lower precision.
+        device_target: the device for which a MINDIR or AIR is built; None: any.
+        front_end: how the features are computed.
         model: name and settings of the architecture.
-        checkpoint_sha256: of the checkpoint that was exported.
-        file_sha256: of the exported file.
-        weights_sha256: of the `.bin` beside an IR's `.xml`; None for other formats.
-        mindir_version: version of the format of a MINDIR; None: another format, or not known.
-        least_lite: the earliest MindSpore Lite that is known to read a MINDIR.
-        windows: the windows of `num_frames` frames that an utterance is taken in, whose embeddings are averaged; None:
-            an utterance is one input.
-        input_layout: axes of the features in the file, "BTF" or "BFT", the transposed one of the Ascend 310P guide.
+        checkpoint_sha256: hash of the exported checkpoint.
+        file_sha256: hash of the exported file.
+        weights_sha256: hash of the `.bin` beside an IR's `.xml`; None for other formats.
+        mindir_version: version of the MINDIR format; None: another format, or unknown.
+        least_lite: earliest MindSpore Lite known to read a MINDIR.
+        windows: windows of `num_frames` frames in which an utterance is embedded, with the mean taken; None: an
+            utterance is one input.
+        input_layout: axes of the features in the file: "BTF", or "BFT", the transposed one of the Ascend 310P guide.
             `Engine.encode` takes (B, T, F) for both.
         conversion: how scripts/convert_310.sh made the file, with the keys of CONVERSION; None: it did not.
     """
@@ -78,22 +78,22 @@ class ExportedModel:
     mindir_version: Optional[int] = None
     least_lite: Optional[str] = None
     windows: Optional[Windows] = None
-    input_layout: str = FRAMES_FIRST  # which older descriptions do not say
+    input_layout: str = FRAMES_FIRST  # missing in older descriptions
     conversion: Optional[dict[str, Any]] = None
 
     @property
     def num_samples(self) -> Optional[int]:
-        """Samples that a waveform model takes, the fewest that give `num_frames`; None: any number."""
+        """Samples that a waveform model takes: the fewest that give `num_frames`; None: any number."""
         return None if self.num_frames is None else self._samples_of(self.num_frames)
 
     @property
     def cut_frames(self) -> Optional[int]:
-        """Frames that the model sees of an utterance, from its start on; None: all."""
+        """Frames of an utterance that the model uses, from the start; None: all."""
         return self.num_frames if self.windows is None else None
 
     @property
     def min_length(self) -> int:
-        """The fewest frames, or samples of a waveform model, of an utterance."""
+        """Fewest frames, or samples for a waveform model, of an utterance."""
         return self.min_frames if self.input_kind == "features" else self._samples_of(self.min_frames)
 
     def _samples_of(self, num_frames: int) -> int:
@@ -101,10 +101,25 @@ class ExportedModel:
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
-        """Name, shape and dtype of the only input."""
+        """Name, shape and dtype of the input."""
         if self.input_kind == "waveform":
             return [_tensor("waveform", [self.batch_size, self.num_samples])]
         return [_tensor("feats", self.shape_of_feats(self.batch_size, self.num_frames))]
+
+    @property
+    def framing(self) -> Optional[dict[str, Any]]:
+        """How frames lie in a recording, in samples, for readers that do not know the front end; None for features.
+
+        A waveform of N samples has no frame when N < least, else 1 + (N - first) // hop. `prepares`: recordings are
+        changed before they are embedded, see `FrontEnd.prepare`.
+        """
+        if self.input_kind == "features":
+            return None
+        front_end = front_end_of(self.front_end)
+        hop, least = round(front_end.frame_shift_s * front_end.sample_rate), front_end.num_samples(1)
+        num_frames = 2 + least // hop  # so many that `least` does not decide
+        first = front_end.num_samples(num_frames) - (num_frames - 1) * hop
+        return {"least": least, "first": first, "hop": hop, "prepares": front_end.prepares}
 
     def shape_of_feats(self, batch_size: Optional[int], num_frames: Optional[int]) -> list[Optional[int]]:
         """Return the shape of features in the model's layout."""
@@ -124,19 +139,20 @@ class ExportedModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of FILE.json."""
-        return {"format_version": FORMAT_VERSION, **asdict(self), "inputs": self.inputs, "outputs": self.outputs}
+        derived = {"inputs": self.inputs, "outputs": self.outputs, "framing": self.framing}
+        return {"format_version": FORMAT_VERSION, **asdict(self), **derived}
 
     def metadata(self) -> dict[str, str]:
-        """Return what FILE.json says about the content, as text for inside FILE: words as they are, the rest JSON."""
-        free = OF_THE_FILE if self.windows is not None else (*OF_THE_FILE, "windows")  # older files do not have it
+        """Return the content of FILE.json as text to store inside FILE: text unchanged, other values as JSON."""
+        free = OF_THE_FILE if self.windows is not None else (*OF_THE_FILE, "windows")  # missing in older files
         return _as_text({key: value for key, value in self.to_dict().items() if key not in free})
 
     def check_metadata(self, found: Mapping[str, str], where: PathLike) -> None:
-        """Raise InputError when the metadata inside a file is not what FILE.json says."""
+        """Raise InputError if the metadata inside a file differs from FILE.json."""
         expected = self.metadata()
         if found.get("format_version") == str(OLD_VERSION):
             found = _as_text(_upgraded(found))
-        found = {"input_layout": FRAMES_FIRST, **found}  # older files do not say it
+        found = {"input_layout": FRAMES_FIRST, **found}  # missing in older files
         differing = [key for key in {**expected, "windows": None} if found.get(key) != expected.get(key)]
         if differing:
             raise InputError(
@@ -152,7 +168,7 @@ class ExportedModel:
         """Read FILE.json.
 
         Raises:
-            InputError: model or description is missing or damaged, or they do not belong together.
+            InputError: the model or its description is missing or damaged, or they do not belong together.
         """
         path = description_path(model_file)
         if not Path(model_file).is_file():
@@ -173,8 +189,9 @@ class ExportedModel:
         windows = _windows(content.get("windows"), path)
         exported = cls(**{**{name: content[name] for name in fields if name in content}, "windows": windows})
         exported._check(path)
-        for name in ("inputs", "outputs"):
-            if content[name] != getattr(exported, name):
+        for name in ("inputs", "outputs", "framing"):
+            derived = getattr(exported, name)
+            if content.get(name, derived) != derived:  # older descriptions have no framing
                 raise InputError(f"{path}: {name} do not fit the sizes beside them. Export the model again.")
         _check_sha256(Path(model_file), exported.file_sha256, path)
         if exported.weights_sha256 is not None:
@@ -208,10 +225,10 @@ class ExportedModel:
 
 
 def find_exported(model: PathLike) -> Path:
-    """Return the exported model that a user means: a file, the only one in a folder, or a public model by its name.
+    """Return the exported model that a user means: a file, the only one in a folder, or a public model.
 
     Raises:
-        InputError: there is none; the message says how it is made.
+        InputError: there is none; the message says how to make one.
     """
     path = find_model(model, ONNX)
     if path.is_dir():
@@ -244,7 +261,7 @@ def description_path(model_file: PathLike) -> Path:
 
 
 def weights_path(model_file: PathLike) -> Path:
-    """Return the path of the weights that belong to an IR."""
+    """Return the path of the weights of an IR."""
     return Path(model_file).with_suffix(".bin")
 
 
@@ -253,13 +270,13 @@ def _tensor(name: str, shape: list[Optional[int]]) -> dict[str, Any]:
 
 
 def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a description of version 2, or the metadata of a file of that time, says in version 3's words."""
+    """Return a description of version 2, or metadata of that time, in the form of version 3."""
     upgraded = {**content, "format_version": FORMAT_VERSION}
     if "num_mels" in upgraded:
         upgraded["feature_size"] = upgraded.pop("num_mels")
     if "attention_size" in upgraded:
         size = upgraded.pop("attention_size")
-        is_text = isinstance(size, str) and size.isdecimal()  # inside a file
+        is_text = isinstance(size, str) and size.isdecimal()  # from metadata inside a file
         upgraded["further_outputs"] = {} if size in (None, "null") else {"attention": int(size) if is_text else size}
     if upgraded.get("input_kind") == "fbank":
         upgraded["input_kind"] = "features"
@@ -273,7 +290,7 @@ def _as_text(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _windows(value: Any, path: Path) -> Optional[Windows]:
-    """Return the windows that a description has; InputError when it has something else there."""
+    """Return the windows of a description; raise InputError if they are malformed."""
     try:
         return None if value is None else Windows(**value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""MINDIR in MindSpore."""
+"""Run MINDIR files in MindSpore."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +14,14 @@ from mindvox.errors import InputError
 
 
 def load(path: Path, exported: ExportedModel, device_target: str, device_id: int, num_threads: int = 0) -> Engine:
-    """Load a model on a device, which is this process's device from then on; see `load_engine` and `set_device`.
+    """Load a model on a device, which becomes the device of this process; see `load_engine` and `set_device`.
 
     Raises:
-        InputError: the file is damaged, or the device is not here.
+        InputError: the file is damaged, or the device is not available.
     """
     target = set_device(device_target, device_id)
     if num_threads:
-        with suppress(RuntimeError):  # it can be set only once in a process (2.10)
+        with suppress(RuntimeError):  # can be set only once per process (2.10)
             ms.device_context.cpu.op_tuning.threads_num(num_threads)
     try:
         cell = nn.GraphCell(ms.load(str(path)))

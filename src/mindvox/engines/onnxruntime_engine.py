@@ -1,4 +1,4 @@
-"""ONNX in ONNX Runtime, on the CPU."""
+"""Run ONNX files in ONNX Runtime, on the CPU."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ def open_session(path: Path, num_threads: int = 0, keeps_memory: bool = True) ->
 
     Args:
         path: the file.
-        num_threads: of the session; 0: as many as this process has cores.
-        keeps_memory: memory of one input is kept for the next: right where inputs have few sizes.
+        num_threads: number of threads of the session; 0: one per core.
+        keeps_memory: keep memory of one input for the next, which suits inputs of few sizes.
 
     Raises:
-        InputError: the file is damaged, or ONNX Runtime does not know an operator of it.
+        InputError: the file is damaged, or ONNX Runtime does not support one of its operators.
     """
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = num_threads
     options.enable_cpu_mem_arena = keeps_memory
     try:
         return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the exceptions of ONNX Runtime share no base but Exception
+    except Exception as error:  # ONNX Runtime's exceptions have no other common base
         raise InputError(f"{path}: ONNX Runtime cannot load it ({first_line(error)}).") from None
 
 
@@ -36,8 +36,8 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
     """
-    # It would keep what the longest recording takes: 1.2 GiB for 150 s at 1024 channels. Without the pool, 150 s take
-    # a third longer, 3 s as long.
+    # With the pool, memory for the longest recording would be kept: 1.2 GiB for 150 s at 1024 channels. Without it,
+    # 150 s take a third longer, and 3 s as long.
     session = open_session(path, num_threads, keeps_memory=False)
     exported.check_metadata(session.get_modelmeta().custom_metadata_map, path)
     check_values(path, exported.inputs, {value.name: value.shape for value in session.get_inputs()})
@@ -47,7 +47,7 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
     def run(batch: np.ndarray) -> list[np.ndarray]:
         try:
             return session.run(outputs, {name: batch})
-        except Exception as error:  # the exceptions of ONNX Runtime share no base but Exception
+        except Exception as error:  # ONNX Runtime's exceptions have no other common base
             raise RuntimeError(f"ONNX Runtime: {first_line(error)}") from error
 
     return Engine(library_name("onnxruntime"), exported, run)

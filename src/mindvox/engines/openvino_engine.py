@@ -1,4 +1,4 @@
-"""ONNX and OpenVINO's IR in OpenVINO, on the CPU."""
+"""Run ONNX files and OpenVINO's IR in OpenVINO, on the CPU."""
 
 import functools
 from pathlib import Path
@@ -12,23 +12,23 @@ from mindvox.engines.exported import ExportedModel
 from mindvox.errors import InputError
 
 RT_INFO = "mindvox"  # name under which an IR holds its metadata
-OLD_RT_INFO = "ecapa_tdnn"  # with descriptions of version 2
-UNWRITTEN = np.finfo(np.float32).max  # in place of results that the library has not written
+OLD_RT_INFO = "ecapa_tdnn"  # the name in version 2
+UNWRITTEN = np.finfo(np.float32).max  # placeholder that shows results that the library has not written
 
 
 @functools.cache
 def openvino_core() -> openvino.Core:
     """Return the one `openvino.Core` of this process.
 
-    Each that compiles a model gives the thread an alternate signal stack until it goes. When two go in the order in
-    which they came, the stack of the first stays in use after it was freed (OpenVINO 2026.4), and the next signal,
-    Ctrl-C included, is a segmentation fault.
+    Each Core that compiles a model gives the thread an alternate signal stack until the Core is destroyed. If two are
+    destroyed in the order of their creation, the first one's stack stays in use after it was freed (OpenVINO 2026.4),
+    and the next signal, Ctrl-C included, is a segmentation fault.
     """
     return openvino.Core()
 
 
 def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
-    """Load a model, for `num_threads` threads; 0: as many as this process has cores.
+    """Load a model with `num_threads` threads; 0: one per core.
 
     Raises:
         InputError: the file is damaged, or is not the model that `exported` describes.
@@ -36,11 +36,11 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
     core = openvino_core()
     try:
         model = core.read_model(path)
-        # Its own choice on processors that have it is bfloat16.
+        # The default on processors that support it is bfloat16.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         threads = {"INFERENCE_NUM_THREADS": num_threads} if num_threads else {}
         compiled = core.compile_model(model, "CPU", {**settings, **threads})
-    except Exception as error:  # its exceptions share no base but Exception
+    except Exception as error:  # OpenVINO's exceptions have no other common base
         raise InputError(f"{path}: OpenVINO cannot load it ({first_line(error)}).") from None
     check_values(path, exported.inputs, {value.any_name: _shape(value) for value in model.inputs})
     check_values(path, exported.outputs, {value.any_name: _shape(value) for value in model.outputs})
@@ -50,7 +50,7 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
     request = compiled.create_infer_request()
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
-        # When memory runs out, OpenVINO 2026.4 may say nothing and leave the results of the run before.
+        # If memory runs out, OpenVINO 2026.4 may report nothing and leave the results of the previous run.
         for tensor in request.output_tensors:
             tensor.data[...] = UNWRITTEN
         results = request.infer([batch])
@@ -62,7 +62,7 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
 
 
 def _metadata(model: Any) -> dict[str, str]:
-    """Return what an IR says of itself; nothing when it is not of this project."""
+    """Return the metadata of an IR; empty if it is not of this project."""
     for name in (RT_INFO, OLD_RT_INFO):
         if model.has_rt_info([name]):
             return {key: model.get_rt_info([name, key]).astype(str) for key in model.get_rt_info([name]).astype(dict)}

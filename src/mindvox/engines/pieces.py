@@ -1,4 +1,4 @@
-"""What an exported model is given of a recording: the whole, its start, or windows of it."""
+"""Model inputs of a recording: the whole recording, its start, or windows of it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,8 +14,8 @@ class ModelInput(NamedTuple):
     """An input of a model.
 
     Attributes:
-        num_frames: frames that it has, or that its samples have.
-        values: finished features (T, F), or samples (N,) of a waveform model.
+        num_frames: number of frames, also for samples.
+        values: finished features (T, F), or samples (N,) for a waveform model.
     """
 
     num_frames: int
@@ -25,14 +25,14 @@ class ModelInput(NamedTuple):
 def pieces_of_waveform(
     exported: ExportedModel, front_end: FrontEnd, waveform: np.ndarray, max_frames: int = 0
 ) -> Iterator[ModelInput]:
-    """Yield what a model is given of a waveform (N,), full scale 1, at the front end's sample rate.
+    """Yield the model inputs of a waveform (N,), full scale 1, at the front end's sample rate.
 
-    A model that takes windows gets these (`Windows`). One of another fixed length gets the start, repeated when it is
-    shorter. Any other gets the whole, or windows (`window_edges`) when it is longer than `max_frames` frames. The
-    embedding is the mean of the pieces', weighted by their frames.
+    A model with its own windows gets those (`Windows`). Another model of fixed length gets the start, repeated if it is
+    shorter. Any other model gets the whole, or windows (`window_edges`) if it is longer than `max_frames` frames. The
+    embedding is the mean over the pieces, weighted by their frames.
 
     Args:
-        max_frames: most frames of a window; 0: no limit.
+        max_frames: greatest number of frames of a window; 0: no limit.
     """
     if exported.input_kind == "features":
         yield from pieces_of_feats(exported, front_end, front_end(waveform), max_frames)
@@ -52,7 +52,7 @@ def pieces_of_waveform(
 def pieces_of_feats(
     exported: ExportedModel, front_end: FrontEnd, feats: np.ndarray, max_frames: int = 0
 ) -> Iterator[ModelInput]:
-    """Yield what a model of features is given of features (T, F) before `finish`; see pieces_of_waveform."""
+    """Yield the model inputs of features (T, F) before `finish`; see pieces_of_waveform."""
     if exported.windows is not None:
         for first in exported.windows.starts(len(feats)):
             window = exported.windows.cut(feats, first)
@@ -65,7 +65,7 @@ def pieces_of_feats(
 
 
 def samples_of_window(front_end: FrontEnd, waveform: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Return the samples that give frames `first` to `last` of a waveform; with the last frame, all to the end."""
+    """Return the samples of frames `first` to `last` of a waveform; the last frame extends to the end."""
     start = round(first * front_end.frame_shift_s * front_end.sample_rate)
     if last >= front_end.num_frames(len(waveform)):
         return waveform[start:]

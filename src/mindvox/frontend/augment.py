@@ -1,8 +1,8 @@
 """Augmentation: named stages of distortions, drawn from a given random generator and applied to waveforms.
 
-A stage is a list of steps; each step draws its parameters (`draw`) and applies them (`apply`), so that a result follows
-from the generator's seed alone. `STAGES` holds the six stages of the model zoo's offline preparation; any other is
-written as steps joined by `+`, such as `speed+reverb+noise`.
+A stage is a list of steps. Each step draws its parameters (`draw`) and applies them (`apply`), so that the result
+follows from the generator's seed only. `STAGES` holds the six stages of the model zoo's offline preparation; others
+are written as steps joined by `+`, such as `speed+reverb+noise`.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,14 +26,14 @@ STAGES = {
     "add_noise": ("noise",),
     "add_rev_noise": ("reverb", "noise"),
 }
-ROOM_CACHE_BYTES = 1 << 26  # of room spectra that are kept; one for 3 s takes 192 kB
+ROOM_CACHE_BYTES = 1 << 26  # of cached room spectra; one for 3 s takes 192 kB
 
 # (generator, number of voices, samples of each) -> waveforms of other utterances
 BabbleSource = Callable[[np.random.Generator, int, int], Union[Sequence[np.ndarray], np.ndarray]]
 
 
 class Noises(Protocol):
-    """Recordings of noise, by number."""
+    """Noise recordings by index."""
 
     def __len__(self) -> int: ...
 
@@ -41,14 +41,14 @@ class Noises(Protocol):
         """Return the length of a recording."""
 
     def segment(self, index: int, start: int, length: int) -> np.ndarray:
-        """Return (length,) float32 samples from `start` on; a recording that ends before starts again."""
+        """Return (length,), float32, samples from `start`; a recording that ends earlier starts again."""
 
     def of_kind(self, kind: str) -> "Noises":
-        """Return those of MUSAN's part `kind`: noise, music or speech; none when there is no such part."""
+        """Return the recordings in MUSAN's part `kind` (noise, music or speech); none if there is no such part."""
 
 
 class Rooms(Protocol):
-    """Room responses, by number."""
+    """Room responses by index."""
 
     def __len__(self) -> int: ...
 
@@ -57,7 +57,7 @@ class Rooms(Protocol):
 
 
 class Step(Protocol):
-    """A distortion: ranges to draw from, and what it needs besides the waveform."""
+    """A distortion: the ranges to draw from, and its inputs besides the waveform."""
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> Any:
         """Return parameters for a waveform of `num_samples`."""
@@ -67,7 +67,7 @@ class Step(Protocol):
 
 
 class Stage(NamedTuple):
-    """One kind of augmented copy: its name as configured, the names of its steps, and how often it is chosen."""
+    """A kind of augmented copy: its configured name, the names of its steps, and its weight."""
 
     name: str
     steps: tuple[str, ...]
@@ -75,12 +75,12 @@ class Stage(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What was drawn for one waveform.
+    """Drawn parameters for one waveform.
 
     Args:
-        source_length: samples that `apply` takes.
-        num_samples: samples that it gives.
-        speed_index: place of the drawn speed in `speeds`; None where the stage has no such step.
+        source_length: number of samples that `apply` takes.
+        num_samples: number of samples that `apply` returns.
+        speed_index: index of the drawn speed in `speeds`; None: the stage has no speed step.
     """
 
     source_length: int
@@ -92,7 +92,7 @@ class Plan(NamedTuple):
         """Distort a waveform (source_length,), float32, to (num_samples,).
 
         Args:
-            babble: gives other utterances; needed by stages with babble.
+            babble: returns other utterances; required by stages with babble.
         """
         if len(waveform) != self.source_length:
             raise ValueError(f"expected {self.source_length} samples, got {len(waveform)}.")
@@ -102,17 +102,17 @@ class Plan(NamedTuple):
 
 
 class Augmenter:
-    """Draw and apply stages.
+    """Draws and applies stages.
 
     Args:
-        stages: what `choose` chooses from, see `parse_stages`; `draw` and `apply` take any of them by name.
+        stages: stages that `choose` draws from, see `parse_stages`; `draw` and `apply` take any of them by name.
         options: ranges to draw from.
-        noises: needed by stages with noise, music or speech.
-        rooms: needed by stages with reverb.
-        functions: module of the distortions: ours, or `speechbrain_front` for SpeechBrain's own code.
+        noises: required by stages with noise, music or speech.
+        rooms: required by stages with reverb.
+        functions: module of the distortions: ours, or `speechbrain_front` for SpeechBrain's code.
 
     Raises:
-        UsageError: a stage needs noises or rooms and there are none.
+        UsageError: a stage needs noises or rooms, but there are none.
     """
 
     def __init__(
@@ -133,11 +133,11 @@ class Augmenter:
 
     @property
     def needs_babble(self) -> bool:
-        """Whether a stage asks for other utterances."""
+        """Whether a stage needs other utterances."""
         return any("babble" in stage.steps for stage in self.stages)
 
     def source_length(self, num_samples: int) -> int:
-        """Return the most samples that a plan for `num_samples` takes."""
+        """Return the greatest number of samples that a plan for `num_samples` takes."""
         has_speed = any("speed" in stage.steps for stage in self.stages)
         fastest = max(100, *self.options.speed_percents) if has_speed else 100
         return distortions.speed_source_length(num_samples, fastest)
@@ -174,8 +174,8 @@ class Augmenter:
     ) -> np.ndarray:
         """Return a distorted waveform of the same length.
 
-        A stage that plays faster needs more samples than it gives: the waveform is repeated from its start. `draw` says
-        how many, for callers that have them.
+        A stage that speeds up needs more samples than it returns; the waveform is then repeated from its start. A
+        caller with enough samples can ask `draw` for the number instead.
 
         Args:
             waveform: (N,), float32.
@@ -188,7 +188,7 @@ def parse_stages(config: AugmentationOptions) -> tuple[Stage, ...]:
     """Return the stages that `augmentations` lists, as `NAME` or, for training, `NAME:WEIGHT`.
 
     Raises:
-        UsageError: a name is unknown or stands twice, or a weight is no positive number or has no meaning.
+        UsageError: a name is unknown or repeated, or a weight is not positive or has no effect.
     """
     stages = tuple(_parse_stage(entry) for entry in config.augmentations)
     names = [stage.name for stage in stages]
@@ -222,7 +222,7 @@ def _parse_stage(entry: str) -> Stage:
 
 
 class Speed:
-    """Another speed, each of the given equally often; `drawn` is its place among them."""
+    """Change the speed; `drawn` is the index of one of the given speeds, drawn with equal probability."""
 
     def __init__(self, percents: Sequence[int], function: Callable = distortions.change_speed) -> None:
         self.percents = tuple(percents)
@@ -236,15 +236,15 @@ class Speed:
 
 
 class NoiseDraw(NamedTuple):
-    """Which recording, from which sample, how loud."""
+    """The drawn recording, its first sample and the signal-to-noise ratio."""
 
-    index: int  # type: ignore[assignment] # tuple's own `index` is of no use here
+    index: int  # type: ignore[assignment] # hides tuple.index, which is not used
     start: int
     snr_db: float
 
 
 class AddNoise:
-    """A recording from a random place."""
+    """Add a noise recording from a random position."""
 
     def __init__(self, noises: Noises, snr_db: Sequence[float], function: Callable = distortions.add_noise) -> None:
         self.noises = noises
@@ -262,7 +262,7 @@ class AddNoise:
 
 
 class BabbleDraw(NamedTuple):
-    """How many voices, the seed of their choice, how loud together."""
+    """The number of voices, the seed of their choice, and the ratio of speech to babble."""
 
     num_voices: int
     seed: int
@@ -270,7 +270,7 @@ class BabbleDraw(NamedTuple):
 
 
 class AddBabble:
-    """The sum of other utterances as noise."""
+    """Add the sum of other utterances as noise."""
 
     def __init__(
         self, num_voices: Sequence[int], snr_db: Sequence[float], function: Callable = distortions.add_noise
@@ -290,7 +290,7 @@ class AddBabble:
 
 
 class Reverberate:
-    """A room; `drawn` is its number. What was computed of the rooms used last is kept."""
+    """Apply a room response; `drawn` is its index. Results for the most recent rooms are cached."""
 
     def __init__(self, rooms: Rooms, functions: ModuleType = distortions) -> None:
         self.rooms = rooms
@@ -309,7 +309,7 @@ class Reverberate:
 
 
 class DropFrequencies:
-    """Narrow bands removed; `drawn` are their places as shares of half the sampling rate."""
+    """Remove narrow bands; `drawn` holds their positions as shares of half the sampling rate."""
 
     def __init__(self, count: Sequence[int], width: float, function: Callable = distortions.drop_frequencies) -> None:
         self.count = tuple(count)
@@ -331,7 +331,7 @@ class ChunkDraw(NamedTuple):
 
 
 class DropChunks:
-    """Stretches silenced; all lie within the waveform when it is long enough."""
+    """Silence stretches; all lie within the waveform if it is long enough."""
 
     def __init__(
         self, count: Sequence[int], length: Sequence[int], function: Callable = distortions.drop_chunks
@@ -351,7 +351,7 @@ class DropChunks:
 
 
 class Scale:
-    """A distortion by one number out of a range: volume (`drawn` is the peak), clip (the share of it that is left)."""
+    """A distortion with one parameter from a range: volume (the peak) or clip (the remaining share of the peak)."""
 
     def __init__(self, span: Sequence[float], function: Callable) -> None:
         self.span = tuple(span)
@@ -365,12 +365,12 @@ class Scale:
 
 
 class FeatureMasks:
-    """SpecAugment: one mask of frames and one of bins on some of the features, each of random place and length.
+    """SpecAugment: one mask of frames and one of bins on some of the features, with random positions and lengths.
 
     Args:
-        share: of the features that are masked.
-        max_frames: longest mask along time.
-        max_bins: longest mask along frequency.
+        share: share of features that are masked.
+        max_frames: greatest length of a mask along time.
+        max_bins: greatest width of a mask along frequency.
     """
 
     def __init__(self, share: float, max_frames: int, max_bins: int) -> None:
@@ -380,13 +380,13 @@ class FeatureMasks:
 
     @classmethod
     def from_config(cls, config: Config) -> Optional["FeatureMasks"]:
-        """Return the configured masks; None when there are none."""
+        """Return the configured masks; None: there are none."""
         if not config.spec_augment:
             return None
         return cls(config.spec_augment, config.spec_augment_frames, config.spec_augment_bins)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[list, list]:
-        """Return masks (start, length) of frames and of bins for features of this shape; none for those left as is."""
+        """Return masks (start, length) of frames and of bins for features of this shape; none for unmasked features."""
         if rng.random() >= self.share:
             return [], []
         return [_mask(rng, shape[0], self.max_frames)], [_mask(rng, shape[1], self.max_bins)]
@@ -408,12 +408,12 @@ def _number(rng: np.random.Generator, bounds: Sequence[float]) -> float:
 
 
 def _whole(rng: np.random.Generator, bounds: Sequence[int]) -> int:
-    """Draw a whole number, both bounds included."""
+    """Draw a whole number, including both bounds."""
     return int(rng.integers(bounds[0], bounds[1] + 1))
 
 
 class _Given(NamedTuple):
-    """What steps are made of."""
+    """Everything that steps are built from."""
 
     options: AugmentationOptions
     noises: Optional[Noises]
@@ -422,7 +422,7 @@ class _Given(NamedTuple):
 
 
 def _noise(given: _Given) -> AddNoise:
-    # A folder without MUSAN's parts is all noise.
+    # Without MUSAN's parts, the whole folder counts as noise.
     noises = given.noises and (given.noises.of_kind("noise") or given.noises)
     return AddNoise(
         _some(noises, "noise", "noise_folder: recordings of noise"), given.options.noise_snr, given.functions.add_noise

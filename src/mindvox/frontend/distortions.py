@@ -1,7 +1,7 @@
 """Distortions of waveforms and features: pure functions of an array and drawn parameters.
 
-Where SpeechBrain (1.1.2, `speechbrain.augment`) has the same distortion, the numbers are its own. Waveforms are (N,)
-float32 and keep their length, except in `change_speed`.
+Distortions that SpeechBrain (1.1.2, `speechbrain.augment`) also has give the same numbers. Waveforms are (N,),
+float32, and keep their length, except in `change_speed`.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from math import ceil, gcd
 import numpy as np
 import scipy.fft
 
-TINY = 1e-14  # added to amplitudes that divide, as SpeechBrain does
+TINY = 1e-14  # added to amplitudes in denominators, as in SpeechBrain
 NOTCH_TAPS = 101
-FILTER_BLOCK = 64  # outputs of the filter that one row of its matrix product gives
+FILTER_BLOCK = 64  # filter outputs per row of the matrix product
 SINC_ZEROS = 6  # zero crossings of the resampling filter on either side
-ROLLOFF = 0.99  # of its pass band
+ROLLOFF = 0.99  # pass band of the resampling filter
 
 
 def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Mix in a noise of the same length; both are scaled, so that the level stays about the same (`AddNoise`).
+    """Mix in a noise of the same length; both are scaled so that the level stays about the same (`AddNoise`).
 
     Args:
         snr_db: ratio of the root mean squares of speech and noise in the mixture, dB.
@@ -34,10 +34,10 @@ def _rms(waveform: np.ndarray) -> float:
 
 
 def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
-    """Return the spectrum of a room response with its strongest sample at time 0, for `reverberate`.
+    """Return the spectrum of a room response, shifted so that its strongest sample is at time 0, for `reverberate`.
 
     Args:
-        response: (M,); what is longer than `num_samples` is cut.
+        response: (M,); samples beyond `num_samples` are cut off.
         num_samples: length N of the waveforms.
 
     Returns:
@@ -53,23 +53,23 @@ def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def reverberate(waveform: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-    """Put speech into a room and keep its mean absolute amplitude (`AddReverb`).
+    """Apply a room response and keep the mean absolute amplitude (`AddReverb`).
 
-    The convolution is circular, as SpeechBrain's: the echo of the end falls on the start. A piece cut out of speech has
-    the echo of what went before there too, and the transform needs no padding.
+    The convolution is circular, as in SpeechBrain: the echo of the end falls on the start. In real speech a piece also
+    starts with the echo of what precedes it, and the transform needs no padding.
 
     Args:
-        spectrum: of the room, from `room_spectrum` for this length.
+        spectrum: result of `room_spectrum` for this length.
     """
     wet = scipy.fft.irfft(scipy.fft.rfft(waveform) * spectrum, len(waveform))
     return wet * np.float32(np.abs(waveform).mean() / (np.abs(wet).mean() + TINY))
 
 
 def change_speed(waveform: np.ndarray, percent: int) -> np.ndarray:
-    """Play speech at another speed, which changes its pitch too (`SpeedPerturb`).
+    """Change the speed of speech, and with it the pitch (`SpeedPerturb`).
 
     Args:
-        percent: of the original speed; 95 makes it longer.
+        percent: percentage of the original speed; 95 lengthens.
 
     Returns:
         (ceil(100 N / percent),).
@@ -85,15 +85,15 @@ def change_speed(waveform: np.ndarray, percent: int) -> np.ndarray:
 
 
 def speed_source_length(num_samples: int, percent: int) -> int:
-    """Return how many samples, 1 or more, `change_speed` needs to give `num_samples`, 1 or more."""
+    """Return how many samples (at least 1) `change_speed` needs to return `num_samples` (at least 1)."""
     return (num_samples - 1) * percent // 100 + 1
 
 
 @lru_cache
 def _resampling_kernel(percent: int) -> tuple[int, np.ndarray]:
-    """Return the samples p between two frames of input, and the taps (K, q) of the q outputs that each frame gives.
+    """Return the samples p between two frames of input, and the taps (K, q) of the q outputs of each frame.
 
-    A sinc under a Hann window, cut off at 0.99 of the lower of the two Nyquist frequencies, as in
+    The taps are a sinc under a Hann window, cut off at 0.99 of the lower of the two Nyquist frequencies, as in
     `torchaudio.functional.resample`.
     """
     divisor = gcd(percent, 100)
@@ -110,8 +110,8 @@ def drop_frequencies(waveform: np.ndarray, frequencies: Sequence[float], width: 
     """Remove narrow bands (`DropFreq`).
 
     Args:
-        frequencies: where, as a share of half the sampling rate, in (0, 1].
-        width: of a band, in the same unit.
+        frequencies: centres of the bands, as a share of half the sampling rate, in (0, 1].
+        width: width of a band, in the same unit.
     """
     if not len(frequencies):
         return waveform
@@ -135,14 +135,14 @@ def _notch_taps(frequency: float, width: float) -> np.ndarray:
 
 
 def _filter(waveform: np.ndarray, taps: np.ndarray) -> np.ndarray:
-    """Correlate with an odd number of taps, centred, zeros outside: blocks of outputs by one matrix product."""
+    """Correlate with an odd number of centred taps, zeros outside; a matrix product gives blocks of outputs."""
     reach, block = len(taps) - 1, FILTER_BLOCK
     num_blocks = ceil(len(waveform) / block)
     padded = np.pad(waveform, (reach // 2, reach // 2 + num_blocks * block - len(waveform)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, block + reach)[::block]
-    # matrix[r, j] = taps[r - j]: output j of a block sees its samples j to j + reach
+    # matrix[r, j] = taps[r - j]: output j of a block depends on its samples j to j + reach
     spread = np.lib.stride_tricks.sliding_window_view(np.pad(taps, block - 1), block)
-    matrix = np.ascontiguousarray(spread[:, ::-1])  # NumPy gives reversed ones to a slow product
+    matrix = np.ascontiguousarray(spread[:, ::-1])  # NumPy multiplies reversed views slowly
     return (np.ascontiguousarray(frames) @ matrix).ravel()[: len(waveform)]
 
 
@@ -155,12 +155,12 @@ def drop_chunks(waveform: np.ndarray, starts: Sequence[int], lengths: Sequence[i
 
 
 def set_peak(waveform: np.ndarray, peak: float) -> np.ndarray:
-    """Give the largest sample the magnitude `peak` (`RandAmp`); silence stays silence."""
+    """Scale the largest magnitude to `peak` (`RandAmp`); silence stays silence."""
     return waveform * np.float32(peak / max(float(np.abs(waveform).max()), TINY))
 
 
 def clip_peaks(waveform: np.ndarray, share: float) -> np.ndarray:
-    """Overdrive: cut at `share` of the largest magnitude, then scale back to it (`DoClip`)."""
+    """Clip at `share` of the largest magnitude, then scale back to it (`DoClip`)."""
     limit = np.float32(share * np.abs(waveform).max())
     return np.clip(waveform, -limit, limit) / np.float32(share)
 

@@ -25,14 +25,16 @@ class Fbank(Filterbank):
     """Turn a waveform into log mel filterbank energies in dB, before mean subtraction.
 
     The first frame is centred on the first sample, with zeros outside the waveform; the window is a periodic Hamming
-    window. The filters are SpeechBrain's: triangles of height 1 around equally spaced mel frequencies,
-    both sides as wide as the distance to the filter below. The floor, `top_db` under the greatest value, is that of the
-    waveform given: features that are cut afterwards keep the floor of the whole.
+    window. The filters are SpeechBrain's: triangles of height 1 around equally spaced mel frequencies, both sides as
+    wide as the distance to the filter below. The floor, `top_db` below the greatest value, is taken over the given
+    waveform, so that features cut afterwards keep the floor of the whole.
 
-    Double precision is the default: single, SpeechBrain's too, is up to 5e-3 dB off far below a frame's strongest bin.
+    Double precision is the default: single, which SpeechBrain uses, is up to 5e-3 dB off far below a frame's strongest
+        bin.
 
     Args:
-        dtype: of the transform; float32 is as exact as SpeechBrain and a third faster, for crops that are used once.
+        dtype: type of the transform; float32 is as exact as SpeechBrain and a third faster, for crops that are used
+            once.
         settings: see `Options`.
     """
 
@@ -40,15 +42,15 @@ class Fbank(Filterbank):
     class Options:
         """Keys of the section `front_end`."""
 
-        sample_rate: int = option(16000, "rate of the waveforms, Hz", minimum=1)
-        n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
-        n_fft: int = option(400, "points of the Fourier transform, even", minimum=2)
+        sample_rate: int = option(16000, "sample rate of the waveforms, Hz", minimum=1)
+        n_mels: int = option(80, "number of mel bins, the size of a feature frame", minimum=1)
+        n_fft: int = option(400, "number of points of the Fourier transform, even", minimum=2)
         win_length_ms: float = option(25.0, "length of the window, ms", above=0)
         hop_length_ms: float = option(10.0, "distance between two frames, ms", above=0)
         f_min: float = option(0.0, "lowest frequency of the filters, Hz", minimum=0)
         f_max: float = option(8000.0, "highest frequency of the filters, Hz", above=0)
-        amin: float = option(1e-10, "least power of a filter", above=0)
-        top_db: float = option(80.0, "range below the greatest value that features are limited to, dB", above=0)
+        amin: float = option(1e-10, "floor of the filters' power", above=0)
+        top_db: float = option(80.0, "dynamic range below the greatest value, dB; lower values are raised", above=0)
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""

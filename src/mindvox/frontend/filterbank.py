@@ -1,4 +1,4 @@
-"""What filterbanks share: blocks of frames in bounded memory, one Fourier transform a block, filters in groups."""
+"""Shared code of filterbanks: blocks of frames in bounded memory, one Fourier transform a block, grouped filters."""
 
 import threading
 from typing import Any, Optional
@@ -8,21 +8,21 @@ import scipy.fft
 
 from mindvox.frontend.front_end import FrontEnd
 
-BLOCK_FRAMES = 320  # transformed at once: a crop of 3 s in one go, a long file in bounded memory
-GROUP_MELS = 20  # filters in one matrix product: neighbours see few of the frequencies
+BLOCK_FRAMES = 320  # frames transformed together: a crop of 3 s at once, a long file in bounded memory
+GROUP_MELS = 20  # filters in one matrix product: neighbouring filters share few frequencies
 
 
 class Filterbank(FrontEnd):
     """A front end that takes the energy of each frame in filters, or at each frequency; see `FrontEnd`.
 
-    In double precision the transform alone is double; what follows only adds and takes logarithms of what is positive,
-    and is single.
+    In double precision only the transform is double; the rest adds and takes logarithms of positive values, for which
+    single precision suffices.
 
     Args:
         dtype, settings: see `FrontEnd`.
 
     Attributes:
-        takes_magnitudes: the filters weigh magnitudes, not powers.
+        takes_magnitudes: whether the filters weigh magnitudes instead of powers.
     """
 
     takes_magnitudes = False
@@ -58,14 +58,14 @@ class Filterbank(FrontEnd):
         raise NotImplementedError
 
     def analysis(self) -> np.ndarray:
-        """Return what `windowed` and the transform do to a frame, as one matrix (2 * K, W), float64.
+        """Return windowing and Fourier transform of a frame as one matrix (2 * K, W), float64.
 
-        The rows are the cosines of K frequencies, then their sines; W are the samples that a frame is made of.
+        The rows are the cosines of K frequencies, then their sines; W is the number of samples of a frame.
         """
         raise NotImplementedError
 
     def windowed(self, waveform: np.ndarray, first: int, out: np.ndarray) -> None:
-        """Set `out` (T, n_fft) to the windowed frames from frame `first` on; columns that no frame reaches are zero."""
+        """Write the windowed frames from frame `first` into `out` (T, n_fft); unused columns become zero."""
         raise NotImplementedError
 
     def energies(self, waveform: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ class Filterbank(FrontEnd):
             block = feats[first : first + BLOCK_FRAMES]
             frames = self._scratch.frames[: len(block)]
             self.windowed(waveform, first, frames)
-            parts = scipy.fft.rfft(frames, axis=1).view(self.dtype)  # real and imaginary in turn
+            parts = scipy.fft.rfft(frames, axis=1).view(self.dtype)  # alternating real and imaginary parts
             parts *= parts
             power = block if self._filters is None else self._scratch.power[: len(block)]
             np.add(parts[:, ::2], parts[:, 1::2], out=power, casting="same_kind")
@@ -95,7 +95,7 @@ class _Scratch(threading.local):
 
 
 def overlapping(samples: np.ndarray, count: int, size: int, hop: int) -> np.ndarray:
-    """Return a read-only view (count, size) of samples ((count - 1) * hop + size,) as frames, `hop` samples apart."""
+    """Return a read-only view (count, size) of samples ((count - 1) * hop + size,) as frames at distance `hop`."""
     step = samples.itemsize
     return np.lib.stride_tricks.as_strided(  # sliding_window_view takes three times as long
         samples, (count, size), (hop * step, step), writeable=False
@@ -103,7 +103,7 @@ def overlapping(samples: np.ndarray, count: int, size: int, hop: int) -> np.ndar
 
 
 def sizes_problems(options: Any, win_length: int, hop_length: int, n_fft: int) -> list[str]:
-    """Return what is wrong between sizes, one line each."""
+    """Return one line for each conflict between sizes."""
     found = []
     if hop_length < 1:
         found.append(f"hop_length_ms: expected at least one sample, got {options.hop_length_ms:g} ms.")
@@ -116,7 +116,7 @@ def sizes_problems(options: Any, win_length: int, hop_length: int, n_fft: int) -
 
 
 def transform_problems(options: Any) -> list[str]:
-    """Return what is wrong between sizes whose `n_fft` is a key and that are rounded, one line each."""
+    """Return one line for each conflict between rounded sizes, where `n_fft` is a key."""
     found = [f"n_fft: expected an even number, got {options.n_fft}."] if options.n_fft % 2 else []
     win_length = rounded_samples(options.win_length_ms, options.sample_rate)
     hop_length = rounded_samples(options.hop_length_ms, options.sample_rate)
@@ -124,7 +124,7 @@ def transform_problems(options: Any) -> list[str]:
 
 
 def frequencies_problems(options: Any) -> list[str]:
-    """Return what is wrong between frequencies, one line each."""
+    """Return one line for each conflict between frequencies."""
     if options.f_min < options.f_max <= options.sample_rate / 2:
         return []
     return [
@@ -139,7 +139,7 @@ def rounded_samples(duration_ms: float, sample_rate: int) -> int:
 
 
 def padded_window(name: str, length: int, n_fft: int) -> np.ndarray:
-    """Return a periodic "hann" or "hamming" window (n_fft,), centred between zeros when it is shorter."""
+    """Return a periodic "hann" or "hamming" window (n_fft,), padded with zeros on both sides if shorter."""
     cosine = np.cos(2 * np.pi * np.arange(length) / length)
     window = 0.54 - 0.46 * cosine if name == "hamming" else 0.5 - 0.5 * cosine
     left = (n_fft - length) // 2
@@ -147,29 +147,29 @@ def padded_window(name: str, length: int, n_fft: int) -> np.ndarray:
 
 
 def htk_mel(frequency: Any) -> Any:
-    """Return a frequency, Hz, on HTK's mel scale."""
+    """Convert a frequency in Hz to HTK's mel scale."""
     return 2595 * np.log10(1 + frequency / 700)
 
 
 def htk_hz(mel: Any) -> Any:
-    """Return the frequency, Hz, of a place on HTK's mel scale."""
+    """Convert HTK's mel scale to a frequency in Hz."""
     return 700 * (10 ** (mel / 2595) - 1)
 
 
 def dft_matrix(num_frequencies: int, num_samples: int, n_fft: int) -> np.ndarray:
-    """Return the first frequencies of a real Fourier transform of `n_fft` points, of which `num_samples` are not zero.
+    """Return a real Fourier transform of `n_fft` points, `num_samples` of them non-zero, as a matrix.
 
     Returns:
         (2 * num_frequencies, num_samples), float64: the cosines, then the sines, whose sign does not change the power.
     """
-    # Whole turns are removed as integers: cos loses digits for large arguments.
+    # Whole turns are removed in integer arithmetic, because cos loses digits for large arguments.
     turns = np.outer(np.arange(num_frequencies), np.arange(num_samples)) % n_fft
     angles = 2 * np.pi * turns / n_fft
     return np.concatenate((np.cos(angles), np.sin(angles)))
 
 
 def _grouped(filters: np.ndarray) -> list[tuple[slice, slice, np.ndarray]]:
-    """Split (frequencies, F) into groups of filters: the frequencies they see, which they are, their weights."""
+    """Split (frequencies, F) into groups of filters: their frequencies, their columns, and their weights."""
     groups = []
     for first in range(0, filters.shape[1], GROUP_MELS):
         mels = slice(first, first + GROUP_MELS)

@@ -1,4 +1,4 @@
-"""What the Cells of filterbanks share: frames of a batch of waveforms to energies in mel filters."""
+"""Shared Cells of filterbanks: from a batch of waveforms to energies in mel filters."""
 
 import mindspore as ms
 import numpy as np
@@ -35,12 +35,12 @@ class ProductOfBins(nn.Cell):
 class EnergiesCell(nn.Cell):
     """Take the energy of each frame in filters, or at each frequency, in single precision.
 
-    All that is done to a frame before the power is linear, and is one product with a matrix that holds the window and
-    the sines and cosines of the transform, so that every device can run it.
+    Everything before the power is linear. It is one product with a matrix that holds the window and the sines and
+    cosines of the transform, so that every device can run it.
 
     Args:
-        front_end: the front end whose `analysis` and `filters` are taken.
-        pad: zeros before and after each waveform.
+        front_end: provides `analysis` and `filters`.
+        pad: number of zeros before and after each waveform.
         form: see `FrontEnd.cell`.
 
     Inputs:

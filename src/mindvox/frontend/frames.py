@@ -1,24 +1,24 @@
-"""How waveforms and features are cut, repeated and centred."""
+"""Cutting, repeating and centring of waveforms and features."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-INSTANCE_EPS = 1e-5  # torch's, of InstanceNorm1d
+INSTANCE_EPS = 1e-5  # as in torch's InstanceNorm1d
 NORMALISATIONS = ("none", "mean", "instance")
 LASTS = ("aligned", "padded")
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one length that a model takes an utterance in: their embeddings are averaged, each with equal weight.
+    """Windows of equal length in which a model embeds an utterance; the mean of their embeddings is taken.
 
     Attributes:
-        num_frames: frames of a window, the only length that the model takes.
+        num_frames: number of frames of a window, the only length that the model takes.
         step: distance between the starts of two windows, frames.
-        last: "aligned": the last window ends with the utterance; a shorter utterance is repeated from its start.
-            "padded": it starts a step behind the one before, if that was full, and zeros follow the utterance.
-        min_coverage: of "padded": the last window is left out when less than this share of it lies before the
+        last: "aligned": the last window ends with the utterance, and a shorter utterance is repeated from its start.
+            "padded": after a full window another one follows at distance `step`, padded with zeros.
+        min_coverage: with "padded", the last window is left out if less than this share of it lies before the
             utterance's last frame, unless it is the only one.
 
     Raises:
@@ -42,7 +42,7 @@ class Windows:
     def starts(self, num_frames: int) -> list[int]:
         """Return the first frame of each window of an utterance of `num_frames` frames, at least 1."""
         if self.last == "aligned":
-            behind = max(0, num_frames - self.num_frames)  # the last possible start
+            behind = max(0, num_frames - self.num_frames)  # last possible start
             starts = list(range(0, behind + 1, self.step))
             return starts if starts[-1] == behind else [*starts, behind]
         starts = [0]
@@ -52,11 +52,11 @@ class Windows:
         return starts if is_covered or len(starts) == 1 else starts[:-1]
 
     def cut(self, feats: np.ndarray, start: int) -> np.ndarray:
-        """Return the window (num_frames, F) of features (T, F) that begins at a start."""
+        """Return the window (num_frames, F) of features (T, F) at a start."""
         return self.fill(feats[start : start + self.num_frames], self.num_frames)
 
     def fill(self, x: np.ndarray, length: int) -> np.ndarray:
-        """Return `length` entries (length, ...): those of x, and behind them its repetition or zeros."""
+        """Return `length` entries (length, ...): those of x, followed by its repetition or zeros."""
         if self.last == "aligned":
             return repeat_to(x, length)
         x = x[:length]
@@ -68,7 +68,7 @@ def _is_count(value: object) -> bool:
 
 
 def repeat_to(x: np.ndarray, length: int) -> np.ndarray:
-    """Return the first `length` entries of `x` (..., after it its start again) along axis 0.
+    """Return the first `length` entries along axis 0 of `x` repeated without end.
 
     Args:
         x: (N, ...), N >= 1: a waveform or features.
@@ -79,19 +79,20 @@ def repeat_to(x: np.ndarray, length: int) -> np.ndarray:
 
 
 def cut_frames(feats: np.ndarray, num_frames: int) -> np.ndarray:
-    """Return the first `num_frames` frames (T, F); what is shorter is repeated from its start."""
+    """Return the first `num_frames` frames (T, F); shorter features are repeated from their start."""
     return repeat_to(feats, num_frames)
 
 
 def window_edges(num_frames: int, max_frames: int) -> np.ndarray:
-    """Return the edges of the windows that a long utterance is embedded in, so that memory has a bound.
+    """Return the edges of the windows in which a long utterance is embedded with bounded memory.
 
     The windows are as few as possible and about equally long: n = ceil(num_frames / max_frames), and window i covers
-    the frames from edge i, floor(i * num_frames / n), to edge i + 1. The C++ program has the same rule.
+        the
+    frames from edge i, floor(i * num_frames / n), to edge i + 1. The C++ program uses the same rule.
 
     Args:
-        num_frames: frames of the utterance.
-        max_frames: most frames of a window; 0: no limit, one window.
+        num_frames: number of frames of the utterance.
+        max_frames: greatest number of frames of a window; 0: no limit, one window.
 
     Returns:
         The edges (n + 1,), from 0 to num_frames.
@@ -101,18 +102,18 @@ def window_edges(num_frames: int, max_frames: int) -> np.ndarray:
 
 
 def subtract_mean(feats: np.ndarray) -> np.ndarray:
-    """Return features (..., T, F) with a mean of zero over their frames in each bin."""
-    mean = feats.mean(axis=-2, keepdims=True, dtype=np.float64)  # a sum of many frames in float32 drifts
+    """Return features (..., T, F) with the mean of each bin over the frames subtracted."""
+    mean = feats.mean(axis=-2, keepdims=True, dtype=np.float64)  # float32 sums of many frames lose precision
     return feats - mean.astype(feats.dtype)
 
 
 def normalised(feats: np.ndarray, normalisation: str) -> np.ndarray:
-    """Return features (..., T, F) as a model sees them.
+    """Return features (..., T, F) normalised as the model expects.
 
     Args:
-        normalisation: "none": as they are; "mean": each bin has a mean of zero over the frames; "instance": a mean of
-            zero and a biased deviation of one, 1e-5 being added to the variance; "peak": the largest absolute value of
-            each bin is one, unless all are zero.
+        normalisation: "none": unchanged; "mean": each bin has mean zero over the frames; "instance": each bin has mean
+            zero and biased deviation one, with 1e-5 added to the variance; "peak": each bin has greatest absolute value
+            one, unless it is all zero.
     """
     if normalisation == "none":
         return feats

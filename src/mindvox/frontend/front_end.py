@@ -1,4 +1,4 @@
-"""What a front end is: from a waveform to the frames that a model sees."""
+"""The interface of front ends: from a waveform to the frames that a model takes."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ from mindvox.errors import InputError
 from mindvox.frontend.frames import normalised
 from mindvox.registry import FRONT_ENDS
 
-if TYPE_CHECKING:  # a Cell is made where a model takes waveforms, and nowhere else
+if TYPE_CHECKING:  # only models that take waveforms need a Cell
     from mindspore import nn
 
 
 class FrontEnd:
     """Turn waveforms into features (T, F).
 
-    A subclass is one file: its name, its `Options`, and what is not implemented here. Two front ends with equal options
-    and equal precision are equal; they can be sent to other processes.
+    A subclass is one file with its name, its `Options` and the methods that are not implemented here. Front ends with
+    equal options and equal precision compare equal; they can be pickled.
 
     Args:
-        dtype: of the transform: float64, or float32, which is as exact as other toolkits and faster.
+        dtype: type of the transform: float64, or float32, which is as exact as other toolkits and faster.
         settings: keys of `Options`.
 
     Attributes:
-        name: in the registry, and "type" in the stored form.
-        Options: the keys of the section `front_end`, with `sample_rate`.
-        size_option: the key of Options that is the size of a frame; None where the size follows from several.
-        training_options: keys that change training features alone; front ends that differ in these fit each other.
-        later_options: keys that older stored forms lack; they had the defaults.
-        normalisation: what `finish` does, over the frames that the model sees: "none", "mean", "instance" or "peak",
+        name: name in the registry, and "type" in the stored form.
+        Options: the keys of the section `front_end`, including `sample_rate`.
+        size_option: the option that sets the size of a frame; None: it follows from several.
+        training_options: options that affect only training features; front ends may differ in them.
+        later_options: options that older stored forms lack; those had the defaults.
+        normalisation: what `finish` does over the frames that the model takes: "none", "mean", "instance" or "peak";
             see `normalised`.
     """
 
@@ -57,17 +57,17 @@ class FrontEnd:
 
     @property
     def draws(self) -> bool:
-        """Whether a generator makes a difference to the features."""
+        """Whether the features depend on a random generator."""
         return False
 
     @property
     def prepares(self) -> bool:
-        """Whether `prepare` makes a difference."""
+        """Whether `prepare` changes recordings."""
         return False
 
     @property
     def sample_rate(self) -> int:
-        """Rate of the waveforms, Hz."""
+        """Sample rate of the waveforms, Hz."""
         return self.options.sample_rate
 
     @property
@@ -76,22 +76,22 @@ class FrontEnd:
         raise NotImplementedError
 
     def num_frames(self, num_samples: int) -> int:
-        """Return the number of frames of a waveform; 0 where it is too short for one."""
+        """Return the number of frames of a waveform; 0: it is too short."""
         raise NotImplementedError
 
     def num_samples(self, num_frames: int) -> int:
-        """Return the fewest samples that give `num_frames` frames or more, at least 1."""
+        """Return the smallest number of samples, at least 1, that gives `num_frames` frames or more."""
         raise NotImplementedError
 
     def prepare(self, waveform: np.ndarray) -> np.ndarray:
-        """Return a whole recording as it is embedded, before any of it is cut; crops in training are taken as they are.
+        """Return a whole recording prepared for embedding, before it is cut; training crops are not prepared.
 
         Args:
-            waveform: (N,), floating, full scale 1, at `sample_rate`, judged to be usable.
+            waveform: (N,), floating, full scale 1, at `sample_rate`, checked to be usable.
 
         Raises:
-            BadAudio: nothing of it is left.
-            InputError: a package that this needs is not installed.
+            BadAudio: nothing of it remains.
+            InputError: a required package is not installed.
         """
         return waveform
 
@@ -100,7 +100,7 @@ class FrontEnd:
 
         Args:
             waveform: (N,), floating, full scale 1, at `sample_rate`, long enough for one frame.
-            rng: for what is drawn in training, such as dither; None: nothing is drawn, as in evaluation.
+            rng: generator for random effects in training, such as dither; None: none, as in evaluation.
 
         Raises:
             ValueError: the waveform is too short, not one-dimensional or not of a floating type.
@@ -111,13 +111,13 @@ class FrontEnd:
         """Return a Cell from waveforms (B, N) to features (B, T, F) before `finish`, in single precision.
 
         Args:
-            form: "product" gathers the frames and multiplies, which MindSpore computes fast on every device; "native"
-                is a convolution, which MindSpore Lite knows.
+            form: "product" gathers the frames and multiplies, which MindSpore runs fast on every device; "native" is a
+                convolution, which MindSpore Lite supports.
         """
         raise NotImplementedError
 
     def finish(self, feats: np.ndarray) -> np.ndarray:
-        """Return features (..., T, F) as the model sees them, after they were cut."""
+        """Return features (..., T, F) as the model takes them, after cutting."""
         return normalised(feats, self.normalisation)
 
     def check_waveform(self, waveform: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ class FrontEnd:
 
 @lru_cache
 def _rebuilt(cls: type[FrontEnd], dtype: type, settings: tuple[tuple[str, Any], ...]) -> FrontEnd:
-    """Return a front end that was sent from another process, the same for each job that it comes with."""
+    """Return a front end sent from another process; cached, so that jobs share it."""
     return cls(dtype, **dict(settings))
 
 
@@ -162,7 +162,7 @@ def front_end_of(stored: Mapping[str, Any], where: object = "front end", dtype: 
     """Build a front end from its stored form.
 
     Args:
-        stored: what `FrontEnd.to_dict` returned.
+        stored: result of `FrontEnd.to_dict`.
         where: the file that it came from, for the error.
         dtype: see `FrontEnd`.
 
@@ -194,12 +194,12 @@ def check_front_end(expected: Mapping[str, Any], got: Mapping[str, Any], where: 
     """Compare two stored front ends.
 
     Args:
-        expected: what the reader was made with, from `FrontEnd.to_dict`.
-        got: what `where` was made with.
+        expected: front end of the reader, from `FrontEnd.to_dict`.
+        got: front end of `where`.
         where: file or folder of `got`.
 
     Raises:
-        InputError: they differ in more than training options; the message says what to prepare.
+        InputError: they differ in more than training options; the message says how to prepare.
     """
     wanted, found = front_end_of(expected), front_end_of(got, where)
     if wanted.name != found.name:
@@ -217,7 +217,7 @@ def check_front_end(expected: Mapping[str, Any], got: Mapping[str, Any], where: 
 
 
 def _what_to_prepare(front_end: FrontEnd) -> str:
-    """Say how a store for a front end is prepared."""
+    """Return advice on preparing a store for a front end."""
     default = type(front_end)()
     keys = [f"--front_end={front_end.name}"]
     for key, value in vars(front_end.options).items():

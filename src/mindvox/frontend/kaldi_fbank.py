@@ -11,7 +11,7 @@ from mindvox.frontend.filterbank import Filterbank, dft_matrix, frequencies_prob
 if TYPE_CHECKING:
     from mindspore import nn
 
-FLOOR = 2.0**-23  # of an energy, in the scale of the samples
+FLOOR = 2.0**-23  # floor of energies, in the scale of the samples
 WINDOWS = ("povey", "hamming")
 SCALES = (1.0, 32768.0)
 
@@ -19,15 +19,15 @@ SCALES = (1.0, 32768.0)
 class KaldiFbank(Filterbank):
     """Turn a waveform into natural logarithms of mel filterbank energies, before mean subtraction.
 
-    A frame lies wholly inside the waveform; samples behind the last one are not used. Its mean is subtracted, it is
-    pre-emphasised by y[i] = x[i] - p x[i - 1] with y[0] = (1 - p) x[0], windowed, and padded with zeros to the next
-    power of two. The filters are triangles that are linear in mel, 1127 ln(1 + f / 700); the Nyquist frequency is not
-    used. Energies have a floor of 2^-23, which quiet frames reach where `waveform_scale` is 1.
+    Frames lie wholly inside the waveform; samples after the last frame are not used. The mean of a frame is subtracted;
+    then it is pre-emphasised by y[i] = x[i] - p x[i - 1] with y[0] = (1 - p) x[0], windowed, and zero-padded to the
+    next power of two. The filters are triangles that are linear in mel, 1127 ln(1 + f / 700); the Nyquist frequency is
+    not used. Energies have a floor of 2^-23, which quiet frames reach if `waveform_scale` is 1.
 
     Dither is added once to the waveform; Kaldi draws it again for each of the overlapping frames.
 
     Args:
-        dtype: of the transform; float32 is as exact as torchaudio, for crops that are used once.
+        dtype: type of the transform; float32 is as exact as torchaudio, for crops that are used once.
         settings: see `Options`. The defaults are 3D-Speaker's; wespeaker has the Hamming window and 16-bit samples.
     """
 
@@ -35,21 +35,23 @@ class KaldiFbank(Filterbank):
     class Options:
         """Keys of the section `front_end`."""
 
-        sample_rate: int = option(16000, "rate of the waveforms, Hz", minimum=1)
-        n_mels: int = option(80, "mel bins of a feature frame", minimum=1)
+        sample_rate: int = option(16000, "sample rate of the waveforms, Hz", minimum=1)
+        n_mels: int = option(80, "number of mel bins, the size of a feature frame", minimum=1)
         win_length_ms: float = option(25.0, "length of a frame, ms", above=0)
         hop_length_ms: float = option(10.0, "distance between two frames, ms", above=0)
         f_min: float = option(20.0, "lowest frequency of the filters, Hz", minimum=0)
         f_max: float = option(8000.0, "highest frequency of the filters, Hz", above=0)
-        window: str = option("povey", "window of a frame", choices=WINDOWS)
+        window: str = option("povey", "window function of a frame", choices=WINDOWS)
         waveform_scale: float = option(
             1.0, "full scale of the samples: 1, or 32768 as in 16-bit files (wespeaker)", choices=SCALES
         )
-        preemphasis: float = option(0.97, "share of the sample before that is subtracted", minimum=0, below=1)
-        dither: float = option(
-            0.0, "deviation of noise added in training, in the scale of waveform_scale; 0: none", minimum=0
+        preemphasis: float = option(
+            0.97, "pre-emphasis: the share of the previous sample that is subtracted", minimum=0, below=1
         )
-        subtract_mean: bool = option(True, "the mean of each bin over the frames of a crop is subtracted")
+        dither: float = option(
+            0.0, "standard deviation of noise added in training, in the scale of waveform_scale; 0: none", minimum=0
+        )
+        subtract_mean: bool = option(True, "subtract the mean of each bin over the frames of a crop")
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
@@ -105,13 +107,13 @@ class KaldiFbank(Filterbank):
         starts = np.arange(count) * hop
         sums = np.concatenate(([0.0], np.cumsum(samples, dtype=np.float64)))
         mean = (sums[starts + length] - sums[starts]) / length
-        # Pre-emphasis is linear: that of the whole block, less what it makes of a frame's mean.
+        # Pre-emphasis is linear: subtract the pre-emphasised frame mean from the pre-emphasised block.
         emphasised = samples.copy()
         emphasised[1:] -= self.dtype.type(share) * samples[:-1]
         offset = ((1 - share) * mean).astype(self.dtype)[:, None]
         frames = out[:, :length]
         np.subtract(overlapping(emphasised, count, length, hop), offset, out=frames)
-        frames[:, 0] = self.dtype.type(1 - share) * samples[starts] - offset[:, 0]  # no sample stands before it
+        frames[:, 0] = self.dtype.type(1 - share) * samples[starts] - offset[:, 0]  # no previous sample
         frames *= self._window
 
     def filters(self) -> np.ndarray:

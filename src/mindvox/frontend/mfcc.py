@@ -12,9 +12,9 @@ from mindvox.frontend.spectral import LOGS, MelOptions, MelSpectral
 class Mfcc(MelSpectral):
     """Turn a waveform into the orthonormal cosine transform (DCT-II) of its mel energies in dB; see `Spectral`.
 
-    The defaults are torchaudio's, which mvector takes where nothing else is said. One departure: the range of `top_db`
-    is below the greatest value of the utterance. torchaudio takes the greatest of the whole batch, so that there an
-    utterance's features depend on those that it is computed with.
+    The defaults are torchaudio's, which mvector uses unless configured otherwise. One departure: `top_db` applies below
+    the greatest value of the utterance. torchaudio takes the greatest value of the whole batch, so that features of an
+    utterance depend on the rest of its batch.
 
     Args:
         dtype, settings: see `Spectral`.
@@ -24,11 +24,11 @@ class Mfcc(MelSpectral):
     class Options(MelOptions):
         """Keys of the section `front_end`."""
 
-        n_mfcc: int = option(40, "coefficients of a feature frame", minimum=1)
-        floor: float = option(1e-10, "least value before the logarithm", minimum=0)
-        log: str = option("db", "logarithm of the mel energies, see mel_spectrogram", choices=LOGS)
+        n_mfcc: int = option(40, "number of coefficients, the size of a feature frame", minimum=1)
+        floor: float = option(1e-10, "floor of values before the logarithm", minimum=0)
+        log: str = option("db", "kind of logarithm of the mel energies, see mel_spectrogram", choices=LOGS)
         top_db: float = option(
-            80.0, "range below the greatest value of an utterance that dB are limited to; 0: no limit", minimum=0
+            80.0, "dynamic range below the greatest value of an utterance, dB; 0: no limit", minimum=0
         )
 
         def problems(self) -> list[str]:

@@ -1,7 +1,7 @@
-"""What is done to a whole recording before it is cut and embedded: its level, and what in it is no speech.
+"""Preparation of whole recordings before cutting and embedding: their level, and removal of non-speech.
 
-The steps, in their order, and their numbers are Resemblyzer's (resemble-ai/Resemblyzer 0.1.4). A front end that has
-them inherits its `Options` from `PreparationOptions` and calls `prepared`; see `FrontEnd.prepare`.
+The steps, their order and their constants are Resemblyzer's (resemble-ai/Resemblyzer 0.1.4). A front end with them
+inherits its `Options` from `PreparationOptions` and calls `prepared`; see `FrontEnd.prepare`.
 """
 
 from dataclasses import dataclass
@@ -18,32 +18,30 @@ if TYPE_CHECKING:
     from webrtcvad import Vad
 
 TRIMS = ("none", "webrtc")
-VAD_MODE = 3  # of 0 to 3: takes the least for speech
-VAD_RATES = (8000, 16000, 32000, 48000)  # Hz, that WebRTC's detector knows
+VAD_MODE = 3  # of 0 to 3, the strictest
+VAD_RATES = (8000, 16000, 32000, 48000)  # Hz, supported by WebRTC's detector
 WINDOW_MS = 30
-SMOOTHED = (3, 4)  # windows before and behind that decide about one together with itself
-DILATED = 3  # windows before and behind one of speech that are kept with it
+SMOOTHED = (3, 4)  # windows before and after that vote on a window together with it
+DILATED = 3  # windows before and after a speech window that are kept with it
 INT16_MAX = 32767
-BLOCK_WINDOWS = 2048  # turned into 16-bit samples at once: a minute
+BLOCK_WINDOWS = 2048  # windows converted to 16-bit samples at once: a minute
 
 
 @dataclass
 class PreparationOptions:
-    """Keys of a front end that prepares recordings."""
+    """Options of a front end that prepares recordings."""
 
     raise_level_db: float = option(
         0.0,
-        "level (root mean square) that quieter recordings are raised to before they are embedded, dB below full scale, "
-        "as -30; 0: they stay as they are",
+        "level (root mean square), dB below full scale, such as -30, to which quieter recordings are raised before "
+        "embedding; 0: off",
     )
     trim: str = option(
         "none",
-        "webrtc: what WebRTC's detector takes for no speech is cut out of recordings before they are embedded",
+        "removal of non-speech from recordings before embedding; webrtc: by WebRTC's voice activity detector",
         choices=TRIMS,
     )
-    zeros_after_ms: float = option(
-        0.0, "zeros that follow a recording that is embedded, ms: its last frames see the signal's end", minimum=0
-    )
+    zeros_after_ms: float = option(0.0, "length of zeros appended to a recording before embedding, ms", minimum=0)
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -63,11 +61,11 @@ class PreparationOptions:
 
 
 def prepared(waveform: np.ndarray, sample_rate: int, options: PreparationOptions) -> np.ndarray:
-    """Return a recording (N,), floating, full scale 1, as it is embedded, (N',).
+    """Return a recording (N,), floating, full scale 1, prepared for embedding, (N',).
 
     Raises:
-        BadAudio: there is no speech in it.
-        InputError: the detector of speech is not installed.
+        BadAudio: it has no speech.
+        InputError: the voice activity detector is not installed.
     """
     if options.raise_level_db < 0:
         waveform = raise_level(waveform, options.raise_level_db)
@@ -80,17 +78,17 @@ def prepared(waveform: np.ndarray, sample_rate: int, options: PreparationOptions
 
 
 def raise_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
-    """Bring a waveform (N,) that is quieter to a root mean square of `target_db`; peaks may pass full scale."""
+    """Raise a quieter waveform (N,) to a root mean square of `target_db`; peaks may exceed full scale."""
     gain_db = target_db - level_db(waveform)
     return waveform * waveform.dtype.type(10 ** (gain_db / 20)) if gain_db > 0 else waveform
 
 
 def only_speech(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the windows of a waveform (N,) that are kept, one behind the other; an incomplete last one is left out.
+    """Return the joined speech windows of a waveform (N,); an incomplete last window is left out.
 
     Raises:
         BadAudio: there are none.
-        InputError: the detector is not installed.
+        InputError: the voice activity detector is not installed.
     """
     length = sample_rate * WINDOW_MS // 1000
     windows = waveform[: len(waveform) // length * length].reshape(-1, length)
@@ -101,12 +99,13 @@ def only_speech(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def is_speech(windows: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return what WebRTC's detector says of consecutive windows (W, 30 ms of samples), full scale 1: (W,), bool.
+    """Return the decisions of WebRTC's detector for consecutive windows (W, 30 ms of samples), full scale 1: (W,),
+    bool.
 
-    Where samples were raised beyond full scale they are clipped. Resemblyzer lets them overflow.
+    Samples beyond full scale are clipped. Resemblyzer lets them overflow.
 
     Raises:
-        InputError: the detector is not installed.
+        InputError: the voice activity detector is not installed.
     """
     detector = _detector()
     found = np.zeros(len(windows), bool)
@@ -118,24 +117,24 @@ def is_speech(windows: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def smoothed(flags: np.ndarray) -> np.ndarray:
-    """Return for each window (W,) whether more than half of the eight around it are speech."""
+    """Return, for each window (W,), whether more than half of the eight around it are speech."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(flags, SMOOTHED), sum(SMOOTHED) + 1)
     return around.sum(axis=1) > around.shape[1] / 2
 
 
 def dilated(flags: np.ndarray) -> np.ndarray:
-    """Return for each window (W,) whether one of the seven around it is speech."""
+    """Return, for each window (W,), whether any of the seven around it is speech."""
     around = np.lib.stride_tricks.sliding_window_view(np.pad(flags, DILATED), 2 * DILATED + 1)
     return around.any(axis=1)
 
 
 def _detector() -> "Vad":
-    """Return a detector that has heard nothing yet."""
+    """Return a fresh detector."""
     try:
         from webrtcvad import Vad
     except ImportError:
         raise InputError(
-            "this model takes speech alone (front_end.trim: webrtc), which webrtcvad finds; it is not installed: "
-            "pip install -e '.[webrtc]'"
+            "this model takes only speech (front_end.trim: webrtc), for which webrtcvad is needed; it is not "
+            "installed: pip install -e '.[webrtc]'"
         ) from None
     return Vad(VAD_MODE)

@@ -1,4 +1,4 @@
-"""Samples as they are, for models that take raw waveforms."""
+"""Raw samples, for models that take waveforms."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Samples(FrontEnd):
-    """Take each sample for a frame of one number, so that raw waveforms go where features go.
+    """Treats each sample as a frame of size 1, so that raw waveforms can take the place of features.
 
     Args:
-        dtype: without effect: nothing is transformed.
+        dtype: no effect: nothing is transformed.
         settings: see `Options`. The defaults are RawNet2's.
     """
 
@@ -24,8 +24,8 @@ class Samples(FrontEnd):
     class Options:
         """Keys of the section `front_end`."""
 
-        sample_rate: int = option(16000, "rate of the waveforms, Hz", minimum=1)
-        peak: bool = option(True, "the samples that the model sees are divided by the largest absolute value of them")
+        sample_rate: int = option(16000, "sample rate of the waveforms, Hz", minimum=1)
+        peak: bool = option(True, "divide the samples that the model takes by their largest absolute value")
 
     name = "samples"
     size_option = None

@@ -1,4 +1,4 @@
-"""Samples as they are, as a Cell."""
+"""Raw samples as a Cell."""
 
 from mindspore import Tensor, nn
 

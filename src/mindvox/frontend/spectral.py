@@ -1,4 +1,4 @@
-"""Spectra as torchaudio and librosa compute them, and what becomes of them in spectrogram, mel_spectrogram and mfcc."""
+"""Spectra as in torchaudio and librosa, shared by spectrogram, mel_spectrogram and mfcc."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
@@ -28,37 +28,42 @@ SCALES = (1.0, 32768.0)
 LOGS = ("none", "natural", "db")
 MEL_SCALES = ("htk", "slaney")
 MEL_NORMS = ("none", "slaney")
-SLANEY_STEP = 200 / 3  # Hz a mel, up to SLANEY_EDGE
-SLANEY_EDGE = 1000.0  # Hz; above, mel is logarithmic
+SLANEY_STEP = 200 / 3  # Hz per mel, up to SLANEY_EDGE
+SLANEY_EDGE = 1000.0  # Hz; mel is logarithmic above
 SLANEY_LOG_STEP = np.log(6.4) / 27
 
 
 @dataclass
 class SpectralOptions:
-    """Keys that spectrogram, mel_spectrogram and mfcc share."""
+    """Options that spectrogram, mel_spectrogram and mfcc share."""
 
-    sample_rate: int = option(16000, "rate of the waveforms, Hz", minimum=1)
-    n_fft: int = option(400, "points of the Fourier transform, even", minimum=2)
+    sample_rate: int = option(16000, "sample rate of the waveforms, Hz", minimum=1)
+    n_fft: int = option(400, "number of points of the Fourier transform, even", minimum=2)
     win_length_ms: float = option(25.0, "length of the window, ms; centred in n_fft points", above=0)
     hop_length_ms: float = option(12.5, "distance between two frames, ms", above=0)
-    window: str = option("hann", "window of a frame, periodic", choices=WINDOWS)
-    padding: str = option("reflect", "what lies outside of the waveform: its mirror image, or zeros", choices=PADDINGS)
-    power: float = option(2.0, "1: magnitudes, 2: powers", choices=POWERS)
+    window: str = option("hann", "window function of a frame, periodic", choices=WINDOWS)
+    padding: str = option("reflect", "values outside of the waveform: its mirror image, or zeros", choices=PADDINGS)
+    power: float = option(2.0, "exponent of the spectrum: 1 for magnitudes, 2 for powers", choices=POWERS)
     preemphasis: float = option(
-        0.0, "share of the sample before that is subtracted; before the first is the second", minimum=0, below=1
+        0.0,
+        "pre-emphasis: the share of the previous sample that is subtracted; the first sample takes the second as "
+        "previous",
+        minimum=0,
+        below=1,
     )
     waveform_scale: float = option(1.0, "full scale of the samples: 1, or 32768 as in 16-bit files", choices=SCALES)
-    floor: float = option(0.0, "least value before the logarithm", minimum=0)
-    offset: float = option(0.0, "added to each value before the logarithm", minimum=0)
-    log: str = option("none", "logarithm of the values; db: 10 log10 of powers, 20 log10 of magnitudes", choices=LOGS)
-    top_db: float = option(
-        0.0, "range below the greatest value of an utterance that dB are limited to; 0: no limit", minimum=0
+    floor: float = option(0.0, "floor of values before the logarithm", minimum=0)
+    offset: float = option(0.0, "offset added to each value before the logarithm", minimum=0)
+    log: str = option(
+        "none", "kind of logarithm of the values; db: 10 log10 of powers, 20 log10 of magnitudes", choices=LOGS
     )
-    feature_scale: float = option(1.0, "factor of the features, after the logarithm", above=0)
-    feature_shift: float = option(0.0, "added to the features after that")
+    top_db: float = option(0.0, "dynamic range below the greatest value of an utterance, dB; 0: no limit", minimum=0)
+    feature_scale: float = option(1.0, "factor on the features after the logarithm", above=0)
+    feature_shift: float = option(0.0, "offset added to the features after feature_scale")
     normalisation: str = option(
         "mean",
-        "of each bin over the frames of a crop: mean: subtract the mean; instance: and divide by the deviation",
+        "normalisation of each bin over the frames of a crop; mean: subtract the mean; instance: also divide by the "
+        "standard deviation",
         choices=NORMALISATIONS,
     )
 
@@ -66,7 +71,7 @@ class SpectralOptions:
         """Return what is wrong between keys, one line each."""
         found = transform_problems(self)
         if self.log != "none" and self.floor == self.offset == 0:
-            found.append(f"log: {self.log} of what is 0 is infinite: expected `floor` or `offset` above 0.")
+            found.append(f"log: {self.log} of 0 is infinite: expected `floor` or `offset` above 0.")
         if self.top_db > 0 and self.log != "db":
             found.append(f"top_db: expected log db, got log {self.log}.")
         return found
@@ -74,13 +79,15 @@ class SpectralOptions:
 
 @dataclass
 class MelOptions(SpectralOptions):
-    """Keys that mel_spectrogram and mfcc share."""
+    """Options that mel_spectrogram and mfcc share."""
 
     n_mels: int = option(128, "mel bins", minimum=1)
     f_min: float = option(0.0, "lowest frequency of the filters, Hz", minimum=0)
     f_max: float = option(8000.0, "highest frequency of the filters, Hz", above=0)
     mel_scale: str = option("htk", "mel scale; slaney: linear up to 1000 Hz, then logarithmic", choices=MEL_SCALES)
-    mel_norm: str = option("none", "slaney: each filter is divided by half of its width in Hz", choices=MEL_NORMS)
+    mel_norm: str = option(
+        "none", "normalisation of the filters; slaney: divide each by half of its width in Hz", choices=MEL_NORMS
+    )
 
     def problems(self) -> list[str]:
         """Return what is wrong between keys, one line each."""
@@ -88,14 +95,14 @@ class MelOptions(SpectralOptions):
 
 
 class Spectral(Filterbank):
-    """A front end of frames that are centred on multiples of the hop, the first on the first sample.
+    """A front end whose frames are centred on multiples of the hop, the first on the first sample.
 
-    The steps, in their order: pre-emphasis of the waveform; mirrored or zero samples, n_fft / 2 before and behind it;
-    window; power or magnitude of the Fourier transform; filters, where there are any; floor; offset; logarithm; limit
-    of the range in dB; `transformed`; factor and shift.
+    The steps in order: pre-emphasis of the waveform; n_fft / 2 mirrored or zero samples on both sides; window; power or
+    magnitude of the Fourier transform; filters, if any; floor; offset; logarithm; dynamic range in dB; `transformed`;
+    factor and offset.
 
     Args:
-        dtype: of the transform; float32 is as exact as torchaudio, for crops that are used once.
+        dtype: type of the transform; float32 is as exact as torchaudio, for crops that are used once.
         settings: see `Options`.
     """
 
@@ -107,7 +114,7 @@ class Spectral(Filterbank):
 
     @property
     def log_factor(self) -> float:
-        """What a natural logarithm is multiplied by."""
+        """Factor from the natural logarithm to the configured one."""
         return 20 / self.options.power / np.log(10) if self.options.log == "db" else 1.0
 
     def filters(self) -> Optional[np.ndarray]:
@@ -140,7 +147,7 @@ class Spectral(Filterbank):
         return feats
 
     def transformed(self, feats: np.ndarray) -> np.ndarray:
-        """Return what is made of the values (T, M) after the logarithm, (T, F)."""
+        """Transform the values (T, M) after the logarithm to features (T, F)."""
         return feats
 
     def windowed(self, waveform: np.ndarray, first: int, out: np.ndarray) -> None:
@@ -159,17 +166,17 @@ class Spectral(Filterbank):
 
     @property
     def _least_samples(self) -> int:
-        """Fewest samples of a waveform: one more than are mirrored."""
+        """Fewest samples of a waveform: one more than the number that is mirrored."""
         if self.options.padding == "reflect":
             return self.n_fft // 2 + 1
         return 2 if self.options.preemphasis > 0 else 1
 
     def _padded(self, waveform: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Return the emphasised samples from `start` up to `stop`, which may lie outside of the waveform."""
+        """Return the pre-emphasised samples from `start` to `stop`, which may lie outside of the waveform."""
         num_samples, mirrors = len(waveform), self.options.padding == "reflect"
         before, behind = max(0, -start), max(0, stop - num_samples)
         first, last = max(0, start), min(num_samples, stop)
-        # What is mirrored must be there: samples 1 to `before`, and as many before the last one.
+        # The mirrored samples must be available: samples 1 to `before`, and as many before the last one.
         low = min(first, num_samples - 1 - behind) if mirrors and behind else first
         high = max(last, before + 1) if mirrors and before else last
         inside = self._emphasised(waveform, low, high)
@@ -182,7 +189,7 @@ class Spectral(Filterbank):
         return padded
 
     def _emphasised(self, waveform: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Return the samples from `first` up to `last` after pre-emphasis."""
+        """Return the pre-emphasised samples from `first` to `last`."""
         samples, share = waveform[first:last], self.options.preemphasis
         samples = samples.astype(self.dtype if share > 0 else min(self.dtype, waveform.dtype), copy=False)
         if share == 0:
@@ -196,9 +203,9 @@ class Spectral(Filterbank):
 
 
 class MelSpectral(Spectral):
-    """A front end of mel filters, triangles that are linear in Hz between places that are equally spaced in mel.
+    """A front end with mel filters: triangles, linear in Hz, between points that are equally spaced in mel.
 
-    With many filters and few points of the transform, low filters can lie between two frequencies and be empty, as in
+    With many filters and few points of the transform, low filters can fall between two frequencies and be empty, as in
     torchaudio.
 
     Args:

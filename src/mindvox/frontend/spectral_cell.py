@@ -1,4 +1,4 @@
-"""Spectrograms, mel spectrograms and MFCC as a Cell, for models that take waveforms: `Spectral` in single precision."""
+"""A Cell for spectrograms, mel spectrograms and MFCC: `Spectral` in single precision for models that take waveforms."""
 
 from typing import Optional
 
@@ -32,14 +32,14 @@ class SpectralCell(nn.Cell):
         pad = front_end.n_fft // 2
         mirrors = options.padding == "reflect"
         self.pad = pad
-        # A product: MindSpore Lite's old readers have no operator that reverses.
+        # A matrix product: MindSpore Lite's old readers have no operator that reverses.
         self.backwards = ProductOfBins(np.eye(pad)[::-1], form) if mirrors else None
         self.energies = EnergiesCell(front_end, 0 if mirrors else pad, form)
         self.cosines = ProductOfBins(front_end.cosines(), form) if isinstance(front_end, Mfcc) else None
         self.floor, self.offset, self.top_db = options.floor, options.offset, options.top_db
         self.takes_log = options.log != "none"
         self.shift = options.feature_shift
-        # Tensors: the product with a Python number is Muls, which old MindSpore Lite lacks.
+        # Tensors: a product with a Python number becomes Muls, which old MindSpore Lite lacks.
         self.share = _factor(options.preemphasis, 0.0)
         self.log_factor = _factor(front_end.log_factor, 1.0)
         self.scale = _factor(options.feature_scale, 1.0)
@@ -74,5 +74,5 @@ class SpectralCell(nn.Cell):
 
 
 def _factor(value: float, neutral: float) -> Optional[Tensor]:
-    """Return a factor as a tensor, or None where it changes nothing."""
+    """Return a factor as a tensor, or None if it changes nothing."""
     return None if value == neutral else Tensor(value, ms.float32)

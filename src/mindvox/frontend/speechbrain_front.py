@@ -1,7 +1,7 @@
 """SpeechBrain's own features and distortions, behind the interfaces of `fbank` and `distortions`.
 
-For `feature_backend: speechbrain`, and for the numbers that those two are tested against. What is random stays ours:
-drawn parameters go in, and SpeechBrain's classes get ranges of one value. Needs the extra `speechbrain`.
+They serve `feature_backend: speechbrain`, and as the reference in tests of those two modules. Our generators draw the
+random parameters; SpeechBrain's classes get ranges of one value. Requires the extra `speechbrain`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ try:
     from speechbrain.lobes.features import Fbank
     from speechbrain.processing.signal_processing import convolve1d, notch_filter
     from speechbrain.processing.signal_processing import reverberate as sb_reverberate
-except (ImportError, OSError) as error:  # a torchaudio made for another torch is an OSError
+except (ImportError, OSError) as error:  # a torchaudio built for another torch raises OSError
     raise InputError(
         f"feature_backend: speechbrain needs SpeechBrain, torch and torchaudio ({error}): "
         "pip install -e '.[speechbrain]', or set feature_backend: builtin."
@@ -28,7 +28,7 @@ except (ImportError, OSError) as error:  # a torchaudio made for another torch i
 class SpeechBrainFbank(fbank.Fbank):
     """The same front end, computed by SpeechBrain's own `Fbank` in single precision.
 
-    Args:
+    settings: must match SpeechBrain, whose floor and least power are fixed.
         settings: must be what SpeechBrain can be told: its floor and least power are fixed.
     """
 
@@ -59,7 +59,7 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
 
 
 def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
-    """Return the response itself, which SpeechBrain transforms anew each time."""
+    """Return the response itself, which SpeechBrain transforms each time."""
     return response
 
 

@@ -18,10 +18,10 @@ REDUCTION = 8  # of the squeeze-excitation's channels
 class StageOptions:
     """Keys of the section `model` for the sizes of four stages."""
 
-    layer1_channels: int = option(32, "channels of the first stage", minimum=REDUCTION)
-    layer2_channels: int = option(64, "channels of the second stage", minimum=REDUCTION)
-    layer3_channels: int = option(128, "channels of the third stage", minimum=REDUCTION)
-    layer4_channels: int = option(256, "channels of the fourth stage", minimum=REDUCTION)
+    layer1_channels: int = option(32, "number of channels of the first stage", minimum=REDUCTION)
+    layer2_channels: int = option(64, "number of channels of the second stage", minimum=REDUCTION)
+    layer3_channels: int = option(128, "number of channels of the third stage", minimum=REDUCTION)
+    layer4_channels: int = option(256, "number of channels of the fourth stage", minimum=REDUCTION)
     layer1_blocks: int = option(3, "residual blocks of the first stage", minimum=1)
     layer2_blocks: int = option(4, "residual blocks of the second stage", minimum=1)
     layer3_blocks: int = option(6, "residual blocks of the third stage", minimum=1)

@@ -13,7 +13,7 @@ FALLBACKS = ("sine", "cosine")
 
 
 class AamSoftmax(MarginSoftmax):
-    """Cross entropy over scaled cosines, the target's angle enlarged by the margin.
+    """Cross entropy over scaled cosines, with the margin added to the target's angle.
 
     Sub-centres: Deng et al. 2020, Sub-center ArcFace, ECCV. Inter-top-k: Zhao et al. 2022, arXiv:2110.05042. Args,
     inputs and outputs are those of `MarginSoftmax`.
@@ -23,10 +23,10 @@ class AamSoftmax(MarginSoftmax):
     class Options(MarginSoftmax.Options):
         """Keys of the section `loss`."""
 
-        easy_margin: bool = option(False, "no margin where the target's angle is beyond 90 degrees")
+        easy_margin: bool = option(False, "apply no margin if the target's angle exceeds 90 degrees")
         fallback: str = option(
             "sine",
-            "what is subtracted from the target's cosine beyond pi - margin, without easy_margin: margin * sin(margin) "
+            "value subtracted from the target's cosine beyond pi - margin, without easy_margin: margin * sin(margin) "
             "as in SpeechBrain and voxceleb_trainer, or 1 - cos(margin) as in wespeaker, 3D-Speaker and mvector",
             choices=FALLBACKS,
         )
@@ -42,7 +42,7 @@ class AamSoftmax(MarginSoftmax):
 
 
 def angular_shift(cosine: Tensor, margin: Tensor, fallback: str, easy_margin: bool = False) -> Tensor:
-    """Return cos(theta + margin), with something falling where that would rise again; see `AamSoftmax.Options`."""
+    """Return cos(theta + margin), replaced by a falling function where it would rise; see `AamSoftmax.Options`."""
     shifted = wider(cosine, margin)
     if easy_margin:
         return ops.where(cosine > 0, shifted, cosine)

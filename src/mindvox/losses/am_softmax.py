@@ -6,12 +6,12 @@ from mindvox.losses.margin_softmax import MarginSoftmax
 
 
 class AmSoftmax(MarginSoftmax):
-    """Cross entropy over scaled cosines, the margin subtracted from the target's.
+    """Cross entropy over scaled cosines, with the margin subtracted from the target's cosine.
 
     With margin 0 and scale 1 it is mvector's CELoss over cosines. Args, inputs and outputs are those of
     `MarginSoftmax`.
     """
 
     def shift(self, cosine: Tensor) -> Tensor:
-        """Return the target's cosine less the margin."""
+        """Return the target's cosine minus the margin."""
         return cosine - self.margin

@@ -7,7 +7,7 @@ from mindvox.losses.functions import cosines, one_hot, own_rows
 
 
 class AngularPrototypical(ScaledCosines):
-    """Which speaker's prototype is nearest to an utterance of the batch, by cosine.
+    """Classify an utterance of the batch by the nearest speaker prototype, by cosine.
 
     The first utterance of each speaker is compared with the mean of each speaker's others. Args, inputs and outputs are
     those of `ScaledCosines`; the scores are the cosines.

@@ -1,4 +1,4 @@
-"""Objectives that compare the embeddings of a batch with each other: what they share."""
+"""Base classes of objectives that compare the embeddings of a batch with each other."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,16 @@ TORCH_EPS = 1e-6  # torch's pairwise distance adds it to each difference
 
 
 class BatchObjective(Objective):
-    """An objective without a classifier; a subclass says what it compares.
+    """An objective without a classifier; subclasses define the comparison.
 
     Args:
-        emb_size: size of an embedding; no part of the objective depends on it.
-        num_classes: training speakers; nor on this.
+        emb_size: embedding size; no part of the objective depends on it.
+        num_classes: number of training speakers; no part of the objective depends on it.
         keys: see `Options`.
 
     Inputs:
-        - **embedding** - (B, emb_size), B = N speakers, `num_utterances` rows of each, one behind the other.
-        - **label** - class indices, (B,), int32; the order of the rows says all.
+        - **embedding** - (B, emb_size), B = N speakers x `num_utterances` consecutive rows each.
+        - **label** - class indices, (B,), int32; not used, because the order of the rows gives the speakers.
 
     Outputs:
         The mean loss, a scalar, and scores (N, N) of which row i is compared with i.
@@ -33,7 +33,9 @@ class BatchObjective(Objective):
     class Options:
         """Keys of the section `loss`."""
 
-        num_utterances: int = option(2, "utterances of each speaker in a batch, as the sampler gives", minimum=2)
+        num_utterances: int = option(
+            2, "number of utterances per speaker in a batch; must match the sampler", minimum=2
+        )
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()
@@ -54,7 +56,7 @@ class BatchObjective(Objective):
 
 
 class ScaledCosines(BatchObjective):
-    """Cross entropy of softmax over w * cosine + b, w and b trained; a subclass says of what.
+    """Cross entropy of softmax over w * cosine + b with trained w and b; subclasses define the cosines.
 
     Args, inputs and outputs are those of `BatchObjective`.
     """
@@ -63,8 +65,8 @@ class ScaledCosines(BatchObjective):
     class Options(BatchObjective.Options):
         """Keys of the section `loss`."""
 
-        initial_w: float = option(10.0, "factor on the cosines before training", above=0)
-        initial_b: float = option(-5.0, "offset of the cosines before training")
+        initial_w: float = option(10.0, "initial value of the factor on the cosines", above=0)
+        initial_b: float = option(-5.0, "initial value of the offset of the cosines")
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__(emb_size, num_classes, **keys)
@@ -72,7 +74,7 @@ class ScaledCosines(BatchObjective):
         self.b = Parameter(Tensor(self.options.initial_b, ms.float32), name="b")
 
     def loss_of(self, cosine: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of cosines (R, N), with target (R, N) that is 1 at the right one."""
+        """Return the mean loss of cosines (R, N), with target (R, N) that is 1 at the right class."""
         return cross_entropy(cosine * self.w + self.b, target)
 
 

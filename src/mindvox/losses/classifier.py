@@ -1,4 +1,4 @@
-"""Classifiers by cosine: what objectives over the training speakers share."""
+"""Classifiers by cosine, shared by objectives over the training speakers."""
 
 import math
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from mindvox.layers.norm import batch_norm
 from mindvox.losses.functions import cosines, one_hot
 from mindvox.losses.objective import Objective
 
-GROWTH_END = 1e-3  # what an exponential growth of the margin leaves to go before it is set to its last value
+GROWTH_END = 1e-3  # remaining share of an exponential growth at its end, where the margin is set to its last value
 
 
 class HiddenLayers(nn.Cell):
-    """Linear layers with batch norms between an embedding and a classifier, as mvector has them.
+    """Linear layers with batch norms between an embedding and a classifier, as in mvector.
 
     Args:
-        in_size: size of an embedding.
-        num_layers: how many; 0: embeddings pass.
-        size: of each layer's output.
+        in_size: embedding size.
+        num_layers: number of layers; 0: embeddings pass unchanged.
+        size: output size of each layer.
 
     Inputs:
         - **x** - (B, in_size).
@@ -48,11 +48,11 @@ class HiddenLayers(nn.Cell):
 
 
 class CosineClassifier(Objective):
-    """An objective over the cosines of an embedding with a vector of each training speaker; a subclass says which.
+    """An objective over the cosines between an embedding and a vector per training speaker; subclasses define the loss.
 
     Args:
-        emb_size: size of an embedding.
-        num_classes: training speakers K.
+        emb_size: embedding size.
+        num_classes: number of training speakers K.
         keys: see `Options`.
 
     Inputs:
@@ -67,9 +67,11 @@ class CosineClassifier(Objective):
     class Options:
         """Keys of the section `loss`."""
 
-        sub_centers: int = option(1, "centres of each speaker, of which the nearest counts", minimum=1)
-        hidden_layers: int = option(0, "linear layers with batch norm before the classifier (mvector)", minimum=0)
-        hidden_size: int = option(192, "size of their outputs", minimum=1)
+        sub_centers: int = option(1, "number of centres per speaker; the nearest counts", minimum=1)
+        hidden_layers: int = option(
+            0, "number of linear layers with batch norm before the classifier (mvector)", minimum=0
+        )
+        hidden_size: int = option(192, "output size of the hidden_layers", minimum=1)
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()
@@ -92,9 +94,10 @@ class CosineClassifier(Objective):
         return self.nearest(cosines(self.hidden(embedding), self.weight))
 
     def nearest(self, cosine: Tensor) -> Tensor:
-        """Return the cosines with the nearest centre of each speaker, (B, K), of those with all, (B, K * sub_centers).
+        """Return the cosines with the nearest centre of each speaker, (B, K), and those with all centres, (B, K *
+        sub_centers).
 
-        The centres of a speaker lie one behind the other.
+        The centres of a speaker are consecutive.
         """
         if self.sub_centers == 1:
             return cosine
@@ -105,20 +108,20 @@ class CosineClassifier(Objective):
 
         Args:
             cosine: (B, K).
-            target: (B, K), 1 at the row's speaker, else 0.
+            target: (B, K), 1 at the row's speaker, 0 elsewhere.
             embedding: (B, emb_size), float32.
         """
         raise NotImplementedError
 
     def adapt(self, arrays: dict[str, np.ndarray], before: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Return a checkpoint's arrays "loss.*" for this objective, cut to as many classes as it has.
+        """Return a checkpoint's arrays "loss.*" for this objective, cut to its number of classes.
 
-        Training with speed_classes appends the speakers at other speeds behind the speakers; fine-tuning without it
-        keeps the first. Where the checkpoint's classes are not a multiple of this objective's, nothing is cut.
+        Training with speed_classes appends the speakers at other speeds; fine-tuning without it keeps the first
+        classes. If the checkpoint's number of classes is not a multiple of this objective's, nothing is cut.
 
         Args:
-            arrays: of a checkpoint of the same speakers.
-            before: the section `loss` of that checkpoint.
+            arrays: arrays of a checkpoint with the same speakers.
+            before: section `loss` of that checkpoint.
 
         Raises:
             InputError: the checkpoint has another number of sub-centres, or no classifier by cosine.
@@ -138,7 +141,7 @@ class CosineClassifier(Objective):
 
 
 class MarginClassifier(CosineClassifier):
-    """A classifier by cosine with a margin that may grow in the run, and a scale.
+    """A classifier by cosine with a scale and a margin that may grow during the run.
 
     Args, inputs and outputs are those of `CosineClassifier`.
     """
@@ -149,18 +152,16 @@ class MarginClassifier(CosineClassifier):
 
         margin: float = option(0.2, "margin, radians for angles", minimum=0, below=1.5)
         margin_start: float = option(0.0, "margin before margin_from_epoch", minimum=0, below=1.5)
-        margin_from_epoch: float = option(1.0, "epoch (from 1) at whose start the margin begins to grow", minimum=1)
-        margin_to_epoch: float = option(
-            1.0, "epoch at whose start it has grown to margin; 1: margin from the start", minimum=1
-        )
+        margin_from_epoch: float = option(1.0, "epoch, from 1, at whose start the margin begins to grow", minimum=1)
+        margin_to_epoch: float = option(1.0, "epoch at whose start the margin is reached; 1: from the start", minimum=1)
         margin_from_share: float = option(
-            0.0, "instead of the epochs: share of the run after which the margin begins to grow", minimum=0, below=1
+            0.0, "share of the run after which the margin begins to grow, in place of epochs", minimum=0, below=1
         )
         margin_to_share: float = option(
-            0.0, "share of the run after which it has grown to margin; 0: the epochs count", minimum=0
+            0.0, "share of the run after which the margin is reached; 0: use the epochs", minimum=0
         )
         margin_growth: str = option(
-            "exponential", "how it grows: fast at first, or evenly", choices=("exponential", "linear")
+            "exponential", "growth of the margin: fast at first, or linear", choices=("exponential", "linear")
         )
         scale: float = option(30.0, "factor on the cosines", above=0)
 
@@ -174,7 +175,9 @@ class MarginClassifier(CosineClassifier):
             if self.margin_to_share > 1:
                 found.append(f"margin_to_share: expected at most 1, got {self.margin_to_share:g}.")
             if self.margin_to_share and (self.margin_from_epoch, self.margin_to_epoch) != (1, 1):
-                found.append("margin_to_share: the margin grows by epochs or by shares of the run: give one of them.")
+                found.append(
+                    "margin_to_share: the margin grows either by epochs or by shares of the run: set only one of them."
+                )
             return found
 
     scheduled = ("margin",)
@@ -185,7 +188,7 @@ class MarginClassifier(CosineClassifier):
         self.scale = self.options.scale
 
     def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
-        """Return the margin after so many epochs, which are such a share of the run."""
+        """Return the margin after this many epochs, at this share of the run."""
         options = self.options
         done, first, last = epochs, options.margin_from_epoch - 1, options.margin_to_epoch - 1
         if options.margin_to_share > 0:

@@ -1,4 +1,4 @@
-"""Functions that objectives share. All are in float32."""
+"""Functions shared by objectives, all in float32."""
 
 import mindspore as ms
 from mindspore import Tensor, ops
@@ -14,13 +14,13 @@ def cosines(x: Tensor, y: Tensor) -> Tensor:
 
 
 def inside_limit(cosine: Tensor) -> Tensor:
-    """Return cosines that are not greater than COSINE_LIMIT in size."""
+    """Return cosines limited to +-COSINE_LIMIT."""
     # Not ops.clamp, which turns NaN into a bound on a CPU (2.10) and would hide that training has failed.
     return ops.where(ops.abs(cosine) > COSINE_LIMIT, ops.sign(cosine) * COSINE_LIMIT, cosine)
 
 
 def one_hot(label: Tensor, num_classes: int) -> Tensor:
-    """Return rows (B, num_classes) of 0 with a 1 at their label (B,)."""
+    """Return one-hot rows (B, num_classes) for labels (B,)."""
     return ops.one_hot(label, num_classes, Tensor(1.0, ms.float32), Tensor(0.0, ms.float32))
 
 
@@ -32,12 +32,12 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def smoothed(target: Tensor, share: float) -> Tensor:
-    """Return a target (B, K) of which a share is spread evenly over all classes."""
+    """Return a target (B, K) with a share spread evenly over all classes."""
     return target * (1 - share) + share / target.shape[1] if share > 0 else target
 
 
 def softplus(x: Tensor) -> Tensor:
-    """Return log(1 + e^x), which never overflows."""
+    """Return log(1 + e^x) without overflow."""
     return ops.relu(x) + ops.log(1 + ops.exp(-ops.abs(x)))
 
 
@@ -57,7 +57,7 @@ def share_of_hits(score: Tensor, label: Tensor) -> Tensor:
 
 
 def own_rows(score: Tensor) -> Tensor:
-    """Return the numbers of the rows of (N, M), (N,), int32."""
+    """Return the row indices of (N, M), (N,), int32."""
     return ops.arange(score.shape[0]).astype(ms.int32)
 
 
@@ -65,4 +65,4 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return the squared distance of each row of x (N, D) to each row of y (M, D), (N, M)."""
     products = ops.MatMul(transpose_b=True)(x, y)
     squares = ops.square(x).sum(axis=1, keepdims=True) + ops.square(y).sum(axis=1, keepdims=True).swapaxes(0, 1)
-    return ops.relu(squares - 2 * products)  # rounding can leave less than 0
+    return ops.relu(squares - 2 * products)  # rounding can make it negative

@@ -8,13 +8,13 @@ from mindvox.layers.unit_length import unit
 from mindvox.losses.batch import ScaledCosines
 from mindvox.losses.functions import cosines, one_hot, share_of_hits
 
-LEAST_COSINE = 1e-6  # voxceleb_trainer's
+LEAST_COSINE = 1e-6  # as in voxceleb_trainer
 
 
 class Ge2e(ScaledCosines):
-    """Which speaker's centroid is nearest to an utterance of the batch, by cosine.
+    """Classify an utterance of the batch by the nearest speaker centroid, by cosine.
 
-    Every utterance is compared with each speaker's mean; with its own speaker's mean without itself. Args, inputs and
+    Every utterance is compared with each speaker's mean; its own speaker's mean excludes it. Args, inputs and
     outputs are those of `ScaledCosines`; the scores are the cosines, (B, N).
     """
 
@@ -30,10 +30,10 @@ class Ge2e(ScaledCosines):
         return self.loss_of(cosine, target), cosine
 
     def accuracy(self, score: Tensor, label: Tensor) -> Tensor:
-        """Return the share of utterances (B, N) that are nearest to their own speaker's centroid."""
+        """Return the share of utterances (B, N) whose nearest centroid is their own speaker's."""
         num_speakers = score.shape[1]
         return share_of_hits(score, self._speakers(num_speakers, score.shape[0] // num_speakers))
 
     def _speakers(self, num_speakers: int, num_utterances: int) -> Tensor:
-        """Return the number of each utterance's speaker, (B,)."""
+        """Return the speaker index of each utterance, (B,)."""
         return Tensor(np.repeat(np.arange(num_speakers), num_utterances), ms.int32)

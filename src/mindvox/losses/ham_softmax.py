@@ -11,15 +11,15 @@ from mindvox.config.option import checked, option
 from mindvox.losses.functions import cross_entropy, one_hot, squared_distances
 from mindvox.losses.objective import Objective
 
-EPS = 1e-5  # how near to the edge of the ball a point may lie, and floor of what is divided by
-LEAST = 1e-7  # of the argument of the distance, whose slope is vertical at 0
+EPS = 1e-5  # least distance of a point from the edge of the ball, and floor of denominators
+LEAST = 1e-7  # floor of the argument of the distance, whose slope is vertical at 0
 
 
 class HamSoftmax(Objective):
-    """Cross entropy over distances to a point of each speaker in the Poincare ball, the target's made greater.
+    """Cross entropy over distances to one point per speaker in the Poincare ball, with the target's distance enlarged.
 
-    Embeddings keep their length; one that lies outside of a ball of radius 1 / sqrt(curvature) is pulled onto its edge.
-    As in the authors' code, the curvature limits that radius alone, and distances are those of curvature 1.
+    Embeddings keep their norm; one outside of a ball of radius 1 / sqrt(curvature) is projected onto its edge. As in
+    the authors' code, the curvature only limits that radius, and distances are those of curvature 1.
 
     Args:
         emb_size: size of an embedding.
@@ -31,16 +31,18 @@ class HamSoftmax(Objective):
         - **label** - class indices, (B,), int32.
 
     Outputs:
-        The mean loss, a scalar, and the distances without margin times -1, (B, K).
+        The mean loss, a scalar, and the negated distances without margin, (B, K).
     """
 
     @dataclass
     class Options:
         """Keys of the section `loss`."""
 
-        margin: float = option(0.2, "margin, added to the target's distance; 0 is the authors' H-Softmax", minimum=0)
+        margin: float = option(0.2, "margin added to the target's distance; 0: the authors' H-Softmax", minimum=0)
         scale: float = option(30.0, "factor on the distances", above=0)
-        curvature: float = option(3.0, "points lie inside a ball of radius 1 / its root", minimum=1)
+        curvature: float = option(
+            3.0, "curvature of the space; points lie in a ball of radius 1 / sqrt(curvature)", minimum=1
+        )
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class HamSoftmax(Objective):
         return cross_entropy(-self.scale * (distance + self.margin * target), target), -distance
 
     def _inside(self, x: Tensor) -> Tensor:
-        """Pull the rows of (N, D) that lie outside of the ball onto its edge."""
+        """Project the rows of (N, D) outside of the ball onto its edge."""
         length = ops.sqrt(ops.maximum(ops.square(x).sum(axis=1, keepdims=True), EPS * EPS))
         return ops.where(length > self.radius, x * (self.radius / length), x)
 

@@ -1,4 +1,4 @@
-"""What objectives with a margin and softmax share."""
+"""The base class of objectives with a margin and softmax."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from mindvox.losses.functions import cross_entropy, narrower, smoothed
 
 
 class MarginSoftmax(MarginClassifier):
-    """Cross entropy over scaled cosines, the target's cosine made smaller by a margin; a subclass says how.
+    """Cross entropy over scaled cosines, with the target's cosine reduced by a margin; subclasses define how.
 
     Args, inputs and outputs are those of `CosineClassifier`.
     """
@@ -22,11 +22,13 @@ class MarginSoftmax(MarginClassifier):
     class Options(MarginClassifier.Options):
         """Keys of the section `loss`."""
 
-        inter_topk: int = option(0, "nearest other speakers whose cosine is made greater; 0: none", minimum=0)
+        inter_topk: int = option(0, "number of nearest other speakers whose cosines are raised; 0: none", minimum=0)
         inter_topk_margin: float = option(
-            0.06, "by what angle, radians, at the full margin; grows with it", minimum=0, below=1.5
+            0.06, "angle, radians, by which inter_topk raises cosines; grows with the margin", minimum=0, below=1.5
         )
-        label_smoothing: float = option(0.0, "share of the target that is spread over all speakers", minimum=0, below=1)
+        label_smoothing: float = option(
+            0.0, "label smoothing: share of the target that is spread over all speakers", minimum=0, below=1
+        )
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__(emb_size, num_classes, **keys)
@@ -42,7 +44,7 @@ class MarginSoftmax(MarginClassifier):
         raise NotImplementedError
 
     def logits(self, cosine: Tensor, target: Tensor) -> Tensor:
-        """Return what softmax is taken of, (B, K)."""
+        """Return the logits of the softmax, (B, K)."""
         others = cosine if self.inter_topk == 0 else self._harder(cosine, target)
         return self.scale * (target * self.shift(cosine) + (1 - target) * others)
 
@@ -51,7 +53,7 @@ class MarginSoftmax(MarginClassifier):
         return cross_entropy(logits, smoothed(target, self.label_smoothing))
 
     def _harder(self, cosine: Tensor, target: Tensor) -> Tensor:
-        """Return the cosines with those of the nearest other classes at an angle less the penalty."""
-        _, nearest = ops.topk(ops.stop_gradient(cosine - 2 * target), self.inter_topk)  # -2: never the own class
+        """Return the cosines, with those of the nearest other classes taken at an angle reduced by the penalty."""
+        _, nearest = ops.topk(ops.stop_gradient(cosine - 2 * target), self.inter_topk)  # -2 excludes the target class
         hard = ops.tensor_scatter_elements(ops.zeros_like(cosine), nearest, ops.ones_like(nearest, dtype=ms.float32), 1)
         return ops.where(hard > 0, narrower(cosine, self.hard_share * self.margin), cosine)

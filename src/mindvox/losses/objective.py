@@ -1,4 +1,4 @@
-"""What training asks of an objective."""
+"""The interface of training objectives."""
 
 from typing import Any, Optional
 
@@ -9,7 +9,7 @@ from mindvox.losses.functions import share_of_hits
 
 
 class Objective(nn.Cell):
-    """A training objective with its own weights; a subclass is one file and one line in the registry.
+    """A training objective with its weights; a subclass is one file and one line in the registry.
 
     A subclass is built from (emb_size, num_classes, **keys of its `Options`).
 
@@ -18,14 +18,14 @@ class Objective(nn.Cell):
         - **label** - class indices, (B,), int32.
 
     Outputs:
-        The mean loss, a scalar, and what `accuracy` needs beside the labels.
+        The mean loss, a scalar, and the scores that `accuracy` needs beside the labels.
 
     Attributes:
-        scheduled: names of parameters that `schedule` sets. They take no gradient and are not saved.
-        utterances_per_speaker: so many rows of a batch, one behind the other, are of one speaker, and no other row is;
-            the sampler must see to that. None: the batch may be anything. An objective with a number compares the
-            embeddings of a batch with each other, so it is given those of all devices.
-        least_speakers: the fewest speakers of such a batch.
+        scheduled: names of parameters that `schedule` sets. They have no gradient and are not saved.
+        utterances_per_speaker: number of consecutive rows of one speaker in a batch, who occurs in no other row; the
+            sampler must provide this. None: any batch is accepted. An objective with a number compares the embeddings
+            of a batch with each other, so it gets those of all devices.
+        least_speakers: fewest speakers of such a batch.
     """
 
     scheduled: tuple[str, ...] = ()
@@ -37,9 +37,9 @@ class Objective(nn.Cell):
         return share_of_hits(score, label)
 
     def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
-        """Return the value of each scheduled parameter after so many epochs, which are so many updates.
+        """Return the value of each scheduled parameter after this many epochs and updates.
 
-        `share` is the share of the run that is done then, from 0 to 1.
+        `share` is the finished share of the run, from 0 to 1.
         """
         return {}
 
@@ -47,10 +47,10 @@ class Objective(nn.Cell):
         """Return a checkpoint's arrays "loss.*" for this objective, when training starts from it.
 
         Args:
-            arrays: of a checkpoint of the same speakers.
-            before: the section `loss` of that checkpoint.
+            arrays: arrays of a checkpoint with the same speakers.
+            before: section `loss` of that checkpoint.
 
         Raises:
-            InputError: they are of another kind.
+            InputError: they belong to an objective of another kind.
         """
         return arrays

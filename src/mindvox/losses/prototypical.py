@@ -7,10 +7,10 @@ from mindvox.losses.functions import cross_entropy, one_hot, own_rows, squared_d
 
 
 class Prototypical(BatchObjective):
-    """Which speaker's prototype is nearest to an utterance of the batch, by distance.
+    """Classify an utterance of the batch by the nearest speaker prototype, by distance.
 
-    The first utterance of each speaker is compared with the mean of each speaker's others. Embeddings keep their
-    length. Args, inputs and outputs are those of `BatchObjective`; the scores are squared distances times -1.
+    The first utterance of each speaker is compared with the mean of each speaker's others. Embeddings keep their norm.
+    Args, inputs and outputs are those of `BatchObjective`; the scores are negated squared distances.
     """
 
     def compare(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,12 +35,16 @@ class Softmax(Objective):
         """Keys of the section `loss`."""
 
         input_length: float = option(
-            0.0, "length of embeddings before the linear layer: 10 in RawNet2; 0: as they are", minimum=0
+            0.0, "norm of embeddings before the linear layer: 10 in RawNet2; 0: unchanged", minimum=0
         )
-        norm_first: bool = option(False, "batch norm and ReLU before the linear layer: wespeaker's softmax")
-        hidden_layers: int = option(0, "linear layers with batch norm before it (mvector)", minimum=0)
-        hidden_size: int = option(192, "size of their outputs", minimum=1)
-        label_smoothing: float = option(0.0, "share of the target that is spread over all speakers", minimum=0, below=1)
+        norm_first: bool = option(False, "apply batch norm and ReLU before the linear layer, as in wespeaker")
+        hidden_layers: int = option(
+            0, "number of linear layers with batch norm before the classifier (mvector)", minimum=0
+        )
+        hidden_size: int = option(192, "output size of the hidden_layers", minimum=1)
+        label_smoothing: float = option(
+            0.0, "label smoothing: share of the target that is spread over all speakers", minimum=0, below=1
+        )
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()

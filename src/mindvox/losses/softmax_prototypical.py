@@ -20,7 +20,7 @@ class SoftmaxPrototypical(Objective):
         keys: see `Options`.
 
     Inputs:
-        - **embedding** - (B, emb_size), `num_utterances` rows of each speaker, one behind the other.
+        - **embedding** - (B, emb_size), `num_utterances` consecutive rows of each speaker.
         - **label** - class indices, (B,), int32.
 
     Outputs:
@@ -31,9 +31,11 @@ class SoftmaxPrototypical(Objective):
     class Options:
         """Keys of the section `loss`."""
 
-        num_utterances: int = option(2, "utterances of each speaker in a batch, as the sampler gives", minimum=2)
-        initial_w: float = option(10.0, "factor on the cosines before training", above=0)
-        initial_b: float = option(-5.0, "offset of the cosines before training")
+        num_utterances: int = option(
+            2, "number of utterances per speaker in a batch; must match the sampler", minimum=2
+        )
+        initial_w: float = option(10.0, "initial value of the factor on the cosines", above=0)
+        initial_b: float = option(-5.0, "initial value of the offset of the cosines")
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__()

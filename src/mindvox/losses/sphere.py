@@ -15,9 +15,9 @@ QUARTERS = tuple(math.cos(number * math.pi / 4) for number in (1, 2, 3))
 
 
 class SphereSoftmax(CosineClassifier):
-    """Cross entropy over cosines times the embedding's length, the target's angle multiplied by 4.
+    """Cross entropy over cosines times the embedding's norm, with the target's angle multiplied by 4.
 
-    The multiplied angle comes in slowly: it is mixed with the plain one, whose weight lambda falls with each update,
+    The multiplied angle is phased in: it is mixed with the plain one, whose weight lambda falls with each update,
     lambda = max(lambda_end, lambda_start / (1 + lambda_decay * updates)). Args, inputs and outputs are those of
     `CosineClassifier`.
     """
@@ -26,9 +26,9 @@ class SphereSoftmax(CosineClassifier):
     class Options(CosineClassifier.Options):
         """Keys of the section `loss`."""
 
-        lambda_start: float = option(1000.0, "weight of the plain angle at the start", minimum=0)
-        lambda_end: float = option(5.0, "its least value", minimum=0)
-        lambda_decay: float = option(0.12, "how fast it falls with the updates", minimum=0)
+        lambda_start: float = option(1000.0, "initial weight of the plain angle", minimum=0)
+        lambda_end: float = option(5.0, "least weight of the plain angle", minimum=0)
+        lambda_decay: float = option(0.12, "decay rate of the weight of the plain angle over updates", minimum=0)
 
     scheduled = ("plain_weight",)
 
@@ -38,20 +38,20 @@ class SphereSoftmax(CosineClassifier):
         self.plain_weight = Parameter(first, name="plain_weight", requires_grad=False)
 
     def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
-        """Return lambda in the update after so many."""
+        """Return lambda after this many updates."""
         options = self.options
         falling = options.lambda_start / (1 + options.lambda_decay * (updates + 1))
         return {"plain_weight": max(options.lambda_end, falling)}
 
     def logits(self, cosine: Tensor, target: Tensor, embedding: Tensor) -> Tensor:
-        """Return what softmax is taken of, (B, K)."""
-        number = ops.zeros_like(cosine)  # k: how many quarters of pi fit into the angle
+        """Return the logits of the softmax, (B, K)."""
+        number = ops.zeros_like(cosine)  # k: whole quarters of pi in the angle
         for bound in QUARTERS:
             number = number + (cosine < bound).astype(ms.float32)
         square = ops.square(cosine)
         of_four = 8 * ops.square(square) - 8 * square + 1  # cos(4 theta)
         sign = 1 - 2 * (number - 2 * ops.floor(number / 2))
-        falling = sign * of_four - 2 * number  # falls from 1 to -7 over the whole circle
+        falling = sign * of_four - 2 * number  # falls from 1 to -7 as the angle grows from 0 to pi
         length = ops.sqrt(ops.maximum(ops.square(embedding).sum(axis=1, keepdims=True), 1e-24))
         return length * (cosine + target * (falling - cosine) / (1 + self.plain_weight))
 

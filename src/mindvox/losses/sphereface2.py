@@ -13,7 +13,7 @@ from mindvox.losses.functions import narrower, softplus
 
 
 class SphereFace2(MarginClassifier):
-    """One yes-or-no question a speaker in place of softmax over all: cross entropies that are weighted and added.
+    """One binary classification per speaker in place of softmax over all: a weighted sum of cross entropies.
 
     Args, inputs and outputs are those of `CosineClassifier`.
     """
@@ -22,11 +22,16 @@ class SphereFace2(MarginClassifier):
     class Options(MarginClassifier.Options):
         """Keys of the section `loss`."""
 
-        margin_type: str = option("C", "C: the margin acts on cosines; A: on angles", choices=("A", "C"))
-        positive_share: float = option(
-            0.7, "weight of the question about the own speaker; that of the others is 1 less this", above=0, below=1
+        margin_type: str = option(
+            "C", "quantity to which the margin applies: C for cosines, A for angles", choices=("A", "C")
         )
-        power: int = option(3, "t of 2 ((c + 1) / 2)^t - 1, which stretches the great cosines", minimum=1)
+        positive_share: float = option(
+            0.7,
+            "weight of the binary decision for the target speaker; the others have 1 - positive_share",
+            above=0,
+            below=1,
+        )
+        power: int = option(3, "exponent t in 2 ((c + 1) / 2)^t - 1, which spreads large cosines", minimum=1)
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__(emb_size, num_classes, **keys)
@@ -43,7 +48,7 @@ class SphereFace2(MarginClassifier):
         return (of_own + of_others).sum(axis=1).mean()
 
     def logits(self, cosine: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log odds (B, K) of being the speaker, where it is and where it is not."""
+        """Return the log odds (B, K) of being the speaker, for the target and for the others."""
         if self.is_angular:
             own = self.scale * self._stretched(angular_shift(cosine, self.margin, "cosine"))
             others = self.scale * self._stretched(narrower(cosine, self.margin))

@@ -12,39 +12,40 @@ from mindvox.layers.unit_length import unit
 from mindvox.losses.batch import TORCH_EPS, BatchObjective
 from mindvox.losses.functions import squared_distances
 
-FAR = 1e3  # more than any distance of unit vectors
-NUM_DRAWS = 1021  # prime, so that batches of every size see all of them
-STEP = 389  # between the first draws of two updates
+FAR = 1e3  # exceeds any distance of unit vectors
+NUM_DRAWS = 1021  # prime, so that batches of every size use all of them
+STEP = 389  # offset between the first draws of two updates
 
 
 class Triplet(BatchObjective):
-    """A speaker's two utterances must be nearer to each other than to another speaker's, by a margin.
+    """Two utterances of a speaker must be nearer to each other than to another speaker's, by a margin.
 
     The first utterance of each speaker is the anchor, the second the positive. The negative is another speaker's
-    second utterance: with `mining` "hard", one of the `hard_rank` + 1 nearest for a share `hard_prob` of the anchors,
-    any for the rest; with "semi_hard", any that is farther than the positive by less than the margin, or any at all
-    where there is none. What is drawn follows from the number of the update, so that a run that is resumed draws the
-    same.
+    second utterance. With `mining` "hard", a share `hard_prob` of the anchors gets one of the `hard_rank` + 1 nearest,
+    and the others any. With "semi_hard", the negative is farther than the positive by less than the margin, or any if
+    there is none. The draws depend on the number of the update, so that a resumed run repeats them.
 
     Args:
         emb_size, num_classes: see `BatchObjective`.
         keys: see `Options`.
 
     Inputs:
-        - **embedding** - (B, emb_size), two rows of each speaker, one behind the other.
-        - **label** - class indices, (B,), int32; the order of the rows says all.
+        - **embedding** - (B, emb_size), two consecutive rows of each speaker.
+        - **label** - class indices, (B,), int32; not used, because the order of the rows gives the speakers.
 
     Outputs:
-        The mean loss, a scalar, and the squared distances of anchors and positives times -1, (N, N).
+        The mean loss, a scalar, and the negated squared distances of anchors and positives, (N, N).
     """
 
     @dataclass
     class Options(BatchObjective.Options):
         """Keys of the section `loss`."""
 
-        margin: float = option(0.1, "on squared distances of unit embeddings, which are 0 to 4", minimum=0, below=4)
-        mining: str = option("hard", "which negatives", choices=("hard", "semi_hard"))
-        hard_prob: float = option(0.5, "share of the anchors that get a hard negative", minimum=0)
+        margin: float = option(
+            0.1, "margin on squared distances of unit embeddings, which are 0 to 4", minimum=0, below=4
+        )
+        mining: str = option("hard", "choice of negatives", choices=("hard", "semi_hard"))
+        hard_prob: float = option(0.5, "share of anchors that get a hard negative", minimum=0)
         hard_rank: int = option(10, "greatest rank of a hard negative by nearness, from 0", minimum=0)
 
         def problems(self) -> list[str]:
@@ -63,13 +64,13 @@ class Triplet(BatchObjective):
         options = self.options
         self.margin, self.is_hard = options.margin, options.mining == "hard"
         self.hard_prob, self.hard_rank = options.hard_prob, options.hard_rank
-        self.least_speakers = self.hard_rank + 2 if self.is_hard else 2  # a negative for each rank
+        self.least_speakers = self.hard_rank + 2 if self.is_hard else 2  # one negative for each rank
         self.first_draw = Parameter(Tensor(0.0, ms.float32), name="first_draw", requires_grad=False)
-        # Three numbers in [0, 1) an anchor: whether it gets a hard negative, of which rank, which one otherwise.
+        # Three numbers in [0, 1) per anchor: whether it gets a hard negative, its rank, and the choice otherwise.
         self.draws = Tensor(np.random.default_rng(0).random((NUM_DRAWS, 3)), ms.float32)
 
     def schedule(self, epochs: float, updates: int = 0, share: float = 0.0) -> dict[str, float]:
-        """Return where in the table of draws an update begins."""
+        """Return the start of an update in the table of draws."""
         return {"first_draw": float(updates * STEP % NUM_DRAWS)}
 
     def compare(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +82,7 @@ class Triplet(BatchObjective):
         return ops.relu(of_positive - of_negative + self.margin).mean(), -distances
 
     def negatives(self, distances: Tensor) -> Tensor:
-        """Return a 1 in each row at the column of its negative, (N, N), for squared distances (N, N)."""
+        """Return one-hot rows at the column of each negative, (N, N), for squared distances (N, N)."""
         num_speakers = distances.shape[0]
         rows = (self.first_draw.astype(ms.int32) + ops.arange(num_speakers).astype(ms.int32)) % NUM_DRAWS
         is_hard, of_rank, of_any = ops.split(self.draws[rows], 1, axis=1)  # (N, 1) each
@@ -94,11 +95,11 @@ class Triplet(BatchObjective):
         is_semi = ops.logical_and(distances > own, distances < own + self.margin).astype(ms.float32) * (1 - eye)
         count = is_semi.sum(axis=1, keepdims=True)
         rank = ops.where(count > 0, ops.floor(of_rank * count), any_rank)
-        # Those that are semi-hard come first; where there are none, all do.
+        # Semi-hard negatives come first; if there are none, all do.
         return self._at_rank(distances + FAR * eye + FAR / 10 * (1 - is_semi), rank)
 
     def _at_rank(self, distances: Tensor, rank: Tensor) -> Tensor:
-        """Return a 1 in each row at the column of the entry of this rank, (N, 1), by nearness."""
+        """Return one-hot rows at the column of the entry with this rank, (N, 1), by nearness."""
         _, order = ops.topk(-distances, distances.shape[0])  # (N, N), the nearest first
         places = ops.arange(distances.shape[0]).astype(ms.float32).expand_dims(0)
         chosen = ((places == rank).astype(ms.float32) * order.astype(ms.float32)).sum(axis=1, keepdims=True)

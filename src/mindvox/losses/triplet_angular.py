@@ -11,11 +11,11 @@ from mindvox.losses.functions import cosines, cross_entropy
 
 
 class TripletAngular(CosineClassifier):
-    """Cross entropy over cosines, plus what the batch's hardest pairs miss of a margin and of two bounds.
+    """Cross entropy over cosines, plus hinge terms of the batch's hardest pairs for a margin and two bounds.
 
-    For each row, let p be the least cosine with a row of the same speaker and n the greatest with one of another. Added
-    are the means of max(0, n - p + margin), of max(0, same_bound - p), and of n - other_bound where that is positive,
-    else 1. The 1 is mvector's: it has no gradient, so that the loss never falls below the share of such rows.
+    For each row, let p be the least cosine with a row of the same speaker and n the greatest with a row of another one.
+    The added terms are the means of max(0, n - p + margin), of max(0, same_bound - p), and of n - other_bound where
+    that is positive, else 1. The 1 is mvector's: it has no gradient and only bounds the loss from below.
 
     Args, inputs and outputs are those of `CosineClassifier`; a batch has `num_utterances` rows of each speaker.
     """
@@ -24,11 +24,13 @@ class TripletAngular(CosineClassifier):
     class Options(CosineClassifier.Options):
         """Keys of the section `loss`."""
 
-        num_utterances: int = option(4, "utterances of each speaker in a batch, as the sampler gives", minimum=2)
-        margin: float = option(0.5, "by which p must be greater than n", minimum=0)
-        has_bounds: bool = option(True, "the terms with same_bound and other_bound are added (mvector: add_absolute)")
-        same_bound: float = option(0.8, "cosine that p must reach (ap_value)", above=-1, below=1)
-        other_bound: float = option(0.4, "cosine that n must not exceed (an_value)", above=-1, below=1)
+        num_utterances: int = option(
+            4, "number of utterances per speaker in a batch; must match the sampler", minimum=2
+        )
+        margin: float = option(0.5, "margin by which p must exceed n", minimum=0)
+        has_bounds: bool = option(True, "add the terms with same_bound and other_bound (mvector: add_absolute)")
+        same_bound: float = option(0.8, "least cosine for p (mvector: ap_value)", above=-1, below=1)
+        other_bound: float = option(0.4, "greatest cosine for n (mvector: an_value)", above=-1, below=1)
 
     def __init__(self, emb_size: int, num_classes: int, **keys: Any) -> None:
         super().__init__(emb_size, num_classes, **keys)

@@ -213,19 +213,21 @@ class CamPlusPlus(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
         emb_size: int = option(
-            192, "size of an embedding: 512 in 3D-Speaker's and wespeaker's VoxCeleb models, 192 in others", minimum=1
+            192, "embedding size: 512 in 3D-Speaker's and wespeaker's VoxCeleb models, 192 in others", minimum=1
         )
-        init_channels: int = option(128, "channels before the first dense block", minimum=1)
-        growth_rate: int = option(32, "channels that each dense layer adds", minimum=1)
-        bottleneck_factor: int = option(4, "channels inside a dense layer, as a multiple of growth_rate", minimum=2)
-        block1_layers: int = option(12, "dense layers of the first block", minimum=1)
-        block2_layers: int = option(24, "dense layers of the second block", minimum=1)
-        block3_layers: int = option(16, "dense layers of the third block", minimum=1)
+        init_channels: int = option(128, "number of channels before the first dense block", minimum=1)
+        growth_rate: int = option(32, "number of channels that each dense layer adds", minimum=1)
+        bottleneck_factor: int = option(
+            4, "number of channels inside a dense layer, as a multiple of growth_rate", minimum=2
+        )
+        block1_layers: int = option(12, "number of dense layers in the first block", minimum=1)
+        block2_layers: int = option(24, "number of dense layers in the second block", minimum=1)
+        block3_layers: int = option(16, "number of dense layers in the third block", minimum=1)
         pooling: str = option("statistics", "pooling over time", choices=tuple(POOLINGS))
         pooling_eps: float = option(
-            0.0, "keeps variances in the pooling above 0; 0: the pooling's own; wespeaker has 1e-7", minimum=0
+            0.0, "constant added to variances in the pooling; 0: the pooling's default; wespeaker has 1e-7", minimum=0
         )
 
     min_frames = 3  # the first stride leaves two of them; a deviation needs that many

@@ -69,9 +69,9 @@ class JoovvhanEcapa(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        channels: int = option(512, "channels of the frame-level layers", minimum=1)
-        emb_size: int = option(192, "size of an embedding", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        channels: int = option(512, "number of channels of the frame-level layers", minimum=1)
+        emb_size: int = option(192, "embedding size", minimum=1)
 
     min_frames = 9  # the widest convolution: kernel 3, dilation 4
 

@@ -127,21 +127,26 @@ class EcapaTdnn(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
         channels: int = option(
-            1024, "channels of the frame-level layers (512 or 1024 in the paper)", minimum=SCALE, multiple_of=SCALE
+            1024,
+            "number of channels of the frame-level layers (512 or 1024 in the paper)",
+            minimum=SCALE,
+            multiple_of=SCALE,
         )
-        emb_size: int = option(192, "size of an embedding", minimum=1)
-        global_context: bool = option(True, "attention of asp sees the utterance's mean and deviation")
+        emb_size: int = option(192, "embedding size", minimum=1)
+        global_context: bool = option(True, "use the utterance's mean and deviation in the attention of asp")
         padding: str = option(
             "reflect",
-            "what is behind the edges: mirrored frames as in SpeechBrain, zeros as in mindaudio and the model zoo",
+            "padding at the edges: mirrored frames as in SpeechBrain, or zeros as in mindaudio and the model zoo",
             choices=("reflect", "zero"),
         )
         pooling: str = option(
             "asp", "pooling over time; SpeechBrain has asp, mvector asp, sap, tap, tsp", choices=tuple(POOLINGS)
         )
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""

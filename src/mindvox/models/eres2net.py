@@ -25,21 +25,23 @@ from mindvox.registry import POOLINGS
 class Res2Options:
     """Keys of the section `model` that networks of Res2 blocks share, with the sizes of ERes2Net base."""
 
-    in_channels: int = option(80, "size of a feature frame", minimum=1)
-    emb_size: int = option(192, "size of an embedding", minimum=1)
-    m_channels: int = option(32, "channels of the first layer; each further one has twice as many", minimum=1)
-    layer1_blocks: int = option(3, "blocks of the first layer", minimum=1)
-    layer2_blocks: int = option(4, "blocks of the second layer", minimum=1)
-    layer3_blocks: int = option(6, "blocks of the third layer", minimum=1)
-    layer4_blocks: int = option(3, "blocks of the fourth layer", minimum=1)
-    base_width: int = option(32, "channels of a group of a block, of 64 channels of its layer", minimum=1)
-    scale: int = option(2, "groups of channels of a block, which are convolved one after the other", minimum=2)
-    expansion: int = option(2, "channels of a block's output, as a multiple of those of its layer", minimum=1)
-    two_emb_layer: bool = option(False, "a second embedding layer, whose output is the embedding")
+    in_channels: int = option(80, "feature size", minimum=1)
+    emb_size: int = option(192, "embedding size", minimum=1)
+    m_channels: int = option(32, "number of channels of the first layer; each further layer doubles it", minimum=1)
+    layer1_blocks: int = option(3, "number of blocks in the first layer", minimum=1)
+    layer2_blocks: int = option(4, "number of blocks in the second layer", minimum=1)
+    layer3_blocks: int = option(6, "number of blocks in the third layer", minimum=1)
+    layer4_blocks: int = option(3, "number of blocks in the fourth layer", minimum=1)
+    base_width: int = option(
+        32, "number of channels per group of a block, for each 64 channels of its layer", minimum=1
+    )
+    scale: int = option(2, "number of channel groups of a block, which are convolved in turn", minimum=2)
+    expansion: int = option(2, "number of output channels of a block, as a multiple of those of its layer", minimum=1)
+    two_emb_layer: bool = option(False, "add a second embedding layer, whose output is the embedding")
     pooling: str = option("tstp", "pooling over time", choices=tuple(POOLINGS))
     pooling_eps: float = option(
         0.0,
-        "keeps variances in the pooling above 0; 0: the pooling's own; 3D-Speaker and mvector have 1e-8",
+        "constant added to variances in the pooling; 0: the pooling's default; 3D-Speaker and mvector have 1e-8",
         minimum=0,
     )
 

@@ -37,8 +37,10 @@ class ERes2NetV2(nn.Cell):
     class Options(Res2Options):
         """Keys of the section `model`."""
 
-        m_channels: int = option(64, "channels of the first layer; each further one has twice as many", minimum=1)
-        base_width: int = option(26, "channels of a group of a block, of 64 channels of its layer", minimum=1)
+        m_channels: int = option(64, "number of channels of the first layer; each further layer doubles it", minimum=1)
+        base_width: int = option(
+            26, "number of channels per group of a block, for each 64 channels of its layer", minimum=1
+        )
 
     min_frames = 9  # the strides leave two of them; a deviation needs that many
 

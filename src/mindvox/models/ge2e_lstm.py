@@ -35,11 +35,11 @@ class Ge2eLstm(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(40, "size of a feature frame", minimum=1)
-        emb_size: int = option(256, "size of an embedding", minimum=1)
-        hidden_size: int = option(256, "size of the state of an LSTM layer", minimum=1)
-        num_layers: int = option(3, "LSTM layers", minimum=1)
-        window_frames: int = option(160, "frames of the windows that recordings are embedded in", minimum=8)
+        in_channels: int = option(40, "feature size", minimum=1)
+        emb_size: int = option(256, "embedding size", minimum=1)
+        hidden_size: int = option(256, "state size of an LSTM layer", minimum=1)
+        num_layers: int = option(3, "number of LSTM layers", minimum=1)
+        window_frames: int = option(160, "length of the windows in which recordings are embedded, frames", minimum=8)
         window_step: int = option(77, "distance between two windows, frames", minimum=1)
 
         def problems(self) -> list[str]:

@@ -231,15 +231,19 @@ class RawNet2(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(1, "size of a frame: one sample", minimum=1)
-        emb_size: int = option(1024, "size of an embedding", minimum=1)
+        in_channels: int = option(1, "feature size: one sample", minimum=1)
+        emb_size: int = option(1024, "embedding size", minimum=1)
         form: str = option(
-            "refactored", "refactored: the paper's; published: that of the published weights", choices=FORMS
+            "refactored",
+            "architecture: refactored (the paper's), or published (that of the published weights)",
+            choices=FORMS,
         )
-        num_samples: int = option(59049, "samples of a waveform, the only length", minimum=LEAST_SAMPLES)
-        channels: int = option(128, "sinc filters, and channels of the first two blocks", minimum=1)
-        wide_channels: int = option(256, "channels of the other blocks", minimum=1)
-        gru_size: int = option(1024, "size of the state of the GRU", minimum=1)
+        num_samples: int = option(
+            59049, "length of a waveform, samples; the only one that the model takes", minimum=LEAST_SAMPLES
+        )
+        channels: int = option(128, "number of sinc filters, and of channels of the first two blocks", minimum=1)
+        wide_channels: int = option(256, "number of channels of the other blocks", minimum=1)
+        gru_size: int = option(1024, "state size of the GRU", minimum=1)
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""

@@ -247,13 +247,17 @@ class ReDimNet2(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(72, "size of a feature frame; a multiple of 8, for b2 of 12", minimum=1)
-        emb_size: int = option(192, "size of an embedding", minimum=1)
-        size: str = option("b2", "wespeaker's ReDimNet2B0 to ReDimNet2B6", choices=tuple(SIZES))
-        channels: int = option(0, "channels of the first convolution; 0: those of the size", minimum=0)
-        stage_blocks: int = option(0, "residual blocks of every stage; 0: those of the size", minimum=0)
+        in_channels: int = option(72, "feature size; a multiple of 8, and of 12 for b2", minimum=1)
+        emb_size: int = option(192, "embedding size", minimum=1)
+        size: str = option(
+            "b2", "size of the network, as in wespeaker's ReDimNet2B0 to ReDimNet2B6", choices=tuple(SIZES)
+        )
+        channels: int = option(0, "number of channels of the first convolution; 0: set by size", minimum=0)
+        stage_blocks: int = option(0, "number of residual blocks in every stage; 0: set by size", minimum=0)
         pooling: str = option("astp", "pooling over time", choices=tuple(POOLINGS))
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""

@@ -46,14 +46,16 @@ class Res2Net(nn.Cell):
     class Options(StageOptions):
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=STEM_SEEN)
-        emb_size: int = option(192, "size of an embedding", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=STEM_SEEN)
+        emb_size: int = option(192, "embedding size", minimum=1)
         base_width: int = option(
-            32, f"channels of a group in a bottleneck, of {FULL_WIDTH} channels of the stage", minimum=1
+            32, f"number of channels per group of a bottleneck, for each {FULL_WIDTH} channels of the stage", minimum=1
         )
-        scale: int = option(2, "groups of a bottleneck", minimum=2)
+        scale: int = option(2, "number of groups of a bottleneck", minimum=2)
         pooling: str = option("asp", "pooling over time; mvector has asp, sap, tap, tsp", choices=tuple(POOLINGS))
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""

@@ -36,8 +36,10 @@ class Res2NetSE34(ResNetSE34V2):
     class Options(ResNetSE34V2.Options):
         """Keys of the section `model`."""
 
-        base_width: int = option(26, "channels of a group in a bottleneck, of 64 channels of the stage", minimum=1)
-        scale: int = option(4, "groups of a bottleneck", minimum=2)
+        base_width: int = option(
+            26, "number of channels per group of a bottleneck, for each 64 channels of the stage", minimum=1
+        )
+        scale: int = option(4, "number of groups of a bottleneck", minimum=2)
 
     def _stages(self, options: Any) -> tuple[nn.CellList, int]:
         sizes = {"base_width": options.base_width, "scale": options.scale, "reduction": REDUCTION}

@@ -48,23 +48,23 @@ class ResNet(nn.Cell):
     class Options(OwnBlocks):
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        emb_size: int = option(256, "size of an embedding: 256 in wespeaker's models, 192 in 3D-Speaker's", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        emb_size: int = option(256, "embedding size: 256 in wespeaker's models, 192 in 3D-Speaker's", minimum=1)
         depth: int = option(
             34,
-            "wespeaker's ResNet18, ResNet34 (basic blocks), ResNet50, 101, 152, 221, 293 (bottlenecks); 0: a size of "
-            "your own, by block and layer1_blocks to layer4_blocks",
+            "depth, as in wespeaker's ResNet18, 34 (basic blocks), 50, 101, 152, 221, 293 (bottlenecks); 0: set "
+            "by block and layer1_blocks to layer4_blocks",
             choices=(0, *SIZES),
         )
         block: str = option("auto", "kind of residual block, for depth 0; auto: by depth", choices=("auto", *BLOCKS))
-        m_channels: int = option(32, "channels of the first layer; each further one has twice as many", minimum=1)
+        m_channels: int = option(32, "number of channels of the first layer; each further layer doubles it", minimum=1)
         two_emb_layer: bool = option(
-            False, "a second embedding layer, whose output is the embedding: 3D-Speaker's ResNet34"
+            False, "add a second embedding layer, whose output is the embedding: 3D-Speaker's ResNet34"
         )
         pooling: str = option("tstp", "pooling over time", choices=tuple(POOLINGS))
         pooling_eps: float = option(
             0.0,
-            "keeps variances in the pooling above 0; 0: the pooling's own; wespeaker has 1e-7, 3D-Speaker 1e-8",
+            "constant added to variances in the pooling; 0: the pooling's default; wespeaker has 1e-7, 3D-Speaker 1e-8",
             minimum=0,
         )
 

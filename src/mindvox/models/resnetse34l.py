@@ -33,16 +33,18 @@ class ResNetSE34L(nn.Cell):
     class Options(StageOptions):
         """Keys of the section `model`."""
 
-        in_channels: int = option(40, "size of a feature frame", minimum=1)
-        emb_size: int = option(512, "size of an embedding", minimum=1)
-        layer1_channels: int = option(16, "channels of the first stage", minimum=REDUCTION)
-        layer2_channels: int = option(32, "channels of the second stage", minimum=REDUCTION)
-        layer3_channels: int = option(64, "channels of the third stage", minimum=REDUCTION)
-        layer4_channels: int = option(128, "channels of the fourth stage", minimum=REDUCTION)
+        in_channels: int = option(40, "feature size", minimum=1)
+        emb_size: int = option(512, "embedding size", minimum=1)
+        layer1_channels: int = option(16, "number of channels of the first stage", minimum=REDUCTION)
+        layer2_channels: int = option(32, "number of channels of the second stage", minimum=REDUCTION)
+        layer3_channels: int = option(64, "number of channels of the third stage", minimum=REDUCTION)
+        layer4_channels: int = option(128, "number of channels of the fourth stage", minimum=REDUCTION)
         pooling: str = option(
             "frame_sap", "pooling over time; voxceleb_trainer has frame_sap, frame_asp", choices=tuple(POOLINGS)
         )
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
     min_frames = 5  # the strides leave two of them; a deviation needs that many
 

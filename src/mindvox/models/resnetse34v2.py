@@ -31,12 +31,14 @@ class ResNetSE34V2(nn.Cell):
     class Options(StageOptions):
         """Keys of the section `model`."""
 
-        in_channels: int = option(64, "size of a feature frame", minimum=1)
-        emb_size: int = option(512, "size of an embedding", minimum=1)
+        in_channels: int = option(64, "feature size", minimum=1)
+        emb_size: int = option(512, "embedding size", minimum=1)
         pooling: str = option(
             "channel_asp", "pooling over time; voxceleb_trainer has channel_asp, channel_sap", choices=tuple(POOLINGS)
         )
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
     min_frames = 9  # the strides leave two of them; a deviation needs that many
 

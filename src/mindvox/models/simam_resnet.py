@@ -50,16 +50,18 @@ class SimAMResNet(nn.Cell):
     class Options(OwnBlocks):
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        emb_size: int = option(256, "size of an embedding", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        emb_size: int = option(256, "embedding size", minimum=1)
         depth: int = option(
             34,
-            "wespeaker's SimAM_ResNet34 or SimAM_ResNet100; 0: a size of your own, by layer1_blocks to layer4_blocks",
+            "depth, as in wespeaker's SimAM_ResNet34 or SimAM_ResNet100; 0: set by layer1_blocks to layer4_blocks",
             choices=(0, *SIZES),
         )
-        m_channels: int = option(64, "channels of the first layer; each further one has twice as many", minimum=1)
+        m_channels: int = option(64, "number of channels of the first layer; each further layer doubles it", minimum=1)
         pooling: str = option("channel_asp", "pooling over time", choices=tuple(POOLINGS))
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys."""

@@ -40,11 +40,13 @@ class Tdnn(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        emb_size: int = option(192, "size of an embedding", minimum=1)
-        channels: int = option(512, "channels of the frame-level layers", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        emb_size: int = option(192, "embedding size", minimum=1)
+        channels: int = option(512, "number of channels of the frame-level layers", minimum=1)
         pooling: str = option("asp", "pooling over time; mvector has asp, sap, tap, tsp", choices=tuple(POOLINGS))
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
     @staticmethod
     def min_frames(options: Options) -> int:

@@ -40,12 +40,14 @@ class VGGVox40(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(40, "size of a feature frame", minimum=FEWEST_BINS)
-        emb_size: int = option(512, "size of an embedding", minimum=1)
+        in_channels: int = option(40, "feature size", minimum=FEWEST_BINS)
+        emb_size: int = option(512, "embedding size", minimum=1)
         pooling: str = option(
             "frame_sap", "pooling over time; voxceleb_trainer has frame_sap, tap, max", choices=tuple(POOLINGS)
         )
-        pooling_eps: float = option(0.0, "keeps variances in the pooling above 0; 0: the pooling's own", minimum=0)
+        pooling_eps: float = option(
+            0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
+        )
 
     @staticmethod
     def min_frames(options: Options) -> int:

@@ -78,16 +78,16 @@ class WespeakerEcapa(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        channels: int = option(1024, "channels of the frame-level layers", minimum=SCALE, multiple_of=SCALE)
-        emb_size: int = option(192, "size of an embedding", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        channels: int = option(1024, "number of channels of the frame-level layers", minimum=SCALE, multiple_of=SCALE)
+        emb_size: int = option(192, "embedding size", minimum=1)
         global_context: bool = option(
-            True, "attention sees the utterance's mean and unbiased deviation: wespeaker's models named GLOB"
+            True, "use the utterance's mean and unbiased deviation in the attention: wespeaker's models named GLOB"
         )
         mfa_channels: int = option(
-            1536, "channels of the layer that joins the blocks; 1536 in wespeaker since 2022", minimum=1
+            1536, "number of channels of the layer that joins the blocks; 1536 in wespeaker since 2022", minimum=1
         )
-        emb_bn: bool = option(False, "batch norm of the embedding")
+        emb_bn: bool = option(False, "apply batch norm to the embedding")
 
     min_frames = 9  # the widest convolution: kernel 3, dilation 4
 

@@ -36,13 +36,13 @@ class XVector(nn.Cell):
     class Options:
         """Keys of the section `model`."""
 
-        in_channels: int = option(80, "size of a feature frame", minimum=1)
-        emb_size: int = option(512, "size of an embedding", minimum=1)
-        channels: int = option(512, "channels of the frame-level layers but the last", minimum=1)
-        pooled_channels: int = option(1500, "channels of the last frame-level layer", minimum=1)
+        in_channels: int = option(80, "feature size", minimum=1)
+        emb_size: int = option(512, "embedding size", minimum=1)
+        channels: int = option(512, "number of channels of the frame-level layers except the last", minimum=1)
+        pooled_channels: int = option(1500, "number of channels of the last frame-level layer", minimum=1)
         pooling: str = option("tstp", "pooling over time", choices=tuple(POOLINGS))
         pooling_eps: float = option(
-            0.0, "keeps variances in the pooling above 0; 0: the pooling's own; 3D-Speaker has 1e-8", minimum=0
+            0.0, "constant added to variances in the pooling; 0: the pooling's default; 3D-Speaker has 1e-8", minimum=0
         )
 
     min_frames = LOST_FRAMES + 2  # a deviation needs two

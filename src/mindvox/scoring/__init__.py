@@ -1,1 +1,1 @@
-"""Embeddings, cosine scores, score normalisation and error rates: one definition each."""
+"""Scoring: embeddings, cosine scores, score normalisation and error rates, each defined once."""

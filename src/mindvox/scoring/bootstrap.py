@@ -1,9 +1,9 @@
-"""Confidence intervals of error rates: how far they would move with other speakers of the same kind.
+"""Confidence intervals of error rates: their variation with other speakers of the same kind.
 
-Trials are not independent: those of one speaker share a voice. So speakers are drawn, with replacement, and a trial
-counts as often as both of its speakers were drawn: the product of their numbers, or, when both sides are of one
-speaker, that speaker's number, for the two sides are drawn together (the bootstrap of dyadic data: Davezies,
-D'Haultfoeuille and Guyonvarch 2021, "Empirical process results for exchangeable arrays").
+Trials are not independent: those of one speaker share a voice. Therefore speakers are drawn with replacement. A trial
+counts as often as both of its speakers were drawn: the product of their numbers or, if both sides are of one speaker,
+that speaker's number, because the two sides are drawn together (the bootstrap of dyadic data: Davezies, D'Haultfoeuille
+and Guyonvarch 2021, "Empirical process results for exchangeable arrays").
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class Intervals(NamedTuple):
     Attributes:
         eer: lower and upper end.
         min_dcf: lower and upper end for each p_target.
-        num_speakers: speakers that were drawn from.
-        num_draws: how often.
+        num_speakers: number of speakers that were drawn from.
+        num_draws: number of draws.
     """
 
     eer: tuple[float, float]
@@ -45,14 +45,14 @@ def speaker_intervals(
 ) -> Intervals:
     """Bootstrap speakers, and return intervals of the EER and of minDCF with both costs 1.
 
-    The same seed gives the same intervals, whatever the number of threads.
+    A seed gives the same intervals for any number of threads.
 
     Args:
         scores, is_target: see metrics.operating_points, also for what is raised.
-        enrol_speaker, test_speaker: number of the speaker of each trial's two sides, from 0 on, (T,).
-        p_targets: priors that minDCF is wanted for.
-        num_draws: how often speakers are drawn; 1000 fixes the ends to a few per cent of the interval's length.
-        seed: of the draws.
+        enrol_speaker, test_speaker: speaker index of each trial's two sides, from 0, (T,).
+        p_targets: target priors for minDCF.
+        num_draws: number of draws of speakers; 1000 fixes the ends to a few per cent of the interval's length.
+        seed: random seed of the draws.
     """
     operating_points(scores, is_target)  # checks both
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")

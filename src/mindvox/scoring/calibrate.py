@@ -1,4 +1,4 @@
-"""Calibrate the scores of one system, or fuse those of several, to log-likelihood ratios.
+"""Calibrate the scores of one system, or fuse those of several systems, to log-likelihood ratios.
 
 `mindvox calibrate fit [NAME=]SCORES.tsv:COLUMN ... --to CALIBRATION.json` and
 `mindvox calibrate apply CALIBRATION.json [NAME=]SCORES.tsv ... --to OUT.tsv`.
@@ -28,17 +28,17 @@ from mindvox.scoring.trial_list import some
 
 FORMAT_VERSION = 1
 COLUMN = "llr"
-COHORT_SIZE = 300  # wespeaker's
+COHORT_SIZE = 300  # as in wespeaker
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Which quality measures are used, and what they were made of.
+    """The quality measures of a calibration, and how the embeddings for them were made.
 
     Attributes:
         measures: names from quality_measures.MEASURES.
-        cohort_size: most similar cohort speakers that cohort_mean averages over.
-        identity: of the embeddings of the fit; others must be made the same way.
+        cohort_size: number of most similar cohort speakers that cohort_mean averages over.
+        identity: identity of the embeddings of the fit; other embeddings must be made the same way.
     """
 
     measures: list[str]
@@ -51,11 +51,11 @@ class Calibration:
     """A fitted calibration or fusion.
 
     Attributes:
-        columns: for each system the column of its score file that was used.
+        columns: for each system, the column of its score file.
         quality: quality measures, or None.
-        llr: weights of the systems' scores, in the order of `columns`, and then of the quality measures.
-        speakers: whom it was fitted on, sorted.
-        training: what it was fitted on, for the reader of the file.
+        llr: weights of the systems' scores, in the order of `columns`, then of the quality measures.
+        speakers: speakers of the fit, sorted.
+        training: facts about the fit, for readers of the file.
     """
 
     columns: dict[str, str]
@@ -84,7 +84,7 @@ class Calibration:
 
     @classmethod
     def open(cls, path: PathLike) -> "Calibration":
-        """Read what `save` wrote.
+        """Read a calibration that `save` wrote.
 
         Raises:
             InputError: the file is missing, or is not a calibration.
@@ -110,7 +110,7 @@ class Calibration:
             raise InputError(f"{path}: expected a calibration of version {FORMAT_VERSION}, got {error}.") from None
 
     def check_unseen_speakers(self, table: ScoreTable, speakers: set[str]) -> None:
-        """Refuse trials of speakers that the calibration was fitted on: its numbers would be too good."""
+        """Raise InputError for trials with speakers of the fit: the results would be too good."""
         shared = speakers & set(self.speakers)
         if shared:
             raise InputError(
@@ -125,10 +125,10 @@ def _measure_inputs(measures: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class ScoredTrials:
-    """Trials that all systems scored.
+    """Trials that all systems have scored.
 
     Attributes:
-        table: the first system's file, whose order of trials is kept.
+        table: the first system's file, which gives the order of trials.
         scores: each system's scores in that order.
     """
 
@@ -187,7 +187,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _apply(arguments: argparse.Namespace) -> None:
-    """Turn scores of other speakers' trials into log-likelihood ratios, print the error rates before and after."""
+    """Turn scores of other speakers' trials into log-likelihood ratios; print error rates before and after."""
     calibration = Calibration.open(arguments.calibration)
     trials = ScoredTrials.read(_files(arguments.systems, calibration.columns), calibration.columns)
     if not arguments.allow_seen_speakers:
@@ -212,7 +212,7 @@ def _apply(arguments: argparse.Namespace) -> None:
 
 
 def _systems_and_columns(systems: Sequence[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split the name and FILE:COLUMN of each system; without a name a single system is called like its column."""
+    """Split the name and FILE:COLUMN of each system; a single system without a name is named after its column."""
     files: dict[str, str] = {}
     columns: dict[str, str] = {}
     for name, rest in systems:
@@ -229,7 +229,7 @@ def _systems_and_columns(systems: Sequence[tuple[str, str]]) -> tuple[dict[str, 
 
 
 def _files(systems: Sequence[tuple[str, str]], columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the file of each fitted system, in the order of the fit, from the names and files that are given."""
+    """Return the file of each fitted system, in the order of the fit, from the given names and files."""
     named = dict(systems)
     if len(systems) == len(columns) == 1 and "" in named:
         named = {next(iter(columns)): named[""]}
@@ -280,11 +280,11 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=named_path,
         metavar="[NAME=]SCORES.tsv:COLUMN",
-        help="score file and column of a system; several: fuse",
+        help="score file and column of a system; several systems are fused",
     )
     fit.add_argument("--to", type=user_path, required=True, metavar="CALIBRATION.json", help="file to write")
     fit.add_argument(
-        "--p_target", type=float, default=0.5, metavar="P", help="effective prior to be best at (%(default)s)"
+        "--p_target", type=float, default=0.5, metavar="P", help="effective prior to optimise for (%(default)s)"
     )
     fit.add_argument(
         "--ridge", type=float, default=0.0, metavar="R", help="penalty on weights of standardised inputs (%(default)s)"
@@ -297,11 +297,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=COHORT_SIZE,
         metavar="N",
-        help="most similar speakers that cohort_mean averages over (%(default)s)",
+        help="number of most similar speakers that cohort_mean averages over (%(default)s)",
     )
     apply = commands.add_parser("apply", help="apply to trials of other speakers", description=_apply.__doc__)
     apply.set_defaults(command=_apply)
-    apply.add_argument("calibration", type=user_path, metavar="CALIBRATION.json", help="what `fit` wrote")
+    apply.add_argument("calibration", type=user_path, metavar="CALIBRATION.json", help="file of `fit`")
     apply.add_argument(
         "systems",
         nargs="+",
@@ -318,16 +318,16 @@ def _parser() -> argparse.ArgumentParser:
             "--embeddings",
             type=user_path,
             metavar="RESULT",
-            help="for --quality: folder with the embedding stores eval, norm",
+            help="folder with the embedding stores eval and norm; for --quality",
         )
         command.add_argument(
-            "--store", type=user_path, metavar="DATA", help="for the quality measure duration: the evaluation store"
+            "--store", type=user_path, metavar="DATA", help="evaluation store, for the quality measure duration"
         )
         command.add_argument(
             "--speakers",
             type=user_path,
             metavar="INDEX.csv",
-            help="who speaks in each utterance, 'utt_id,spk_id', where names do not begin with the speaker",
+            help="table of the speakers, 'utt_id,spk_id', if names do not begin with the speaker",
         )
     return parser
 

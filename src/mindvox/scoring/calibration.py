@@ -13,9 +13,9 @@ from scipy.special import expit, logit
 from mindvox.errors import InputError
 from mindvox.scoring.linear_llr import LinearLlr
 
-# Inputs are standardised, so that these do not depend on their units.
+# Inputs are standardised, so that these constants do not depend on their units.
 GRADIENT_TOLERANCE = 1e-9
-LEAST_CURVATURE = 1e-6  # below, the minimum may lie at infinity, and separability is looked at
+LEAST_CURVATURE = 1e-6  # below, the minimum may lie at infinity, so separability is checked
 LEAST_VARIANCE = 1e-10  # of a combination of inputs; below, it is rounding
 
 
@@ -24,20 +24,20 @@ def fit_llr(
 ) -> LinearLlr:
     """Fit weights and offset by prior-weighted logistic regression.
 
-    Least is p_target * mean over targets of log(1 + exp(-a)) + (1 - p_target) * mean over non-targets of
-    log(1 + exp(a)), where a = llr + log(p_target / (1 - p_target)). With p_target = 0.5 that is Cllr * log(2). The
-    number of targets among the trials plays no part.
+    The minimised loss is p_target * mean over targets of log(1 + exp(-a)) + (1 - p_target) * mean over non-targets of
+    log(1 + exp(a)), where a = llr + log(p_target / (1 - p_target)). With p_target = 0.5 it is Cllr * log(2). The
+    number of targets among the trials has no effect.
 
     Args:
-        inputs: finite numbers (T, M); what is higher for the same speaker gets a positive weight.
+        inputs: finite numbers (T, M); inputs that are higher for the same speaker get positive weights.
         is_target: truth of each trial (T,).
-        names: the M inputs, for the result and for errors.
-        p_target: effective prior, c_miss * p / (c_miss * p + c_fa * (1 - p)), at which the result is to be best.
+        names: names of the M inputs, for the result and for errors.
+        p_target: effective prior, c_miss * p / (c_miss * p + c_fa * (1 - p)), to optimise for.
         ridge: penalty ridge / 2 * sum of squared weights of standardised inputs; 0 for none.
 
     Raises:
-        InputError: trials of one kind only, a constant input, inputs that are sums of each other, or trials that some
-            sum of the inputs separates without error, so that the best weights are infinite.
+        InputError: all trials are of one kind, an input is constant or a sum of others, or some sum of the inputs
+            separates the trials without error, so that the best weights are infinite.
     """
     if not (0 < p_target < 1 and ridge >= 0):
         raise ValueError(f"`p_target` must lie in (0, 1) and `ridge` be at least 0, got {p_target} and {ridge}.")
@@ -58,7 +58,7 @@ def fit_llr(
 def _check_independent(inputs: np.ndarray, mean: np.ndarray, std: np.ndarray, names: Sequence[str]) -> None:
     constant = [name for name, spread in zip(names, np.ptp(inputs, axis=0), strict=True) if spread == 0]
     if constant:
-        raise InputError(f"{', '.join(constant)}: the same for all trials, which says nothing. Leave it out.")
+        raise InputError(f"{', '.join(constant)}: the same for all trials, which carries no information. Leave it out.")
     values, vectors = np.linalg.eigh(np.cov(((inputs - mean) / std).T, ddof=0).reshape(len(names), len(names)))
     if values[0] < LEAST_VARIANCE:
         involved = [name for name, part in zip(names, vectors[:, 0], strict=True) if abs(part) > 1e-3]
@@ -68,7 +68,7 @@ def _check_independent(inputs: np.ndarray, mean: np.ndarray, std: np.ndarray, na
 
 
 def _minimise(design: np.ndarray, is_target: np.ndarray, p_target: float, ridge: float) -> np.ndarray:
-    """Return the coefficients of the design's columns (T, M + 1), the last of which is the offset's."""
+    """Return the coefficients of the design's columns (T, M + 1); the last is the offset."""
     sign = np.where(is_target, 1.0, -1.0)
     num_targets = np.count_nonzero(is_target)
     trial_weight = np.where(is_target, p_target / num_targets, (1 - p_target) / (len(sign) - num_targets))
@@ -96,7 +96,7 @@ def _minimise(design: np.ndarray, is_target: np.ndarray, p_target: float, ridge:
     if flat and not ridge and _separable(design, sign, found.x):
         raise InputError(
             "a weighted sum of the inputs separates targets from non-targets without an error: the best weights are "
-            "infinite. Give more trials, or harder ones, or --ridge 0.001, which keeps the weights small."
+            "infinite. Give more trials or harder ones, or --ridge 0.001, which keeps the weights small."
         )
     # Rounding can stop the search just short of the tolerance.
     if not found.success and np.abs(gradient(found.x)).max() > 1e-6:
@@ -105,7 +105,7 @@ def _minimise(design: np.ndarray, is_target: np.ndarray, p_target: float, ridge:
 
 
 def _separable(design: np.ndarray, sign: np.ndarray, theta: np.ndarray) -> bool:
-    """Whether some coefficients put no trial on the wrong side and at least one off the border (Konis 2007).
+    """Return whether some coefficients put no trial on the wrong side and at least one off the border (Konis 2007).
 
     Quasi-complete separation, with ties on the border, counts: it makes weights infinite as well.
 

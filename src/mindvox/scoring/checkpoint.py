@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint, from a configuration to the printed lines."""
+"""Evaluate a checkpoint, from a configuration to the printed lines."""
 
 import functools
 import time
@@ -30,7 +30,7 @@ def evaluate_checkpoint(config: Config) -> dict[str, Result]:
     """Embed evaluation store and cohort with the model at `model_path`, score the trial list, print and write results.
 
     Raises:
-        UsageError: a needed key is not set.
+        UsageError: a required key is not set.
         InputError: model, stores or trial list are wrong or do not fit together.
     """
     started = time.monotonic()
@@ -70,9 +70,9 @@ def _encoder(
     target: str,
     has_one_length: bool,
 ) -> tuple[Encode, str]:
-    """Return the model of a checkpoint in the library that `eval_engine` names, and that one's name.
+    """Return the model of a checkpoint in the library that `eval_engine` selects, and that library's name.
 
-    The model is built when it embeds for the first time: embeddings that are there are reused without it.
+    The model is built when it first embeds; existing embeddings are reused without it.
     """
     chosen = config.eval_engine
     if chosen == AUTO:

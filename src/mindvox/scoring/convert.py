@@ -1,11 +1,11 @@
-"""Embedding stores from and to Kaldi's archives.
+"""Convert embedding stores from and to Kaldi's archives.
 
 `mindvox convert-scores export STORE PREFIX` writes PREFIX.ark, PREFIX.scp and PREFIX.utt2spk;
 `mindvox convert-scores import FILE STORE --utt2spk FILE --model FILE_OR_NAME` makes a store of FILE.ark or
 FILE.scp. Both need the extra kaldi.
 
-An archive may hold pickled objects, and an scp file shell commands; the library that reads them would run both. Here
-only plain vectors are read, and what else a file has is refused before the library sees it.
+An archive may hold pickled objects, and an scp file shell commands, which the reading library would execute. Here only
+plain vectors are read; anything else is refused before the library sees it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mindvox.files import atomic_path, lock_folder, lock_output, sha256_file, te
 from mindvox.scoring.embeddings import EmbeddingStore, Identity, check_finite
 
 VECTOR_KINDS = (b"\0BFV ", b"\0BDV ")  # binary float32 and float64
-HEADER_BYTES = 10  # kind, the byte 4, and the size as int32
+HEADER_BYTES = 10  # the kind, the byte 4, and the size as int32
 LARGEST_VECTOR = 1 << 20  # numbers
 LONGEST_NAME = 4096  # bytes
 LONGEST_TEXT = 1 << 24  # bytes of a vector written as text
@@ -37,11 +37,11 @@ def read_kaldi(path: Path) -> tuple[list[str], np.ndarray]:
     """Read the vectors of an .ark or .scp file.
 
     Returns:
-        Names in the file's order, each once, and float32 (U, D).
+        Names in the file's order, without repetition, and float32 (U, D).
 
     Raises:
-        InputError: the file is missing or damaged, holds anything else than vectors of one size, names an utterance
-            twice, or asks for a command; the message says where.
+        InputError: the file is missing or damaged, holds anything but vectors of equal size, names an utterance
+            twice, or contains a command; the message says where.
     """
     try:
         if path.suffix == ".scp":
@@ -85,11 +85,11 @@ def _scp_entries(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _find(name: str, scp: Path) -> Path:
-    """Return a file as given, from the working directory as in Kaldi, or else beside the scp file."""
+    """Return a file as given, from the working directory as in Kaldi, else beside the scp file."""
     for path in (Path(name), Path(scp.parent, name)):
         if path.is_file():
             return path
-    raise InputError(f"{scp}: names {name}, which is no file here or beside it.")
+    raise InputError(f"{scp}: names {name}, which is not a file here or beside it.")
 
 
 def _table(path: Path, form: str) -> Iterator[tuple[int, list[str]]]:
@@ -105,7 +105,7 @@ def _ark_entries(path: Path, stream: BinaryIO) -> Iterator[tuple[str, np.ndarray
     while True:
         start = stream.tell()
         name = b"\n"
-        while name == b"\n":  # a vector in text ends its line
+        while name == b"\n":  # end of the previous vector written as text
             name = stream.read(1)
         if not name:
             return
@@ -122,7 +122,7 @@ def _ark_entries(path: Path, stream: BinaryIO) -> Iterator[tuple[str, np.ndarray
 
 
 def _vector(where: str, stream: BinaryIO) -> np.ndarray:
-    """Read one vector from where the stream stands, after a look at what is there."""
+    """Read one vector at the stream's position, after checking its header."""
     import kaldiio
 
     header = stream.read(HEADER_BYTES)
@@ -139,7 +139,7 @@ def _vector(where: str, stream: BinaryIO) -> np.ndarray:
 
 
 def _text_vector(where: str, line: bytes) -> np.ndarray:
-    # Not by kaldiio (2.18): it takes a vector whose first number has no point for whole numbers.
+    # Not with kaldiio (2.18): it reads a vector whose first number has no point as whole numbers.
     match = re.fullmatch(rb" *\[([^\[\]]*)\]\s*", line)
     try:
         if match:
@@ -150,7 +150,7 @@ def _text_vector(where: str, line: bytes) -> np.ndarray:
 
 
 def write_kaldi(prefix: Path, store: EmbeddingStore) -> None:
-    """Write PREFIX.ark, PREFIX.scp (which names the ark as it is given here) and PREFIX.utt2spk.
+    """Write PREFIX.ark, PREFIX.scp (which names the ark as given here) and PREFIX.utt2spk.
 
     Raises:
         InputError: a name has white space, which Kaldi's tables cannot hold, or the store has crops.
@@ -196,14 +196,14 @@ def read_utt2spk(path: Path, utt_ids: Sequence[str]) -> list[str]:
 
 
 def import_store(source: Path, folder: Path, utt2spk: Path, model: str) -> EmbeddingStore:
-    """Make an embedding store of Kaldi vectors.
+    """Make an embedding store from Kaldi vectors.
 
     Args:
         source: .ark or .scp.
-        folder: the store to write.
-        utt2spk: the speakers.
-        model: file of the model that made them, whose sha256 is kept; or a name for it. Only stores of one model are
-            scored together.
+        folder: folder of the store to write.
+        utt2spk: file with the speakers.
+        model: file of the model that made the vectors, whose sha256 is stored; or a name for it. Only stores of one
+            model can be scored together.
     """
     utt_ids, embeddings = read_kaldi(source)
     model_sha256 = sha256_file(model) if Path(model).is_file() else f"name:{model}"
@@ -217,7 +217,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert, and print what was written."""
     arguments = _parser().parse_args(argv)
     try:
-        import kaldiio  # noqa: F401 - so that its absence is told before any work
+        import kaldiio  # noqa: F401 - reports its absence before any work
     except ImportError:
         raise UsageError("kaldiio is not installed: pip install -e '.[kaldi]'") from None
     if arguments.command == "export":
@@ -239,14 +239,14 @@ def _size(store: EmbeddingStore) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mindvox convert-scores", description=__doc__.splitlines()[0])
     commands: Any = parser.add_subparsers(dest="command", required=True)
-    export = commands.add_parser("export", help="write a store as Kaldi's archive")
+    export = commands.add_parser("export", help="write a store as a Kaldi archive")
     export.add_argument("store", type=user_path, metavar="STORE", help="embedding store")
-    export.add_argument("prefix", type=user_path, metavar="PREFIX", help="of the files .ark, .scp and .utt2spk")
-    load = commands.add_parser("import", help="make a store of Kaldi's archive")
+    export.add_argument("prefix", type=user_path, metavar="PREFIX", help="prefix of the files .ark, .scp and .utt2spk")
+    load = commands.add_parser("import", help="make a store from a Kaldi archive")
     load.add_argument("file", type=user_path, metavar="FILE", help=".ark or .scp with float vectors")
     load.add_argument("store", type=user_path, metavar="STORE", help="folder of the embedding store")
     load.add_argument("--utt2spk", type=user_path, required=True, metavar="FILE", help="lines '<utterance> <speaker>'")
-    load.add_argument("--model", type=user_text, required=True, metavar="FILE_OR_NAME", help="what made the embeddings")
+    load.add_argument("--model", type=user_text, required=True, metavar="FILE_OR_NAME", help="model of the embeddings")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Embeddings of an evaluation store: making them, keeping them on disk, and knowing what made them."""
+"""Embeddings of an evaluation store: making and storing them, and recording how they were made."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from mindspore import nn
 
 FORMAT_VERSION = 1
-LATER_KEYS = ("crop_samples", "max_frames")  # meta.json has them only where they are numbers
+LATER_KEYS = ("crop_samples", "max_frames")  # in meta.json only if they are numbers
 INDEX_HEADER = ("utt_id", "spk_id")
 CROP_SHIFT, CROP_OVERLAP = 160, 240  # samples
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What embeddings depend on, by content: two sets with equal identities are the same.
+    """Everything that decides embeddings, by content: two sets with equal identities are equal.
 
     Attributes:
-        model_sha256: of the checkpoint or exported model file.
-        store_sha256: of the evaluation store.
+        model_sha256: hash of the checkpoint or exported model.
+        store_sha256: hash of the evaluation store.
         engine: program, version and device that computed, such as "mindspore 2.10.0 CPU".
-        cut_frames: frames kept of each utterance, or of each crop; None: all.
-        front_end: how the features are made, FrontEnd.to_dict().
-        num_crops: crops of each utterance that have an embedding of their own; 0: the utterance has one.
-        crop_samples: samples of each crop where crops are cut from the waveform; None: they are cut from the features,
-            or there are none. Like max_frames, meta.json has it only where it is a number.
-        max_frames: most frames of a window where some utterance of the store is longer, so that its embedding is a
-            mean over windows; None: every utterance went through the model in one piece. An embedding store's meta.json
-            has the key only where it is a number, so that stores without long utterances, older ones too, stay valid.
+        cut_frames: number of frames kept of each utterance, or of each crop; None: all.
+        front_end: how the features are computed, FrontEnd.to_dict().
+        num_crops: number of crops of each utterance with their own embeddings; 0: one embedding per utterance.
+        crop_samples: length of crops cut from the waveform, samples; None: crops are cut from the features, or there
+            are none. Like max_frames, it is in meta.json only if it is a number.
+        max_frames: greatest number of frames of a window, if some utterance of the store is longer, so that its
+            embedding is a mean over windows; None: every utterance went through the model in one piece. It is in
+            meta.json only if it is a number, so that stores without long utterances, also older ones, stay valid.
     """
 
     model_sha256: str
@@ -54,7 +54,7 @@ class Identity:
     max_frames: Optional[int] = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the form that meta.json holds."""
+        """Return the form stored in meta.json."""
         return {name: value for name, value in asdict(self).items() if name not in LATER_KEYS or value is not None}
 
     def differences(self, other: "Identity") -> list[str]:
@@ -62,9 +62,9 @@ class Identity:
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
     def differences_in_making(self, other: "Identity") -> list[str]:
-        """Return the names of the attributes that differ between embeddings of other utterances: all but the store.
+        """Return the names of differing attributes between embeddings of other utterances: all but the store.
 
-        Where only one of both has windows, the other had no utterance that needs them: that is no difference.
+        If only one of them has windows, the other had no utterance that needs them, which is not a difference.
         """
         free = {"store_sha256"}
         if None in (self.max_frames, other.max_frames):
@@ -77,9 +77,9 @@ class EmbeddingStore:
     """Named embeddings: `embeddings.npy`, `index.csv` and `meta.json` in a folder, from Python and C++ alike.
 
     Attributes:
-        utt_ids, spk_ids: names of the rows; every utt_id stands once.
+        utt_ids, spk_ids: names of the rows; utt_ids are unique.
         embeddings: float32 (U, D), U >= 1, finite; with crops (U, identity.num_crops, D).
-        identity: what they were made of.
+        identity: how the embeddings were made.
     """
 
     utt_ids: list[str]
@@ -88,7 +88,7 @@ class EmbeddingStore:
     identity: Identity
 
     def save(self, folder: PathLike) -> None:
-        """Write the store; meta.json comes last, so that a folder with one is whole."""
+        """Write the store; meta.json comes last, so that a folder with one is complete."""
         folder = Path(folder)
         (folder / "meta.json").unlink(missing_ok=True)
         with atomic_path(folder / "embeddings.npy") as temporary:
@@ -153,7 +153,7 @@ def load_or_extract(
     min_frames: int = 1,
     windows: Optional[Windows] = None,
 ) -> EmbeddingStore:
-    """Open the embeddings in `folder` when they have this identity, else make and save them; print which, and why.
+    """Open the embeddings in `folder` if they have this identity, else make and save them; print which, and why.
 
     `batch_size`, `max_frames`, `min_frames` and `windows` are those of `extract`.
     """
@@ -204,32 +204,34 @@ def extract(
 ) -> np.ndarray:
     """Embed every utterance of a store, or several crops of each.
 
-    Utterances are never padded: a batch holds utterances of one length. Features are cut first, then finished (usually
-    their mean is subtracted). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
-    is finished by itself, and the utterance's embedding is the mean of theirs, weighted by their frames. So it is with
-    the windows of a model that takes windows.
+    Utterances are never padded: a batch holds utterances of equal length. Features are cut first, then finished
+        (usually
+    by subtracting their mean). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
+    is finished separately, and the utterance's embedding is the mean of the windows' embeddings, weighted by frames.
+    The same applies to a model with its own windows.
 
     Args:
         encode: the model.
         store: features before mean subtraction.
-        cut_frames: frames to keep of each utterance, repeated from its start when shorter; None: all.
-        batch_size: utterances, or crops, in a batch at most.
-        progress: show a bar when stderr is a terminal, and print the speed.
-        num_crops: so many crops of `cut_frames` frames of each utterance are embedded; 0: no crops.
-        crop_samples: crops are so many samples of the waveform, of which features of `cut_frames` frames are computed.
-            None: they are cut from the features of the whole.
-        max_frames: most frames of a window, and of a whole batch; 0: no limit. Without effect on what `cut_frames`
-            cuts, whose length and number are chosen already, and on a model that takes windows.
-        min_frames: the fewest frames of an utterance.
-        windows: those that the model takes each utterance, or what `cut_frames` keeps of it, in; None: it takes any
+        cut_frames: number of frames to keep of each utterance; shorter ones are repeated from their start; None: all.
+        batch_size: greatest number of utterances or crops in a batch.
+        progress: show a bar if stderr is a terminal, and print the speed.
+        num_crops: number of crops of `cut_frames` frames to embed of each utterance; 0: no crops.
+        crop_samples: length of crops that are cut from the waveform, samples; features of `cut_frames` frames are
+            computed of each. None: crops are cut from the features of the whole.
+        max_frames: greatest number of frames of a window, and of a whole batch; 0: no limit. It does not affect what
+            `cut_frames` cuts, or a model with its own windows.
+        min_frames: fewest frames of an utterance.
+        windows: the model's own windows of each utterance, or of what `cut_frames` keeps of it; None: the model takes
+            any length.
             length.
 
     Returns:
         Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).
 
     Raises:
-        InputError: an utterance is too short, memory runs out, or the model returns another shape than (B, D), or NaN;
-            the utterance is named.
+        InputError: an utterance is too short, memory runs out, or the model returns NaN or a shape other than (B, D);
+            the message names the utterance.
     """
     start = time.perf_counter()
     front_end = front_end_of(store.front_end)
@@ -245,7 +247,7 @@ def extract(
         )
     inputs = _Inputs.of(lengths, max_frames, windows)
     num_inputs = np.bincount(inputs.piece)
-    sums: dict[int, np.ndarray] = {}  # of the windows' embeddings times their frames, in double precision
+    sums: dict[int, np.ndarray] = {}  # sums of the windows' embeddings weighted by frames, in double precision
     embeddings: Optional[np.ndarray] = None
     with tqdm(total=len(inputs.piece), unit="utt", disable=None if progress else True) as bar:
         for rows in _equal_length_batches(inputs.num_frames, batch_size, max_frames):
@@ -281,13 +283,13 @@ def extract(
 
 
 def check_max_frames(max_frames: int, min_frames: int) -> None:
-    """Raise UsageError when windows of at most `max_frames` frames can be shorter than a model takes."""
+    """Raise UsageError if windows of at most `max_frames` frames can be shorter than the model's minimum."""
     if 0 < max_frames < 2 * min_frames:
         raise UsageError(f"max_frames: expected 0 or at least {2 * min_frames} frames, got {max_frames}.")
 
 
 class _Inputs(NamedTuple):
-    """Which frames go through the model at once: of which piece (an utterance or a crop), from which on, how many."""
+    """Frames that go through the model together: the piece (an utterance or a crop), the first frame, the number."""
 
     piece: np.ndarray
     first_frame: np.ndarray
@@ -295,7 +297,9 @@ class _Inputs(NamedTuple):
 
     @classmethod
     def of(cls, lengths: np.ndarray, max_frames: int, windows: Optional[Windows]) -> "_Inputs":
-        """Cut pieces of so many frames into the model's windows, or of at most `max_frames`; 0: one window each."""
+        """Cut pieces of this many frames into the model's windows, or windows of at most `max_frames`; 0: one window
+        each.
+        """
         if windows is not None:
             starts = [windows.starts(int(length)) for length in lengths]
             piece = np.repeat(np.arange(len(lengths)), [len(of_piece) for of_piece in starts])
@@ -309,7 +313,7 @@ class _Inputs(NamedTuple):
 
 
 def _equal_length_batches(lengths: np.ndarray, batch_size: int, max_frames: int) -> Iterator[np.ndarray]:
-    # The longest first: MindSpore keeps the memory of a batch, which a longer one after it could not use again.
+    # Longest first: MindSpore keeps the memory of a batch, which a longer one after it could not reuse.
     order = np.argsort(-lengths, kind="stable")
     for group in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         size = min(batch_size, max(1, max_frames // lengths[group[0]])) if max_frames else batch_size
@@ -325,7 +329,7 @@ def _cut_feats(
     crop_samples: Optional[int],
     windows: Optional[Windows],
 ) -> np.ndarray:
-    """Return what an embedding is made of: an utterance, its start, a crop, or a window of one of these."""
+    """Return the frames of an embedding: an utterance, its start, a crop, or a window of one of these."""
     piece = int(inputs.piece[row])
     if crop_samples:
         feats = store.features_of(_waveform_crop(store.waveform(piece // num_crops), piece, num_crops, crop_samples))
@@ -350,9 +354,9 @@ def _piece_feats(store: EvalStore, piece: int, cut_frames: Optional[int], num_cr
 
 
 def _waveform_crop(waveform: np.ndarray, piece: int, num_crops: int, crop_samples: int) -> np.ndarray:
-    """Return the samples of a crop as voxceleb_trainer's loadWAV cuts them.
+    """Return the samples of a crop, cut as in voxceleb_trainer's loadWAV.
 
-    What is not longer than a crop is repeated from its start, to one sample more than the crop has.
+    A waveform not longer than a crop is repeated from its start, to one sample more than the crop.
     """
     waveform = frames.repeat_to(waveform, max(crop_samples + 1, len(waveform)))
     first = crop_starts(len(waveform), crop_samples, num_crops)[piece % num_crops]
@@ -360,12 +364,14 @@ def _waveform_crop(waveform: np.ndarray, piece: int, num_crops: int, crop_sample
 
 
 def crop_starts(length: int, crop_length: int, num_crops: int) -> np.ndarray:
-    """Return where crops begin that are spread evenly from start to end, as voxceleb_trainer's are."""
+    """Return the starts of crops that are evenly spread from start to end, as in voxceleb_trainer."""
     return np.linspace(0, length - crop_length, num_crops).astype(int)
 
 
 def samples_of_crop(num_frames: int) -> int:
-    """Return the samples of a crop of `num_frames` frames of 25 ms, 10 ms apart, at 16 kHz (voxceleb_trainer)."""
+    """Return the length in samples of a crop of `num_frames` frames of 25 ms, 10 ms apart, at 16 kHz
+    (voxceleb_trainer).
+    """
     return CROP_SHIFT * num_frames + CROP_OVERLAP
 
 
@@ -375,10 +381,10 @@ def cell_encoder(cell: "nn.Cell", feature_size: int, fixed_batch: Optional[int] 
     Args:
         cell: feats (B, T, F) to embeddings (B, D).
         feature_size: F.
-        fixed_batch: all inputs have one length (cut features) and at most this many utterances: the graph is compiled
-            for exactly this shape. None: any lengths; the graph has dynamic shapes, at twice the time for a frame.
+        fixed_batch: all inputs have equal length (cut features) and at most this many utterances: the graph is compiled
+            for exactly this shape. None: any lengths; the graph has dynamic shapes and takes twice the time per frame.
     """
-    import mindspore as ms  # here, because the scorer of exported models reads embeddings on machines without MindSpore
+    import mindspore as ms  # imported here, because machines that score exported models may lack MindSpore
 
     from mindvox.device import release_memory
 
@@ -394,5 +400,5 @@ def cell_encoder(cell: "nn.Cell", feature_size: int, fixed_batch: Optional[int] 
 
     if fixed_batch:
         return fill_batches(encode, fixed_batch)
-    cell.set_inputs(ms.Tensor(shape=[None, None, feature_size], dtype=ms.float32))  # else it compiles for every length
+    cell.set_inputs(ms.Tensor(shape=[None, None, feature_size], dtype=ms.float32))  # else compiled for every length
     return encode

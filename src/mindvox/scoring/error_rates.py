@@ -1,4 +1,4 @@
-"""Error rates of the scores of a trial list: those that are printed first, and further numbers."""
+"""Error rates of the scores of a trial list: the main ones, and further numbers."""
 
 import sys
 from typing import NamedTuple, Optional
@@ -22,8 +22,8 @@ class Details(NamedTuple):
     """Further numbers of one kind of score, which need no calibration; see metrics.
 
     Attributes:
-        at_false_alarm_rate: the threshold for the false-alarm rate that the key `target_far` asks for.
-        intervals: of EER and minDCF, when speakers were bootstrapped.
+        at_false_alarm_rate: the threshold for the false-alarm rate `target_far`.
+        intervals: intervals of EER and minDCF, if speakers were bootstrapped.
     """
 
     roc_auc: float
@@ -35,7 +35,7 @@ class Details(NamedTuple):
 
 
 def measure(scores: np.ndarray, is_target: np.ndarray) -> Result:
-    """Compute the error rates that are printed first."""
+    """Compute the main error rates."""
     points = metrics.operating_points(scores, is_target)
     costs = {p_target: metrics.min_dcf_of(points, p_target) for p_target in P_TARGETS}
     return Result(*metrics.eer_of(points), costs)
@@ -44,7 +44,7 @@ def measure(scores: np.ndarray, is_target: np.ndarray) -> Result:
 def measure_details(
     scores: np.ndarray, is_target: np.ndarray, target_far: float, intervals: Optional[Intervals] = None
 ) -> Details:
-    """Compute the further numbers; `target_far` is the false-alarm rate whose threshold is wanted."""
+    """Compute the further numbers; `target_far` is the false-alarm rate whose threshold is reported."""
     points = metrics.operating_points(scores, is_target)
     return Details(
         roc_auc=metrics.roc_auc_of(points),
@@ -57,7 +57,7 @@ def measure_details(
 
 
 def looks_swapped(eer: float, is_target: np.ndarray) -> bool:
-    """Tell whether targets score below non-targets, beyond chance: an EER well above a half.
+    """Return whether targets score below non-targets beyond chance: an EER well above a half.
 
     At chance, the EER of n trials of the rarer kind has a standard deviation of at most 0.5 / sqrt(n).
     """
@@ -66,12 +66,12 @@ def looks_swapped(eer: float, is_target: np.ndarray) -> bool:
 
 
 def warn_if_swapped(eer: float, is_target: np.ndarray, trial_format: str) -> bool:
-    """Print a warning when labels or columns of a trial list seem to be swapped; return whether it was printed."""
+    """Print a warning if labels or columns of a trial list seem to be swapped; return whether it was printed."""
     is_swapped = looks_swapped(eer, is_target)
     if is_swapped:
         print(
             f"warning: an EER of {eer:.1%}: target trials score lower than non-targets. Are the list's labels swapped\n"
-            f"  (a target is one speaker's), or is it of another form than trial_format: {trial_format}?",
+            f"  (a target is one speaker's), or does it have another form than trial_format: {trial_format}?",
             file=sys.stderr,
         )
     return is_swapped

@@ -1,4 +1,4 @@
-"""Evaluation of a trial list: score it, measure error rates, print and write both."""
+"""Evaluate a trial list: score it, compute error rates, print and write both."""
 
 import time
 from dataclasses import asdict
@@ -31,19 +31,18 @@ def evaluate(
 ) -> dict[str, Result]:
     """Score a trial list, print the evaluation's lines, and write scores.tsv and results.json.
 
-    Of a blind list the scores are written, and there are no error rates.
+    For a blind list, scores are written without error rates.
 
     Args:
         trials: trial list read for `evaluation`.
         evaluation, cohort: embeddings of one model.
-        config: the keys of ScoreOptions, target_far, bootstrap, bootstrap_seed and print_like are used.
-        folder: where the files go.
-        why_none: why there is no cohort, when there is none.
-        started: time.monotonic() when the evaluation began, for the time that some toolkits print; None:
-            now.
+        config: uses the keys of ScoreOptions, target_far, bootstrap, bootstrap_seed and print_like.
+        folder: folder for the files.
+        why_none: why there is no cohort, if there is none.
+        started: time.monotonic() at the start of the evaluation, for the time that some toolkits print; None: now.
 
     Returns:
-        Error rates of each kind of score; none of a blind list.
+        Error rates of each kind of score; empty for a blind list.
     """
     started = time.monotonic() if started is None else started
     if cohort is not None:
@@ -60,7 +59,7 @@ def evaluate(
     results: dict[str, Result] = {}
     details: dict[str, Details] = {}
     if trials.is_target is None:
-        print(f"{', '.join(scores)}: scores only; error rates need a list that tells the truth")
+        print(f"{', '.join(scores)}: scores only; error rates need a list with labels")
     else:
         intervals = _intervals(trials, trials.is_target, evaluation, scores, config)
         for name, values in scores.items():
@@ -87,7 +86,7 @@ def _intervals(
     scores: dict[str, np.ndarray],
     config: Config,
 ) -> dict[str, Intervals]:
-    """Return intervals of the error rates of each kind of score; none when `bootstrap` is 0."""
+    """Return intervals of the error rates of each kind of score; empty if `bootstrap` is 0."""
     if not config.bootstrap:
         return {}
     speakers = trials.speakers(evaluation)

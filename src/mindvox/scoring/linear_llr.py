@@ -1,4 +1,4 @@
-"""What a calibration or fusion computes. It is fitted in calibration.py, which needs SciPy; this does not."""
+"""The function of a calibration or fusion. Fitting it, in calibration.py, needs SciPy; applying it does not."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class LinearLlr:
     """Log-likelihood ratio (natural logarithm) as a weighted sum of inputs and an offset.
 
     Attributes:
-        names: the inputs.
-        weights: one for each.
+        names: names of the inputs.
+        weights: one weight for each input.
         offset: added to the sum.
     """
 

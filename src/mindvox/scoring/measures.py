@@ -1,4 +1,4 @@
-"""Error rates of score columns side by side: how well they separate, and how good they are as log-likelihood ratios."""
+"""Error rates of several score columns: how well they separate, and how good they are as log-likelihood ratios."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,9 +15,10 @@ class Measures(NamedTuple):
 
     Attributes:
         eer: equal error rate, a fraction.
-        threshold: score at which it is reached.
-        min_dcf, act_dcf: normalised detection cost for each of P_TARGETS, at the best threshold and at Bayes'.
-        min_cllr, cllr: cost of log-likelihood ratio in bits, after the best rising map and as the scores are.
+        threshold: score at the equal error rate.
+        min_dcf, act_dcf: normalised detection cost for each of P_TARGETS, at the best threshold and at Bayes'
+            threshold.
+        min_cllr, cllr: cost of log-likelihood ratios in bits, after the best monotonic map and as they are.
         roc_auc: area below the ROC.
     """
 
@@ -44,9 +45,9 @@ def measure_llr(scores: np.ndarray, is_target: np.ndarray) -> Measures:
 
 
 def format_measures(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> str:
-    """Return a table for the terminal, one line a column of scores.
+    """Return a table for the terminal, with one line per column of scores.
 
-    actDCF and Cllr take scores as log-likelihood ratios, which they are after calibration only.
+    actDCF and Cllr treat scores as log-likelihood ratios, which they are only after calibration.
     """
     names = ["EER", *(f"{kind}({p:g})" for p in P_TARGETS for kind in ("minDCF", "actDCF")), "minCllr", "Cllr"]
     width = max(12, *(len(name) for name in columns))

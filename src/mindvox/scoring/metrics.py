@@ -1,7 +1,7 @@
-"""Error rates of scored trials. A trial is accepted when its score is at least the threshold.
+"""Error rates of scored trials. A trial is accepted if its score is at least the threshold.
 
-`eer`, `min_dcf`, `roc_auc` and `min_cllr` depend on the order of the scores alone. `act_dcf` and `cllr` take the scores
-at their word, as natural logarithms of likelihood ratios: a cosine is none before it is calibrated.
+`eer`, `min_dcf`, `roc_auc` and `min_cllr` depend only on the order of the scores. `act_dcf` and `cllr` treat the scores
+as natural logarithms of likelihood ratios, which a cosine is only after calibration.
 """
 
 from collections.abc import Callable
@@ -175,7 +175,7 @@ def cllr(llrs: np.ndarray, is_target: np.ndarray) -> float:
 
 
 def min_cllr(scores: np.ndarray, is_target: np.ndarray) -> float:
-    """Least cllr that any rising map of the scores reaches, in [0, 1]: what calibration cannot repair.
+    """Least cllr over all increasing maps of the scores, in [0, 1]: the part that calibration cannot repair.
 
     The best map is found by isotonic regression of the truth on the scores (pool adjacent violators); equal scores stay
     equal.
@@ -193,7 +193,7 @@ def min_cllr_of(points: OperatingPoints) -> float:
     prior_odds = targets.sum() / nontargets.sum()
 
     def bits(counts: np.ndarray, own: np.ndarray, other: np.ndarray, odds: float) -> float:
-        is_there = counts > 0  # where there is no trial of this kind, its posterior may be 0
+        is_there = counts > 0  # without trials of this kind, the posterior may be 0
         return np.sum(counts[is_there] * np.log2(1 + odds * other[is_there] / own[is_there])) / counts.sum()
 
     rest = np.maximum(1 - posterior, 0)  # a posterior may exceed 1 by rounding
@@ -216,7 +216,7 @@ def roc_auc_of(points: OperatingPoints) -> float:
 
 
 class Threshold(NamedTuple):
-    """A threshold and what it does: a trial is accepted when its score is at least the threshold."""
+    """A threshold and its error rates: a trial is accepted if its score is at least the threshold."""
 
     threshold: float
     miss_rate: float
@@ -226,7 +226,7 @@ class Threshold(NamedTuple):
 def threshold_at_false_alarm_rate(scores: np.ndarray, is_target: np.ndarray, rate: float) -> Threshold:
     """Return the most lenient threshold whose false-alarm rate is at most `rate`.
 
-    It is the lowest accepted score itself, or, when not even the highest may be accepted, the next number above it.
+    It is the lowest accepted score or, if not even the highest may be accepted, the next number above it.
 
     Args:
         scores, is_target: see operating_points, also for what is raised.

@@ -1,9 +1,9 @@
 """Cosine scores of trials, mean subtraction, and score normalisation against a cohort of other speakers.
 
-The costly part is the best cohort scores of every utterance: utterances x cohort products of which some per cent are
-kept. Threads take blocks of utterances. Within a block the products are made tile by tile, small enough for the cache,
-and of each tile only the scores above a bound survive, which is so low that all of the best survive nearly always. A
-row where they did not is counted, and done again without a bound: the result is exact in every case.
+The costly part is the best cohort scores of every utterance: utterances x cohort products, of which some per cent are
+kept. Threads process blocks of utterances. Within a block, products are computed in tiles that fit the cache, and only
+scores above a bound are kept. The bound is so low that nearly always all of the best scores are kept. Rows where this
+fails are detected and computed again without a bound, so that the result is always exact.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +15,10 @@ import numpy as np
 from mindvox.errors import InputError
 from mindvox.parallel import num_cores
 
-BLOCK_BYTES = 64 * 2**20  # size of a block of scores or of gathered embeddings; a few of them are alive at once
+BLOCK_BYTES = 64 * 2**20  # size of a block of scores or of gathered embeddings; a few of them exist at once
 TILE_ROWS, TILE_COLUMNS = 512, 4096  # 8 MiB of scores: two threads' tiles stay in a cache of 32 MiB
 T = TypeVar("T")
-# Cosines are float32 products with errors of some 1e-7: a smaller deviation is rounding, not spread.
+# Cosines are float32 products with errors of about 1e-7; a smaller deviation is rounding.
 LEAST_DEVIATION = 1e-6
 
 
@@ -30,10 +30,10 @@ class CohortStatistics(NamedTuple):
 
 
 def unit_length(embeddings: np.ndarray, utt_ids: Sequence[str], mean: np.ndarray | None = None) -> np.ndarray:
-    """Subtract a mean embedding, when given, and scale every row to length 1: float32 (U, D).
+    """Subtract a mean embedding, if given, and scale every row to length 1: float32 (U, D).
 
     Raises:
-        InputError: a row has length 0, so that it has no direction; it is named from `utt_ids`.
+        InputError: a row has length 0 and thus no direction; the message names it from `utt_ids`.
     """
     rows = np.array(embeddings, dtype=np.float32)
     if mean is not None:
@@ -86,13 +86,13 @@ def crop_distance_scores(unit_crops: np.ndarray, enrol: np.ndarray, test: np.nda
 def cohort_statistics(
     unit_rows: np.ndarray, cohort: np.ndarray, utt_ids: Sequence[str], cohort_size: int, norm_std: str = "population"
 ) -> CohortStatistics:
-    """Mean and deviation of the cosines of each row with the cohort embeddings that are most like it.
+    """Mean and deviation of the cosines of each row with its most similar cohort embeddings.
 
     Args:
         unit_rows: embeddings of length 1, (U, D).
         cohort: cohort embeddings of length 1, (M, D).
         utt_ids: names of the rows, for errors.
-        cohort_size: number of best cohort scores used for a row; all when the cohort is smaller.
+        cohort_size: number of best cohort scores used for a row; a smaller cohort is used whole.
         norm_std: "population" divides the squared deviations by their number n, "unbiased" by n - 1 (SpeechBrain).
 
     Raises:
@@ -153,13 +153,13 @@ def _moments_of_best(rows: np.ndarray, cohort: np.ndarray, num_best: int) -> tup
 
 
 def map_blocks(function: Callable[[np.ndarray], T], rows: np.ndarray, num_cohort: int) -> list[T]:
-    """Call a function of a block of rows for all blocks, in as many threads as there are cores; the order is kept."""
-    from threadpoolctl import threadpool_limits  # here: only scoring with a cohort needs it
+    """Call a function for all blocks of rows, in as many threads as there are cores; the order is kept."""
+    from threadpoolctl import threadpool_limits  # imported here: only scoring with a cohort needs it
 
-    # A block can at worst keep all its products: when they are all tied.
+    # In the worst case, if all are tied, a block keeps all its products.
     size = max(16, min(TILE_ROWS, 4 * BLOCK_BYTES // (4 * num_cohort) // 16 * 16))
     blocks = [rows[start : start + size] for start in range(0, len(rows), size)]
-    # One thread of the matrix product in each of ours: then none waits for another.
+    # One thread of matrix products in each of ours, so that none waits for another.
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(num_cores()) as pool:
         return list(pool.map(function, blocks))
 
@@ -179,7 +179,7 @@ def _best_products(rows: np.ndarray, cohort: np.ndarray, sample: np.ndarray, num
 
 
 def _lower_bounds(sampled: np.ndarray, share: float) -> np.ndarray:
-    """Return for each row of sampled scores a bound that somewhat more than this share of all scores exceed."""
+    """Return, for each row of sampled scores, a bound that slightly more than this share of all scores exceed."""
     expected = share * sampled.shape[1]
     rank = int(np.ceil(expected + 4 * np.sqrt(expected) + 4))  # four deviations: about one row in 30,000 falls short
     if rank >= sampled.shape[1]:
@@ -190,7 +190,7 @@ def _lower_bounds(sampled: np.ndarray, share: float) -> np.ndarray:
 def _best_above(
     rows: np.ndarray, cohort: np.ndarray, bounds: np.ndarray, num_best: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's `num_best` greatest products among those not below its bound, and whether there are so many."""
+    """Return each row's `num_best` greatest products not below its bound, and whether there are enough."""
     survivors, counts = [], []
     for tile in product_tiles(rows, cohort):
         is_kept = tile >= bounds[:, None]
@@ -210,7 +210,7 @@ def _best_above(
 
 
 def speaker_means(embeddings: np.ndarray, spk_ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Mean of each speaker's embeddings as they are, not of their unit-length forms: wespeaker's cohort.
+    """Mean of each speaker's embeddings without length normalisation, as in wespeaker's cohort.
 
     Args:
         embeddings: (U, D); may be memory-mapped, it is read in blocks.

@@ -1,4 +1,4 @@
-"""How trials are scored: the keys that say so, and which of their combinations are defined."""
+"""Scoring options: the keys for them, and which combinations are defined."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from mindvox.errors import UsageError
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How trials are scored; names, values and meanings are those of the configuration's keys.
+    """Scoring options; names, values and meanings are those of the configuration's keys.
 
     Attributes:
-        sub_mean: whose mean is subtracted: "cohort", or "test" for that of the trials' own utterances.
+        sub_mean: source of the subtracted mean: "cohort", or "test" for the trials' own utterances.
         score_norm: "s-norm", "z-norm", "t-norm" or "none".
         cohort_size, norm_std: see cohort_statistics.
-        cohort_over: what a cohort score is of: "utterance", or "speaker" for the mean embedding of each.
-        crop_score: of utterances with several crops: "distance" or "cosine", the mean over all pairs.
+        cohort_over: members of the cohort: "utterance", or "speaker" for the mean embedding of each speaker.
+        crop_score: score of utterances with several crops: "distance" or "cosine", the mean over all pairs.
     """
 
     sub_mean: str = "cohort"
@@ -42,7 +42,7 @@ def check_score_options(options: ScoreOptions, num_crops: int) -> None:
 
 
 def why_no_cohort(config: Config) -> str:
-    """Say why there is no cohort, and what to do; empty when train_norm_path is a folder and its cohort is needed."""
+    """Return why there is no cohort, and what to do; empty if train_norm_path is a folder and its cohort is needed."""
     if config.score_norm == "none" and config.sub_mean == "test":
         return "nothing needs one."
     if config.train_norm_path and Path(config.train_norm_path).is_dir():

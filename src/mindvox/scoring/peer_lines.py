@@ -1,4 +1,4 @@
-"""Results in the words of other toolkits, so that their users and their scripts find the line that they look for."""
+"""Results in the form of other toolkits, so that their users and scripts find the lines that they expect."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ class Scored(NamedTuple):
 
     Attributes:
         scores, is_target: see `metrics.operating_points`.
-        elapsed_s: what embedding and scoring took, s.
+        elapsed_s: duration of embedding and scoring, s.
     """
 
     scores: np.ndarray
@@ -29,10 +29,11 @@ class Scored(NamedTuple):
 
 
 def threshold_mvector(scores: np.ndarray, is_target: np.ndarray) -> Threshold:
-    """Return the threshold that mvector's compute_eer gives (1.1.7), and the rates when scores above it are accepted.
+    """Return the threshold of mvector's compute_eer (1.1.7), and the rates when scores above it are accepted.
 
-    It is the lowest score at which, when it and all below are rejected, misses are at least as many as false alarms, by
-    their rates. mvector rejects equal scores one by one, in the order of the list; here they are rejected together.
+    It is the lowest score for which, when it and all lower scores are rejected, the miss rate is at least the
+    false-alarm rate. mvector rejects equal scores one by one, in the order of the list; here they are rejected
+    together.
 
     Args and Raises: see `metrics.operating_points`.
     """
@@ -40,7 +41,7 @@ def threshold_mvector(scores: np.ndarray, is_target: np.ndarray) -> Threshold:
     miss = points.num_misses / points.num_misses[0]
     false_alarm = points.num_false_alarms / points.num_false_alarms[-1]
     last = int(np.flatnonzero(miss >= false_alarm)[-1])
-    # Point `last` accepts so many distinct scores; the next one below is the highest that is rejected.
+    # Point `last` accepts this many distinct scores; the next lower one is the highest that is rejected.
     highest_rejected = np.unique(np.asarray(scores, dtype=np.float64))[::-1][last]
     return Threshold(float(highest_rejected), float(miss[last]), float(false_alarm[last]))
 
@@ -78,22 +79,22 @@ def _speechbrain(scored: Scored) -> str:
 
 
 def _plain(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
-    """The cosines, or distances, as they are."""
+    """Select the plain cosines or distances."""
     return ["baseline"]
 
 
 def _centred(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
-    """wespeaker's two: after mean subtraction, and normalised; without a cohort the plain ones."""
+    """Select wespeaker's two: after mean subtraction, and normalised; without a cohort the plain scores."""
     return [name for name in ("sub mean", score_norm) if name in scores] or ["baseline"]
 
 
 def _normalised(scores: Mapping[str, np.ndarray], score_norm: str) -> list[str]:
-    """The normalised scores where there are any."""
+    """Select the normalised scores if there are any."""
     return [score_norm if score_norm in scores else "baseline"]
 
 
 class Peer(NamedTuple):
-    """How another toolkit prints, and which kinds of score it would print."""
+    """The format of another toolkit, and the kinds of score that it prints."""
 
     lines: Callable[[Scored], str]
     kinds: Callable[[Mapping[str, np.ndarray], str], list[str]]
@@ -111,7 +112,7 @@ PEERS = {
 def peer_lines(
     name: str, scores: Mapping[str, np.ndarray], score_norm: str, is_target: np.ndarray, elapsed_s: float
 ) -> list[str]:
-    """Return what another toolkit would print of these scores; where it prints several kinds, each under its name.
+    """Return the lines of another toolkit for these scores; several kinds are printed under their names.
 
     Args:
         name: key of PEERS.

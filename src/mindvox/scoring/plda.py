@@ -37,12 +37,12 @@ ARRAYS = ("mean", "matrix", "speaker_mean", "between", "within")
 
 @dataclass(frozen=True)
 class EmbeddingTransform:
-    """What is done to an embedding before it is compared.
+    """The transform of embeddings before they are compared.
 
     Attributes:
-        mean: subtracted first (D,).
-        matrix: then multiplied from the right (D, d): LDA, whitening, both in this order, or the identity.
-        length_norm: then scale to length 1.
+        mean: subtracted first, (D,).
+        matrix: multiplied from the right, (D, d): LDA, whitening, both in this order, or the identity.
+        length_norm: whether to scale to length 1 at the end.
     """
 
     mean: np.ndarray
@@ -66,7 +66,7 @@ class EmbeddingTransform:
         """Prepare embeddings (U, D), float64 (U, d).
 
         Raises:
-            InputError: an embedding is the mean itself, so that it has no direction; it is named from `utt_ids`.
+            InputError: an embedding equals the mean and thus has no direction; the message names it from `utt_ids`.
         """
         prepared = (embeddings - self.mean) @ self.matrix
         if self.length_norm:
@@ -84,11 +84,11 @@ class Plda:
     """A trained back-end.
 
     Attributes:
-        transform: of embeddings, before they are compared.
-        model: of transformed embeddings.
-        identity: what the training embeddings were made of; others must be made of the same but for the store.
-        speakers: whom it was trained on, sorted.
-        training: counts and course of the training, for the reader of plda.json.
+        transform: transform of embeddings.
+        model: model of transformed embeddings.
+        identity: how the training embeddings were made; others must be made the same way, except for the store.
+        speakers: training speakers, sorted.
+        training: counts and progress of the training, for readers of plda.json.
     """
 
     transform: EmbeddingTransform
@@ -127,15 +127,15 @@ class Plda:
 
         Args:
             store: embeddings of both.
-            models: for each enrolled speaker the rows of its utterances, one or more.
-            enrol: index into `models` of each trial.
+            models: for each enrolled speaker, the rows of its utterances, one or more.
+            enrol: index into `models` for each trial.
             test: row of each trial's test utterance.
 
         Returns:
             Log-likelihood ratios, natural logarithm, float64 (number of trials,).
 
         Raises:
-            InputError: the embeddings are of another model than those of the training, or share speakers with it.
+            InputError: the embeddings were made by another model than the training's, or share speakers with it.
         """
         used = np.unique(np.concatenate((*models, test)))
         self._check(store, used)
@@ -182,7 +182,7 @@ class Plda:
 
     @classmethod
     def open(cls, folder: PathLike) -> "Plda":
-        """Read what `save` wrote.
+        """Read a model that `save` wrote.
 
         Raises:
             InputError: a file is missing or damaged, or of another version.
@@ -226,37 +226,37 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "embeddings", type=user_path, metavar="EMBEDDINGS", help="embedding store, several utterances a speaker"
     )
-    fit.add_argument("--to", type=user_path, required=True, metavar="FOLDER", help="where plda.npz and plda.json go")
-    fit.add_argument(
-        "--lda_dim", type=int, metavar="N", help="reduce embeddings to N dimensions by LDA; default: no LDA"
-    )
+    fit.add_argument("--to", type=user_path, required=True, metavar="FOLDER", help="folder for plda.npz and plda.json")
+    fit.add_argument("--lda_dim", type=int, metavar="N", help="number of dimensions after LDA; default: no LDA")
     fit.add_argument(
         "--length_norm", choices=("true", "false"), default="true", help="whiten and scale to length 1 (%(default)s)"
     )
-    fit.add_argument("--max_iterations", type=int, default=100, metavar="N", help="of the training (%(default)s)")
+    fit.add_argument(
+        "--max_iterations", type=int, default=100, metavar="N", help="greatest number of iterations (%(default)s)"
+    )
     score = commands.add_parser("score", help="score a trial list", description=_score.__doc__)
     score.set_defaults(command=_score)
-    score.add_argument("plda", type=user_path, metavar="PLDA", help="folder that `fit` wrote")
+    score.add_argument("plda", type=user_path, metavar="PLDA", help="folder of `fit`")
     score.add_argument(
         "embeddings", type=user_path, metavar="EMBEDDINGS", help="embedding store of the trials' utterances"
     )
     score.add_argument("trials", type=user_path, metavar="TRIALS", help="trial list")
     score.add_argument(
-        "--trial_format", choices=(*TRIAL_FORMATS, "cnceleb"), default="voxceleb", help="of TRIALS (%(default)s)"
+        "--trial_format", choices=(*TRIAL_FORMATS, "cnceleb"), default="voxceleb", help="format of TRIALS (%(default)s)"
     )
     score.add_argument(
         "--enrol_map",
         type=user_text,
         default="",
         metavar="FILE",
-        help="of which utterances each enrolled model is made: enroll.map",
+        help="list of the utterances of each enrolled model, as in enroll.map",
     )
     score.add_argument("--to", type=user_path, required=True, metavar="SCORES.tsv", help="score file to write")
     return parser
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    """Train on an embedding store: print the course, write plda.npz and plda.json."""
+    """Train on an embedding store: print the progress, write plda.npz and plda.json."""
     store = EmbeddingStore.open(arguments.embeddings)
     plda = Plda.fit(store, arguments.lda_dim, arguments.length_norm == "true", arguments.max_iterations)
     with lock_folder(arguments.to):

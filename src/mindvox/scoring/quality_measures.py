@@ -1,7 +1,7 @@
-"""Quality measures of trials, which calibration takes beside the scores: how much to trust a score.
+"""Quality measures of trials, further inputs of a calibration: how far to trust a score.
 
-They are wespeaker's (score_calibration.py): of both sides' duration, embedding length and cohort mean, the lesser, the
-greater and their ratio. wespeaker adds the difference, which says nothing more to a weighted sum of the other two.
+They are wespeaker's (score_calibration.py): the minimum, maximum and ratio of both sides' duration, embedding length
+and cohort mean. wespeaker also has the difference, which adds nothing to a weighted sum of minimum and maximum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +21,17 @@ from mindvox.scoring.score_files import ScoreTable
 from mindvox.scoring.trial_list import some
 
 MEASURES = ("duration", "magnitude", "cohort_mean")
-MAX_DURATION_S = 20.0  # more speech does not make a score surer; wespeaker's limit
+MAX_DURATION_S = 20.0  # more speech does not make a score more reliable; wespeaker's limit
 
 
 @dataclass(frozen=True)
 class QualitySource:
-    """What quality measures are computed from.
+    """The sources of quality measures.
 
     Attributes:
         evaluation: embeddings of the trials' utterances.
         cohort: embeddings of other speakers, for magnitude (their mean is subtracted) and cohort_mean.
-        store: the features that the evaluation embeddings are of, for duration; None when it is not asked for.
+        store: the features of the evaluation embeddings, for duration; None if it is not requested.
     """
 
     evaluation: EmbeddingStore
@@ -57,7 +57,7 @@ class QualitySource:
         return cls(evaluation, cohort, features)
 
     def check_same_model(self, identity: Identity) -> None:
-        """Refuse embeddings that were made in another way than those of the fit, whose identity is given."""
+        """Raise InputError for embeddings that were made in another way than those of the fit."""
         different = identity.differences_in_making(self.evaluation.identity)
         if different:
             raise InputError(
@@ -71,7 +71,7 @@ class QualitySource:
         Args:
             table: the trials.
             measures: some of MEASURES.
-            cohort_size: most similar cohort speakers whose cosines cohort_mean averages.
+            cohort_size: number of most similar cohort speakers that cohort_mean averages over.
 
         Returns:
             "<measure> min", "<measure> max" and "<measure> ratio" of each measure, float64 (T,).

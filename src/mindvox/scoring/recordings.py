@@ -1,4 +1,4 @@
-"""Embeddings of recordings as files: an .npz, or an embedding store."""
+"""Write embeddings of recordings as an .npz file or an embedding store."""
 
 import json
 from collections.abc import Mapping
@@ -25,26 +25,26 @@ def lock_for(out: Path) -> AbstractContextManager[None]:
 
 
 def parts_folder_of(out: Path) -> Path:
-    """Return the folder for the parts of embeddings that are being made."""
+    """Return the folder for the finished parts of embeddings in progress."""
     return out.with_name(f".{out.name}.parts") if out.suffix == NPZ else out / ".parts"
 
 
 def write_embeddings(
     out: Path, source: Path, extracted: Extracted, embedder: Embedder, speakers: Mapping[str, str]
 ) -> Path:
-    """Write embeddings, and beside them the list of recordings that cannot be used, which may be empty.
+    """Write embeddings and, beside them, the list of unusable recordings, which may be empty.
 
     Args:
-        out: FILE.npz gets the arrays `names` (U,), `embeddings` (U, D), and `meta`, a JSON text; FILE.skipped.csv
-            stands beside it. Anything else is a folder, which becomes an embedding store with skipped.csv in it.
-        source: where the recordings are from, for messages.
-        speakers: by the recordings' names; of others the first part of the name is the speaker.
+        out: FILE.npz gets the arrays `names` (U,), `embeddings` (U, D), and `meta`, a JSON text, with FILE.skipped.csv
+            beside it. Anything else is a folder, which becomes an embedding store with skipped.csv in it.
+        source: origin of the recordings, for messages.
+        speakers: speakers by the recordings' names; for others, the first part of the name is the speaker.
 
     Returns:
-        The list of recordings that cannot be used.
+        The path of the list of unusable recordings.
 
     Raises:
-        InputError: none can be used; the list is written, the embeddings are not.
+        InputError: no recording is usable; the list is written, the embeddings are not.
     """
     skipped = out.with_suffix(".skipped.csv") if out.suffix == NPZ else out / "skipped.csv"
     embeddings = extracted.embeddings

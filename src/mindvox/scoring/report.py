@@ -1,7 +1,7 @@
-"""One HTML file about scored trials: error rates, thresholds, DET curve, score distributions, worst errors.
+"""An HTML report about scored trials: error rates, thresholds, DET curve, score distributions, worst errors.
 
 `mindvox report [NAME=]RESULT ... --to REPORT.html`, where RESULT is a folder of eval.py or a score file.
-The page holds its pictures and needs neither scripts nor other files.
+The page includes its pictures and needs neither scripts nor other files.
 """
 
 import argparse
@@ -16,11 +16,12 @@ from typing import Optional
 import numpy as np
 
 from mindvox.errors import InputError, UsageError, run
+from mindvox.figures import png
 from mindvox.files import PathLike, atomic_path, lock_output, named_path, read_json, user_path
 from mindvox.scoring.bootstrap import LEVEL
 from mindvox.scoring.measures import P_TARGETS, Measures, measure_llr
 from mindvox.scoring.metrics import threshold_at_false_alarm_rate
-from mindvox.scoring.plots import det_figure, distribution_figure, png
+from mindvox.scoring.plots import det_figure, distribution_figure
 from mindvox.scoring.score_files import ScoreTable, align, read_scores
 
 FALSE_ALARM_RATES = (0.05, 0.01, 0.001)
@@ -40,9 +41,9 @@ class Scored:
     """Trials and all their scores.
 
     Attributes:
-        table: the first system's file, whose order of trials is kept.
-        columns: scores by the name that the report gives them.
-        intervals: by the same name the confidence intervals of "eer" and "min_dcf(<prior>)", or none.
+        table: the first system's file, which gives the order of trials.
+        columns: scores by their names in the report.
+        intervals: confidence intervals of "eer" and "min_dcf(<prior>)" by the same names, or none.
     """
 
     table: ScoreTable
@@ -54,7 +55,7 @@ class Scored:
         """Read score files, or those in folders, and match their trials by name.
 
         Args:
-            results: path by the name of the system; with several, columns are called "<name> <column>".
+            results: paths by the systems' names; with several, columns are called "<name> <column>".
 
         Raises:
             InputError: a file is missing or wrong, or they have different trials.
@@ -103,8 +104,8 @@ def make_report(scored: Scored, title: str, num_worst: int) -> str:
         f"{len(is_target) - num_targets} non-target.</p>",
         "<h2>Error rates</h2>",
         _measures_table(measures, scored.intervals),
-        "<p class=note>EER and minDCF depend on the order of the scores alone. actDCF and Cllr take scores as "
-        "log-likelihood ratios (natural logarithm), which they are after calibration only. DCF: costs 1, prior in "
+        "<p class=note>EER and minDCF depend only on the order of the scores. actDCF and Cllr treat scores as "
+        "log-likelihood ratios (natural logarithm), which they are only after calibration. DCF: costs 1, prior in "
         "brackets, divided by the cost of the better blind answer. Cllr: bits.</p>",
         *(
             [f"<p class=note>In square brackets: {LEVEL:.0%} confidence, speakers bootstrapped.</p>"]
@@ -114,8 +115,8 @@ def make_report(scored: Scored, title: str, num_worst: int) -> str:
         _image(png(det_figure(scored.columns, is_target)), "DET curves"),
         "<h2>Thresholds</h2>",
         _thresholds_table(scored.columns, is_target, measures),
-        "<p class=note>A trial is accepted when its score is at least the threshold. A threshold that is chosen on "
-        "these trials does better on them than on others.</p>",
+        "<p class=note>A trial is accepted if its score is at least the threshold. A threshold chosen on these trials "
+        "does better on them than on others.</p>",
     ]
     for name, scores in scored.columns.items():
         body += [
@@ -127,7 +128,7 @@ def make_report(scored: Scored, title: str, num_worst: int) -> str:
 
 
 def _page(title: str, body: Iterable[str]) -> str:
-    # The policy lets a browser load and run nothing, whatever a name might smuggle in.
+    # The policy forbids the browser to load or run anything, whatever a name might contain.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return "\n".join(
         [
@@ -187,7 +188,7 @@ def _thresholds_table(
 
 
 def _worst_tables(table: ScoreTable, scores: np.ndarray, threshold: float, num_worst: int) -> list[str]:
-    """List the errors at a threshold, the farthest from it first."""
+    """List the errors at a threshold, farthest from it first."""
     parts = []
     is_target = table.truth()
     for title, wrong, order in (
@@ -227,12 +228,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         nargs="+",
         type=named_path,
         metavar="[NAME=]RESULT",
-        help="folder with scores.tsv and results.json, or a score file",
+        help="folder with scores.tsv and results.json, or score file",
     )
     parser.add_argument("--to", type=user_path, required=True, metavar="REPORT.html", help="file to write")
-    parser.add_argument("--plots", type=user_path, metavar="FOLDER", help="write the pictures there as PNG, too")
-    parser.add_argument("--title", default="Speaker verification", help="of the page (%(default)s)")
-    parser.add_argument("--num_worst", type=int, default=10, metavar="N", help="worst errors to list (%(default)s)")
+    parser.add_argument("--plots", type=user_path, metavar="FOLDER", help="folder for the pictures as PNG")
+    parser.add_argument("--title", default="Speaker verification", help="title of the page (%(default)s)")
+    parser.add_argument("--num_worst", type=int, default=10, metavar="N", help="number of worst errors (%(default)s)")
     arguments = parser.parse_args(argv)
     scored = Scored.read(_named_paths(arguments.results))
     page = make_report(scored, arguments.title, max(0, arguments.num_worst))

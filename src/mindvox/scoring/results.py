@@ -1,4 +1,4 @@
-"""What an evaluation prints and writes: the lines of eval.log and acc.log, and results.json."""
+"""The printed and written results of an evaluation: the lines of eval.log and acc.log, and results.json."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ def format_result(name: str, result: Result) -> str:
 
 
 def format_details(name: str, result: Result, details: Details, target_far: float) -> list[str]:
-    """Return the lines of further numbers that follow the evaluation lines."""
+    """Return the lines of further numbers after the evaluation lines."""
     at_far = details.at_false_alarm_rate
     lines = [
         f"auc {name}:{details.roc_auc:.4f} mincllr:{details.min_cllr:.4f} threshold at EER:{result.threshold:.4f}, "
@@ -54,7 +54,7 @@ def write_results(
     results: Mapping[str, Result],
     details: Mapping[str, Details],
 ) -> None:
-    """Write results.json: the trial list, how it was scored, what the embeddings were made of, and the error rates."""
+    """Write results.json: trial list, scoring options, identities of the embeddings, and error rates."""
     summary = {
         "format_version": FORMAT_VERSION,
         "trials": {

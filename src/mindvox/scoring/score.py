@@ -1,4 +1,4 @@
-"""Score a trial list from embeddings on disk, whoever made them: the second half of eval.py, for exported models.
+"""Score a trial list from stored embeddings: the second half of eval.py, also for exported models.
 
 `mindvox score RESULT DATA [--config_path FILE] [--key=value ...]`
 """
@@ -24,7 +24,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         "mindvox score",
         "Score a trial list from stored embeddings.",
         result="folder with the embedding stores eval and norm",
-        data="evaluation store, where the trial list is looked for",
+        data="evaluation store, in which the trial list is looked for too",
     )
     started = time.monotonic()
     with lock_folder(arguments.result):

@@ -1,7 +1,7 @@
 """Score files: `scores.tsv` with the header `label enrol test <score> ...`, one trial a line, separated by tabs.
 
-A blind file, of trials whose truth is not known, has no column `label`. Files are read strictly, because a wrong number
-in them would go on unseen: into error rates, a calibration, a fusion.
+A blind file, for trials with withheld answers, has no column `label`. Files are read strictly, because a wrong number
+would silently enter error rates, calibrations and fusions.
 """
 
 import re
@@ -20,14 +20,14 @@ from mindvox.files import PathLike, atomic_path, open_text
 
 BLIND_COLUMNS = ("enrol", "test")
 TRIAL_COLUMNS = ("label", *BLIND_COLUMNS)
-# float() also takes nan, infinity, 1_000, the digits of other scripts and blanks around a number.
+# float() would also accept nan, infinity, 1_000, digits of other scripts, and blanks around a number.
 NUMBERS = re.compile(r"[0-9eE+.\t-]*")
 SHOWN_CHARACTERS = 80
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scored trials; lines of the same pair (enrol, test) agree.
+    """Scored trials; lines with the same pair (enrol, test) agree.
 
     Attributes:
         path: the file, for messages.
@@ -46,9 +46,9 @@ class ScoreTable:
         return len(self.enrol)
 
     def column(self, name: str) -> np.ndarray:
-        """Return the scores of a column; raise InputError when there is no such column."""
+        """Return the scores of a column; raise InputError if it does not exist."""
         if name not in self.columns:
-            raise InputError(f"{self.path}:1: no column {name!r}; there are {', '.join(self.columns)}.")
+            raise InputError(f"{self.path}:1: no column {name!r}; the columns are {', '.join(self.columns)}.")
         return self.columns[name]
 
     def speakers(self, speaker_by_name: Mapping[str, str] | None = None) -> set[str]:
@@ -58,7 +58,7 @@ class ScoreTable:
             speaker_by_name: speaker of each utterance; None: the first part of its name, `<speaker>/...`.
 
         Raises:
-            InputError: the speaker of an utterance is not known.
+            InputError: the speaker of an utterance is unknown.
         """
         names = {*self.enrol, *self.test}
         if speaker_by_name is None:
@@ -78,7 +78,7 @@ class ScoreTable:
         return f"{self.path}: {len(self)} trials, {truth}"
 
     def truth(self) -> np.ndarray:
-        """Return `is_target`; raise InputError when the file is blind or its trials are all of one kind."""
+        """Return `is_target`; raise InputError if the file is blind or its trials are all of one kind."""
         if self.is_target is None:
             raise InputError(f"{self.path}: a blind file, without a column label, has no error rates.")
         num_targets = int(np.count_nonzero(self.is_target))
@@ -95,8 +95,8 @@ def read_scores(path: PathLike) -> ScoreTable:
     """Read a score file.
 
     Raises:
-        InputError: the file is missing or cut off, its header or a line has another form, a score is no finite number,
-            or two lines differ about one pair. The message has the number of the line.
+        InputError: the file is missing or truncated, its header or a line is malformed, a score is not finite, or two
+            lines contradict each other about a pair. The message gives the line number.
     """
     path = Path(path)
     with open_text(path, "score file", newline="\n") as stream:  # a carriage return within a line is an error
@@ -109,7 +109,7 @@ def _read(path: Path, stream: TextIO) -> ScoreTable:
     names, num_leading = _column_names(path, header)
     is_blind = num_leading == len(BLIND_COLUMNS)
     spellings = Names()
-    rows: dict[str, int] = {}  # number of each utterance, in the order of their first line
+    rows: dict[str, int] = {}  # index of each utterance, in the order of their first line
     labels, sides, values = array("b"), (array("q"), array("q")), array("d")
     for line_no, line in lines:
         words = line.split("\t", num_leading)
@@ -151,10 +151,10 @@ def _read(path: Path, stream: TextIO) -> ScoreTable:
 
 
 def _lines(path: Path, stream: TextIO) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line up to the blank ones at the end, which an editor may add."""
+    """Yield number and text of each line, without blank lines at the end, which an editor may add."""
     num_blank = 0
     for line_no, line in enumerate(stream, 1):
-        if not line.endswith("\n"):  # 0.58911407 cut after 0.58 is a number, too
+        if not line.endswith("\n"):  # 0.58911407 truncated to 0.58 would still be a number
             raise InputError(
                 f"{path}:{line_no}: the file ends within a line: it is cut off. Make it again, or end the line."
             )
@@ -167,7 +167,7 @@ def _lines(path: Path, stream: TextIO) -> Iterator[tuple[int, str]]:
 
 
 def _column_names(path: Path, header: str) -> tuple[list[str], int]:
-    """Return the names of the scores, and how many columns stand before them."""
+    """Return the names of the scores, and the number of columns before them."""
     names = header.split("\t")
     num_leading = len(BLIND_COLUMNS if names[0] == BLIND_COLUMNS[0] else TRIAL_COLUMNS)
     columns = names[num_leading:]
@@ -204,11 +204,11 @@ def _shown(text: str) -> str:
 def _check_finite(path: Path, table: np.ndarray, names: Sequence[str]) -> None:
     rows, columns = np.nonzero(~np.isfinite(table))
     if len(rows):
-        raise InputError(f"{path}:{rows[0] + 2}: {names[columns[0]]} is too great for a number of double precision.")
+        raise InputError(f"{path}:{rows[0] + 2}: {names[columns[0]]} is too large for double precision.")
 
 
 def _check_repeats(path: Path, pairs: np.ndarray, table: np.ndarray) -> None:
-    """Refuse lines that say different things about one pair; a trial list may name a pair twice."""
+    """Raise InputError for lines that contradict each other about a pair; repeated lines may agree."""
     order = np.argsort(pairs, kind="stable")
     earlier, later = order[:-1], order[1:]
     differs = (pairs[earlier] == pairs[later]) & (table[earlier] != table[later]).any(axis=1)
@@ -226,7 +226,7 @@ def write_scores(
     test: Sequence[str],
     columns: Mapping[str, np.ndarray],
 ) -> None:
-    """Write a score file; nine digits, which give the same float32 back. `is_target` None makes it blind."""
+    """Write a score file with nine digits, which restore the same float32. `is_target` None makes it blind."""
     labels = [""] * len(enrol) if is_target is None else [f"{int(label)}\t" for label in is_target]
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         print(*(BLIND_COLUMNS if is_target is None else TRIAL_COLUMNS), *columns, sep="\t", file=stream)
@@ -239,13 +239,13 @@ def align(tables: Mapping[str, ScoreTable]) -> dict[str, np.ndarray]:
     """Match the trials of several score files by name.
 
     Args:
-        tables: score files by the name of their system.
+        tables: score files by the systems' names.
 
     Returns:
-        For each system the rows of its table in the order of the first system's trials.
+        For each system, the rows of its table in the order of the first system's trials.
 
     Raises:
-        InputError: files have different trials, or contradict each other about the truth of one.
+        InputError: files have different trials, or contradict each other about a label.
     """
     first, *_ = tables.values()
     return {system: _matched_rows(first, table) for system, table in tables.items()}

@@ -1,4 +1,4 @@
-"""The features that an evaluation reads, and their embeddings."""
+"""The stores of an evaluation, and their embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class FeatureStores:
     Attributes:
         evaluation: the trial list's utterances.
         cohort: other speakers' utterances, or None.
-        why_none: why there is no cohort, when there is none.
-        num_crops, crop_frames: crops of each utterance that get an embedding of their own (0: none), and their length.
-        crop_samples: length of the crops where they are cut from the waveform; None: from the features.
+        why_none: why there is no cohort, if there is none.
+        num_crops, crop_frames: number of crops of each utterance with their own embeddings (0: none), and their length.
+        crop_samples: length of the crops if they are cut from the waveform; None: they are cut from the features.
         max_frames: longest stretch of an utterance that goes through the model at once, frames; 0: no limit.
     """
 
@@ -39,12 +39,12 @@ class FeatureStores:
 
     @classmethod
     def open(cls, config: Config, data: PathLike, front_end: dict[str, Any]) -> "FeatureStores":
-        """Open the stores at `data` and `train_norm_path`, and check all that can be before hours of extraction.
+        """Open the stores at `data` and `train_norm_path`, and check everything possible before hours of extraction.
 
         Raises:
             UsageError: the keys ask for a score that is not defined.
-            InputError: a store is missing or damaged, holds features of another front end than the model's, or both
-                share speakers.
+            InputError: a store is missing or damaged or has features of another front end than the model's, or both
+                stores share speakers.
         """
         check_score_options(ScoreOptions.from_config(config), config.eval_crops)
         evaluation = EvalStore.open(data, front_end)
@@ -68,10 +68,10 @@ class FeatureStores:
         min_frames: int,
         windows: Optional[Windows] = None,
     ) -> tuple[EmbeddingStore, Optional[EmbeddingStore]]:
-        """Embed both stores into `folder`/eval and `folder`/norm, or reuse what is there; see `load_or_extract`.
+        """Embed both stores into `folder`/eval and `folder`/norm, or reuse existing embeddings; see `load_or_extract`.
 
         Raises:
-            InputError: see `load_or_extract`; or crops are wanted of another length than the model takes.
+            InputError: see `load_or_extract`; or the crops have another length than the model takes.
         """
         if self.num_crops and cut_frames not in (None, self.crop_frames):
             raise InputError(f"eval_frames: crops of {self.crop_frames} frames, but the model takes {cut_frames}.")
@@ -101,10 +101,10 @@ class FeatureStores:
 
 
 def _crop_length(config: Config, stores: Sequence[EvalStore], front_end: dict[str, Any]) -> tuple[int, Optional[int]]:
-    """Return the frames of a crop, and its samples where it is cut from the waveform.
+    """Return the length of a crop in frames, and in samples if it is cut from the waveform.
 
     Raises:
-        InputError: crops are to be cut from waveforms, and a store has none.
+        InputError: crops must be cut from waveforms, but a store has none.
     """
     without = [store for store in stores if not store.holds_waveforms]
     of_features = config.crop_of == "features" or (config.crop_of == "auto" and len(without) == len(stores))

@@ -1,4 +1,4 @@
-"""A table of several systems' results: `mindvox summary NAME=results.json [NAME=results.json ...]`."""
+"""Print a table of several systems' results: `mindvox summary NAME=results.json [NAME=results.json ...]`."""
 
 import argparse
 import sys
@@ -8,16 +8,16 @@ from typing import Optional
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import named_path, read_json
 
-ORDER = ("baseline", "sub_mean")  # then the norm
+ORDER = ("baseline", "sub_mean")  # followed by the norm
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print EER and minDCF of every kind of score, one column a system."""
     parser = argparse.ArgumentParser(prog="mindvox summary", description=main.__doc__)
-    parser.add_argument("results", nargs="+", type=named_path, metavar="NAME=results.json", help="file of eval.py")
+    parser.add_argument("results", nargs="+", type=named_path, metavar="NAME=results.json", help="results of eval.py")
     named = parser.parse_args(argv).results
     if len({name for name, _ in named} - {""}) < len(named):
-        raise UsageError("expected NAME=results.json, each with a name of its own.")
+        raise UsageError("expected NAME=results.json, each with a different name.")
     systems = {name: _results(path) for name, path in named}
     print(f"{'':<26}" + "".join(f"{name:>12}" for name in systems))
     for row in dict.fromkeys(row for results in systems.values() for row in results):
@@ -26,7 +26,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _results(path: str) -> dict[str, str]:
-    """Return the printed numbers of a results.json by the name of their row."""
+    """Return the printed numbers of a results.json by the names of their rows."""
     try:
         rows = {}
         results = read_json(path)["results"]

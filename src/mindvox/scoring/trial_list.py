@@ -1,4 +1,4 @@
-"""A trial list, both sides of each trial found in a store; the checks before any of it is scored."""
+"""A trial list with both sides of each trial found in a store, and the checks before scoring."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from mindvox.scoring.score_files import write_scores
 
 
 class Excluded(NamedTuple):
-    """What an exclude_list took away: utterances, trials, and the trials there were before."""
+    """What an exclude_list removed: utterances and trials, and the original number of trials."""
 
     num_utterances: int
     num_trials: int
@@ -39,9 +39,9 @@ class Sides(NamedTuple):
     """The distinct sides of all trials.
 
     Attributes:
-        names: of utterances and models.
+        names: names of utterances and models.
         embeddings: float32 (S, D), or (S, C, D) with crops.
-        enrol, test: which side each trial's two are, (number of trials,).
+        enrol, test: index of each trial's two sides, (number of trials,).
     """
 
     names: list[str]
@@ -56,14 +56,14 @@ class TrialList:
 
     Attributes:
         path: the file.
-        trials: its lines, less those that an exclude_list takes away.
-        is_target: truth of each trial, bool; None: the list is blind.
-        enrol, test: row of each trial's side in the store; from the number of the store's utterances on, a model.
+        trials: its lines, without those that an exclude_list removes.
+        is_target: label of each trial, bool; None: the list is blind.
+        enrol, test: row of each trial's side in the store; numbers from the size of the store on are models.
         model_names: models of several utterances, in the order of their numbers.
-        model_rows: the store's rows that each model is made of.
-        num_repeated: trials that repeat an earlier one.
-        num_self: trials that compare an utterance with itself, or with a model that it belongs to.
-        excluded: what an exclude_list took away, when there is one.
+        model_rows: the store's rows of each model.
+        num_repeated: number of trials that repeat an earlier one.
+        num_self: number of trials that compare an utterance with itself, or with a model that contains it.
+        excluded: what an exclude_list removed, if there is one.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class TrialList:
 
     @classmethod
     def from_config(cls, config: Config, folder: PathLike, store: EvalStore | EmbeddingStore) -> "TrialList":
-        """Read the list that a configuration names, looked for as given, then in `folder`; see `read`."""
+        """Read the list of a configuration, tried as given, then inside `folder`; see `read`."""
         return cls.read(
             find_trial_list(config.veri_file_path, folder),
             config.trial_format,
@@ -104,14 +104,14 @@ class TrialList:
 
         Args:
             path, trial_format, repeated_trials: see read_numbered_trials.
-            store: has the utterances, by name.
-            enrol_map_path: file that says of which utterances an enrolment side is made; empty: of the one it names.
-            exclude_list: file with names of utterances. A trial that names one is dropped; so is one whose model has no
-                other utterances, while a model that has goes on without them. Empty: none.
+            store: contains the utterances, by name.
+            enrol_map_path: file with the utterances of each enrolment side; empty: an enrolment side is an utterance.
+            exclude_list: file with names of utterances. A trial that names one is dropped, and so is one whose model
+                has no other utterances; a model with others continues without them. Empty: none.
 
         Raises:
-            InputError: a file is wrong, the list names utterances that the store or models that the map lacks, or is of
-                one kind only; or the exclude_list names utterances that no trial does.
+            InputError: a file is wrong, the list names utterances that the store lacks or models that the map lacks,
+                all trials are of one kind, or the exclude_list names utterances that no trial has.
         """
         line_nos, trials = read_numbered_trials(path, trial_format, repeated_trials, store.utt_ids)
         models = _models_of(path, line_nos, trials, enrol_map_path, store.utt_ids)
@@ -143,12 +143,12 @@ class TrialList:
         )
 
     def rows(self) -> np.ndarray:
-        """Return the store's rows that any trial needs, rising."""
+        """Return the store's rows that the trials need, ascending."""
         utterances = () if self.model_rows else (self.enrol,)
         return np.unique(np.concatenate((self.test, *utterances, *self.model_rows)))
 
     def sides(self, store: EmbeddingStore) -> Sides:
-        """Return the embeddings of the distinct sides; a model's is the mean of its utterances' as they are."""
+        """Return the embeddings of the distinct sides; a model's is the mean of its utterances' embeddings."""
         num_rows = len(store.utt_ids)
         sides, where = np.unique(np.concatenate((self.enrol, self.test)), return_inverse=True)
         enrol, test = np.split(where, 2)
@@ -161,18 +161,18 @@ class TrialList:
         return Sides(names, embeddings, enrol, test)
 
     def speakers(self, store: EvalStore | EmbeddingStore) -> tuple[np.ndarray, np.ndarray]:
-        """Return a speaker's number for each trial's enrolment and test side."""
+        """Return a speaker index for each trial's enrolment and test side."""
         of_row = store.spk_ids + [store.spk_ids[rows[0]] for rows in self.model_rows]
         _, numbers = np.unique(np.asarray(of_row, dtype=object), return_inverse=True)
         return numbers[self.enrol], numbers[self.test]
 
     def write_scores(self, path: PathLike, columns: Mapping[str, np.ndarray]) -> None:
-        """Write a score file of the trials; `columns`: scores (T,) by the name of their column."""
+        """Write a score file of the trials; `columns`: scores (T,) by the names of their columns."""
         _, enrol, test = zip(*self.trials, strict=True)
         write_scores(path, self.is_target, enrol, test, columns)
 
     def describe(self) -> list[str]:
-        """Return what the user should know of the list, as lines."""
+        """Return lines about the list for the user."""
         count = "blind" if self.is_target is None else f"{np.count_nonzero(self.is_target)} of them target"
         lines = [f"{self.path}: {len(self.trials)} trials, {count}"]
         if self.model_names:
@@ -197,7 +197,7 @@ def _models_of(
     enrol_map_path: PathLike,
     utt_ids: Sequence[str],
 ) -> dict[str, list[str]]:
-    """Return the utterances of each model that a trial names, by the trials' name of it; empty without a map."""
+    """Return the utterances of each model that a trial names, by the name in the trial; empty without a map."""
     if not enrol_map_path:
         return {}
     known = read_enrol_map(enrol_map_path, utt_ids)
@@ -218,7 +218,7 @@ def _exclude(
     trials: list[Trial],
     models: dict[str, list[str]],
 ) -> tuple[list[int], list[Trial], dict[str, list[str]], Excluded]:
-    """Take away the utterances of an exclude_list, and the trials that cannot be without them."""
+    """Remove the utterances of an exclude_list, and the trials that need them."""
     named = _named(trials, models)
     unknown = {name: line_no for name, line_no in names.items() if name not in named}
     if unknown:
@@ -263,7 +263,7 @@ def _check_known(
 
 
 def _named(trials: list[Trial], models: dict[str, list[str]]) -> set[str]:
-    """Return the utterances that trials name, themselves or through their models."""
+    """Return the utterances that trials name, directly or through their models."""
     tests = {trial.test for trial in trials}
     return tests.union(*models.values()) if models else tests.union(trial.enrol for trial in trials)
 
@@ -282,7 +282,7 @@ def _check_one_speaker(
 def _check_own_utterances(
     path: PathLike, line_nos: Sequence[int], trials: list[Trial], models: dict[str, list[str]]
 ) -> None:
-    """Refuse a trial that says that an utterance of a model is of another speaker than the model."""
+    """Raise InputError for a trial that says that an utterance of a model is of another speaker than the model."""
     for line_no, trial in zip(line_nos, trials, strict=True):
         if trial.is_target is False and trial.test in models.get(trial.enrol, ()):
             raise InputError(
@@ -307,14 +307,14 @@ def _truth(path: PathLike, line_nos: Sequence[int], trials: list[Trial]) -> Opti
 def check_unseen_speakers(
     trials: TrialList, store: EvalStore, checkpoint: PathLike, speakers_sha256: Optional[str]
 ) -> None:
-    """Refuse trials of speakers that the model was trained on.
+    """Raise InputError for trials of speakers that the model was trained on.
 
     Args:
         trials: the trial list.
         store: the store that it was read for.
-        checkpoint: the model's file; speakers.csv beside it is the table of its training speakers.
-        speakers_sha256: content of that table as the checkpoint's meta has it; None: imported weights, whose training
-            speakers nobody wrote down. Then a line says that nothing was checked.
+        checkpoint: the model's file; speakers.csv beside it lists its training speakers.
+        speakers_sha256: hash of that table in the checkpoint's meta; None: imported weights, whose training speakers
+            are unknown. Then a line says that nothing was checked.
     """
     if speakers_sha256 is None:
         print(f"{checkpoint}: imported weights of unknown training speakers, which may be among those of the trials")
@@ -335,5 +335,5 @@ def check_unseen_speakers(
 
 
 def some(names: Iterable[str]) -> str:
-    """Return the first three names, for a message; long ones are cut."""
+    """Return the first three names, shortened, for a message."""
     return ", ".join(name if len(name) <= 100 else f"{name[:100]}..." for name in sorted(names)[:3])

@@ -1,4 +1,4 @@
-"""Scores of a trial list from embeddings: the cosine, after mean subtraction, and normalised by a cohort."""
+"""Scores of a trial list from embeddings: cosines, plain, after mean subtraction, and normalised by a cohort."""
 
 from typing import Optional
 
@@ -21,7 +21,7 @@ from mindvox.scoring.trial_list import TrialList, some
 
 
 def check_disjoint(store: EvalStore | EmbeddingStore, cohort: EvalStore | EmbeddingStore) -> None:
-    """Refuse a cohort that shares speakers or utterances with the evaluation store: its scores would hold targets."""
+    """Raise InputError for a cohort that shares speakers or utterances with the evaluation store, hence has targets."""
     pairs = {"speakers": (store.spk_ids, cohort.spk_ids), "utterances": (store.utt_ids, cohort.utt_ids)}
     for what, (names, cohort_names) in pairs.items():
         shared = set(names) & set(cohort_names)
@@ -33,7 +33,7 @@ def check_disjoint(store: EvalStore | EmbeddingStore, cohort: EvalStore | Embedd
 
 
 def check_same_model(evaluation: EmbeddingStore, cohort: EmbeddingStore) -> None:
-    """Refuse embeddings of two models, or made in two ways."""
+    """Raise InputError for embeddings of two models, or made in two ways."""
     different = evaluation.identity.differences_in_making(cohort.identity)
     if different:
         raise InputError(f"evaluation and cohort embeddings differ in {', '.join(different)}. Make both the same way.")
@@ -44,12 +44,12 @@ def score_trials(
 ) -> dict[str, np.ndarray]:
     """Score every trial: "baseline" (cosine), "sub mean" (cosine after mean subtraction), and the chosen norm of that.
 
-    With several crops of each utterance a score is the mean over all pairs of crops: of their cosines, or of their
+    With several crops of each utterance, a score is the mean over all pairs of crops, of their cosines or of their
     negated distances.
 
     Args:
         trials: trial list read for `evaluation`.
-        evaluation, cohort: embeddings. Without a cohort the kinds that need one are left out.
+        evaluation, cohort: embeddings. Without a cohort, the kinds that need one are left out.
         options: how to score.
 
     Returns:
@@ -88,7 +88,7 @@ def score_trials(
 def _mean_to_subtract(
     trials: TrialList, evaluation: EmbeddingStore, cohort: Optional[EmbeddingStore], sub_mean: str
 ) -> Optional[np.ndarray]:
-    """Return the mean embedding (D,) of the trials' utterances or of the cohort; None when there is no cohort."""
+    """Return the mean embedding (D,) of the trials' utterances or of the cohort; None: there is no cohort."""
     if sub_mean == "test":
         embeddings = evaluation.embeddings[trials.rows()]
     elif cohort is not None:
@@ -99,7 +99,7 @@ def _mean_to_subtract(
 
 
 def _units(embeddings: np.ndarray, names: list[str], mean: Optional[np.ndarray] = None) -> np.ndarray:
-    """Return embeddings (U, D) or (U, C, D) less the mean, each of length 1."""
+    """Return embeddings (U, D) or (U, C, D) minus the mean, each scaled to length 1."""
     repeated = [name for name in names for _ in range(embeddings.shape[1])] if embeddings.ndim == 3 else names
     return unit_length(embeddings.reshape(-1, embeddings.shape[-1]), repeated, mean).reshape(embeddings.shape)
 
@@ -110,7 +110,7 @@ def _over_crops(units: np.ndarray) -> np.ndarray:
 
 
 def _cohort_members(cohort: EmbeddingStore, cohort_over: str) -> tuple[np.ndarray, list[str]]:
-    """Return embeddings and names of what the cohort consists of: utterances or speakers."""
+    """Return embeddings and names of the members of the cohort: utterances or speakers."""
     if cohort_over == "utterance":
         return cohort.embeddings, cohort.utt_ids
     flat = cohort.embeddings.reshape(len(cohort.utt_ids), -1)

@@ -1,4 +1,4 @@
-"""The two-covariance model of embeddings, the form of PLDA with full rank, and what prepares embeddings for it.
+"""The two-covariance model of embeddings, the full-rank form of PLDA, and transforms that prepare embeddings for it.
 
 An embedding is x = y + e: y is the same for all utterances of a speaker, drawn from N(mean, between), and e differs for
 each utterance, drawn from N(0, within). N. Brümmer, E. de Villiers 2010 ("The speaker partitioning problem").
@@ -14,16 +14,17 @@ from scipy import linalg
 from mindvox.errors import InputError
 
 BLOCK_BYTES = 64 * 2**20  # of gathered embeddings
-LEAST_RATIO = 1e-10  # of eigenvalues of a covariance; below, it is of lower rank
+LEAST_RATIO = 1e-10  # ratio of eigenvalues of a covariance; below, it is rank-deficient
 
 
 class SpeakerStatistics(NamedTuple):
-    """What the model needs of its training embeddings.
+    """Sufficient statistics of the training embeddings.
 
     Attributes:
-        counts: utterances of each speaker (K,).
+        counts: number of utterances of each speaker (K,).
         means: mean embedding of each speaker (K, D).
-        scatter: sum over all utterances of the outer products of their distance from their speaker's mean (D, D).
+        scatter: within-speaker scatter, the sum over all utterances of the outer products of their distance from their
+            speaker's mean (D, D).
     """
 
     counts: np.ndarray
@@ -35,7 +36,9 @@ class SpeakerStatistics(NamedTuple):
         return self.counts @ self.means / self.counts.sum()
 
     def between_scatter(self) -> np.ndarray:
-        """Sum over all utterances of the outer products of their speaker's distance from the overall mean (D, D)."""
+        """Between-speaker scatter: sum over all utterances of the outer products of their speaker's distance from the
+        mean.
+        """
         distance = self.means - self.overall_mean()
         return (self.counts[:, None] * distance).T @ distance
 
@@ -60,7 +63,7 @@ def speaker_statistics(embeddings: np.ndarray, spk_ids: Sequence[str]) -> Speake
 
 
 def require_full_rank(statistics: SpeakerStatistics) -> None:
-    """Raise InputError when the spread within speakers does not cover every dimension."""
+    """Raise InputError if the within-speaker covariance is rank-deficient."""
     num_speakers, size = statistics.means.shape
     values = linalg.eigvalsh(statistics.scatter)
     rank = int(np.count_nonzero(values > LEAST_RATIO * max(values[-1], np.finfo(float).tiny)))
@@ -72,13 +75,14 @@ def require_full_rank(statistics: SpeakerStatistics) -> None:
 
 
 def discriminant_directions(statistics: SpeakerStatistics, size: int) -> np.ndarray:
-    """Linear discriminant analysis: the directions (D, size) in which speakers differ most for their own spread.
+    """Linear discriminant analysis: the directions (D, size) with the greatest ratio of between- to within-speaker
+    spread.
 
     Columns are scaled so that the projected covariance within speakers is the identity.
 
     Raises:
-        InputError: `size` is above D or above the number of speakers minus 1, or the spread within speakers does not
-            cover every dimension.
+        InputError: `size` is above D or above the number of speakers minus 1, or the within-speaker covariance is
+            rank-deficient.
     """
     num_speakers, dimensions = statistics.means.shape
     if not 1 <= size <= min(dimensions, num_speakers - 1):
@@ -93,10 +97,10 @@ def discriminant_directions(statistics: SpeakerStatistics, size: int) -> np.ndar
 
 
 def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
-    """Return the symmetric matrix (D, D) that makes embeddings of this covariance (D, D) have the identity's.
+    """Return the symmetric matrix (D, D) that whitens embeddings with this covariance (D, D).
 
     Raises:
-        InputError: the covariance is of lower rank.
+        InputError: the covariance is rank-deficient.
     """
     values, vectors = linalg.eigh(covariance)
     rank = int(np.count_nonzero(values > LEAST_RATIO * values[-1]))
@@ -108,7 +112,7 @@ def whitening_matrix(covariance: np.ndarray) -> np.ndarray:
 
 
 class FitResult(NamedTuple):
-    """A fitted model, and the mean log-likelihood of a training embedding before and after every iteration, nats."""
+    """A fitted model, and the mean log-likelihood of a training embedding before and after each iteration, nats."""
 
     model: "TwoCovariance"
     log_likelihoods: list[float]
@@ -132,16 +136,16 @@ class TwoCovariance:
     def fit(
         cls, embeddings: np.ndarray, spk_ids: Sequence[str], max_iterations: int = 100, tolerance: float = 1e-6
     ) -> FitResult:
-        """Fit by expectation maximisation, from moment estimates: with equal counts they mostly are the maximum.
+        """Fit by expectation maximisation, starting from moment estimates, which are near the maximum for equal counts.
 
         Args:
             embeddings: (U, D).
             spk_ids: speaker of each.
-            max_iterations: iterations at most.
-            tolerance: stop when the log-likelihood of an embedding rises by less, nats.
+            max_iterations: greatest number of iterations.
+            tolerance: stop when the log-likelihood per embedding rises by less, nats.
 
         Raises:
-            InputError: fewer than 2 speakers, or the spread within speakers does not cover every dimension.
+            InputError: there are fewer than 2 speakers, or the within-speaker covariance is rank-deficient.
         """
         statistics = speaker_statistics(embeddings, spk_ids)
         if len(statistics.counts) < 2:
@@ -192,7 +196,9 @@ class TwoCovariance:
 
 
 def _moment_estimate(statistics: SpeakerStatistics) -> TwoCovariance:
-    """Estimate by analysis of variance; what is negative in the covariance of speakers becomes small instead."""
+    """Estimate by analysis of variance; negative eigenvalues of the between-speaker covariance are set to small
+    values.
+    """
     num_speakers, _ = statistics.means.shape
     num_utterances = statistics.counts.sum()
     mean = statistics.means.mean(axis=0)
@@ -222,7 +228,7 @@ class Scorer:
 
         Args:
             enrol_sums: sums of the projected embeddings that a speaker is enrolled with (T, D).
-            enrol_counts: how many they are (T,).
+            enrol_counts: number of those embeddings (T,).
             tests: projected test embeddings (T, D).
 
         Returns:

@@ -1,4 +1,4 @@
-"""Validation while a model is trained: its EER on trials that the final evaluation does not use."""
+"""Validation during training: the EER on trials that the final evaluation does not use."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from mindvox.scoring.metrics import eer_of, min_dcf_of, operating_points
 from mindvox.scoring.normalisation import cosine_scores, unit_length
 from mindvox.scoring.trial_list import TrialList
 
-P_TARGET = 0.01  # of the minDCF
+P_TARGET = 0.01  # target prior of the minDCF
 
 
 class ValidationResult(NamedTuple):
@@ -35,7 +35,7 @@ class ValidationResult(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationTrials:
-    """Utterances and which of them are compared.
+    """Utterances, and the pairs to compare.
 
     Attributes:
         store: features of the utterances.
@@ -52,14 +52,14 @@ class ValidationTrials:
 class Validation:
     """Measure the error rates of the plain cosine.
 
-    A model of its own takes over the weights of the trained one: neither is compiled anew when the other is used, and
-    statistics of batch norms do not change.
+    A separate model takes over the weights of the trained one: neither is compiled again when the other is used, and
+    batch norm statistics do not change.
 
     Args:
-        trials: what is compared.
+        trials: the pairs to compare.
         model: in evaluation mode, with parameters of the same names as the trained model's.
         encode: feats (B, T, F) to embeddings, by `model`.
-        batch_size: utterances in a batch at most.
+        batch_size: greatest number of utterances in a batch.
         max_frames, windows: see `extract`.
     """
 
@@ -104,16 +104,16 @@ class Validation:
 def make_validation(
     config: Config, batches: TrainBatches, settings: dict[str, Any], device_target: str
 ) -> Optional[Validation]:
-    """Return the validation that a training configuration asks for; None: it asks for none.
+    """Return the validation that a training configuration asks for; None: none.
 
     Args:
-        config: of the training.
-        batches: of the training; they know the held-out utterances and the front end.
-        settings: the model's; see `create_model`.
-        device_target: where it runs.
+        config: configuration of the training.
+        batches: batches of the training; they know the held-out utterances and the front end.
+        settings: settings of the model; see `create_model`.
+        device_target: device to run on.
 
     Raises:
-        InputError: store or trial list are wrong, made by another front end, or those of the evaluation.
+        InputError: store or trial list are wrong, have another front end, or are those of the evaluation.
     """
     if config.valid_trials:
         trials = _listed_trials(config, batches)
@@ -143,11 +143,11 @@ def _listed_trials(config: Config, batches: TrainBatches) -> ValidationTrials:
 
 
 def _refuse_evaluation_trials(config: Config, listed: TrialList, store: EvalStore) -> None:
-    """Refuse to choose a model by the trials that it is reported on."""
+    """Raise InputError if the model would be chosen by the trials on which it is reported."""
     try:
         evaluation = find_trial_list(config.veri_file_path, config.eval_data_path)
     except InputError:
-        return  # it is not here
+        return  # the evaluation list is not available
     pairs = {frozenset(trial[1:]) for trial in listed.trials}
     trials = read_trials(evaluation, config.trial_format, known=store.utt_ids)
     shared = sum(frozenset(trial[1:]) in pairs for trial in trials)
@@ -159,7 +159,7 @@ def _refuse_evaluation_trials(config: Config, listed: TrialList, store: EvalStor
 
 
 def _trials_of_halves(batches: TrainBatches, min_frames: int) -> ValidationTrials:
-    """Return all pairs of a first and a second half of held-out utterances: a target when the speaker is the same.
+    """Return all pairs of a first and a second half of held-out utterances; a pair of one speaker is a target.
 
     A half that is too short for an embedding is repeated from its start, as crops are in training.
     """

@@ -1,1 +1,1 @@
-"""Training: schedule, compiled step, loop, checkpoints."""
+"""Training: schedule, compiled step, loop and checkpoints."""

@@ -1,4 +1,4 @@
-"""Gradients of several batches for one update."""
+"""Gradient accumulation: gradients of several batches for one update."""
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
@@ -18,14 +18,14 @@ def _zero(total: Tensor) -> Tensor:
 
 
 class GradientMean(nn.Cell):
-    """The mean gradient of a group of batches, batch by batch.
+    """Accumulates the mean gradient of a group of batches.
 
-    The model of all batches of a group is the same, so the mean is the gradient of one batch of all of them, but for
-    batch norms: these see each batch by itself.
+    The weights are the same for all batches of a group, so the mean equals the gradient of one large batch, except for
+    batch norms, which see each batch separately.
 
     Args:
-        parameters: whose gradients are taken.
-        num_batches: batches in a group.
+        parameters: parameters whose gradients are taken.
+        num_batches: number of batches in a group.
     """
 
     def __init__(self, parameters: ms.ParameterTuple, num_batches: int) -> None:
@@ -37,16 +37,16 @@ class GradientMean(nn.Cell):
         self.map = ops.HyperMap()
 
     def state(self) -> dict[str, Parameter]:
-        """Return the group's state, which a checkpoint in its middle needs: sum.*."""
+        """Return the group's state, sum.*, which a checkpoint in the middle of a group needs."""
         return {parameter.name: parameter for parameter in (*self.totals, self.count)}
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        """Take in a batch's gradients and return whether the group is complete."""
+        """Add a batch's gradients and return whether the group is complete."""
         self.map(ops.partial(_add_to, self.share), self.totals, gradients)
         ops.assign_add(self.count, Tensor(1, ms.int32))
         return self.count >= self.num_batches
 
     def reset(self) -> None:
-        """Begin the next group."""
+        """Start the next group."""
         self.map(_set_to_zero, self.totals)
         ops.assign(self.count, Tensor(0, ms.int32))

@@ -1,4 +1,4 @@
-"""The mean of a run's last checkpoints: mindvox average-checkpoints FOLDER [--last 10] --to FILE."""
+"""Average a run's last checkpoints: mindvox average-checkpoints FOLDER [--last 10] --to FILE."""
 
 import argparse
 import sys
@@ -12,17 +12,17 @@ from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_output, user_path
 from mindvox.progress import quantity
 
-SAME_KEYS = ("model", "loss", "front_end", "speakers_sha256", "sub_centers")  # the last is the first version's
+SAME_KEYS = ("model", "loss", "front_end", "speakers_sha256", "sub_centers")  # sub_centers: in the first version
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Average checkpoints and say which."""
+    """Average checkpoints and print which ones."""
     parser = argparse.ArgumentParser(
         prog="mindvox average-checkpoints",
         description="Write the mean of the weights and batch norm statistics of a run's last checkpoints.",
     )
     parser.add_argument("folder", type=user_path, metavar="FOLDER", help="folder of the checkpoints: ckpt_save_dir")
-    parser.add_argument("--last", type=int, default=10, metavar="N", help="how many of them (default: 10)")
+    parser.add_argument("--last", type=int, default=10, metavar="N", help="number of checkpoints (default: 10)")
     parser.add_argument("--to", type=user_path, required=True, metavar="FILE", help="checkpoint to write, .ckpt")
     arguments = parser.parse_args(argv)
     with lock_output(arguments.to):
@@ -33,11 +33,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def last_checkpoints(folder: PathLike, number: int) -> list[Path]:
-    """Return the checkpoints of the most steps in a folder, in their order.
+    """Return the checkpoints with the most steps in a folder, in their order.
 
     Raises:
         UsageError: `number` is not positive.
-        InputError: there are fewer.
+        InputError: there are fewer than `number`.
     """
     from mindvox.models.checkpoint import list_checkpoints
 
@@ -57,13 +57,13 @@ def last_checkpoints(folder: PathLike, number: int) -> list[Path]:
 def average_checkpoints(paths: Sequence[PathLike], target: PathLike) -> None:
     """Write the mean of checkpoints of one run, reading one at a time.
 
-    Of model and classifier, batch norm statistics included, each array is the mean in double precision; whole numbers
-    are the last checkpoint's. State of the optimiser and moving averages are left out. The meta says what the last
-    checkpoint's says of the model, and under "averaged" the names of all.
+    Each array of the model and the classifier, batch norm statistics included, is averaged in double precision; whole
+    numbers are the last checkpoint's. The optimiser's state and moving averages are left out. The meta is the last
+    checkpoint's, with the names of all under "averaged".
 
     Raises:
-        UsageError: the name of `target` is not one for an average.
-        InputError: a checkpoint is damaged, or they are not of the same model, speakers and sizes.
+        UsageError: `target` has a name of a run's checkpoints.
+        InputError: a checkpoint is damaged, or models, speakers or sizes differ.
     """
     from mindspore import Parameter, Tensor
 

@@ -1,15 +1,15 @@
-"""What batch norms normalise by in training."""
+"""The statistics that batch norms use in training."""
 
 from mindspore import nn
 
 
 def set_batch_norms(model: nn.Cell, kind: str) -> None:
-    """Choose the statistics by which a model's batch norms normalise in training.
+    """Choose the statistics that a model's batch norms use in training.
 
     Args:
         model: changed in place, before it is compiled.
-        kind: "local": those of the batch of each process. "frozen": those that evaluation uses, which training then
-            leaves as they are; each utterance's result no longer depends on the others in its batch.
+        kind: "local": those of each rank's batch. "frozen": the running ones of evaluation, which training then does
+            not change; each utterance's result no longer depends on its batch.
     """
     if kind == "frozen":
         for _, cell in model.cells_and_names():

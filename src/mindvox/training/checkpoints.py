@@ -1,4 +1,4 @@
-"""The checkpoints of a run: names, contents, which are kept."""
+"""The checkpoints of a run: their names and contents, and which ones are kept."""
 
 import errno
 import sys
@@ -14,29 +14,29 @@ from mindvox.training.position import Position
 from mindvox.training.step import TrainStep
 
 BEST = "best.ckpt"
-LEAST_S_BETWEEN_EPOCHS = 60.0  # where epochs last seconds, a checkpoint after each would only fill the disk
+LEAST_S_BETWEEN_EPOCHS = 60.0  # if epochs last seconds, a checkpoint after each would only fill the disk
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVERS = (".train_*-*.ckpt", ".train_*-*.tmp", ".best.*.ckpt", ".best.*.tmp")
 
 
 def refuse_earlier_run(folder: PathLike) -> None:
-    """Raise InputError when a folder holds checkpoints."""
+    """Raise InputError if a folder holds checkpoints."""
     if list_checkpoints(folder) or Path(folder, BEST).exists():
         raise InputError(
-            f"{folder}: holds checkpoints of an earlier run, which this one would mix with its own. To go on with that "
-            "run pass --resume=auto; for a new one set another ckpt_save_dir or move them away."
+            f"{folder}: holds checkpoints of an earlier run, which would be mixed with those of this one. To continue "
+            "that run pass --resume=auto; for a new run set another ckpt_save_dir or move them away."
         )
 
 
 class CheckpointWriter:
     """Writes the checkpoints of one run into a folder and keeps the newest and the best.
 
-    Files of a session that was killed while it wrote are removed.
+    Incomplete files of a session that was killed are removed.
 
     Args:
-        config: gives the folder, the intervals, how many to keep, and what to do on a full disk.
+        config: gives the folder, the intervals, the number to keep, and the reaction to a full disk.
         step_cell: holds model, loss and optimiser.
-        meta: what every checkpoint says beside its position.
+        meta: meta of every checkpoint apart from its position.
     """
 
     def __init__(self, config: Config, step_cell: TrainStep, meta: dict[str, Any]) -> None:
@@ -55,11 +55,11 @@ class CheckpointWriter:
                 path.unlink()
 
     def after_step(self, position: Position, can_write: bool = True) -> None:
-        """Write a checkpoint when one is due; of those that only epochs ask for, at most one a minute.
+        """Write a checkpoint if one is due; those due only by epochs are at least a minute apart.
 
         Args:
-            position: where the run is.
-            can_write: whether a checkpoint of this moment would be complete; one that is due waits until it is.
+            position: position of the run.
+            can_write: whether a checkpoint would be complete now; a due one waits until it is.
         """
         step, epoch = position.step, position.epoch
         self.is_due |= self.every_steps > 0 and step % self.every_steps == 0
@@ -73,23 +73,23 @@ class CheckpointWriter:
             self._remove_old()
 
     def after_validation(self, position: Position) -> None:
-        """Keep the checkpoint of this moment as the best when it is."""
+        """Keep the present checkpoint as the best if it is."""
         if position.best_step == position.step:
             self.write_as(self.folder / BEST, position)
 
     def write_as(self, path: Path, position: Position) -> None:
-        """Write the checkpoint of this moment under a name that is not counted among the newest.
+        """Write the present checkpoint under a name that does not count among the newest.
 
         Raises:
-            InputError: there is no room for it, unless `on_full_disk` says that training goes on.
+            InputError: the disk is full, unless `on_full_disk` is "continue".
         """
         self._write_if_there_is_room(path, position)
 
     def finish(self, position: Position) -> Path:
-        """Write the checkpoint of a session's end and return its path.
+        """Write the checkpoint at the end of a session and return its path.
 
         Raises:
-            InputError: there is no room for it.
+            InputError: the disk is full.
         """
         path = self._path(position)
         self._write(path, position)
@@ -100,7 +100,7 @@ class CheckpointWriter:
         return checkpoint_path(self.folder, self.meta["model"]["name"], position.running_epoch, position.step)
 
     def newest(self) -> Optional[Path]:
-        """Return the checkpoint of the most steps; None: there is none."""
+        """Return the checkpoint with the most steps; None: there is none."""
         return next(reversed(list_checkpoints(self.folder).values()), None)
 
     def _write_if_there_is_room(self, path: Path, position: Position) -> None:
@@ -109,7 +109,7 @@ class CheckpointWriter:
         except InputError as error:
             if not self.goes_on_without_room:
                 raise
-            print(f"warning: {error} Training goes on (on_full_disk: continue).", file=sys.stderr, flush=True)
+            print(f"warning: {error} Training continues (on_full_disk: continue).", file=sys.stderr, flush=True)
 
     def _write(self, path: Path, position: Position) -> None:
         place = {"epoch": position.running_epoch, "step": position.step, "position": position.to_dict()}
@@ -121,8 +121,8 @@ class CheckpointWriter:
             newest = self.newest()
             kept = f"the last one is {newest}" if newest else "there is none yet"
             raise InputError(
-                f"{path}: no room for this checkpoint on the disk ({error.strerror}); {kept}. Free some, then go on "
-                "with --resume=auto."
+                f"{path}: no room for this checkpoint on the disk ({error.strerror}); {kept}. Free some space, then "
+                "continue with --resume=auto."
             ) from None
 
     def _remove_old(self) -> None:

@@ -15,14 +15,14 @@ def _move_towards(share: Tensor, average: Tensor, value: Tensor) -> Tensor:
 
 
 class MovingAverage(nn.Cell):
-    """Average of a model's parameters over updates, with the newest counted most.
+    """Exponential moving average of a model's parameters over updates.
 
-    The statistics of batch norms are averaged like the weights: those of the newest weights would not fit the average.
-    The decay is at most (1 + n) / (10 + n) after n updates, so that the average forgets the initial weights.
+    Batch norm statistics are averaged like the weights, because those of the newest weights would not fit the average.
+    After n updates the decay is at most (1 + n) / (10 + n), so that the average forgets the initial weights.
 
     Args:
-        model: whose parameters are averaged, the statistics of batch norms among them.
-        decay: share of the average that stays in an update.
+        model: model whose parameters and batch norm statistics are averaged.
+        decay: share of the average that an update keeps.
     """
 
     def __init__(self, model: nn.Cell, decay: float) -> None:
@@ -33,18 +33,18 @@ class MovingAverage(nn.Cell):
         self.map = ops.HyperMap()
 
     def state(self) -> dict[str, Parameter]:
-        """Return the averages under their names in a checkpoint, ema.*."""
+        """Return the averages by their names in a checkpoint, ema.*."""
         return {parameter.name: parameter for parameter in self.averages}
 
     def construct(self, num_updates: Tensor) -> None:
-        """Move the averages towards the weights after the `num_updates`-th update, (1,) int32."""
+        """Move the averages towards the weights after update `num_updates`, (1,), int32."""
         count = num_updates.astype(ms.float32).reshape(())
         share = 1 - ops.minimum((1 + count) / (10 + count), Tensor(self.decay, ms.float32))
         self.map(ops.partial(_move, share), self.averages, self.values)
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """Let the model have the averages for a while, as for validation."""
+        """Give the model the averages for the duration of the block, as for validation."""
         kept = [value.asnumpy().copy() for value in self.values]
         for value, average in zip(self.values, self.averages, strict=True):
             value.set_data(Tensor(average.asnumpy().copy()))

@@ -1,4 +1,4 @@
-"""Parts of a model that training leaves as they are."""
+"""Parts of a model that training does not change."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from mindvox.errors import InputError
 
 
 def freeze_parts(model: nn.Cell, parts: Sequence[str]) -> None:
-    """Let training leave parts of a model as they are, the statistics of their batch norms included.
+    """Exclude parts of a model from training, including the statistics of their batch norms.
 
     Args:
-        model: changed in place, before its optimiser is made and it is compiled.
-        parts: names of parameters, or beginnings of them that end at a dot, such as "head" of "head.conv.weight".
+        model: changed in place, before its optimiser is created and it is compiled.
+        parts: names of parameters, or prefixes of them up to a dot, such as "head" of "head.conv.weight".
 
     Raises:
-        InputError: no parameter has such a name, or nothing is left to train.
+        InputError: no parameter has this name, or nothing is left to train.
     """
     for part in parts:
         found = [parameter for parameter in model.get_parameters() if _is_in(parameter.name, part)]

@@ -1,22 +1,22 @@
-"""The embeddings of all processes, for objectives that compare those of a batch with each other."""
+"""Gather the embeddings of all ranks, for objectives that compare those of a batch with each other."""
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 
 class GatherRows(nn.Cell):
-    """Join the rows of all processes that train together, in the order of their ranks; each gets its gradient back.
+    """Join the rows of all ranks in the order of the ranks; each rank gets the gradient of its rows.
 
     The framework's own gradient is a ReduceScatter, which fails on a CPU (MindSpore 2.10). Here the gradients of all
-    processes are added and each takes its part. Every process computes the same loss of the joined rows, so the sum is
-    `num_ranks` times one gradient, which the mean over processes in the step divides again.
+    ranks are added, and each rank takes its part. Every rank computes the same loss of the joined rows, so the sum is
+    `num_ranks` times one gradient; the mean over ranks in the step divides it again.
 
     Args:
-        rank: this process.
-        num_ranks: how many there are.
+        rank: this rank.
+        num_ranks: number of ranks.
 
     Inputs:
-        - **x** - (B, D), B the same in every process.
+        - **x** - (B, D), with the same B on every rank.
 
     Outputs:
         (num_ranks * B, D).
@@ -37,7 +37,7 @@ class GatherRows(nn.Cell):
 
 
 class GlobalBatch(nn.Cell):
-    """Join embeddings and labels of all processes; see `GatherRows`.
+    """Join embeddings and labels of all ranks; see `GatherRows`.
 
     Args:
         rank, num_ranks: see `GatherRows`.

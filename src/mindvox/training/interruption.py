@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of a training run."""
+"""Graceful shutdown: Ctrl-C and SIGTERM during a training run."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ ECHO_S = 1.0
 
 
 class Interruption:
-    """Within a `with` block, turn the first Ctrl-C or SIGTERM into a wish to stop; the second ends the process.
+    """Within a `with` block, turn the first Ctrl-C or SIGTERM into a request to stop; the second ends the process.
 
-    They are not told apart: MindSpore 2.10 makes a SIGTERM of a Ctrl-C while it computes. What comes within ECHO_S
-    seconds of the first counts as its echo: a job manager signals every process of a job, and the launcher passes on to
-    its workers what it gets. Once a stop was asked for, signals are handled so after the block too: an echo must not
-    end a process that waits for another's checkpoint, or that is about to leave with its own exit code.
+    The two are treated alike, because MindSpore 2.10 turns a Ctrl-C into a SIGTERM while it computes. Signals within
+    ECHO_S seconds of the first count as its echo: a job manager signals every process of a job, and the launcher passes
+    its signals on to the workers. After a request to stop, the handlers stay installed beyond the block: an echo must
+    not end a process that waits for another rank's checkpoint, or that is about to exit with its own code.
 
     Attributes:
-        signal: SIGTERM when a stop was asked for; None: it was not.
+        signal: SIGTERM after a request to stop; None: no request.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,11 @@ class Interruption:
     def _ask(self, number: int, _: Optional[FrameType]) -> None:
         if self.signal is None:
             self.signal, self._asked_at = signal.SIGTERM, time.monotonic()
-            print("stopping after this step; the same again ends without it", file=sys.stderr, flush=True)
+            print(
+                "stopping after this step; a second signal ends at once, without a checkpoint",
+                file=sys.stderr,
+                flush=True,
+            )
         elif time.monotonic() - self._asked_at > ECHO_S:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""The lines that a training run prints, and its event files."""
+"""The printed lines of a training run, and its event files."""
 
 import math
 import time
@@ -15,12 +15,12 @@ from mindvox.training.position import Position
 from mindvox.training.tensorboard import EventFile
 
 TRIVIAL_LOSS = 1e-3
-TRIVIAL_STEPS = 5  # in a row with less loss and all utterances right, among the first FIRST_STEPS: no speech is so easy
+TRIVIAL_STEPS = 5  # falling losses with all utterances right in the first FIRST_STEPS: real speech is not so easy
 FIRST_STEPS = 20
 
 
 class ValidationResult(Protocol):
-    """What a validation measures."""
+    """The result of a validation."""
 
     @property
     def eer(self) -> float:
@@ -28,7 +28,7 @@ class ValidationResult(Protocol):
 
     @property
     def threshold(self) -> float:
-        """Score at which it is reached."""
+        """Score at the equal error rate."""
 
     @property
     def min_dcf(self) -> float:
@@ -36,13 +36,13 @@ class ValidationResult(Protocol):
 
 
 class TrainingLog:
-    """Averages loss and accuracy since the last line, prints two lines every so many steps, draws a bar on a terminal.
+    """Averages loss and accuracy between lines, prints two lines per interval, and draws a bar on a terminal.
 
     Args:
-        config: its intervals, the run's length, and whether event files are wanted.
-        batches: of the run.
-        start: where the session begins.
-        is_first: whether this process prints and writes; the others only measure time.
+        config: gives the intervals, the run's length, and whether event files are written.
+        batches: batches of the run.
+        start: position at which the session starts.
+        is_first: whether this rank prints and writes; the others only measure time.
     """
 
     def __init__(self, config: Config, batches: TrainBatches, start: Position, is_first: bool = True) -> None:
@@ -61,7 +61,7 @@ class TrainingLog:
         self.epoch_losses: list[float] = []
         self.epoch_accuracies: list[float] = []
         total = None if self.span_s else start.step + self._batches_left(start)
-        # disable=None: no bar outside a terminal
+        # disable=None: no bar unless stderr is a terminal
         self.bar = tqdm(total=total, initial=start.step, unit="step", disable=None if is_first else True, leave=False)
         wants_events = config.tensorboard and is_first
         self.events = EventFile(f"{config.ckpt_save_dir}/tensorboard", self.first_step) if wants_events else None
@@ -78,7 +78,7 @@ class TrainingLog:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds of training, those of earlier sessions included."""
+        """Seconds of training, including earlier sessions."""
         return self.earlier_s + time.monotonic() - self.started
 
     def after_step(
@@ -90,7 +90,7 @@ class TrainingLog:
         scheduled: dict[str, float],
         last: bool = False,
     ) -> None:
-        """Take in a step, which led to `position`, and print when a line is due, as after the first and the last."""
+        """Record a step that led to `position`; print if a line is due, as after the first and the last step."""
         self.losses.append(loss)
         self.accuracies.append(accuracy)
         self.epoch_losses.append(loss)
@@ -105,7 +105,7 @@ class TrainingLog:
             self.epoch_losses, self.epoch_accuracies = [], []
 
     def after_validation(self, position: Position, result: ValidationResult, took_s: float) -> None:
-        """Print a validation's result; the time that it took does not count in utterances/s."""
+        """Print a validation's result; its duration does not count in utterances/s."""
         self.line_time += took_s
         best = "best so far" if position.best_step == position.step else f"best:{position.best_eer:.4f}"
         self.note(f"{datetime.now()}, step {position.step}: valid eer:{result.eer:.4f}, {best}, in {took_s:.1f} s")
@@ -119,7 +119,7 @@ class TrainingLog:
             tqdm.write(text)
 
     def _watch(self, step: int, loss: float, accuracy: float) -> None:
-        """Say once when a new model tells all speakers apart from its first steps on."""
+        """Warn once if a new model classifies all speakers correctly from its first steps."""
         if not self.is_new or step > FIRST_STEPS:
             return
         self.num_trivial = self.num_trivial + 1 if accuracy == 1 and loss < TRIVIAL_LOSS else 0
@@ -127,11 +127,11 @@ class TrainingLog:
             self.is_new = False
             self.note(
                 f"warning: loss {loss:.4f}, accuracy 1 since step {step - TRIVIAL_STEPS + 1}: no speech is so easy.\n"
-                "  Look at the training data: labels, and whether speakers differ by silence or format alone."
+                "  Check the training data: labels, and whether speakers differ only by silence or format.",
             )
 
     def _report(self, position: Position, lrate: float, scheduled: dict[str, float]) -> None:
-        """Print the model zoo's line, and one more; the first step's time says what compiling took, no rate."""
+        """Print the model zoo's line and one more; the first line gives the compilation time instead of a rate."""
         steps, took_s = len(self.losses), max(time.monotonic() - self.line_time, 1e-9)
         rate = steps * self.batches.global_size / took_s if position.step > self.first_step else None
         loss, accuracy = sum(self.losses) / steps, sum(self.accuracies) / steps
@@ -149,7 +149,7 @@ class TrainingLog:
             self.events.add(position.step, measures | ({"utterances per second": rate} if rate else {}))
 
     def _report_epoch(self, position: Position) -> None:
-        """Print the means of an epoch's steps in this session; the model zoo's `grep "loss: "` finds this line."""
+        """Print the means over an epoch's steps in this session; the model zoo's `grep "loss: "` finds this line."""
         steps = len(self.epoch_losses)
         loss, accuracy = sum(self.epoch_losses) / steps, sum(self.epoch_accuracies) / steps
         place = f"epoch:{position.running_epoch}, mean of {quantity(steps, 'step')}"

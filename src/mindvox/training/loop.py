@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -24,6 +23,7 @@ from mindvox.losses.objective import Objective
 from mindvox.models import create_model, take_settings, windows_of
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
+from mindvox.terminal import folded
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.frozen import freeze_parts
@@ -37,19 +37,21 @@ from mindvox.training.step import ScaledTrainStep, TrainStep, make_step
 from mindvox.training.world import World, join_world
 
 ALONE = World()
-CHECK_STEPS = 1000  # between two comparisons of all processes' weights
+CHECK_STEPS = 1000  # interval between comparisons of the ranks' weights
 Validate = Callable[[nn.Cell], ValidationResult]
-"""Error rates of a model that is being trained."""
+"""Measures the error rates of a model in training."""
 
 
 class Observer:
-    """What a run tells while it goes on, in the process that writes; this one does nothing with it."""
+    """Receives the events of a run on the rank that writes; this base class ignores them."""
 
     def after_step(self, position: Position, loss: float) -> None:
-        """Take in the loss of the step that led to `position`."""
+        """Receive the loss of the step that led to `position`."""
 
     def after_validation(self, position: Position, result: ValidationResult, checkpoints: CheckpointWriter) -> None:
-        """Take in a validation; best.ckpt is written when it was the best, other checkpoints of the moment are not."""
+        """Receive a validation; best.ckpt is already written if it was the best, other checkpoints of the step are
+        not.
+        """
 
 
 UNSEEN = Observer()
@@ -57,7 +59,7 @@ UNSEEN = Observer()
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run is made of, and where it begins."""
+    """The parts of a training run, and its start position."""
 
     config: Config
     world: World
@@ -70,10 +72,10 @@ class Run:
     def take_step(
         self, batch: Batch, position: Position, log: TrainingLog, interruption: Interruption, observer: Observer
     ) -> tuple[Position, Optional[Signals]]:
-        """Train on a batch and log it; return where the run is then, and the signal when any process was asked to stop.
+        """Train on a batch and log it; return the new position, and the signal if any rank was asked to stop.
 
         Raises:
-            InputError: the loss is not finite, no loss scale fits, or the processes' weights differ.
+            InputError: the loss is not finite, no loss scale fits, or the ranks' weights differ.
         """
         step_cell = self.step_cell
         lrate = self.schedule.lrate(position.update, position.elapsed_s)
@@ -104,14 +106,14 @@ def train(
 
     Args:
         config: the settings.
-        make_validate: called with these, the batches, the model's settings and the device's name before training;
-            returns what measures the EER, or None, when the settings ask for no validation.
-        observer: is told of steps and validations.
+        make_validate: called before training with the settings, the batches, the model's settings and the device's
+            name; returns the function that measures the EER, or None if no validation is configured.
+        observer: receives steps and validations.
 
     Raises:
-        UsageError: a needed key is not set.
-        InputError: the store, the checkpoint to start or go on from, or the device does not fit, the folder of
-            checkpoints is in use, its disk is full, or the loss is not finite.
+        UsageError: a required key is not set.
+        InputError: the store, the initial checkpoint or the device does not fit, the folder of checkpoints is in use,
+            its disk is full, or the loss is not finite.
         Stopped: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     require(config, "train_data_path", "ckpt_save_dir")
@@ -136,8 +138,8 @@ def train(
 
 
 def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Optional[Checkpoint] = None) -> Run:
-    """Open the training store and build model, objective, optimiser and schedule, in the state of an earlier run."""
-    ms.set_seed(config.seed)  # NumPy's too, which draws the initial weights
+    """Open the training store and build model, objective, optimiser and schedule; restore an earlier run's state."""
+    ms.set_seed(config.seed)  # also seeds NumPy, which draws the initial weights
     first = None
     if config.pre_trained:
         first = earlier or read_first(config.checkpoint_path)
@@ -171,7 +173,7 @@ def _check_crop_length(config: Config, settings: dict[str, Any]) -> None:
 
 
 def check_batches(loss: Objective, config: Config, batches: TrainBatches) -> None:
-    """Raise UsageError when an objective cannot be computed of the batches that the sampler makes."""
+    """Raise UsageError if the sampler's batches do not fit the objective."""
     needed, given = loss.utterances_per_speaker, batches.sampler.utterances_per_speaker
     if needed is None:
         return
@@ -199,13 +201,13 @@ def fit(
     validate: Optional[Validate] = None,
     observer: Observer = UNSEEN,
 ) -> Path:
-    """Step through the epochs, print, validate, write checkpoints, and return the path of the last.
+    """Run the epochs: step, print, validate, write checkpoints; return the path of the last checkpoint.
 
     Args:
-        run: what is trained.
-        checkpoints: None in a process that does not write.
+        run: the run.
+        checkpoints: None on ranks that do not write.
         validate: None: no validation.
-        observer: is told of steps and validations.
+        observer: receives steps and validations.
     """
     config, position = run.config, run.start
     signal, is_finished = None, False
@@ -214,7 +216,7 @@ def fit(
         for batch in _batches_from(position, run.batches, interruption):
             position, signal = run.take_step(batch, position, log, interruption, observer)
             is_finished = _is_finished(config, position)
-            # Each process accumulates its own gradient sum; a checkpoint stores only the first one's.
+            # Each rank accumulates its own gradient sum; a checkpoint stores only rank 0's.
             is_whole = run.world.size == 1 or run.step_cell.num_gathered == 0
             if signal and is_whole:
                 break
@@ -230,10 +232,10 @@ def fit(
         if checkpoints:
             checkpoints.finish(position)
         signal = signal or interruption.signal
-    run.world.gather()  # msrun kills all others as soon as one has left with an error: the first must have written
+    run.world.gather()  # msrun kills all ranks once one has left with an error: rank 0 must have written first
     if signal and not is_finished:
         raise Stopped(
-            f"stopped as asked after step {position.step}; checkpoint: {path}. To go on: --resume=auto", signal
+            f"stopped as requested after step {position.step}; checkpoint: {path}. To continue: --resume=auto", signal
         )
     if run.world.is_first:
         print(f"trained {quantity(position.step, 'step')} in {position.elapsed_s:.0f} s; last checkpoint: {path}")
@@ -241,13 +243,13 @@ def fit(
 
 
 def _batches_from(start: Position, batches: TrainBatches, interruption: Interruption) -> Iterator[Batch]:
-    """Yield the batches from a position on, without end."""
+    """Yield batches from a position on, forever."""
     with closing(batches.epochs(start.epoch, start.record)) as epochs:
         try:
             for epoch_batches in epochs:
                 yield from epoch_batches
         except InputError:
-            if interruption.signal is None:  # else the signal has reached the processes that make features, too
+            if interruption.signal is None:  # otherwise the signal has reached the feature processes too
                 raise
 
 
@@ -266,7 +268,7 @@ def _is_finished(config: Config, position: Position) -> bool:
 
 
 def _agreed(world: World, elapsed_s: float, signal: Optional[Signals]) -> tuple[float, Optional[Signals]]:
-    """Return the first process's clock and anyone's signal: all must stop after the same step, at the same rates."""
+    """Return rank 0's clock and any rank's signal: all must stop after the same step, at the same rates."""
     if world.size == 1:
         return elapsed_s, signal
     clocks, numbers = world.gather(elapsed_s, float(signal or 0)).T
@@ -280,7 +282,7 @@ def _validation_is_due(config: Config, position: Position) -> bool:
 
 
 def _validated(run: Run, validate: Validate, position: Position, log: TrainingLog) -> tuple[Position, ValidationResult]:
-    """Measure the EER, print it, and return the position with the best so far, and what was measured."""
+    """Measure the EER and print it; return the position with the best EER so far, and the result."""
     begin = time.monotonic()
     with run.step_cell.averaged_weights():
         result = validate(run.step_cell.model_with_loss.model)
@@ -297,13 +299,13 @@ def _not_finite(loss: float, step: int, lrate: float, batch: Batch, folder: str)
 
 
 def read_first(path: str) -> Checkpoint:
-    """Read the checkpoint that training starts from; of a folder the last one."""
+    """Read the checkpoint from which training starts; of a folder, the last one."""
     found = find_checkpoint(path)
     return Checkpoint(found, *read_checkpoint(found))
 
 
 def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
-    """Set the model's weights from a checkpoint, and the classifier's when it was trained on the same speakers."""
+    """Set the model's weights from a checkpoint, and the classifier's if the speakers are the same."""
     path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
     assign(model, arrays, "model.", path)
     same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
@@ -316,7 +318,7 @@ def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict
 
 
 def loss_settings(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the section `loss` of a checkpoint's meta; the first version wrote the number of sub-centres alone."""
+    """Return the section `loss` of a checkpoint's meta; the first version stored only the number of sub-centres."""
     return meta.get("loss") or {"name": "aam_softmax", "sub_centers": meta.get("sub_centers", 1)}
 
 
@@ -344,7 +346,7 @@ def _meta(config: Config, batches: TrainBatches) -> dict[str, Any]:
 
 
 def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
-    """Say that a step's gradients were not finite; raise InputError when no scale can help."""
+    """Return a line about a step with non-finite gradients; raise InputError if no scale can help."""
     if step_cell.scale == 1:
         raise InputError(
             f"the gradients of step {step} are not finite, at a loss scale of 1 or 2: half precision cannot hold them. "
@@ -354,15 +356,13 @@ def _overflow(step_cell: ScaledTrainStep, step: int) -> str:
 
 
 def describe_run(run: Run, device_target: str) -> None:
-    """Print what is trained, on what, and a warning where the learning rate cannot change as it should."""
+    """Print the model and the data, and a warning if the learning rate cannot change as it should."""
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
+    print(folded(f"model: {describe(run.meta['model'])}"))
     print(f"{millions:.2f} M parameters, on {device_target}")
     if config.frozen_parts:
-        print(
-            textwrap.fill(f"not trained, and not counted: {', '.join(config.frozen_parts)}", 98, subsequent_indent="  ")
-        )
+        print(folded(f"not trained, and not counted: {', '.join(config.frozen_parts)}"))
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
@@ -374,6 +374,6 @@ def describe_run(run: Run, device_target: str) -> None:
             f"{run.batches.num_classes} classes; each crop gets one of\n  {', '.join(config.augmentations)}"
         )
     if config.max_train_minutes:
-        print(f"time: {config.max_train_minutes:g} minutes, whatever num_epochs and step_size say")
+        print(f"time: {config.max_train_minutes:g} minutes, which override num_epochs and step_size")
     if said := run.schedule.standstill():
-        print(textwrap.fill(f"warning: {said}", 100, subsequent_indent="  ", break_on_hyphens=False))
+        print(folded(f"warning: {said}"))

@@ -1,4 +1,4 @@
-"""Optimisers by configuration."""
+"""Build the optimiser of a configuration."""
 
 from mindspore import nn
 
@@ -8,14 +8,15 @@ from mindvox.config import Config
 def make_optimizer(config: Config, model: nn.Cell, loss: nn.Cell) -> nn.Optimizer:
     """Return the optimiser of a model and its objective; its learning rate is set before every step.
 
-    adam: weight decay spares the batch norms' gamma and beta, as nn.Adam does by itself; with amsgrad it divides by the
-    greatest second moment so far (Reddi et al. 2018, arXiv:1904.09237). sgd: weight decay takes in
-    every weight, as PyTorch's SGD does in the recipes that train_sgd.yaml and train_cosine.yaml follow.
+    adam: weight decay excludes the batch norms' gamma and beta, as nn.Adam does by default; with amsgrad it divides by
+        the
+    greatest second moment so far (Reddi et al. 2018, arXiv:1904.09237). sgd: weight decay includes every weight, like
+    PyTorch's SGD in the recipes that train_sgd.yaml and train_cosine.yaml follow.
     """
     parameters = [*model.trainable_params(), *loss.trainable_params()]
     if config.optimizer == "sgd":
-        # In a group, because outside of groups MindSpore spares batch norms. Not nn.Momentum, which needs a copy of the
-        # weights less but ignores use_nesterov on a CPU (2.10).
+        # In a group, because outside of groups MindSpore excludes batch norms from weight decay. Not nn.Momentum, which
+        # needs one copy of the weights less but ignores use_nesterov on a CPU (2.10).
         group = {"params": parameters, "weight_decay": config.weight_decay}
         return nn.SGD([group], config.schedule.options.max_lrate, config.momentum, nesterov=config.nesterov)
     return nn.Adam(

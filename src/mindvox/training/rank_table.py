@@ -1,4 +1,4 @@
-"""Rank tables: which devices of which servers train together (HCCL's JSON, version 1.0)."""
+"""Rank tables: the devices of the servers that train together (HCCL's JSON, version 1.0)."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-import psutil  # comes with MindSpore
+import psutil  # a dependency of MindSpore
 
 from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike, read_json
@@ -16,7 +16,7 @@ from mindvox.files import PathLike, read_json
 
 @dataclass(frozen=True)
 class Device:
-    """One device: its number on its server, and its rank among all."""
+    """One device: its index on its server, and its rank."""
 
     device_id: int
     rank: int
@@ -31,35 +31,35 @@ class Server:
 
     @property
     def ranks(self) -> list[int]:
-        """The ranks of its devices."""
+        """Ranks of its devices."""
         return [device.rank for device in self.devices]
 
     @property
     def device_ids(self) -> list[int]:
-        """The numbers of its devices."""
+        """Indices of its devices."""
         return [device.device_id for device in self.devices]
 
 
 @dataclass(frozen=True)
 class RankTable:
-    """The servers in the order of their ranks, each with as many devices."""
+    """The servers in the order of their ranks, each with the same number of devices."""
 
     servers: tuple[Server, ...]
 
     @property
     def num_ranks(self) -> int:
-        """How many devices train together."""
+        """Total number of devices."""
         return sum(len(server.devices) for server in self.servers)
 
     def own_server(self, server_id: str = "", addresses: frozenset[str] = frozenset()) -> Server:
-        """Return the server that this machine is.
+        """Return this machine's server.
 
         Args:
-            server_id: which it is; empty: the only one, or the one whose address is among `addresses`.
+            server_id: its server_id; empty: the only server, or the one whose address is among `addresses`.
             addresses: names and addresses of this machine.
 
         Raises:
-            UsageError: it is none of the table's, or several are this machine.
+            UsageError: no server of the table matches, or several do.
         """
         known = ", ".join(server.server_id for server in self.servers)
         if server_id:
@@ -77,10 +77,10 @@ class RankTable:
 
 
 def table_of_devices(folder: PathLike = "/dev") -> Optional[RankTable]:
-    """Return a table of all Ascend devices of this machine, each of which is a file `davinci<number>`; None: no device.
+    """Return a table of all Ascend devices of this machine, found as files `davinci<number>`; None: no device.
 
     Args:
-        folder: where device files are.
+        folder: folder of the device files.
     """
     matches = (re.fullmatch(r"davinci(\d+)", path.name) for path in Path(folder).iterdir())
     device_ids = sorted(int(match[1]) for match in matches if match)
@@ -89,7 +89,7 @@ def table_of_devices(folder: PathLike = "/dev") -> Optional[RankTable]:
 
 
 def local_addresses() -> frozenset[str]:
-    """Return the addresses of this machine's interfaces but the loopback's, and its names."""
+    """Return this machine's names, and the addresses of its interfaces except the loopback."""
     addresses = {address.address for of_one in psutil.net_if_addrs().values() for address in of_one}
     return frozenset(address for address in addresses if not _is_loopback(address)) | {
         socket.gethostname(),
@@ -108,7 +108,7 @@ def read_rank_table(path: PathLike) -> RankTable:
     """Read a rank table.
 
     Raises:
-        InputError: it is missing, not JSON, of another version, or its servers, devices or ranks make no sense.
+        InputError: it is missing, not JSON or of another version, or its servers, devices or ranks are inconsistent.
     """
     table = read_json(path)
     if not isinstance(table, dict):

@@ -1,4 +1,4 @@
-"""Going on with an earlier run: which checkpoint, whether it is the same run, and restoring its state."""
+"""Resume an earlier run: find the checkpoint, check that it is the same run, and restore its state."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from mindvox.training.step import TrainStep
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that a run goes on from: its file, its arrays by name, its meta."""
+    """A checkpoint from which a run resumes: its file, its arrays by name, its meta."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -28,7 +28,7 @@ class Checkpoint:
 
 
 def identity(config: Config, batches: TrainBatches) -> dict[str, Any]:
-    """Return what must be the same for a run to be the same, and how large its batches are, as JSON values."""
+    """Return everything that must stay the same in a run, and its batch size, as JSON values."""
     return {
         "settings": fixed_keys(config),
         "store_sha256": batches.manifest.sha256,
@@ -38,50 +38,50 @@ def identity(config: Config, batches: TrainBatches) -> dict[str, Any]:
 
 
 def find_earlier(config: Config, is_first: bool = True) -> Optional[Checkpoint]:
-    """Return what `resume` names; None: a new run.
+    """Return the checkpoint that `resume` selects; None: start a new run.
 
     Args:
         config: the settings.
-        is_first: whether this process writes; it alone renames damaged checkpoints.
+        is_first: whether this rank writes; only that one renames damaged checkpoints.
 
     Raises:
-        InputError: `resume` names no whole checkpoint of a run; or ckpt_save_dir holds checkpoints that the run would
-            mix with its own.
+        InputError: `resume` selects no complete checkpoint of a run; or ckpt_save_dir holds checkpoints that would be
+            mixed with the run's own.
     """
     folder = Path(config.ckpt_save_dir)
     found = None
     if config.resume == "auto":
         found = _newest_whole(folder, may_rename=is_first)
         if found is None:
-            print(f"resume: {folder} has no checkpoint to go on from: a new run")
+            print(f"resume: {folder} has no checkpoint to resume from: a new run")
     elif config.resume != "no":
         path = Path(config.resume)
         may_rename = is_first and path.resolve() == folder.resolve()
         found = _newest_whole(path, may_rename) if path.is_dir() else Checkpoint(path, *read_checkpoint(path))
         if found is None:
             raise InputError(f"resume: {path} has no whole checkpoint {NAME_FORM}.")
-    if is_first:  # the others may come before damaged ones are renamed, or after
+    if is_first:  # other ranks may look before or after damaged ones are renamed
         _refuse_mixture(folder, found)
     return found
 
 
 def _newest_whole(folder: Path, may_rename: bool) -> Optional[Checkpoint]:
-    """Return a folder's newest checkpoint, or else the best; damaged ones are passed over, with a warning."""
-    best = folder / BEST  # may be the only one, when a run was killed early
+    """Return a folder's newest checkpoint, else the best; damaged ones are skipped with a warning."""
+    best = folder / BEST  # may be the only one if a run was killed early
     for path in (*reversed(list_checkpoints(folder).values()), *([best] if best.exists() else [])):
         try:
             return Checkpoint(path, *read_checkpoint(path))
         except InputError as error:
             aside = path.with_name(f"{path.name}.damaged")
-            renamed = f" It is called {aside.name} now." if may_rename else ""
-            print(f"warning: {error} The one before is taken.{renamed}", file=sys.stderr)
+            renamed = f" It was renamed to {aside.name}." if may_rename else ""
+            print(f"warning: {error} The previous one is used.{renamed}", file=sys.stderr)
             if may_rename:
                 path.rename(aside)
     return None
 
 
 def _refuse_mixture(folder: Path, found: Optional[Checkpoint]) -> None:
-    """Raise InputError when a folder holds checkpoints that are not the past of the run."""
+    """Raise InputError if a folder holds checkpoints that do not belong to the run's past."""
     if found is None or found.path.resolve().parent != folder.resolve():
         refuse_earlier_run(folder)
         return
@@ -94,19 +94,19 @@ def _refuse_mixture(folder: Path, found: Optional[Checkpoint]) -> None:
 
 
 def restore(checkpoint: Checkpoint, now: dict[str, Any], step_cell: TrainStep, batches: TrainBatches) -> Position:
-    """Set a step's parameters from a checkpoint and return where its run was.
+    """Set a step's parameters from a checkpoint and return its position.
 
-    When a global batch has another size now, as on other devices, the run goes on at the same record, and the schedule
-    at the same part of an epoch.
+    If the size of a global batch has changed, as on other devices, the run continues at the same record, and the
+    schedule at the same part of an epoch.
 
     Args:
-        checkpoint: what to go on from.
+        checkpoint: the checkpoint to resume from.
         now: `identity` of this run.
         step_cell: the step, not yet compiled.
-        batches: of this run.
+        batches: batches of this run.
 
     Raises:
-        InputError: it is a checkpoint of another run, or none of a run.
+        InputError: the checkpoint belongs to another run, or to none.
     """
     if not {"position", "run"} <= checkpoint.meta.keys():
         raise InputError(
@@ -123,7 +123,7 @@ def restore(checkpoint: Checkpoint, now: dict[str, Any], step_cell: TrainStep, b
 
 
 def check_same_run(before: dict[str, Any], now: dict[str, Any], path: PathLike) -> None:
-    """Raise InputError when a checkpoint is of another run, with the keys that differ, what they were and are."""
+    """Raise InputError if a checkpoint belongs to another run; the message gives the differing keys and values."""
     same_batch = before["global_batch"] == now["global_batch"]
     old, new = _flat(as_today(before["settings"])), _flat(now["settings"])
     wrong = [
@@ -135,18 +135,18 @@ def check_same_run(before: dict[str, Any], now: dict[str, Any], path: PathLike) 
         wrong.append("train_data_path: was a store with other content")
     if wrong:
         raise InputError(
-            f"{path}: belongs to another run. {'; '.join(wrong)}. Give what it was; or begin a new run in another "
-            "ckpt_save_dir, from these weights by pre_trained if you like."
+            f"{path}: belongs to another run. {'; '.join(wrong)}. Restore these values; or start a new run in another "
+            "ckpt_save_dir, from these weights with pre_trained if you like."
         )
 
 
 def _differs(old: dict[str, Any], key: str, value: Any) -> bool:
-    """Tell whether a key was another; one that its section did not have yet says nothing."""
+    """Return whether a key has changed; a key that its section did not have yet does not count."""
     return old.get(key) != value and not (key not in old and "." in key)
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of sections as `section.key`, beside the others."""
+    """Return the keys of sections as `section.key`, together with the other keys."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}

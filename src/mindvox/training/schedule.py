@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""The learning rate during a run."""
 
 import math
 
@@ -7,15 +7,15 @@ from mindvox.training.schedules.curve import Moment, RunLength
 
 
 class Schedule:
-    """Learning rate of every update: the curve that the section `schedule` chooses, and how far the run is.
+    """Learning rate of every update: the curve of the section `schedule`, and the progress of the run.
 
-    In a run that is bound by time the num_epochs spread over that time.
+    In a run with a time limit, num_epochs is spread over that time.
 
     Args:
-        config: the keys of optimisation.
-        num_batches: batches of an epoch of one process.
-        num_ranks: processes that train together; with scale_lrate, they and the batches of an update raise the
-            learning rate, and what a curve counts in updates comes sooner.
+        config: the optimisation keys.
+        num_batches: number of batches in an epoch of one rank.
+        num_ranks: number of ranks; with scale_lrate, the ranks and the accumulated batches scale the learning rate, and
+            lengths that a curve counts in updates shrink.
     """
 
     def __init__(self, config: Config, num_batches: int, num_ranks: int = 1) -> None:
@@ -34,7 +34,7 @@ class Schedule:
         return self.factor * self.curve.lrate(self.moment(update, elapsed_s))
 
     def moment(self, update: int, elapsed_s: float) -> Moment:
-        """Return how far the run is after `update` updates, `elapsed_s` seconds into it."""
+        """Return the progress of the run after `update` updates, `elapsed_s` seconds into it."""
         num_epochs = self.config.num_epochs
         if self.span_s > 0:
             share = elapsed_s / self.span_s
@@ -43,6 +43,6 @@ class Schedule:
         return Moment(update, epochs, min(1.0, epochs / num_epochs))
 
     def standstill(self) -> str:
-        """Say why the learning rate cannot change as it should in this run, and what to set; "": it can."""
+        """Return why the learning rate cannot change as it should in this run, and what to set; "": it can."""
         said = self.curve.standstill()
         return f"schedule {self.config.schedule.name}: {said}" if said else ""

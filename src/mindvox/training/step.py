@@ -17,18 +17,18 @@ from mindvox.training.precision import loss_scaler
 
 
 class ModelWithLoss(nn.Cell):
-    """A model and its objective: (feats, label) -> loss, score, and the labels that the score belongs to.
+    """A model and its objective: (feats, label) -> loss, score, and the labels of the score.
 
     Args:
-        model, loss: what they are.
-        global_batch: joins the embeddings of all processes before the objective; None: it sees those of this one.
+        model, loss: the model and the objective.
+        global_batch: joins the embeddings of all ranks before the objective; None: use those of this rank.
     """
 
     def __init__(self, model: nn.Cell, loss: nn.Cell, global_batch: Optional[GlobalBatch] = None) -> None:
         super().__init__(auto_prefix=False)  # a prefix would rename the parameters
         of_model = {parameter.name for parameter in model.get_parameters()}
         for parameter in loss.get_parameters():
-            if parameter.name in of_model:  # an optimiser takes a name once
+            if parameter.name in of_model:  # an optimiser requires unique names
                 parameter.name = f"loss.{parameter.name}"
         self.model = model
         self.loss = loss
@@ -43,24 +43,24 @@ class ModelWithLoss(nn.Cell):
 
 
 class TrainStep(nn.Cell):
-    """Forward, backward, and when a group of batches is complete: mean over processes, clipping, optimiser, average.
+    """Forward and backward pass and, at the end of a group of batches, mean over ranks, clipping, update, average.
 
-    A Cell and not a jit function: those ignore later changes of parameters and of the training mode (MindSpore 2.10).
+    A Cell and not a jit function, which ignores later changes of parameters and of the training mode (MindSpore 2.10).
 
     Args:
-        model_with_loss: what to differentiate.
+        model_with_loss: the cell to differentiate.
         optimizer: updates its parameters.
         clip_grad_norm: greatest global norm of the gradients; 0: no clipping.
-        num_ranks: processes that train together, each with a batch of its own; gradients are averaged over them.
-        accumulate_steps: batches of a group, whose mean gradient makes one update.
-        ema_decay: of a moving average of the model's weights; 0: none.
+        num_ranks: number of ranks, each with its own batch; gradients are averaged over them.
+        accumulate_steps: number of batches in a group, whose mean gradient makes one update.
+        ema_decay: decay of a moving average of the model's weights; 0: none.
 
     Inputs:
         - **feats** - (B, T, F).
         - **label** - (B,), int32.
 
     Outputs:
-        The mean loss, and the objective's accuracy, both scalars, over the batches of all processes.
+        The mean loss and the objective's accuracy, both scalars, over the batches of all ranks.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class TrainStep(nn.Cell):
 
     @property
     def num_updates(self) -> int:
-        """How often the optimiser has changed the weights."""
+        """Number of updates by the optimiser."""
         return int(self.optimizer.global_step.asnumpy()[0])
 
     @property
     def num_gathered(self) -> int:
-        """How many batches of an incomplete group are in; 0 after a step that updated, or overflowed."""
+        """Number of batches in an incomplete group; 0 after a step that updated or overflowed."""
         return int(self.group.count.asnumpy()) if self.group else 0
 
     def state(self) -> dict[str, Parameter]:
-        """Return all that a checkpoint holds, by its name there: model.*, loss.*, opt.*; where used sum.*, ema.*."""
+        """Return everything in a checkpoint by its name: model.*, loss.*, opt.*; if used, sum.* and ema.*."""
         model, loss = self.model_with_loss.model, self.model_with_loss.loss
         state = {f"model.{parameter.name}": parameter for parameter in model.get_parameters()}
         state |= {f"loss.{name}": parameter for name, parameter in saved_parameters(loss).items()}
@@ -105,7 +105,7 @@ class TrainStep(nn.Cell):
         return state
 
     def averaged_weights(self) -> AbstractContextManager:
-        """Return a context in which the model has the weights that evaluation uses: the moving average, if any."""
+        """Return a context in which the model has the weights for evaluation: the moving average, if any."""
         return self.average.in_model() if self.average else nullcontext()
 
     def construct(self, feats: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +114,7 @@ class TrainStep(nn.Cell):
         return self.measures(loss, score, label)
 
     def measures(self, loss: Tensor, score: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and accuracy over the batches of all processes."""
+        """Return loss and accuracy over the batches of all ranks."""
         found = loss, self.model_with_loss.loss.accuracy(score, label)
         return found if self.over_ranks is None else self.over_ranks.measures(found)
 
@@ -127,7 +127,7 @@ class TrainStep(nn.Cell):
             self.group.reset()
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
-        """Average gradients over the processes, and change the weights."""
+        """Average gradients over the ranks, and update the weights."""
         self.change_weights(gradients if self.over_ranks is None else self.over_ranks.gradients(gradients))
 
     def change_weights(self, gradients: tuple[Tensor, ...]) -> None:
@@ -139,10 +139,10 @@ class TrainStep(nn.Cell):
 
 
 class ScaledTrainStep(TrainStep):
-    """A step whose loss is scaled for the backward pass, so that half-precision gradients do not vanish.
+    """A step with loss scaling, so that half-precision gradients do not vanish.
 
-    Gradients are divided by the scale before they are averaged, tested and clipped. When one of a group is not finite,
-    in any process, nothing is updated: neither weights nor the optimiser's state and count. A dynamic scale is then
+    Gradients are divided by the scale before they are averaged, tested and clipped. If a gradient of a group is not
+    finite on any rank, nothing is updated: neither weights nor the optimiser's state and count. A dynamic scale is then
     halved; it is the same for all batches of a group.
 
     Args:
@@ -166,11 +166,11 @@ class ScaledTrainStep(TrainStep):
 
     @property
     def scale(self) -> float:
-        """The factor on the loss of the next step."""
+        """Loss scale of the next step."""
         return float(self.loss_scaler.scale_value.asnumpy())
 
     def state(self) -> dict[str, Parameter]:
-        """Return all that a checkpoint holds; scale.* of a dynamic scale too."""
+        """Return everything in a checkpoint; includes scale.* of a dynamic scale."""
         state = super().state()
         if isinstance(self.loss_scaler, ms.amp.DynamicLossScaler):
             state |= {f"scale.{name}": getattr(self.loss_scaler, name) for name in ("scale_value", "counter")}
@@ -186,7 +186,9 @@ class ScaledTrainStep(TrainStep):
         return self.measures(loss, score, label)
 
     def update(self, gradients: tuple[Tensor, ...]) -> None:
-        """Average gradients over the processes, change the weights unless one is not finite, and adjust the scale."""
+        """Average gradients over the ranks, update the weights unless a gradient is not finite, and adjust the
+        scale.
+        """
         if self.over_ranks is not None:
             gradients = self.over_ranks.gradients(gradients)
         finite = ms.amp.all_finite(gradients)
@@ -196,14 +198,14 @@ class ScaledTrainStep(TrainStep):
 
 
 class MeanOverRanks(nn.Cell):
-    """Average gradients and measures over the processes that train together.
+    """Average gradients and measures over the ranks.
 
-    A step of one's own does not do so by itself (MindSpore 2.10): without this, processes drift apart silently.
-    Gradients of one shape travel together, because each collective costs more than a millisecond on a CPU.
+    A custom step does not do so automatically (MindSpore 2.10): without this, the ranks diverge silently. Gradients of
+    one shape are sent together, because each collective costs more than a millisecond on a CPU.
 
     Args:
-        parameters: what the gradients are of, in their order.
-        num_ranks: how many processes there are.
+        parameters: parameters of the gradients, in their order.
+        num_ranks: number of ranks.
     """
 
     def __init__(self, parameters: ParameterTuple, num_ranks: int) -> None:
@@ -234,7 +236,7 @@ class MeanOverRanks(nn.Cell):
 
 
 def make_step(config: Config, model: nn.Cell, loss: Objective, num_ranks: int = 1, rank: int = 0) -> TrainStep:
-    """Return the step of a configuration, with its optimiser, for process `rank` of `num_ranks`."""
+    """Return the step of a configuration with its optimiser, for rank `rank` of `num_ranks`."""
     is_joined = num_ranks > 1 and loss.utterances_per_speaker is not None
     model_with_loss = ModelWithLoss(model, loss, GlobalBatch(rank, num_ranks) if is_joined else None)
     optimizer = make_optimizer(config, model, loss)

@@ -12,21 +12,21 @@ from mindvox.files import PathLike
 
 
 class EventFile:
-    """The numbers of one session of a run, in a new file of a folder.
+    """Writes the numbers of one session of a run to a new file in a folder.
 
-    Written in the calling thread: tensorboardX's own SummaryWriter has a thread and a queue, and hangs for ever when
-    the disk is full (2.6.5). Here a full disk costs the event file, with a warning, and not the run.
+    It writes in the calling thread: tensorboardX's own SummaryWriter has a thread and a queue, and hangs forever if the
+    disk is full (2.6.5). Here a full disk ends the event file with a warning, but not the run.
 
     Args:
-        folder: made when absent.
-        first_step: the session's; what earlier sessions wrote of it and later steps is not shown any more.
+        folder: created if missing.
+        first_step: first step of the session; later steps of earlier sessions are no longer shown.
     """
 
     def __init__(self, folder: PathLike, first_step: int) -> None:
         self._writer = None
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            # The name holds seconds; the step keeps apart two sessions of one second.
+            # The name contains seconds; the step separates two sessions in one second.
             self._writer = EventsWriter(str(Path(folder, "events")), f".{first_step}")
         except OSError as error:
             self._give_up(error)

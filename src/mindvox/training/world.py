@@ -1,4 +1,4 @@
-"""The processes that train together."""
+"""The ranks that train together."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from mindvox.device import set_device
 from mindvox.errors import InputError, UsageError
 from mindvox.training.launch import LEFT_VARIABLE
 
-ROLE = "MS_ROLE"  # msrun's variables
+ROLE = "MS_ROLE"  # set by msrun
 NODE = "MS_NODE_ID"
 DEVICE = "DEVICE_ID"
 SCHEDULER = "MS_SCHED"
@@ -25,11 +25,11 @@ SCHEDULER = "MS_SCHED"
 
 @dataclass(frozen=True)
 class World:
-    """One process among those that train together.
+    """One rank of a training.
 
     Args:
-        rank: its number, from 0; the first writes and prints.
-        size: how many they are.
+        rank: index of this rank, from 0; rank 0 writes and prints.
+        size: number of ranks.
     """
 
     rank: int = 0
@@ -37,27 +37,29 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and prints."""
+        """Whether this rank writes and prints."""
         return self.rank == 0
 
     def gather(self, *values: float) -> np.ndarray:
-        """Return what every process gave, (size, number of values) in float32; all must call this at the same time.
+        """Return the values of every rank, (size, number of values), float32; all ranks must call this together.
 
-        Without values, it only waits for the slowest.
+        Without values, it only waits for the slowest rank.
         """
-        mine = np.zeros((self.size, len(values) + 1), np.float32)  # one more: nothing cannot be sent
+        mine = np.zeros(
+            (self.size, len(values) + 1), np.float32
+        )  # one extra value, because an empty array cannot be sent
         mine[self.rank, :-1] = values
         return (mine if self.size == 1 else self._sum(Tensor(mine)).asnumpy())[:, :-1]
 
     def refuse_difference(self, state: Mapping[str, Parameter], step: int) -> None:
-        """Raise InputError on all processes unless their parameters are equal, bit for bit.
+        """Raise InputError on all ranks unless their parameters are bitwise equal.
 
-        Processes whose weights differ go on without any sign of it, and train as many models as they are.
+        Ranks whose weights diverge keep running silently, each training a different model.
 
         Args:
-            state: parameters by name, the same names everywhere. Batch norms' statistics, which have no gradients, and
-                sum.*, gradients not yet averaged, may differ.
-            step: steps done, for the message.
+            state: parameters by name, with the same names on all ranks. Batch norm statistics, which have no gradients,
+                and sum.*, gradients that are not yet averaged, may differ.
+            step: number of finished steps, for the message.
         """
         if self.size == 1:
             return
@@ -69,8 +71,9 @@ class World:
         others = [rank for rank in range(self.size) if (found[rank] != found[0]).any()]
         if others:
             raise InputError(
-                f"after {step} steps the weights of rank {', '.join(map(str, others))} are not those of rank 0. Start "
-                "all with the same code, configuration and MindSpore, and go on from an earlier checkpoint: resume."
+                f"after {step} steps the weights of rank {', '.join(map(str, others))} differ from those of rank 0. "
+                f"Start "
+                "all ranks with the same code, configuration and MindSpore, and resume from an earlier checkpoint."
             )
 
     @cached_property
@@ -79,10 +82,11 @@ class World:
 
 
 def leave_world(config: Config) -> None:
-    """End this process with exit code 0 when it is one of several. Call it when all is done and all files are closed.
+    """End this process with exit code 0 if it is one of several. Call it when all work is done and all files are
+    closed.
 
-    MindSpore 2.10 ends its threads in no fixed order when Python exits: it prints lines of its own log, and on a busy
-    machine it can crash (SIGSEGV) after a training that went well.
+    MindSpore 2.10 ends its threads in no fixed order when Python exits: it prints lines of its log, and on a busy
+    machine it can crash (SIGSEGV) after a successful training.
     """
     if not config.run_distribute:
         return
@@ -94,7 +98,7 @@ def leave_world(config: Config) -> None:
 
 
 class _SumOverRanks(nn.Cell):
-    """The only reduction of MindSpore 2.10's CPU backend; it has no barrier either."""
+    """The only reduction of MindSpore 2.10's CPU backend, which has no barrier either."""
 
     def __init__(self) -> None:
         super().__init__(auto_prefix=False)
@@ -105,18 +109,18 @@ class _SumOverRanks(nn.Cell):
 
 
 def join_world(config: Config) -> tuple[str, World]:
-    """Select this process's device, meet the other processes, and return the device target and the world.
+    """Select this process's device, connect to the other ranks, and return the device target and the world.
 
-    Must come before any other use of MindSpore. msrun's scheduler, which runs the same program, ends here.
+    Call it before any other use of MindSpore. msrun's scheduler runs the same program, and ends here.
 
     Raises:
-        UsageError: run_distribute does not fit the way in which the program was started.
-        InputError: the installed MindSpore cannot use the device target here.
+        UsageError: run_distribute does not match how the program was started.
+        InputError: the installed MindSpore does not support the device target here.
     """
     if config.run_distribute and ROLE not in os.environ:
         raise UsageError(
             "run_distribute: several devices need several processes: bash scripts/run_distribute_train.sh "
-            "RANK_TABLE_FILE [--key=value ...] starts them and sets this key by itself; docs/distributed.md."
+            "RANK_TABLE_FILE [--key=value ...] starts them and sets this key; docs/distributed.md."
         )
     if not config.run_distribute:
         if ROLE in os.environ:
@@ -126,6 +130,6 @@ def join_world(config: Config) -> tuple[str, World]:
     ms.communication.init()  # the scheduler returns from it when all workers have gone
     if os.environ[ROLE] == SCHEDULER:
         sys.exit(0)
-    # MindSpore's data-parallel mode is not entered: the step averages by itself (MeanOverRanks), weights are drawn from
-    # one seed everywhere, and that mode can broadcast in graphs that one process compiles alone, as for validation.
+    # MindSpore's data-parallel mode is not used: the step averages gradients (MeanOverRanks), weights are drawn from
+    # one seed everywhere, and that mode can broadcast in graphs that only one rank compiles, as for validation.
     return target, World(ms.communication.get_rank(), ms.communication.get_group_size())

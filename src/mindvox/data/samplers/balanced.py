@@ -1,4 +1,4 @@
-"""Every speaker equally often."""
+"""A sampler that takes every speaker equally often."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ from mindvox.data.samplers.sampler import Sampler
 class Balanced(Sampler):
     """Take equally many records of every speaker, in random order.
 
-    Of a speaker with more, each epoch draws others; those of a speaker with fewer come several times, and each time get
-    another crop.
+    Speakers with more records contribute different ones in each epoch; records of speakers with fewer are repeated,
+    each time with another crop.
 
     Args:
         records, labels, utterances, global_size, seed: see `Sampler`.
@@ -23,7 +23,9 @@ class Balanced(Sampler):
     class Options:
         """Keys of the section `sampler`."""
 
-        per_speaker: int = option(0, "records of each speaker in an epoch; 0: the mean number, rounded up", minimum=0)
+        per_speaker: int = option(
+            0, "number of records per speaker and epoch; 0: the mean number, rounded up", minimum=0
+        )
 
     def set_up(self) -> None:
         self.by_speaker = split_by_label(self.records, self.labels())
@@ -31,7 +33,7 @@ class Balanced(Sampler):
 
     @property
     def num_records(self) -> int:
-        """Records of an epoch."""
+        """Number of records in an epoch."""
         return self.per_speaker * len(self.by_speaker)
 
     def order(self, epoch: int) -> np.ndarray:
@@ -42,6 +44,6 @@ class Balanced(Sampler):
 
 
 def split_by_label(values: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    """Return the values (R,) of each label, in the order of the labels."""
+    """Split the values (R,) by label, in the order of the labels."""
     order = np.argsort(labels, kind="stable")
     return np.split(values[order], np.flatnonzero(np.diff(labels[order])) + 1)

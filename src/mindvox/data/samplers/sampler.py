@@ -1,4 +1,4 @@
-"""What a sampler is."""
+"""The interface of samplers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from mindvox.config.option import checked
 
 
 class Sampler:
-    """Decide an epoch's records and their order from seed and epoch alone, whatever the number of processes.
+    """Decides the records and the order of an epoch from seed and epoch only, for any number of ranks.
 
-    Consecutive records of an order make a global batch. Each process takes its equal part of every batch, in the order
-    of the ranks. A run can therefore go on behind any batch, also on another number of processes.
+    Consecutive records of the order form a global batch. Each rank takes an equal part of every batch, in the order of
+    ranks. A run can therefore resume after any batch, also on another number of ranks.
 
     Args:
-        records: numbers of the records that may be drawn, (R,), rising.
-        labels: returns the label of each of them, (R,); called only by samplers that need labels.
-        utterances: returns a number for each of them, (R,), which is equal where they are pieces or distorted copies
-            of one utterance; called only by samplers that need it.
-        global_size: records of a global batch.
-        seed: of the order.
+        records: indices of the records that may be drawn, (R,), ascending.
+        labels: returns the label of each record, (R,); called only by samplers that need labels.
+        utterances: returns an utterance index for each record, (R,), equal for pieces and distorted copies of one
+            utterance; called only by samplers that need it.
+        global_size: number of records in a global batch.
+        seed: random seed of the order.
         keys: see `Options`.
 
     Attributes:
-        utterances_per_speaker: so many consecutive records are of one speaker, who is in a global batch once; 1:
-            records come as they will.
+        utterances_per_speaker: number of consecutive records of one speaker, who occurs once in a global batch; 1: no
+            grouping by speaker.
     """
 
     @dataclass
@@ -53,25 +53,25 @@ class Sampler:
         self.set_up()
 
     def set_up(self) -> None:
-        """Look at the records once, where a sampler has to; InputError when no epoch can be made of them."""
+        """Inspect the records once if necessary; raise InputError if no epoch can be formed."""
 
     @property
     def num_records(self) -> int:
-        """Records of an epoch, those of an incomplete last batch included."""
+        """Number of records in an epoch, including those of an incomplete last batch."""
         raise NotImplementedError
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the records of an epoch (from 0), (num_records,); a record may be there more than once."""
+        """Return the records of an epoch (from 0), (num_records,); records may repeat."""
         raise NotImplementedError
 
     def part(self, epoch: int, first: int, rank: int, num_ranks: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a process takes in an epoch.
+        """Return the records of a rank in an epoch.
 
         Args:
-            first: records of the epoch's order that all processes have had already.
+            first: number of records of the epoch's order that all ranks have already processed.
 
         Returns:
-            Records (batches, global_size / num_ranks), and how often each was drawn before in this epoch.
+            Records (batches, global_size / num_ranks), and how often each was drawn earlier in this epoch.
         """
         order = self.order(epoch)
         num_batches = (len(order) - first) // self.global_size
@@ -85,7 +85,7 @@ class Sampler:
 
 
 def drawn_before(order: np.ndarray) -> np.ndarray:
-    """Return for each entry of (N,) how many earlier entries are equal to it."""
+    """Return, for each entry of (N,), the number of equal earlier entries."""
     by_value = np.argsort(order, kind="stable")
     is_first = np.r_[True, np.diff(order[by_value]) != 0]
     first_place = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))

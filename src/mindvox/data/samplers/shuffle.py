@@ -1,4 +1,4 @@
-"""Every record once."""
+"""A sampler that takes every record once."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ class Shuffle(Sampler):
 
     @property
     def num_records(self) -> int:
-        """Records of an epoch."""
+        """Number of records in an epoch."""
         return len(self.records)
 
     def order(self, epoch: int) -> np.ndarray:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from mindvox.config.option import option
 from mindvox.training.schedules.curve import Moment, WarmedUp, least_rate, rate_problems
 
-LEAST_FALL = 0.01  # of the way from max_lrate to base_lrate; a run that makes less of it has a rate that stands still
+LEAST_FALL = 0.01  # of the way from max_lrate to base_lrate; if a run covers less, the rate counts as constant
 
 
 class Cosine(WarmedUp):
-    """Half a period from max_lrate at the warm-up's end down to base_lrate, and base_lrate from then on.
+    """Half a cosine period from max_lrate at the warm-up's end to base_lrate, and base_lrate from then on.
 
     The warm-up of 3D-Speaker and mvector begins at base_lrate: warmup_start is base_lrate / max_lrate. wespeaker's
     begins at 0. mvector's earlier CosineAnnealingLR has decay_epochs 1.2 times num_epochs.
@@ -25,7 +25,7 @@ class Cosine(WarmedUp):
 
         base_lrate: float = least_rate()
         decay_epochs: float = option(
-            0.0, "epochs after which the least learning rate is reached, warm-up included; 0: num_epochs", minimum=0
+            0.0, "epoch at which the least learning rate is reached, warm-up included; 0: num_epochs", minimum=0
         )
 
         def problems(self) -> list[str]:
@@ -47,7 +47,7 @@ class Cosine(WarmedUp):
             return ""
         return (
             f"decay_epochs is {self.options.decay_epochs:g} and the run has {self.length.num_epochs} epochs: the "
-            "learning rate hardly falls. Set decay_epochs: 0, for as many as the run has."
+            "learning rate hardly falls. Set decay_epochs: 0 to use the length of the run."
         )
 
     def _position(self, epochs: float) -> float:

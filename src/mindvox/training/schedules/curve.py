@@ -1,4 +1,4 @@
-"""What training asks of a schedule of the learning rate."""
+"""The interface of learning rate schedules."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from mindvox.config.option import checked, option
 
 @dataclass(frozen=True)
 class RunLength:
-    """How long a run is.
+    """The length of a run.
 
     Attributes:
-        num_epochs: passes over the training data.
-        updates_per_epoch: changes of the weights in one of them.
+        num_epochs: number of passes over the training data.
+        updates_per_epoch: number of updates of the weights in an epoch.
         is_timed: whether the run ends by the clock; the epochs are then spread over its time, and the number of updates
-            is not known.
-        size: what is counted in updates comes so many times as fast, because one update sees so many times as much.
+            is unknown.
+        size: factor by which lengths in updates shrink, because one update sees this many times as much data.
     """
 
     num_epochs: int
@@ -26,7 +26,7 @@ class RunLength:
 
     @property
     def num_updates(self) -> float:
-        """Updates of the whole run, where it is not timed."""
+        """Number of updates in the run, unless it is timed."""
         return self.num_epochs * self.updates_per_epoch
 
 
@@ -35,9 +35,9 @@ class Moment:
     """A moment of a run.
 
     Attributes:
-        update: how many updates are done.
-        epochs: how many epochs are done.
-        share: which share of the run is done, from 0 to 1.
+        update: number of finished updates.
+        epochs: number of finished epochs.
+        share: finished share of the run, from 0 to 1.
     """
 
     update: int
@@ -46,12 +46,12 @@ class Moment:
 
 
 class Curve(ABC):
-    """The learning rate over a run; a subclass is one file and one line in the registry.
+    """The learning rate during a run; a subclass is one file and one line in the registry.
 
-    It depends on the moment alone, so that a resumed run, and every device, has the same rates.
+    It depends on the moment only, so that resumed runs and all devices have the same rates.
 
     Args:
-        length: of the run.
+        length: length of the run.
         keys: see `Options`.
     """
 
@@ -70,12 +70,14 @@ class Curve(ABC):
         """Return the learning rate at a moment."""
 
     def standstill(self) -> str:
-        """Say why the learning rate cannot change as it should in a run of this length, and what to set; "": it can."""
+        """Return why the learning rate cannot change as it should in a run of this length, and what to set; "": it
+        can.
+        """
         return ""
 
 
 class WarmedUp(Curve):
-    """A rate that falls, times a warm-up that rises; a subclass says how it falls.
+    """A falling rate times a rising warm-up; subclasses define the fall.
 
     Args:
         length, keys: see `Curve`.
@@ -85,9 +87,9 @@ class WarmedUp(Curve):
     class Options(Curve.Options):
         """Keys of the section `schedule`."""
 
-        warmup_epochs: float = option(0.0, "epochs in which the learning rate rises", minimum=0)
+        warmup_epochs: float = option(0.0, "length of the warm-up, epochs", minimum=0)
         warmup_start: float = option(
-            0.0, "share of the learning rate with which the warm-up begins", minimum=0, below=1
+            0.0, "learning rate at the start of the warm-up, as a share of its end", minimum=0, below=1
         )
 
         def problems(self) -> list[str]:
@@ -100,7 +102,7 @@ class WarmedUp(Curve):
         return self.warmup(moment.epochs) * self.falling(moment)
 
     def warmup(self, epochs: float) -> float:
-        """Return the factor of the warm-up after so many epochs."""
+        """Return the factor of the warm-up after this many epochs."""
         options = self.options
         if epochs >= options.warmup_epochs:
             return 1.0
@@ -117,7 +119,7 @@ def least_rate() -> Any:
 
 
 def rate_problems(options: Any) -> list[str]:
-    """Return what is wrong between the least and the greatest rate, one line each."""
+    """Return one line for each conflict between the least and the greatest rate."""
     if options.base_lrate > options.max_lrate:
         return [f"base_lrate: expected at most max_lrate {options.max_lrate:g}, got {options.base_lrate:g}."]
     return []

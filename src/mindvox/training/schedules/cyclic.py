@@ -21,9 +21,9 @@ class Cyclic(Curve):
         """Keys of the section `schedule`."""
 
         base_lrate: float = least_rate()
-        step_size: int = option(65000, "half of a cycle, steps", minimum=1)
+        step_size: int = option(65000, "length of half a cycle, steps", minimum=1)
         cycle_peak: float = option(0.5, "share of a cycle in which the learning rate rises", above=0, below=1)
-        cycle_decay: float = option(1.0, "height of a cycle, as a share of the one before", above=0)
+        cycle_decay: float = option(1.0, "height of a cycle, as a share of the previous one", above=0)
 
         def problems(self) -> list[str]:
             """Return what is wrong between keys, one line each."""
@@ -56,6 +56,6 @@ class Cyclic(Curve):
 
 
 def triangle(position: float, peak: float = 0.5) -> float:
-    """Return the height in [0, 1] of a triangle at `position` in [0, 1], which is 1 at `peak` and 0 at both ends."""
+    """Return the height in [0, 1] of a triangle at `position` in [0, 1]; it is 1 at `peak` and 0 at both ends."""
     position = min(max(position, 0.0), 1.0)
     return position / peak if position < peak else (1 - position) / (1 - peak)

@@ -6,7 +6,7 @@ from mindvox.training.schedules.curve import Moment, WarmedUp, least_rate, rate_
 
 
 class Exponential(WarmedUp):
-    """From max_lrate to base_lrate over the run by equal factors, times the warm-up, which runs beside it.
+    """From max_lrate to base_lrate by equal factors over the run, times the warm-up, which overlaps it.
 
     wespeaker's warm_from_zero: False on n devices is warmup_start 1 / n.
 

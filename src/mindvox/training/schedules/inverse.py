@@ -1,15 +1,15 @@
-"""A learning rate that falls as 1 / n: RawNet2's, which is Keras's decay."""
+"""A learning rate that falls as 1 / n, as in RawNet2 and Keras's decay."""
 
 from dataclasses import dataclass
 
 from mindvox.config.option import option
 from mindvox.training.schedules.curve import Moment, WarmedUp
 
-LEAST_FALL = 0.01  # share of max_lrate; a run whose rate falls by less has a rate that stands still
+LEAST_FALL = 0.01  # share of max_lrate; if a run's rate falls by less, it counts as constant
 
 
 class Inverse(WarmedUp):
-    """max_lrate / (1 + decay n) after n updates, times the warm-up. The updates count in a timed run, too.
+    """max_lrate / (1 + decay n) after n updates, times the warm-up. A timed run counts updates too.
 
     Args:
         length, keys: see `Curve`.
@@ -19,7 +19,9 @@ class Inverse(WarmedUp):
     class Options(WarmedUp.Options):
         """Keys of the section `schedule`."""
 
-        decay: float = option(1e-4, "what each update adds to the divisor of the learning rate, at first 1", above=0)
+        decay: float = option(
+            1e-4, "increment of the divisor of the learning rate in each update; the divisor starts at 1", above=0
+        )
 
     def falling(self, moment: Moment) -> float:
         return self.options.max_lrate / (1 + self.options.decay * self.length.size * moment.update)

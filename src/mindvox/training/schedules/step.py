@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from mindvox.config.option import option
 from mindvox.training.schedules.curve import Moment, WarmedUp
 
-ROUNDING = 1e-9  # of a number of steps: an epoch's end, as a quotient, may come out a little less than it is
+ROUNDING = 1e-9  # in numbers of steps: an epoch's end may come out slightly low as a quotient
 
 
 class Step(WarmedUp):
-    """max_lrate times step_factor for every step_epochs epochs behind the warm-up.
+    """max_lrate times step_factor for every step_epochs epochs after the warm-up.
 
     voxceleb_trainer has 0.95 every test_interval = 10 epochs; 3D-Speaker's factor is 0.1. wespeaker's
     WarmupLR_withStepDecay warms up from 1 / (updates of the warm-up + 1): that is its warmup_start.
@@ -23,8 +23,8 @@ class Step(WarmedUp):
     class Options(WarmedUp.Options):
         """Keys of the section `schedule`."""
 
-        step_epochs: float = option(10.0, "epochs between two steps", above=0)
-        step_factor: float = option(0.95, "what the learning rate is multiplied by in a step", above=0, below=1)
+        step_epochs: float = option(10.0, "interval between two steps, epochs", above=0)
+        step_factor: float = option(0.95, "factor on the learning rate in each step", above=0, below=1)
 
     def falling(self, moment: Moment) -> float:
         done = max(0.0, moment.epochs - self.options.warmup_epochs) / self.options.step_epochs
