@@ -159,11 +159,10 @@ class Caller:
         started = time.monotonic()
         while True:
             try:
-                self._connection.request("POST", self._path, body, headers)
-                answer = self._connection.getresponse()
-            except (http.client.RemoteDisconnected, ConnectionResetError):  # it was idle for too long
+                answer = self._send(body, headers)
+            except ConnectionError:  # it was idle for too long, and the service closed it
                 self._connection.close()
-                continue
+                answer = self._send(body, headers)
             content = answer.read()
             if answer.status == 200:
                 return time.monotonic() - started
@@ -171,6 +170,10 @@ class Caller:
                 raise SystemExit(f"{self._path}: {answer.status}: {content[:500]!r}")
             self.num_refused += 1
             time.sleep(PAUSE_S)
+
+    def _send(self, body: bytes, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request("POST", self._path, body, headers)
+        return self._connection.getresponse()
 
 
 def body_of(path: Path) -> bytes:

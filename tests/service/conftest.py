@@ -46,7 +46,7 @@ def toy_home(tmp_path_factory):
 def service(toy_home, tmp_path_factory):
     """A service with tokens, one worker and no limit of the rate."""
     folder = tmp_path_factory.mktemp("service")
-    running = Running(folder, *toy_home, "--num_workers=1", NO_RATE, "--allow_embeddings", "--decode_s=3").start()
+    running = Running(folder, *toy_home, "--num_workers=1", NO_RATE, "--allow_embeddings").start()
     yield running
     assert running.stop() in (0, -15), running.errors
 
