@@ -29,6 +29,7 @@ from mindvox.speakers.transfer import (
     model_of,
     whole_audit,
 )
+from mindvox.speech.quality import band_of
 from mindvox.terminal import table_lines
 
 Run = Callable[[SpeakerStore, argparse.Namespace], None]
@@ -86,7 +87,14 @@ def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
 
 
 def _details(store: SpeakerStore, speaker: Speaker) -> dict[str, Any]:
-    samples = [{"source": one.source, "net_speech_s": round(one.net_speech_s, 2)} for one in speaker.samples]
+    samples = [
+        {
+            "source": one.source,
+            "net_speech_s": round(one.net_speech_s, 2),
+            "band": "unknown" if one.quality is None else band_of(one.quality),
+        }
+        for one in speaker.samples
+    ]
     history = [entry_facts(entry) for entry in whole_audit(store, speaker.name)]
     return {**facts(speaker), "model": store.model.name, "samples": samples, "audit": history}
 
