@@ -17,7 +17,7 @@ COLUMNS = ("name", "cached", "licence", "MB", "same from", "source", "what it is
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """List the public models that `mindvox fetch` knows, or show everything about one of them."""
     parser = argparse.ArgumentParser(prog="mindvox models", description=main.__doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one model")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of a model; default: list all")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON with everything that is known")
     form.add_argument("--markdown", action="store_true", help="print the table of docs/models.md")

@@ -252,9 +252,13 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take features")
     step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
     step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
-    step.add_argument("--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="default: 1 4 8 16 32 64")
+    step.add_argument(
+        "--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="batch sizes (default: 1 4 8 16 32 64)"
+    )
     step.add_argument("--loop", type=_count, default=20, help="number of timed calls for each batch size (default: 20)")
-    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="for MINDIR")
+    step.add_argument(
+        "--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="device for a MINDIR"
+    )
     step.add_argument("--device_id", type=int, default=0, help="index of the device")
     step = steps.add_parser("postprocess", help="compute the ROC-AUC of embeddings", allow_abbrev=False)
     step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
