@@ -101,14 +101,15 @@ def import_speakers(path: PathLike, model: ModelIdentity) -> Iterator[Speaker]:
 
 
 def _quality_in(sample: dict[str, Any]) -> Optional[Quality]:
-    """Return the quality in a sample of an export; None: it has none, as those of before."""
+    """Return the quality in a sample of an export; None: it has none, as in exports of earlier versions."""
     known = sample.get("quality")
-    return None if known is None else Quality(**{name: _number(value) for name, value in known.items()})
-
-
-def _number(value: Any) -> Any:
-    """Return a number, or None as it is; raise ValueError or TypeError for anything else."""
-    return None if value is None else float(value)
+    if known is None:
+        return None
+    quality = Quality(**{name: None if value is None else float(value) for name, value in known.items()})
+    numbers = [value for value in asdict(quality).values() if value is not None]
+    if None in (quality.duration_s, quality.net_speech_s, quality.clipped_share) or not np.isfinite(numbers).all():
+        raise ValueError(f"quality: expected finite numbers, got {known}")
+    return quality
 
 
 def _read(path: PathLike) -> Iterator[tuple[str, dict[str, Any]]]:
