@@ -99,8 +99,9 @@ std::vector<float> Embedder::EmbedFile(const std::filesystem::path& path) {
 }
 
 std::vector<float> Embedder::EmbedPieces(size_t num_samples, int64_t sample_rate, const Pusher& push) {
-  if (sample_rate < 1 || sample_rate > kMaxSampleRate) {
-    throw UsageError(Concat("sample_rate: expected 1 to ", kMaxSampleRate, " Hz, got ", sample_rate, "."));
+  if (sample_rate < kMinSampleRate || sample_rate > kMaxSampleRate) {
+    throw UsageError(
+        Concat("sample_rate: expected ", kMinSampleRate, " to ", kMaxSampleRate, " Hz, got ", sample_rate, "."));
   }
   const int64_t rate = model_.front_end->sample_rate();
   const double expected = static_cast<double>(num_samples) * static_cast<double>(rate);

@@ -198,7 +198,7 @@ def test_wrong_arguments_are_errors_that_name_them(library, embedder):
     noise = floats(np.random.default_rng(0).uniform(-0.5, 0.5, SAMPLE_RATE))
     pointer, size = binding._pointer(noise), embedder.embedding_size
     for arguments, reason in (
-        ((embedder.handle, pointer, len(noise), 0, pointer, size), "sample_rate: expected 1 to 768000 Hz, got 0"),
+        ((embedder.handle, pointer, len(noise), 0, pointer, size), "sample_rate: expected 2000 to 768000 Hz, got 0"),
         ((embedder.handle, None, len(noise), SAMPLE_RATE, pointer, size), "samples: expected a pointer, got NULL"),
         ((embedder.handle, pointer, len(noise), SAMPLE_RATE, None, size), "embedding: expected a pointer, got NULL"),
         ((embedder.handle, pointer, len(noise), SAMPLE_RATE, pointer, size + 1), f"expected {size} numbers, got"),

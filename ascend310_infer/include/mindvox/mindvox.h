@@ -120,7 +120,7 @@ MINDVOX_API mindvox_status mindvox_embedder_describe(mindvox_embedder* embedder,
 
 /* Writes the embedding of samples whose full scale is 1.
  *
- * sample_rate: of the samples, Hz, 1 to 768000.
+ * sample_rate: of the samples, Hz, 2000 to 768000.
  * embedding_size: numbers that `embedding` has room for: embedding_size of the description.
  */
 MINDVOX_API mindvox_status mindvox_embed(mindvox_embedder* embedder, const float* samples, size_t num_samples,

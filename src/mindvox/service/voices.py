@@ -1,10 +1,11 @@
 """What the service answers, without HTTP: recordings to decisions, by the workers and the store."""
 
 import asyncio
-import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from mindvox.errors import InputError
 from mindvox.rules import ACCEPT, INCONCLUSIVE, REJECT, Rule, Thresholds
 from mindvox.service import worker
 from mindvox.service.pool import Job, Reply, WorkerPool
+from mindvox.service.printing import warn
 from mindvox.service.problems import ServiceProblem
 from mindvox.service.settings import Settings
 from mindvox.service.sniff import kind_of
@@ -32,7 +34,7 @@ from mindvox.speakers.identification import (
     answer_for_unfit,
     identification_facts,
     identify_embeddings,
-    name_threshold,
+    naming_of,
 )
 from mindvox.speakers.listening import Heard, UnfitRecording
 from mindvox.speakers.store import (
@@ -40,6 +42,7 @@ from mindvox.speakers.store import (
     NEW,
     ModelIdentity,
     NoSuchSpeaker,
+    NotErased,
     Speaker,
     SpeakerExists,
     SpeakerId,
@@ -50,9 +53,11 @@ from mindvox.speakers.store import (
     open_store,
 )
 from mindvox.speakers.transfer import facts as speaker_facts
+from mindvox.speakers.verification import verify_speaker
 from mindvox.speech.quality import Problem, Quality
 
 Result = TypeVar("Result")
+STORE_S = 2.0  # within which a store says how many speakers it has, when it is asked whether all is ready
 MEANINGS = {
     ACCEPT: "Both are the same person, by the thresholds.",
     REJECT: "They are different people, by the thresholds.",
@@ -80,7 +85,9 @@ class Voices:
         self.embedder = describe_model(settings.model)
         self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
         self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
-        self._num_conversations = 0  # that are worked on, or wait
+        self._attempts = asyncio.Lock()  # one looks at the failures and is noted, then the next one does
+        # The workers that are left answer short questions.
+        self._conversations = threading.Semaphore(max(1, settings.num_workers // 2))
         limits = settings.limits
         self.pool = WorkerPool(
             worker.WorkerSettings(settings.model, settings.engine, limits.max_bytes),
@@ -113,24 +120,26 @@ class Voices:
         speaker = await _call(self.store.get, who)
         await self._check_lock(who)
         side = await self._examine(upload)
-        enrolled = Examined(speaker.name, speaker.centroid, None, None)
-        decision = decide(self._cosines, side, enrolled)
+        decision = verify_speaker(self._rule, self._cosines, side, speaker)
         if decision.score is not None:  # a recording that cannot be used is no attempt
-            await self._check_lock(who)  # of many attempts at once, only the first count
-            await _call(self.store.note_verification, who, decision.answer == ACCEPT)
-        answer = _decision(replace(decision, recordings=(side, enrolled)))
+            async with self._attempts:  # of many at once, only the first count
+                await self._check_lock(who)
+                await _call(self.store.note_verification, who, decision.answer == ACCEPT)
+        answer = _decision(decision)
         return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
 
     async def _check_lock(self, who: SpeakerId) -> None:
         limits = self._settings.limits
         failures = await _call(self.store.failures, who)
-        left_s = failures.last + limits.lock_s - time.time()
-        if limits.max_failures and failures.number >= limits.max_failures and left_s > 0:
+        since_s = time.time() - failures.last
+        # A failure that lies further ahead was noted before the clock was set back: it locks nobody until then.
+        is_recent = -limits.lock_s < since_s < limits.lock_s
+        if limits.max_failures and failures.number >= limits.max_failures and is_recent:
             raise ServiceProblem(
                 423,
                 "locked",
                 f"{failures.number} verifications of this speaker failed one after the other.",
-                retry_after_s=left_s,
+                retry_after_s=limits.lock_s - since_s,
             )
 
     async def enrol(self, name: str, terms: Terms, uploads: Sequence[Upload]) -> dict[str, Any]:
@@ -155,7 +164,8 @@ class Voices:
             if one.embedding is not None and one.quality is not None
         ]
         left_out = [LeftOut(one.name, one.problem.code, one.problem.text) for one in examined if one.problem]
-        rules = Rules().of_model(self._cosines if isinstance(self._cosines, Thresholds) else None)
+        cosines = self._cosines if isinstance(self._cosines, Thresholds) else None
+        rules = Rules().completed(cosines, self._rule)
 
         def finish() -> tuple[Enrolment, Optional[Speaker]]:
             before: tuple = ()
@@ -173,6 +183,7 @@ class Voices:
         return {
             **_speaker(speaker),
             "same_voice": answer["same_voice"],
+            "notes": answer["notes"],
             "recordings": [examined_facts(one) for one in examined],
         }
 
@@ -182,14 +193,14 @@ class Voices:
         examined = await self._examine(upload)
 
         def search() -> tuple[Identification, dict[str, str]]:
-            threshold = name_threshold(self.store, self.embedder.model_file, candidates)
+            naming = naming_of(self.store, self.embedder, candidates)
             if examined.embedding is None:
                 problem = examined.problem
                 assert problem is not None
                 unfit = UnfitRecording(upload.name, problem.text, problem.code, examined.quality)
-                return answer_for_unfit(unfit, threshold), {}
-            qualities = None if examined.quality is None else [examined.quality]
-            found = identify_embeddings(self.store, examined.embedding[None], candidates, threshold, qualities)[0]
+                return answer_for_unfit(unfit, naming.threshold), {}
+            one = examined.embedding[None]
+            (found,) = identify_embeddings(self.store, one, candidates, naming, [examined.quality])
             return found, self.store.ids([match.name for match in found.candidates])
 
         found, ids = await _call(search)
@@ -219,14 +230,15 @@ class Voices:
             "max_speakers": count.most,
             "max_s": limits.max_conversation_s,
         }
-        if self._num_conversations >= max(1, self.pool.num_workers // 2):  # the others answer short questions
+        if not self._conversations.acquire(blocking=False):
             raise self.pool.busy()
-        self._num_conversations += 1
         try:
-            work_s = max(limits.work_s, limits.max_conversation_s)
-            reply = await self._work(worker.DIARIZE, upload, options, work_s)
-        finally:
-            self._num_conversations -= 1
+            future = self._submit(worker.DIARIZE, upload, options, max(limits.work_s, limits.max_conversation_s))
+        except BaseException:
+            self._conversations.release()
+            raise
+        future.add_done_callback(lambda _: self._conversations.release())  # a worker goes on when the caller has gone
+        reply = await asyncio.wrap_future(future)
         if not names or reply.vectors is None:
             return reply.result
         return await _call(self._name, reply)
@@ -242,6 +254,7 @@ class Voices:
             [Turn(turn["start_s"], turn["end_s"], turn["speaker"]) for turn in result["turns"]],
             dict(zip(speakers, reply.vectors, strict=True)),
             notes=result["notes"],
+            qualities={one["speaker"]: Quality(**one["quality"]) for one in result["speakers"] if one["quality"]},
         )
         candidates = Candidates(threshold=self._settings.threshold)
         return as_json(name_speakers(found, self.store, self.embedder, candidates))
@@ -258,6 +271,13 @@ class Voices:
             "model": model.name,
             "fingerprint": model.fingerprint,
         }
+
+    async def count(self) -> int:
+        """Return how many speakers there are; raise ServiceProblem where the store does not say so soon."""
+        try:
+            return await asyncio.wait_for(_call(self.store.count), STORE_S)
+        except TimeoutError:
+            raise _store_unavailable() from None
 
     async def page(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
         """Return a page of speakers, and what the next one begins after."""
@@ -284,7 +304,14 @@ class Voices:
 
     async def delete(self, speaker_id: str) -> None:
         """Delete a speaker."""
-        await _call(self.store.delete, SpeakerId(speaker_id))
+
+        def delete() -> None:
+            try:
+                self.store.delete(SpeakerId(speaker_id))
+            except NotErased as error:  # the speaker is deleted; what is left in files is the operator's work
+                warn(f"store: {error}")
+
+        await _call(delete)
 
     async def _examine_all(self, uploads: Sequence[Upload]) -> list[Examined]:
         """Examine recordings, as many at once as there are workers; after an error none goes on."""
@@ -311,12 +338,14 @@ class Voices:
         )
 
     async def _work(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> Reply:
+        return await asyncio.wrap_future(self._submit(op, upload, options, work_s))
+
+    def _submit(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> "Future[Reply]":
         if kind_of(upload.content) is None:
             raise ServiceProblem(
                 422, UNUSABLE, f"{upload.name}: no recording of a kind that is read here.", upload.name
             )
-        job = Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s)
-        return await asyncio.wrap_future(self.pool.submit(job))
+        return self.pool.submit(Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s))
 
 
 def describe_model(model: str) -> Embedder:
@@ -364,10 +393,12 @@ async def _call(function: Callable[..., Result], *arguments: Any) -> Result:
     except SpeakerExists:
         raise _already_enrolled() from None
     except InputError as error:  # names and terms were checked before: the disk or the database
-        print(f"warning: store: {error}", file=sys.stderr, flush=True)
-        raise ServiceProblem(
-            503, "store_unavailable", "The store of speakers does not answer.", retry_after_s=5
-        ) from None
+        warn(f"store: {error}")
+        raise _store_unavailable() from None
+
+
+def _store_unavailable() -> ServiceProblem:
+    return ServiceProblem(503, "store_unavailable", "The store of speakers does not answer.", retry_after_s=5)
 
 
 def _already_enrolled() -> ServiceProblem:

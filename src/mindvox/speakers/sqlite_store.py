@@ -36,10 +36,13 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
+    FORMAT_VERSION,
     NEW,
+    QUALITY_COLUMNS,
     RENAMED,
     REPLACE,
     REPLACED,
+    WITHOUT_QUALITY,
     AuditEntry,
     Entries,
     Failures,
@@ -67,6 +70,8 @@ from mindvox.speakers.store import (
     new_id,
     no_store,
     no_such_speaker,
+    quality_of,
+    stored_quality,
     stored_terms,
     terms_of,
 )
@@ -103,7 +108,13 @@ CREATE TABLE samples (
     embedding INTEGER NOT NULL UNIQUE,
     source TEXT NOT NULL,
     net_speech_s REAL NOT NULL,
-    added REAL NOT NULL
+    added REAL NOT NULL,
+    duration_s REAL,
+    level_dbfs REAL,
+    clipped_share REAL,
+    snr_db REAL,
+    bandwidth_hz REAL,
+    voice_agreement REAL
 );
 CREATE INDEX samples_by_speaker ON samples (speaker);
 CREATE TABLE centroids (slot INTEGER PRIMARY KEY, vector BLOB NOT NULL);
@@ -352,14 +363,13 @@ class SqliteStore(SpeakerStore):
             NotErased: they read on.
         """
         give_up = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
-        with self._lock:
-            while not self._empty_log(max(give_up - time.monotonic(), 0)):
-                if time.monotonic() >= give_up:
-                    raise NotErased(
-                        f"{self.where}: what was deleted is found no more, but another process keeps its bytes in the "
-                        "log. Run `mindvox speakers purge` when it has ended."
-                    )
-                time.sleep(RETRY_S)
+        while True:
+            with self._lock:  # between two attempts other threads go on
+                if self._empty_log(max(give_up - time.monotonic(), 0)):
+                    return
+            if time.monotonic() >= give_up:
+                raise self._not_erased("another process keeps its bytes in the log", "it has ended")
+            time.sleep(RETRY_S)
 
     def _empty_log(self, wait_s: float) -> bool:
         """Return whether the log could be moved into the file and emptied, after waiting for readers."""
@@ -367,10 +377,17 @@ class SqliteStore(SpeakerStore):
         try:
             with _alone(self._gate):
                 return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.OperationalError:  # SQLite does not wait for another process that empties it
-            return False
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):  # SQLite does not wait for another process that empties it
+                return False
+            raise self._not_erased(f"its bytes are still in the log ({error})", "that is mended") from None
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
+
+    def _not_erased(self, why: str, when: str) -> NotErased:
+        return NotErased(
+            f"{self.where}: what was deleted is found no more, but {why}. Run `mindvox speakers purge` when {when}."
+        )
 
     def close(self) -> None:
         with self._lock, _said_clearly(self.where), _alone(self._gate):
@@ -556,7 +573,7 @@ def _alone(gate: sqlite3.Connection) -> Iterator[None]:
 
 
 def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelIdentity]) -> ModelIdentity:
-    """Set a connection up, make the tables of a store that is new, and return its model."""
+    """Set a connection up, make the tables of a store that is new or complete those of before; return its model."""
     run = connection.execute
     application, num_tables = run("PRAGMA application_id").fetchone()[0], _num_tables(run)
     if application != APPLICATION_ID and num_tables:
@@ -575,11 +592,16 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
             for entry in about_store(model).items():
                 run("INSERT INTO about VALUES (?, ?)", entry)
         found = {row["key"]: row["value"] for row in run("SELECT * FROM about")}
+        stored = model_of_store(str(path), found, model)
+        if found["format_version"] == str(WITHOUT_QUALITY):
+            for column in QUALITY_COLUMNS:
+                run(f"ALTER TABLE samples ADD COLUMN {column} REAL")
+            run("UPDATE about SET value = ? WHERE key = 'format_version'", (str(FORMAT_VERSION),))
         run("COMMIT")
     except BaseException:
         run("ROLLBACK")
         raise
-    return model_of_store(str(path), found, model)
+    return stored
 
 
 def _use_log(path: Path, connection: sqlite3.Connection) -> None:
@@ -659,19 +681,22 @@ def _bytes(vector: np.ndarray) -> bytes:
 
 def _samples(run: Run, key: int) -> tuple[Sample, ...]:
     rows = run(
-        "SELECT vector, source, net_speech_s, added FROM samples JOIN embeddings ON slot = embedding "
-        "WHERE speaker = ? ORDER BY id",
+        f"SELECT vector, source, net_speech_s, added, {', '.join(QUALITY_COLUMNS)} FROM samples "
+        "JOIN embeddings ON slot = embedding WHERE speaker = ? ORDER BY id",
         (key,),
     )
-    return tuple(Sample(np.frombuffer(row["vector"], "<f4"), row["source"], row[2], row["added"]) for row in rows)
+    return tuple(
+        Sample(np.frombuffer(vector, "<f4"), source, net_speech_s, added, quality_of(net_speech_s, quality))
+        for vector, source, net_speech_s, added, *quality in rows
+    )
 
 
 def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
+    columns = ("speaker", "embedding", "source", "net_speech_s", "added", *QUALITY_COLUMNS)
     for sample in samples:
-        run(
-            "INSERT INTO samples (speaker, embedding, source, net_speech_s, added) VALUES (?, ?, ?, ?, ?)",
-            (key, _fill(run, "embeddings", sample.embedding), sample.source, sample.net_speech_s, sample.added),
-        )
+        slot = _fill(run, "embeddings", sample.embedding)
+        values = (key, slot, sample.source, sample.net_speech_s, sample.added, *stored_quality(sample))
+        run(f"INSERT INTO samples ({', '.join(columns)}) VALUES ({_marks(columns)})", values)
 
 
 def _remove_samples(run: Run, key: int) -> None:

@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, line, show, whileBusy } from "./results.js";
+import { clear, clearWhenChanged, line, show, whileBusy } from "./results.js";
 import { say } from "./texts.js";
 
 const WANTED_S = 3; // of speech
@@ -22,6 +22,7 @@ export class Identify {
     this.recordings = new Recordings(section.querySelector(".recordings"), {
       legend: "identify.recording", wanted_s: WANTED_S, longest_s: LONGEST_S,
     });
+    clearWhenChanged(this.form, this.place);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -42,6 +43,7 @@ export class Identify {
     const lines = [];
     const problem = problemOf(found.recordings[0]);
     if (problem) lines.push(line(problem.key, problem.values));
+    if (found.code === "other_band") lines.push(line("verify.other_band"));
     if (found.answer === "unknown" && found.matches.length === 0) lines.push(line("identify.nobody"));
     if (found.matches.length > 0) lines.push(line("identify.threshold", { threshold: found.threshold.value }), nearest(found));
     show(this.place, ...ANSWERS[found.answer], { name: found.speaker?.name }, ...lines);

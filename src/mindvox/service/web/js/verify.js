@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf, speakerNamed } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, line, meaningOf, show, whileBusy } from "./results.js";
+import { clear, clearWhenChanged, line, meaningOf, show, whileBusy } from "./results.js";
 import { say } from "./texts.js";
 
 const WANTED_S = 3; // of speech
@@ -22,6 +22,9 @@ const OF_PAIR = {
   inconclusive: "verify.pair_inconclusive",
 };
 
+/** Whether a calibration decides, and has no ratio for these recordings: it does not know their band. */
+const hasNoRatio = ({ llr, thresholds }) => llr === null && thresholds.of !== "cosine";
+
 export class Verify {
   constructor(section) {
     this.form = section.querySelector("form");
@@ -33,6 +36,7 @@ export class Verify {
     this.first = new Recordings(this.firstPlace, { legend: "verify.first", ...limits });
     this.second = new Recordings(section.querySelector("#verify-second"), { legend: "verify.second", ...limits });
     for (const choice of this.form.elements.with) choice.addEventListener("change", () => this.#choose());
+    clearWhenChanged(this.form, this.place);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -64,7 +68,7 @@ export class Verify {
     this.first.stop();
     this.who.hidden = !this.#isAboutSpeaker;
     this.firstPlace.hidden = this.#isAboutSpeaker;
-    clear(this.place);
+    clear(this.place); // the list of people may have sent the user here
   }
 
   async #submit() {
@@ -96,8 +100,11 @@ export class Verify {
       problem ? [make("p", {}, `${decision.recordings[place].name}: `, say(make("span"), problem.key, problem.values))] : [],
     );
     const isScored = score !== null;
-    if (answer === "inconclusive" && isScored) lines.push(line("verify.between"));
-    if (isScored) lines.push(line("verify.score", { score }), meaningOf(decision));
+    const isOtherBand = isScored && answer === "inconclusive" && hasNoRatio(decision);
+    if (isOtherBand) lines.push(line("verify.other_band"));
+    else if (answer === "inconclusive" && isScored) lines.push(line("verify.between"));
+    if (isScored) lines.push(line("verify.score", { score }));
+    if (isScored && !isOtherBand) lines.push(meaningOf(decision));
     show(this.place, KINDS[answer], (speaker ? OF_SPEAKER : OF_PAIR)[answer], { name: speaker?.name }, ...lines);
   }
 }
