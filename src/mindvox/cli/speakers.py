@@ -30,6 +30,7 @@ from mindvox.speakers.transfer import (
     whole_audit,
 )
 from mindvox.speech.quality import band_of
+from mindvox.terminal import table_lines
 
 Run = Callable[[SpeakerStore, argparse.Namespace], None]
 PAGE = 1000
@@ -53,7 +54,7 @@ def _list(store: SpeakerStore, arguments: argparse.Namespace) -> None:
             print(json.dumps({**facts(line), **known}, ensure_ascii=False))
         return
     while page := list(islice(lines, PAGE)):
-        print("\n".join(_table([COLUMNS, *map(_cells, page)])))
+        print("\n".join(table_lines([COLUMNS, *map(_cells, page)])))
     print(quantity(store.count(arguments.group), "speaker"))
 
 
@@ -69,11 +70,6 @@ def _cells(line: Summary) -> tuple[str, ...]:
     expires = known["expires"][:10] if known["expires"] else "never"
     speech = f"{line.net_speech_s:.1f} s"
     return line.name, str(line.num_samples), speech, line.terms.group or "-", known["created"][:10], expires
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
