@@ -22,7 +22,7 @@ from mindvox.corpus.audio import read_audio
 from mindvox.corpus.walk import walk_audio
 from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.speakers.backgrounds import background_of, fit_background
-from mindvox.speakers.identification import IDENTIFIED, Candidates, identify_embeddings, name_threshold
+from mindvox.speakers.identification import IDENTIFIED, Candidates, identify_embeddings, name_threshold, naming_of
 from mindvox.speakers.listening import Listener, UnfitRecording
 from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import ModelIdentity, Sample, Speaker, unit_rows
@@ -81,7 +81,8 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def measure(pieces: dict[str, np.ndarray], model_file: Path, identity: ModelIdentity) -> None:
+def measure(pieces: dict[str, np.ndarray], embedder: Embedder) -> None:
+    identity = ModelIdentity.of(embedder)
     readers, numbers = pieces["test_readers"], pieces["test_numbers"]
     is_query = numbers >= NUM_ENROL
     names = sorted(set(readers.tolist()))
@@ -94,8 +95,9 @@ def measure(pieces: dict[str, np.ndarray], model_file: Path, identity: ModelIden
             enrol(store, readers[is_enrolled & ~is_query], pieces["test"][is_enrolled & ~is_query])
             for rate in RATES:
                 candidates = Candidates(target_rate=rate)
-                threshold = name_threshold(store, model_file, candidates)
-                answers = identify_embeddings(store, pieces["test"][is_query], candidates, threshold)
+                naming = naming_of(store, embedder, candidates)
+                unknown = [None] * int(is_query.sum())  # qualities: all readers are wide-band
+                answers = identify_embeddings(store, pieces["test"][is_query], candidates, naming, unknown)
                 for reader, found in zip(readers[is_query], answers, strict=True):
                     count = counts[rate]
                     is_named = found.answer == IDENTIFIED
@@ -108,13 +110,13 @@ def measure(pieces: dict[str, np.ndarray], model_file: Path, identity: ModelIden
                         count["named"] += is_named
                         if is_named:
                             named_readers[rate].add(reader)
-    print(f"{len(names)} readers, {is_query.sum()} pieces; {threshold.num_speakers} candidates")
+    print(f"{len(names)} readers, {is_query.sum()} pieces; {naming.threshold.num_speakers} candidates")
     print("| target | threshold | strangers named | 95 % interval | readers named | enrolled missed | wrong name |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, SqliteStore.open(Path(folder, "s.db"), identity) as store:
         enrol(store, pieces["train_readers"], pieces["train"])
         for rate, count in counts.items():
-            value = name_threshold(store, model_file, Candidates(target_rate=rate)).value
+            value = name_threshold(store, embedder.model_file, Candidates(target_rate=rate)).value
             low, high = interval(count["named"], count["strangers"])
             print(
                 f"| {rate:g} | {value:.3f} | {count['named']} of {count['strangers']} | {low:.4f} to {high:.4f} "
@@ -141,7 +143,7 @@ def main() -> None:
     print(
         f"fitted: location {fitted.location:.4f}, scale {fitted.scale:.4f}; used: {background_of(embedder.model_file)}"
     )
-    measure(pieces, embedder.model_file, ModelIdentity.of(embedder))
+    measure(pieces, embedder)
 
 
 if __name__ == "__main__":

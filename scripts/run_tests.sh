@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Make the environment, then run the linters and the tests; --all includes those marked slow.
+# Make the environment, then run the linters and the tests, and list the tests that took longest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-text="usage: bash scripts/run_tests.sh [--all] [pytest options ...]"
-selection=(-m "not slow")
-[[ "${1:-}" != --help ]] || { echo "$text" && exit 0; }
-if [[ "${1:-}" == --all ]]; then
-  selection=()
+text="usage: bash scripts/run_tests.sh [--all] [--coverage] [pytest options ...]
+  --all       run the tests marked slow too
+  --coverage  print the share of each file's lines that ran, and those that did not; tests take longer"
+selection=(-m "not slow") coverage=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    -h | --help) echo "$text" && exit 0 ;;
+    --all) selection=() ;;
+    --coverage) coverage=(--cov --cov-report=term-missing:skip-covered) ;;
+    *) break ;;
+  esac
   shift
-fi
+done
 
 make_environment dev
 cd "$ROOT"
@@ -19,4 +25,5 @@ cd "$ROOT"
 "$(dirname "$PYTHON")/shellcheck" -x scripts/*.sh ascend310_infer/*.sh benchmarks/*.sh data_prepare.sh .ci/run
 # Two processes: most of the time goes into compiling graphs, which uses one core. When one dies, the run ends: pytest-xdist
 # 3.8 waits for ever for the tests of the one that it starts instead.
-"$PYTHON" -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0 "${selection[@]}" "$@"
+"$PYTHON" -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0 \
+  --durations 40 --durations-min 2 "${selection[@]}" "${coverage[@]}" "$@"

@@ -12,11 +12,13 @@ os.environ.setdefault("GLOG_v", "3")
 import mindspore as ms  # its log level is read at import
 import pytest
 
+from mindvox.deploy import export
 from tests.deploy import toy
 from tests.small_model import in_place_of_ecapa
 
 # Where the modules are that take a minute or more. Begun last, one of them would leave all but one worker idle.
-LONG = ("e2e/", "ascend310_infer/", "test_registry", "models/", "layers/", "deploy/", "training/")
+LONG = ("e2e/", "ascend310_infer/", "test_registry", "models/", "layers/", "deploy/", "training/", "service/")
+LONG += ("test_surroundings", "docs/", "embedder/", "speakers/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,8 +48,17 @@ def graph_mode() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Let all workers of a run export each toy once."""
+def shared_toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let all workers of a run export each toy once, and compile each graph that is exported once."""
     base = tmp_path_factory.getbasetemp()
     toy.SHARED = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toys"
     toy.SHARED.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "_write_mindspore", toy.compiled_once(export._write_mindspore))
+        yield
+
+
+@pytest.fixture
+def graphs_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MindSpore write each graph that this test exports, as it does without `shared_toys`."""
+    monkeypatch.setattr(export, "_write_mindspore", export._write_mindspore.__wrapped__)

@@ -197,6 +197,8 @@ CASES: dict[str, Case] = {
     "no_samples_but_list.wav": Case(content(riff(wav_format(), chunk(b"data", b""), LIST)), "no samples"),
     "no_channels.wav": Case(content(riff(wav_format(1, 0), chunk(b"data", SAMPLES))), "not a readable audio file"),
     "rate_zero.wav": Case(content(riff(wav_format(1, 1, 0), chunk(b"data", SAMPLES))), "not a readable audio file"),
+    "rate_one.wav": Case(content(riff(wav_format(1, 1, 1), chunk(b"data", SAMPLES))), "1 Hz: expected 2000 to 768000"),
+    "rate_huge.wav": Case(audio(NOISE, 800000), "800000 Hz: expected 2000 to 768000"),
     "unknown_codec.wav": Case(content(riff(wav_format(0x7777), chunk(b"data", SAMPLES))), "not a readable audio file"),
     "cut_header.wav": Case(cut(0.001), "not a readable audio file"),
     "damaged_magic.flac": Case(changed(0, b"fLaX"), "not a readable audio file"),
@@ -270,6 +272,8 @@ CASES: dict[str, Case] = {
     "eight_channels.wav": Case(audio(np.stack([NOISE] * 8, axis=1)), num_samples=RATE, is_converted=True),
     "8khz.wav": Case(audio(NOISE, 8000), num_samples=2 * RATE, is_converted=True),
     "44khz.flac": Case(audio(NOISE, 44100), num_samples=5805, is_converted=True),
+    "383987hz.wav": Case(audio(np.tile(NOISE, 10), 383987), num_samples=6668, is_converted=True),
+    "22051hz.wav": Case(audio(NOISE, 22051), num_samples=11610, is_converted=True),
     "44khz_stereo.mp3": Case(audio(np.stack([LONG, LONG], axis=1), 44100), num_samples=58050, is_converted=True),
     # usable, although they cannot seek
     "gsm.wav": Case(audio(LONG, subtype="GSM610"), num_samples=10 * RATE),

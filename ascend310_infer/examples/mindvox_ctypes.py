@@ -50,6 +50,9 @@ class Description(ctypes.Structure):
         ("reserved", ctypes.c_int32),
         ("min_duration_s", ctypes.c_double),
         ("engine", TEXT),
+        ("min_samples", ctypes.c_int64),
+        ("window_samples", ctypes.c_int64),
+        ("window_step_samples", ctypes.c_int64),
     ]
 
 
@@ -122,6 +125,9 @@ class Embedder:
         self.embedding_size = description.embedding_size
         self.sample_rate = description.sample_rate
         self.min_duration_s = description.min_duration_s
+        self.min_samples = description.min_samples
+        self.window_samples = description.window_samples
+        self.window_step_samples = description.window_step_samples
         self.engine = description.engine.decode()
 
     def embed(self, samples: array.array, sample_rate: int) -> array.array:

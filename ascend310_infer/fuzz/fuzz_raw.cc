@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::fclose(file);
     const auto source = ecapa::OpenFeatureFiles({{{"f", path}}, {}}, model);
     for (size_t row = 0; row < source->utterances().size(); ++row) {
-      ecapa::Require(static_cast<int64_t>(source->Read(row).size()) == 4 * source->utterances()[row].num_frames);
+      ecapa::Require(static_cast<int64_t>(source->Read(row).size()) == 4 * source->utterances()[row].num_rows);
     }
   });
 }

@@ -23,8 +23,6 @@ constexpr int kMaxChannels = 64;
 constexpr sf_count_t kBlockFrames = 1 << 16;
 constexpr int64_t kMp3Claim = 1000;  // times its size, so that libsndfile's guess of an MP3's length is never too small
 
-int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 InputError Truncated(int64_t promised, int64_t num_read) {
   return InputError(Concat("truncated: header says ", promised, " samples, ", num_read, " could be read"));
 }
@@ -229,8 +227,8 @@ void AudioFile::Examine() {
   if (info_.channels < 1 || info_.channels > kMaxChannels) {
     throw InputError(Concat(info_.channels, " channels: expected 1 to ", kMaxChannels));
   }
-  if (info_.samplerate < 1 || info_.samplerate > kMaxSampleRate) {
-    throw InputError(Concat(info_.samplerate, " Hz: expected 1 to ", kMaxSampleRate));
+  if (info_.samplerate < kMinSampleRate || info_.samplerate > kMaxSampleRate) {
+    throw InputError(Concat(info_.samplerate, " Hz: expected ", kMinSampleRate, " to ", kMaxSampleRate));
   }
   const auto promise = is_counted_ ? PromiseOf(*bytes_, info_, LogOf(file_.get())) : std::nullopt;
   if (promise && IsCut(*promise)) {
@@ -260,8 +258,7 @@ int64_t AudioFile::NumSamples(int64_t sample_rate) {
     if (!is_at_start) OpenPart(0);
     if (num_frames_ == 0) throw InputError("no samples");
   }
-  return num_frames_ / info_.samplerate * sample_rate +
-         CeilDivide(num_frames_ % info_.samplerate * sample_rate, info_.samplerate);
+  return ResampledLength(num_frames_, info_.samplerate, sample_rate);
 }
 
 void AudioFile::Read(int64_t sample_rate, const QualityLimits& limits, const SampleSink& sink) {

@@ -1,6 +1,7 @@
 #include "src/embedder.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -45,18 +46,30 @@ Embedder::Embedder(ExportedModel model, Engine engine, int64_t max_frames, const
         Concat("max_frames: expected at least ", 2 * model_.min_frames, " or no limit, got ", max_frames, "."));
   }
   model_.front_end->sample_rate();  // throws where the front end is not known
-  options_.cut_frames = model_.num_frames;
+  if (!model_.windows) options_.cut_frames = model_.num_frames;
   options_.max_frames = max_frames;
 }
 
 double Embedder::min_duration_s() const {
-  const double shortest = static_cast<double>(MinSamples()) / static_cast<double>(model_.front_end->sample_rate());
+  const double shortest = static_cast<double>(min_samples()) / static_cast<double>(model_.front_end->sample_rate());
   return std::max(limits_.min_duration_s, shortest);
 }
 
-int64_t Embedder::MinSamples() const {
+int64_t Embedder::min_samples() const {
   // What is shorter than a fixed length is repeated.
   return model_.front_end->NumSamples(model_.num_frames || !gears_.empty() ? 1 : model_.min_frames);
+}
+
+int64_t Embedder::window_samples() const {
+  if (!model_.num_frames) return 0;
+  return model_.framing ? model_.framing->NumSamples(*model_.num_frames)
+                        : model_.front_end->NumSamples(*model_.num_frames);
+}
+
+int64_t Embedder::window_step_samples() const {
+  if (!model_.windows) return 0;
+  const double hop = model_.front_end->frame_shift_s() * static_cast<double>(model_.front_end->sample_rate());
+  return model_.windows->step * std::lround(hop);
 }
 
 std::vector<float> Embedder::Embed(const float* samples, size_t num_samples, int64_t sample_rate) {
@@ -74,27 +87,28 @@ std::vector<float> Embedder::Embed(const int16_t* samples, size_t num_samples, i
 }
 
 std::vector<float> Embedder::EmbedFile(const std::filesystem::path& path) {
-  std::vector<float> feats;
+  std::vector<float> rows;
   try {
     const int64_t rate = model_.front_end->sample_rate();
     AudioFile file(path);
-    feats = FeatsOf(file.NumSamples(rate), [&](const SampleSink& sink) { file.Read(rate, limits_, sink); });
+    rows = RowsOf(file.NumSamples(rate), [&](const SampleSink& sink) { file.Read(rate, limits_, sink); });
   } catch (const InputError& error) {
     throw AudioError(Concat(path.string(), ": ", error.what()));
   }
-  return Run(std::move(feats));
+  return Run(std::move(rows));
 }
 
 std::vector<float> Embedder::EmbedPieces(size_t num_samples, int64_t sample_rate, const Pusher& push) {
-  if (sample_rate < 1 || sample_rate > kMaxSampleRate) {
-    throw UsageError(Concat("sample_rate: expected 1 to ", kMaxSampleRate, " Hz, got ", sample_rate, "."));
+  if (sample_rate < kMinSampleRate || sample_rate > kMaxSampleRate) {
+    throw UsageError(
+        Concat("sample_rate: expected ", kMinSampleRate, " to ", kMaxSampleRate, " Hz, got ", sample_rate, "."));
   }
   const int64_t rate = model_.front_end->sample_rate();
   const double expected = static_cast<double>(num_samples) * static_cast<double>(rate);
-  std::vector<float> feats;
+  std::vector<float> rows;
   try {
     if (num_samples == 0) throw InputError("no samples");
-    feats = FeatsOf(static_cast<int64_t>(expected / static_cast<double>(sample_rate)), [&](const SampleSink& sink) {
+    rows = RowsOf(static_cast<int64_t>(expected / static_cast<double>(sample_rate)), [&](const SampleSink& sink) {
       Intake intake(sample_rate, 1, rate, sink);
       for (size_t first = 0; first < num_samples; first += kPieceSamples) {
         push(first, std::min(kPieceSamples, num_samples - first), &intake);
@@ -104,28 +118,28 @@ std::vector<float> Embedder::EmbedPieces(size_t num_samples, int64_t sample_rate
   } catch (const InputError& error) {
     throw AudioError(error.what());
   }
-  return Run(std::move(feats));
+  return Run(std::move(rows));
 }
 
-std::vector<float> Embedder::FeatsOf(int64_t num_samples, const Reader& read) const {
-  const auto stream = model_.front_end->Start(model_.front_end->NumFrames(num_samples));
+std::vector<float> Embedder::RowsOf(int64_t num_samples, const Reader& read) const {
+  const auto stream = model_.front_end->Start(model_.front_end->NumRows(num_samples));
   int64_t num_read = 0;
   read([&](const float* samples, size_t count) {
     num_read += static_cast<int64_t>(count);
     stream->Push(samples, count);
   });
-  if (num_read < MinSamples()) {
+  if (num_read < min_samples()) {
     const auto rate = static_cast<double>(model_.front_end->sample_rate());
     throw InputError(Concat("too short: ", Seconds(static_cast<double>(num_read) / rate), ", the model needs at least ",
-                            Seconds(static_cast<double>(MinSamples()) / rate)));
+                            Seconds(static_cast<double>(min_samples()) / rate)));
   }
   return stream->Finish();
 }
 
-std::vector<float> Embedder::Run(std::vector<float> feats) {
+std::vector<float> Embedder::Run(std::vector<float> rows) {
   std::unique_ptr<Encoder> encoder = TakeEncoder();
   const AtEnd end([&] { GiveBack(std::move(encoder)); });
-  return EmbedOne(std::move(feats), model_, encoder.get(), gears_, options_);
+  return EmbedOne(std::move(rows), model_, encoder.get(), gears_, options_);
 }
 
 std::unique_ptr<Encoder> Embedder::TakeEncoder() {

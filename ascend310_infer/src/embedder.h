@@ -32,7 +32,8 @@ class AudioError : public InputError {
 class Embedder {
  public:
   // Args:
-  //   max_frames: a longer recording is embedded in windows; 0: no limit.
+  //   max_frames: a longer recording is embedded in windows; 0: no limit. Without effect on a model of a fixed length,
+  //     which sees the start, and on one that takes windows of its own.
   //
   // Throws UsageError: windows of `max_frames` would be shorter than the model takes. InputError: this program does not
   // compute the model's front end.
@@ -44,10 +45,19 @@ class Embedder {
   // The shortest recording that can be embedded, s.
   double min_duration_s() const;
 
+  // The fewest samples, at the model's rate, that the model takes.
+  int64_t min_samples() const;
+
+  // The only length that the model takes, samples at its rate; 0: it takes any.
+  int64_t window_samples() const;
+
+  // Distance of the windows that the model takes a recording in, samples at its rate; 0: it takes none.
+  int64_t window_step_samples() const;
+
   // Returns the embedding of mono samples, full scale 1.
   //
-  // Throws AudioError, the reason: they are too short, silent, clipped or not finite. UsageError: the rate is not 1 to
-  // kMaxSampleRate Hz. InputError: the engine fails, or the embedding is not finite.
+  // Throws AudioError, the reason: they are too short, silent, clipped or not finite. UsageError: the rate is not
+  // kMinSampleRate to kMaxSampleRate Hz. InputError: the engine fails, or the embedding is not finite.
   std::vector<float> Embed(const float* samples, size_t num_samples, int64_t sample_rate);
 
   // The same of 16-bit samples, full scale 32768.
@@ -65,14 +75,11 @@ class Embedder {
 
   std::vector<float> EmbedPieces(size_t num_samples, int64_t sample_rate, const Pusher& push);
 
-  // Returns features before Finish of the front end. `num_samples` at the model's rate are expected.
-  std::vector<float> FeatsOf(int64_t num_samples, const Reader& read) const;
+  // Returns the model's rows before Finish of the front end. `num_samples` at the model's rate are expected.
+  std::vector<float> RowsOf(int64_t num_samples, const Reader& read) const;
 
-  // Returns the embedding of such features.
-  std::vector<float> Run(std::vector<float> feats);
-
-  // The fewest samples, at the model's rate, that can be embedded.
-  int64_t MinSamples() const;
+  // Returns the embedding of such rows.
+  std::vector<float> Run(std::vector<float> rows);
 
   std::unique_ptr<Encoder> TakeEncoder();
   void GiveBack(std::unique_ptr<Encoder> encoder);

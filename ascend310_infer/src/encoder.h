@@ -17,10 +17,14 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
 
-  // Returns embeddings (batch, emb_size) of finished, finite feats in the model's layout (ExportedModel::InputShape).
+  // Returns embeddings (batch, emb_size) of finished, finite features, or samples, in the model's layout
+  // (ExportedModel::InputShape).
+  //
+  // Args:
+  //   rows: of each input: frames, or samples.
   //
   // Throws InputError: the library reports a failure, or gives something else than float32 (batch, emb_size).
-  virtual std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) = 0;
+  virtual std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t rows) = 0;
 };
 
 enum class Precision { kFloat32, kFloat16, kBfloat16 };
@@ -35,7 +39,7 @@ struct EngineOptions {
   std::filesystem::path cache_folder;            // OpenVINO: compiled models are kept here; empty: nowhere
   std::filesystem::path lite_config;             // MindSpore Lite: its configuration file; empty: none
   std::filesystem::path device_folder = "/dev";  // where a device of Ascend is looked for
-  int64_t frames_hint = 0;                       // all utterances will have as many frames; 0: any
+  int64_t rows_hint = 0;                         // all inputs will have as many frames, or samples; 0: any
   int64_t batch_hint = 1;                        // ... and come in batches of as many
 };
 
@@ -48,8 +52,9 @@ struct Engine {
 
 // Loads a model into the library that its suffix belongs to: .onnx and .xml: OpenVINO, .mindir: MindSpore Lite.
 //
-// Throws UsageError for options that the library does not have, or one that was not built in; InputError when the model
-// cannot be loaded or has other inputs or outputs than its description says.
+// Throws UsageError for options that the library does not have, or one that was not built in, or a lower precision than
+// float32 for a model that makes features inside, which it would ruin; InputError when the model cannot be loaded or
+// has other inputs or outputs than its description says.
 Engine LoadEngine(const ExportedModel& model, const EngineOptions& options);
 
 // The engines. Each is defined only where its library was found at build time.

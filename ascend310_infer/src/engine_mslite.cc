@@ -96,8 +96,8 @@ class LiteEncoder : public Encoder {
     }
   }
 
-  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
-    mindspore::MSTensor input = InputOf(sizes_.InputShape(batch, frames));
+  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t rows) override {
+    mindspore::MSTensor input = InputOf(sizes_.InputShape(batch, rows));
     if (input.DataSize() != feats.size() * sizeof(float)) throw std::logic_error("feats do not have the shape given");
     void* const buffer = input.MutableData();
     if (buffer == nullptr) throw InputError("MindSpore Lite: the input has no memory");
@@ -126,7 +126,8 @@ class LiteEncoder : public Encoder {
       device->SetDeviceID(options.device_id);
       if (plan.sets_precision) device->SetPrecisionMode(plan.precision);
       if (plan.sets_input_shape) {
-        device->SetInputShape("feats:" + ShapeText(model.InputShape(options.batch_hint, options.frames_hint)));
+        const Shape shape = model.InputShape(options.batch_hint, options.rows_hint);
+        device->SetInputShape(Concat(model.InputName(), ":", ShapeText(shape)));
       }
       context->MutableDeviceInfo().push_back(device);
     } else {
@@ -221,12 +222,12 @@ Plan PlanOf(const ExportedModel& model, const EngineOptions& options, const Lite
   plan.sets_precision = configured.empty() && !model.conversion;
   const bool is_free = (!model.num_frames || !model.batch_size) && !model.conversion;
   const bool has_shape = !value("ascend_context", "input_shape").empty();
-  if (is_free && !model.num_frames && options.frames_hint == 0 && !has_shape) {
+  if (is_free && !model.num_frames && options.rows_hint == 0 && !has_shape) {
     throw UsageError(Concat(model.path.string(),
                             ": takes any number of frames, Ascend does not: give --cut_frames, or convert it for "
                             "several lengths: bash scripts/convert_310.sh."));
   }
-  plan.sets_input_shape = is_free && options.frames_hint > 0 && !has_shape;
+  plan.sets_input_shape = is_free && options.rows_hint > 0 && !has_shape;
   return plan;
 }
 

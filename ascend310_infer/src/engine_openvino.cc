@@ -31,9 +31,9 @@ class OpenVinoEncoder : public Encoder {
         output_(model->outputs().front()),
         sizes_(sizes) {}
 
-  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
+  std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t rows) override {
     try {
-      const std::vector<int64_t> sizes = sizes_.InputShape(batch, frames);
+      const std::vector<int64_t> sizes = sizes_.InputShape(batch, rows);
       const ov::Shape shape(sizes.begin(), sizes.end());
       if (ov::shape_size(shape) != feats.size()) throw std::logic_error("feats do not have the shape given");
       // The tensor refers to feats, which OpenVINO does not write to.
@@ -68,16 +68,19 @@ ov::Dimension DimensionOf(const std::optional<int64_t>& size) {
 }
 
 void CheckSignature(const ov::Model& network, const ExportedModel& model) {
-  ov::PartialShape feats = {DimensionOf(model.batch_size), DimensionOf(model.num_frames), model.feature_size};
-  if (model.is_transposed) std::swap(feats[1], feats[2]);
+  const std::optional<int64_t> num_rows =
+      model.num_frames ? std::optional(model.RowsOf(*model.num_frames)) : std::nullopt;
+  ov::PartialShape input = {DimensionOf(model.batch_size), DimensionOf(num_rows)};
+  if (!model.framing) input.push_back(model.feature_size);
+  if (model.is_transposed) std::swap(input[1], input[2]);
   const ov::PartialShape embedding = {DimensionOf(model.batch_size), model.emb_size};
   const bool fits = network.inputs().size() == 1 && network.input().get_element_type() == ov::element::f32 &&
-                    network.input().get_partial_shape() == feats &&
+                    network.input().get_partial_shape() == input &&
                     network.outputs().size() == 1 + model.further_outputs.size() &&
                     network.output(0).get_element_type() == ov::element::f32 &&
                     network.output(0).get_partial_shape().compatible(embedding);
   if (!fits) {
-    throw InputError(Concat(model.path.string(), ": its description says that it takes one input, float32 ", feats,
+    throw InputError(Concat(model.path.string(), ": its description says that it takes one input, float32 ", input,
                             ", and gives ", embedding, " and ", model.further_outputs.size(),
                             " further outputs; it does not. Export it again."));
   }

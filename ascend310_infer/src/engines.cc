@@ -6,6 +6,10 @@
 namespace ecapa {
 
 Engine LoadEngine(const ExportedModel& model, [[maybe_unused]] const EngineOptions& options) {
+  if (model.framing && options.precision != Precision::kFloat32) {
+    throw UsageError(
+        Concat("--precision: ", model.path.string(), " makes features of samples inside, which need f32."));
+  }
   const std::string suffix = model.path.extension().string();
   if (suffix == ".onnx" || suffix == ".xml") {
 #ifdef ECAPA_WITH_OPENVINO
@@ -22,7 +26,7 @@ Engine LoadEngine(const ExportedModel& model, [[maybe_unused]] const EngineOptio
 #else
     throw UsageError(Concat(model.path.string(),
                             ": this program was built without MindSpore Lite. Set LITE_HOME and build again, or run "
-                            "`python -m src.deploy.infer`."));
+                            "`mindvox infer`."));
 #endif
   }
   throw UsageError(Concat(model.path.string(), ": expected a model that ends in .mindir, .onnx or .xml."));

@@ -2,6 +2,7 @@
 
 #include "src/errors.h"
 #include "src/files.h"
+#include "src/samples.h"
 
 namespace ecapa {
 namespace {
@@ -46,8 +47,7 @@ class Description {
     if (!IsGiven(key)) return std::nullopt;
     const json& value = Find(key);
     Conversion conversion;
-    const json mode = value.is_object() ? value.value("precision_mode", json()) : json();
-    const json gears = value.is_object() ? value.value("gears", json()) : json();
+    const json mode = Member(value, "precision_mode"), gears = Member(value, "gears");
     bool fits = mode.is_string() && (gears.is_null() || (gears.is_array() && !gears.empty()));
     for (const json& gear : gears) {
       const int64_t before = conversion.gears.empty() ? 0 : conversion.gears.back();
@@ -57,6 +57,29 @@ class Description {
     if (!fits) return Wrong(key, value), std::nullopt;
     conversion.precision_mode = mode.get<std::string>();
     return conversion;
+  }
+
+  std::optional<Windows> OptionalWindows(const char* key) {
+    if (!IsGiven(key)) return std::nullopt;
+    const json& value = Find(key);
+    const json num_frames = Member(value, "num_frames"), step = Member(value, "step"), last = Member(value, "last");
+    const json coverage = Member(value, "min_coverage");
+    const bool is_padded = last == "padded";
+    const bool fits = IsCount(num_frames) && IsCount(step) && step <= num_frames && (is_padded || last == "aligned") &&
+                      coverage.is_number() && coverage >= 0 && coverage <= (is_padded ? 1 : 0);
+    if (!fits) return Wrong(key, value), std::nullopt;
+    return Windows{num_frames.get<int64_t>(), step.get<int64_t>(), is_padded, coverage.get<double>()};
+  }
+
+  Framing ReadFraming(const char* key, bool* prepares) {
+    const json& value = Find(key);
+    const json least = Member(value, "least"), first = Member(value, "first"), hop = Member(value, "hop");
+    const json changes = Member(value, "prepares");
+    const bool fits = IsCount(least) && IsCount(hop) && first.is_number_integer() && first >= 0 && first <= least &&
+                      changes.is_boolean();
+    if (!fits) return Wrong(key, value), Framing();
+    *prepares = changes.get<bool>();
+    return {least.get<int64_t>(), first.get<int64_t>(), hop.get<int64_t>()};
   }
 
   // Counts by name.
@@ -90,6 +113,10 @@ class Description {
   }
 
  private:
+  static json Member(const json& value, const char* key) {
+    return value.is_object() ? value.value(key, json()) : json();
+  }
+
   static bool IsCount(const json& value) { return value.is_number_integer() && value >= 1 && value <= kMaxSize; }
 
   bool IsGiven(const char* key) const { return !Find(key).is_discarded() && !Find(key).is_null(); }
@@ -163,24 +190,32 @@ ExportedModel ExportedModel::Parse(std::string_view text, const std::string& nam
   model.conversion = description.OptionalConversion("conversion");
   const std::string input_kind = description.Text("input_kind");
   model.is_transposed = description.OptionalChoice("input_layout", "BTF", "BFT");
+  model.windows = description.OptionalWindows("windows");
+  bool prepares = false;
+  if (input_kind == "waveform") model.framing = description.ReadFraming("framing", &prepares);
   description.Finish();
-  if (input_kind != (is_old ? "fbank" : "features")) {
+  if (input_kind != "waveform" && input_kind != (is_old ? "fbank" : "features")) {
     throw InputError(Concat(name, ": the model takes input of kind '", input_kind,
-                            "'; this program makes features by itself and runs models that take 'features'. Export "
-                            "with --input=features."));
+                            "'; this program knows features and waveform. Take a newer program."));
   }
-  if (const auto windows = content.find("windows"); windows != content.end() && !windows->is_null()) {
-    throw InputError(Concat(name, ": windows ", windows->dump(),
-                            ": the model is evaluated on windows, which this program does not make. Run it with "
-                            "`mindvox infer`."));
+  const bool has_gears = model.conversion && !model.conversion->gears.empty();
+  if ((model.windows && (model.windows->num_frames != model.num_frames || has_gears)) ||
+      (model.framing && (model.is_transposed || has_gears))) {
+    throw InputError(Concat(name, ": windows, framing, num_frames, input_layout and conversion do not fit each other. ",
+                            "Export the model again."));
   }
-  model.front_end = ReadFrontEnd(model.stored_front_end, model.feature_size, name);
+  if (model.framing) {
+    model.front_end = std::make_shared<FrontEndInside>(model.stored_front_end, *model.framing, prepares, name);
+  } else {
+    model.front_end = ReadFrontEnd(model.stored_front_end, model.feature_size, name);
+  }
   return model;
 }
 
-std::vector<int64_t> ExportedModel::InputShape(int64_t batch, int64_t frames) const {
-  if (is_transposed) return {batch, feature_size, frames};
-  return {batch, frames, feature_size};
+std::vector<int64_t> ExportedModel::InputShape(int64_t batch, int64_t rows) const {
+  if (framing) return {batch, rows};
+  if (is_transposed) return {batch, feature_size, rows};
+  return {batch, rows, feature_size};
 }
 
 json ParseJson(std::string_view text, const std::string& name) {

@@ -12,7 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "src/framing.h"
 #include "src/front_end.h"
+#include "src/windows.h"
 
 namespace ecapa {
 
@@ -22,7 +24,7 @@ struct Conversion {
   std::string precision_mode;  // how Ascend computes
 };
 
-// Sizes without a value are free.
+// Sizes without a value are free. Rows are what an input consists of: frames, or samples.
 struct ExportedModel {
   std::filesystem::path path;
   std::string file_format;            // "MINDIR", "ONNX", "IR" or "AIR"
@@ -31,6 +33,8 @@ struct ExportedModel {
   int64_t min_frames = 0;             // the fewest frames of an utterance
   int64_t feature_size = 0;           // numbers of a frame
   bool is_transposed = false;         // features have time as the last axis
+  std::optional<Framing> framing;     // the model takes samples, (B, N), and makes features inside; none: features
+  std::optional<Windows> windows;     // that an utterance is taken in; none: it is one input
   int64_t emb_size = 0;
   std::map<std::string, int64_t> further_outputs;  // beside the embedding, (B, T, channels): channels by name
   nlohmann::json stored_front_end;                 // how the features are made, as it is stored
@@ -44,12 +48,27 @@ struct ExportedModel {
 
   // Reads FILE.json and checks that it belongs to FILE.
   //
-  // Throws InputError: model or description is missing or damaged, they do not belong together, or the model takes
-  // something else than features, or is evaluated on windows.
+  // Throws InputError: model or description is missing or damaged, they do not belong together, or recordings must be
+  // prepared for the model in a way that this program does not know.
   static ExportedModel Read(const std::filesystem::path& path);
 
-  // Returns the shape of `batch` utterances of as many frames, in the model's layout.
-  std::vector<int64_t> InputShape(int64_t batch, int64_t frames) const;
+  // Returns the shape of a batch of inputs of as many rows, in the model's layout.
+  std::vector<int64_t> InputShape(int64_t batch, int64_t rows) const;
+
+  // Name of the only input.
+  const char* InputName() const { return framing ? "waveform" : "feats"; }
+
+  // Numbers of a row.
+  int64_t row_size() const { return framing ? 1 : feature_size; }
+
+  // What rows are called.
+  const char* unit() const { return framing ? "samples" : "frames"; }
+
+  // The fewest rows that have as many frames.
+  int64_t RowsOf(int64_t frames) const { return framing ? framing->NumSamples(frames) : frames; }
+
+  // The frames of as many rows.
+  int64_t FramesIn(int64_t rows) const { return framing ? framing->NumFrames(rows) : rows; }
 
   // Reads the content of FILE.json, without FILE; `name` is its path, for messages.
   static ExportedModel Parse(std::string_view text, const std::string& name);

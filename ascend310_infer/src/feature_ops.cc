@@ -74,6 +74,16 @@ void NormaliseInstance(int64_t size, std::vector<float>* feats) {
   }
 }
 
+void DivideByPeak(int64_t size, std::vector<float>* feats) {
+  const auto width = static_cast<size_t>(size);
+  for (size_t bin = 0; bin < width; ++bin) {
+    float peak = 0;
+    for (size_t i = bin; i < feats->size(); i += width) peak = std::max(peak, std::abs((*feats)[i]));
+    if (peak == 0) continue;
+    for (size_t i = bin; i < feats->size(); i += width) (*feats)[i] /= peak;
+  }
+}
+
 double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
   double product = 0, a_squared = 0, b_squared = 0;
   for (size_t i = 0; i < a.size(); ++i) {

@@ -24,6 +24,9 @@ void SubtractMean(int64_t size, std::vector<float>* feats);
 // variance.
 void NormaliseInstance(int64_t size, std::vector<float>* feats);
 
+// Divides each bin of feats (T, size) by its largest absolute value over the frames, unless all are zero.
+void DivideByPeak(int64_t size, std::vector<float>* feats);
+
 // Returns the cosine of two vectors of one length; throws InputError when one has no length.
 double Cosine(const std::vector<float>& a, const std::vector<float>& b);
 

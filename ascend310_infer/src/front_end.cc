@@ -8,6 +8,7 @@
 #include "src/fbank.h"
 #include "src/feature_ops.h"
 #include "src/kaldi_fbank.h"
+#include "src/samples.h"
 
 namespace ecapa {
 namespace {
@@ -26,8 +27,23 @@ Reader ReaderOf() {
 // The front ends that this program computes.
 const std::map<std::string, Reader>& Readers() {
   static const std::map<std::string, Reader> readers = {{"fbank", ReaderOf<Fbank, FbankConfig>()},
-                                                        {"kaldi_fbank", ReaderOf<KaldiFbank, KaldiFbankConfig>()}};
+                                                        {"kaldi_fbank", ReaderOf<KaldiFbank, KaldiFbankConfig>()},
+                                                        {"samples", [](const json& stored, const std::string& where) {
+                                                           return std::make_shared<Samples>(stored, where);
+                                                         }}};
   return readers;
+}
+
+// Returns the names of Readers: "a, b and c".
+std::string KnownTypes() {
+  std::string known;
+  size_t num_left = Readers().size();
+  for (const auto& [type, reader] : Readers()) {
+    const char* separator = known.empty() ? "" : num_left == 1 ? " and " : ", ";
+    known += separator + type;
+    --num_left;
+  }
+  return known;
 }
 
 std::string ValueText(const json& object, const std::string& key) {
@@ -48,9 +64,7 @@ class OtherFrontEnd : public FrontEnd {
                               ": expected normalisation none, mean or ", "instance, got ",
                               ValueText(stored, "normalisation"), ". Take a newer program."));
     }
-    std::string known;
-    for (const auto& [type, reader] : Readers()) known += (known.empty() ? "" : " and ") + type;
-    message_ = Concat(where, ": front end ", ValueText(stored, "type"), ": this program computes ", known,
+    message_ = Concat(where, ": front end ", ValueText(stored, "type"), ": this program computes ", KnownTypes(),
                       ". Export the model with --input=waveform, which has its front end inside, or give it features ",
                       "(--data or --features) instead of recordings.");
   }
@@ -86,7 +100,7 @@ std::shared_ptr<const FrontEnd> Read(const json& stored, int64_t feature_size, c
 }  // namespace
 
 std::vector<float> FrontEnd::operator()(const std::vector<float>& waveform) const {
-  const auto stream = Start(NumFrames(static_cast<int64_t>(waveform.size())));
+  const auto stream = Start(NumRows(static_cast<int64_t>(waveform.size())));
   stream->Push(waveform.data(), waveform.size());
   return stream->Finish();
 }

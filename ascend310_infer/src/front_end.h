@@ -1,5 +1,5 @@
-// How waveforms become features: the front ends that models are trained with, chosen by the `type` of their stored
-// form.
+// How waveforms become what a model takes: the front ends that models are trained with, chosen by the `type` of their
+// stored form.
 #ifndef ECAPA_FRONT_END_H_
 #define ECAPA_FRONT_END_H_
 
@@ -23,7 +23,7 @@ class FrontEnd {
     // Takes the next samples, full scale 1.
     virtual void Push(const float* samples, size_t count) = 0;
 
-    // Returns features (NumFrames(N), size) of all N samples, before Finish of the front end. To be called once, last.
+    // Returns features (NumRows(N), size) of all N samples, before Finish of the front end. To be called once, last.
     virtual std::vector<float> Finish() = 0;
   };
 
@@ -32,7 +32,7 @@ class FrontEnd {
   // The stored form with all keys but those that change training features alone: what two front ends must agree on.
   virtual nlohmann::json comparable() const = 0;
 
-  // Numbers of a frame.
+  // Numbers of a row.
   virtual int64_t size() const = 0;
 
   // Of the waveform, Hz.
@@ -44,17 +44,20 @@ class FrontEnd {
   // Frames of a waveform; 0: it is too short for one.
   virtual int64_t NumFrames(int64_t num_samples) const = 0;
 
+  // Rows of what a waveform becomes: its frames, or samples where the model makes features inside.
+  virtual int64_t NumRows(int64_t num_samples) const { return NumFrames(num_samples); }
+
   // The fewest samples that give `num_frames` >= 1 frames.
   virtual int64_t NumSamples(int64_t num_frames) const = 0;
 
-  // Returns the stream of a waveform, which the front end must outlive. Memory is reserved for `num_frames`, the
-  // expected number of frames; another number works too.
-  virtual std::unique_ptr<Stream> Start(int64_t num_frames) const = 0;
+  // Returns the stream of a waveform, which the front end must outlive. Memory is reserved for `num_rows`, the
+  // expected number of rows; another number works too.
+  virtual std::unique_ptr<Stream> Start(int64_t num_rows) const = 0;
 
-  // Does to the frames that the model sees, (T, size), what comes after cutting: subtracts their mean, or nothing.
+  // Does to the rows that the model sees, (T, size), what comes after cutting: subtracts their mean, for example.
   virtual void Finish(std::vector<float>* feats) const = 0;
 
-  // Returns features (NumFrames(N), size) of N >= 1 samples, full scale 1, before Finish.
+  // Returns features (NumRows(N), size) of N >= 1 samples, full scale 1, before Finish.
   std::vector<float> operator()(const std::vector<float>& waveform) const;
 };
 

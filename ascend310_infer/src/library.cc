@@ -1,6 +1,7 @@
 // The C interface (mindvox.h) over Embedder and Speakers.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <filesystem>
@@ -194,7 +195,7 @@ std::shared_ptr<Embedder> MakeEmbedder(const std::string& model_file, const mind
   limits.max_clipped_fraction =
       ShareOr(given.max_clipped_fraction, limits.max_clipped_fraction, "max_clipped_fraction");
   ExportedModel model = ExportedModel::Read(model_file);
-  options.frames_hint = model.num_frames.value_or(0);
+  options.rows_hint = model.num_frames ? model.RowsOf(*model.num_frames) : 0;
   options.batch_hint = model.batch_size.value_or(1);
   Engine engine = LoadEngine(model, options);
   return std::make_shared<Embedder>(std::move(model), std::move(engine), max_frames, limits);
@@ -247,7 +248,8 @@ mindvox_status mindvox_embedder_describe(mindvox_embedder* embedder, mindvox_des
   return Guarded(MINDVOX_ERROR_INTERNAL, [&] {
     const auto object = EmbedderOf(embedder);
     NeedPointer(description, "description");
-    if (description->struct_size < sizeof(mindvox_description)) {
+    constexpr size_t kFirstSize = offsetof(mindvox_description, min_samples);
+    if (description->struct_size < kFirstSize) {
       throw UsageError(Concat("description: expected struct_size ", sizeof(mindvox_description), ", got ",
                               description->struct_size, "."));
     }
@@ -257,6 +259,10 @@ mindvox_status mindvox_embedder_describe(mindvox_embedder* embedder, mindvox_des
     description->reserved = 0;
     description->min_duration_s = object->min_duration_s();
     description->engine = object->engine_name().c_str();
+    if (description->struct_size < sizeof(mindvox_description)) return;
+    description->min_samples = object->min_samples();
+    description->window_samples = object->window_samples();
+    description->window_step_samples = object->window_step_samples();
   });
 }
 

@@ -16,6 +16,7 @@
 #include "src/names.h"
 #include "src/options.h"
 #include "src/output.h"
+#include "src/parts.h"
 #include "src/runner.h"
 #include "src/sources.h"
 
@@ -57,7 +58,10 @@ RunOptions SizesOf(const Options& options, const ExportedModel& model) {
     throw UsageError(
         Concat("--max_frames: expected 0 or at least ", 2 * model.min_frames, ", got ", run.max_frames, "."));
   }
-  if (model.num_frames) run.cut_frames = Agree(options.cut_frames, *model.num_frames, "cut_frames", model);
+  // A model that takes windows has them of the whole, or of what is kept of it.
+  if (model.num_frames && !model.windows) {
+    run.cut_frames = Agree(options.cut_frames, *model.num_frames, "cut_frames", model);
+  }
   if (model.batch_size) run.batch_size = Agree(options.batch_size, *model.batch_size, "batch_size", model);
   if (run.cut_frames && *run.cut_frames < model.min_frames) {
     throw UsageError(Concat("--cut_frames: expected at least ", model.min_frames, ", got ", *run.cut_frames, "."));
@@ -102,8 +106,11 @@ void PrintFailures(const std::vector<Failure>& failures) {
 
 void PrintSpeed(const RunResult& result, double frame_shift_s) {
   const double audio_s = static_cast<double>(result.num_frames) * frame_shift_s;
-  std::printf("%zu embeddings in %.1f s: %.1f utterances/s, %.1f times real time\n", result.rows.size(),
-              result.elapsed_s, static_cast<double>(result.rows.size()) / result.elapsed_s, audio_s / result.elapsed_s);
+  const size_t num_done = result.latency_s.size();
+  std::printf("%zu embeddings in %.1f s: %.1f utterances/s, %.1f times real time", num_done, result.elapsed_s,
+              static_cast<double>(num_done) / result.elapsed_s, audio_s / result.elapsed_s);
+  if (result.num_kept > 0) std::printf("; %zu of an earlier run", result.num_kept);
+  std::printf("\n");
 }
 
 int Verify(const RunResult& result, const ExportedModel& model, const std::optional<double>& threshold) {
@@ -115,6 +122,20 @@ int Verify(const RunResult& result, const ExportedModel& model, const std::optio
   if (threshold) std::printf(" %s", cosine >= *threshold ? "accept" : "reject");
   std::printf("\n");
   return 0;
+}
+
+// Returns all that the embeddings of a list, and their order, follow from.
+nlohmann::json PlanOf(const Options& options, const RunOptions& run, const ExportedModel& model,
+                      const std::string& store_sha256, const std::string& engine) {
+  return {{"format_version", 1},
+          {"model_sha256", model.file_sha256},
+          {"store_sha256", store_sha256},
+          {"engine", engine},
+          {"cut_frames", run.cut_frames ? nlohmann::json(*run.cut_frames) : nlohmann::json()},
+          {"max_frames", run.max_frames},
+          {"batch_size", run.batch_size},
+          {"min_duration_s", options.limits.min_duration_s},
+          {"max_clipped_fraction", options.limits.max_clipped_fraction}};
 }
 
 int Main(int argc, const char* const* argv) {
@@ -135,13 +156,19 @@ int Main(int argc, const char* const* argv) {
   }
 
   const auto start = std::chrono::steady_clock::now();
-  options.engine.frames_hint = run.cut_frames.value_or(0);
+  const int64_t frames_hint = model.windows ? model.windows->num_frames : run.cut_frames.value_or(0);
+  options.engine.rows_hint = frames_hint > 0 ? model.RowsOf(frames_hint) : 0;
   options.engine.batch_hint = run.batch_size;
   Engine engine = LoadEngine(model, options.engine);
   const double load_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   // Before the run: hours later a file may have gone.
   const std::string store_sha256 = is_pair ? "" : source->ContentSha256();
+  std::optional<Parts> parts;
+  if (!is_pair) {
+    parts.emplace(options.output / ".parts", PlanOf(options, run, model, store_sha256, engine.name), model.emb_size);
+    run.parts = &*parts;
+  }
   RunResult result;
   {
     Progress progress(source->utterances().size());
@@ -163,6 +190,7 @@ int Main(int argc, const char* const* argv) {
   const bool is_whole = result.failures.empty();
   if (is_whole || (options.input != Input::kEvalStore && !result.rows.empty())) {
     WriteEmbeddingStore(options.output, *source, result, identity);
+    parts->Remove();
     PrintSpeed(result, model.front_end->frame_shift_s());
   }
   if (is_whole) return 0;

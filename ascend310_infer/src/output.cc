@@ -55,11 +55,11 @@ json Report(const RunResult& result, const Identity& identity, double load_s, do
   for (const auto& failure : result.failures) {
     failures.push_back({{"utt_id", failure.utt_id}, {"reason", failure.reason}});
   }
-  const auto num_done = static_cast<double>(result.rows.size());
+  const auto num_done = static_cast<double>(result.latency_s.size());
   const double audio_s = static_cast<double>(result.num_frames) * frame_shift_s;
   json latency_ms = {{"max", 0}};
   for (const auto& [name, fraction] : {std::pair("p50", 0.5), {"p90", 0.9}, {"p99", 0.99}, {"max", 1.0}}) {
-    latency_ms[name] = result.rows.empty() ? json() : json(1e3 * Quantile(result.latency_s, fraction));
+    latency_ms[name] = result.latency_s.empty() ? json() : json(1e3 * Quantile(result.latency_s, fraction));
   }
   return {{"format_version", kFormatVersion},
           {"engine", identity.engine},
@@ -69,6 +69,7 @@ json Report(const RunResult& result, const Identity& identity, double load_s, do
           {"max_frames", NumberOrNull(identity.max_frames)},
           {"num_utterances", result.rows.size() + result.failures.size()},
           {"num_failed", result.failures.size()},
+          {"num_kept", result.num_kept},
           {"failures", failures},
           {"num_frames", result.num_frames},
           {"audio_s", audio_s},

@@ -32,7 +32,7 @@ void WriteEmbeddingStore(const std::filesystem::path& folder, const FeatureSourc
 // Removes the meta.json of an earlier run, so that what is left of it is not taken for this one's.
 void RemoveMeta(const std::filesystem::path& folder);
 
-// Returns the run in numbers: speed, latencies, failures by name.
+// Returns the run in numbers: speed and latencies of what it embedded itself, failures by name.
 //
 // Args:
 //   load_s: time that loading the model took.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace ecapa {
@@ -34,13 +35,44 @@ std::vector<float> ResamplingFilter(int64_t up, int64_t down) {
 
 int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Returns the nearest fraction to low / high, 0 < low <= high, whose denominator is at most kMaxFactor: a convergent of
+// its continued fraction, or what lies between the last two. Of two that are as near, the one of the lesser
+// denominator.
+Factors Nearest(int64_t low, int64_t high) {
+  const int64_t divisor = std::gcd(low, high);
+  low /= divisor;
+  high /= divisor;
+  if (high <= kMaxFactor) return {low, high};
+  int64_t p0 = 0, q0 = 1, p1 = 1, q1 = 0;
+  int64_t n = low, d = high;
+  while (true) {
+    const int64_t a = n / d;
+    if (q0 + a * q1 > kMaxFactor) break;
+    std::tie(p0, q0, p1, q1) = std::make_tuple(p1, q1, p0 + a * p1, q0 + a * q1);
+    std::tie(n, d) = std::make_tuple(d, n - a * d);
+  }
+  const int64_t k = (kMaxFactor - q0) / q1;
+  if (2 * d * (q0 + k * q1) <= high) return {p1, q1};
+  return {p0 + k * p1, q0 + k * q1};
+}
+
 }  // namespace
 
+Factors FactorsOf(int64_t from_rate, int64_t to_rate) {
+  const Factors nearest = Nearest(std::min(from_rate, to_rate), std::max(from_rate, to_rate));
+  return to_rate < from_rate ? nearest : Factors{nearest.down, nearest.up};
+}
+
+int64_t ResampledLength(int64_t num_samples, int64_t from_rate, int64_t to_rate) {
+  const Factors factors = FactorsOf(from_rate, to_rate);
+  return num_samples / factors.down * factors.up + CeilDivide(num_samples % factors.down * factors.up, factors.down);
+}
+
 Resampler::Resampler(int64_t from_rate, int64_t to_rate, SampleSink sink)
-    : up_(to_rate / std::gcd(from_rate, to_rate)),
-      down_(from_rate / std::gcd(from_rate, to_rate)),
-      half_(kZeroCrossings * std::max(up_, down_)),
-      sink_(std::move(sink)) {
+    : Resampler(FactorsOf(from_rate, to_rate), std::move(sink)) {}
+
+Resampler::Resampler(Factors factors, SampleSink sink)
+    : up_(factors.up), down_(factors.down), half_(kZeroCrossings * std::max(up_, down_)), sink_(std::move(sink)) {
   if (up_ != down_) filter_ = ResamplingFilter(up_, down_);
 }
 

@@ -9,11 +9,26 @@
 
 namespace ecapa {
 
+// The whole numbers by whose ratio a rate is changed, at most kMaxFactor.
+struct Factors {
+  int64_t up;
+  int64_t down;
+};
+
+constexpr int64_t kMaxFactor = 16000;  // rates that people record at need less
+
+// Returns to_rate / from_rate in lowest terms, or, where that has greater factors, the nearest ratio that has not:
+// pitch and length are then off by at most one part in 2 * kMaxFactor. As in Python (src/mindvox/corpus/resample.py).
+Factors FactorsOf(int64_t from_rate, int64_t to_rate);
+
+// Returns how many samples a Resampler makes of so many.
+int64_t ResampledLength(int64_t num_samples, int64_t from_rate, int64_t to_rate);
+
 // Takes the next samples of a waveform.
 using SampleSink = std::function<void(const float* samples, size_t count)>;
 
 // Changes the rate of one waveform, which comes in pieces, as scipy.signal.resample_poly with its default window does,
-// in double precision. N samples become N * to_rate / from_rate, rounded up.
+// in double precision, by the factors of FactorsOf. N samples become ResampledLength of N.
 class Resampler {
  public:
   // Args:
@@ -28,6 +43,8 @@ class Resampler {
   void Finish();
 
  private:
+  Resampler(Factors factors, SampleSink sink);
+
   // Passes on the samples before number `num_out`.
   void Emit(int64_t num_out);
 

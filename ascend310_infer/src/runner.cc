@@ -20,87 +20,119 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Rows of one length.
+// Utterances that go through the model together: several of one piece each, all of one length; or one of several
+// pieces.
 struct Batch {
-  int64_t num_frames;
+  int64_t length;      // rows of each
+  int64_t num_frames;  // of each
+  bool has_pieces;     // one utterance, of several pieces
   std::vector<size_t> rows;
 };
 
-// Puts rows of one length together: at most `batch_size` of them, and at most `max_frames` frames in all unless that is
-// 0.
-std::vector<Batch> EqualLengthBatches(const std::vector<int64_t>& lengths, int64_t batch_size, int64_t max_frames) {
-  std::vector<size_t> order(lengths.size());
+// An utterance as it is planned before it is read.
+struct Job {
+  int64_t length = 0;  // rows that the model gets; of all its pieces, the utterance's
+  int64_t num_frames = 0;
+  bool has_pieces = false;
+};
+
+// Puts utterances of one length together: at most `batch_size` of them, and at most `max_frames` frames in all unless
+// that is 0.
+std::vector<Batch> EqualLengthBatches(const std::vector<Job>& jobs, int64_t batch_size, int64_t max_frames) {
+  std::vector<size_t> order(jobs.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return lengths[a] < lengths[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return jobs[a].length < jobs[b].length; });
   std::vector<Batch> batches;
   for (const size_t row : order) {
-    const int64_t length = lengths[row];
-    const int64_t most = max_frames == 0 ? batch_size : std::clamp<int64_t>(max_frames / length, 1, batch_size);
-    if (batches.empty() || batches.back().num_frames != length ||
+    const Job& job = jobs[row];
+    const int64_t most = max_frames == 0 ? batch_size : std::clamp<int64_t>(max_frames / job.num_frames, 1, batch_size);
+    if (batches.empty() || job.has_pieces || batches.back().has_pieces || batches.back().length != job.length ||
         static_cast<int64_t>(batches.back().rows.size()) == most) {
-      batches.push_back({length, {}});
+      batches.push_back({job.length, job.num_frames, job.has_pieces, {}});
     }
     batches.back().rows.push_back(row);
   }
   return batches;
 }
 
-std::string OutOfMemory(int64_t num_frames) {
-  return Concat(num_frames,
-                " frames need more memory than there is. Set a smaller --max_frames, --batch_size or --workers");
+std::string OutOfMemory(const ExportedModel& model, int64_t num_rows) {
+  return Concat(num_rows, " ", model.unit(),
+                " need more memory than there is. Set a smaller --max_frames, --batch_size or --workers");
 }
 
-size_t Size(const ExportedModel& model, int64_t num_frames) {
-  return static_cast<size_t>(num_frames * model.feature_size);
+// Returns the most frames that a model sees at once; 0: no limit, or it takes windows of its own.
+int64_t WindowLimit(const ExportedModel& model, const RunOptions& options, const std::vector<int64_t>& gears) {
+  return options.cut_frames || !gears.empty() || model.windows ? 0 : options.max_frames;
 }
 
-// Returns the most frames that a model sees at once; 0: no limit.
-int64_t WindowLimit(const RunOptions& options, const std::vector<int64_t>& gears) {
-  return options.cut_frames || !gears.empty() ? 0 : options.max_frames;
+// Returns the rows of an utterance of `num_rows` that are embedded.
+int64_t RowsTaken(const ExportedModel& model, int64_t num_rows, const RunOptions& options,
+                  const std::vector<int64_t>& gears) {
+  if (!options.cut_frames && gears.empty()) return num_rows;
+  return model.RowsOf(FramesTaken(model.FramesIn(num_rows), options.cut_frames, gears));
 }
 
-// Returns the first `num_frames` frames of an utterance, as they are.
-std::vector<float> Prepared(const ExportedModel& model, std::vector<float> feats, int64_t num_frames) {
-  if (num_frames < model.min_frames) {
-    throw InputError(Concat(num_frames, " frames, an embedding needs at least ", model.min_frames,
+// Returns the first `num_rows` rows of an utterance, repeated when it has fewer, as they are; `pieces` are those of
+// them.
+std::vector<float> Prepared(const ExportedModel& model, std::vector<float> rows, int64_t num_rows,
+                            const std::vector<Piece>& pieces) {
+  const int64_t least = model.RowsOf(model.min_frames);
+  for (const Piece& piece : pieces) {
+    if (piece.length >= least) continue;
+    throw InputError(Concat(piece.length, " ", model.unit(), ", an embedding needs at least ", least,
                             ". Leave the utterance out, or cut all to one length, which repeats what is short."));
   }
-  if (!AllFinite(feats.data(), feats.size())) throw InputError("NaN or infinite features");
-  CutFrames(num_frames, model.feature_size, &feats);
-  return feats;
+  if (!AllFinite(rows.data(), rows.size())) {
+    throw InputError(Concat("NaN or infinite ", model.framing ? "samples" : "features"));
+  }
+  CutFrames(num_rows, model.row_size(), &rows);
+  return rows;
 }
 
-// Returns the embeddings of `num_rows` utterances of equal length, finished.
-std::vector<float> Encoded(const ExportedModel& model, Encoder* encoder, std::vector<float>* feats, size_t num_rows,
-                           int64_t num_frames) {
+// Returns the embeddings of `num_inputs` inputs of equal length, finished.
+std::vector<float> Encoded(const ExportedModel& model, Encoder* encoder, std::vector<float>* feats, size_t num_inputs,
+                           int64_t length) {
   const size_t filled = feats->size();
-  const auto batch_size = static_cast<size_t>(model.batch_size.value_or(static_cast<int64_t>(num_rows)));
-  feats->resize(filled / num_rows * batch_size);  // a fixed batch that is not full: utterances are repeated
+  const auto batch_size = static_cast<size_t>(model.batch_size.value_or(static_cast<int64_t>(num_inputs)));
+  feats->resize(filled / num_inputs * batch_size);  // a fixed batch that is not full: inputs are repeated
   for (size_t i = filled; i < feats->size(); ++i) (*feats)[i] = (*feats)[i - filled];
-  if (model.is_transposed) *feats = Transposed(*feats, num_frames, model.feature_size);
-  std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), num_frames);
-  if (embeddings.size() < num_rows * static_cast<size_t>(model.emb_size)) {
+  if (model.is_transposed) *feats = Transposed(*feats, length, model.feature_size);
+  std::vector<float> embeddings = encoder->Encode(*feats, static_cast<int64_t>(batch_size), length);
+  if (embeddings.size() < num_inputs * static_cast<size_t>(model.emb_size)) {
     throw InputError("the model gave too few numbers");
   }
   return embeddings;
 }
 
-// Returns the mean of the embeddings of windows of one utterance, before Finish, weighted by their frames.
-std::vector<float> EncodedInWindows(const ExportedModel& model, Encoder* encoder, const std::vector<float>& feats,
-                                    int64_t max_frames) {
-  const auto num_frames = static_cast<int64_t>(feats.size()) / model.feature_size;
-  const std::vector<int64_t> edges = WindowEdges(num_frames, max_frames);
-  std::vector<double> sum(static_cast<size_t>(model.emb_size));
-  for (size_t i = 0; i + 1 < edges.size(); ++i) {
-    const int64_t length = edges[i + 1] - edges[i];
-    const auto first = feats.begin() + static_cast<std::ptrdiff_t>(Size(model, edges[i]));
-    std::vector<float> window(first, first + static_cast<std::ptrdiff_t>(Size(model, length)));
-    model.front_end->Finish(&window);
-    const std::vector<float> embedding = Encoded(model, encoder, &window, 1, length);
-    for (size_t d = 0; d < sum.size(); ++d) sum[d] += static_cast<double>(embedding[d]) * static_cast<double>(length);
+// Returns the mean of the embeddings of the pieces of one utterance, weighted by their frames.
+//
+// Args:
+//   batch_size: most windows of a model that takes some that go through it at once; other pieces go one by one.
+std::vector<float> EncodedInPieces(const ExportedModel& model, Encoder* encoder, const std::vector<float>& rows,
+                                   const std::vector<Piece>& pieces, int64_t batch_size) {
+  const auto width = static_cast<size_t>(model.row_size()), emb_size = static_cast<size_t>(model.emb_size);
+  const auto most = static_cast<size_t>(model.windows ? model.batch_size.value_or(batch_size) : 1);
+  std::vector<double> sum(emb_size);
+  double num_frames = 0;
+  for (size_t first = 0; first < pieces.size(); first += most) {
+    const size_t count = std::min(most, pieces.size() - first);
+    std::vector<float> batch;
+    for (size_t i = first; i < first + count; ++i) {
+      const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(pieces[i].first) * width);
+      std::vector<float> values(begin,
+                                begin + static_cast<std::ptrdiff_t>(static_cast<size_t>(pieces[i].count) * width));
+      FinishPiece(model, pieces[i], &values);
+      batch.insert(batch.end(), values.begin(), values.end());
+    }
+    const std::vector<float> embeddings = Encoded(model, encoder, &batch, count, pieces[first].length);
+    for (size_t i = 0; i < count; ++i) {
+      const auto weight = static_cast<double>(pieces[first + i].num_frames);
+      for (size_t d = 0; d < emb_size; ++d) sum[d] += static_cast<double>(embeddings[i * emb_size + d]) * weight;
+      num_frames += weight;
+    }
   }
-  std::vector<float> mean(sum.size());
-  for (size_t d = 0; d < sum.size(); ++d) mean[d] = static_cast<float>(sum[d] / static_cast<double>(num_frames));
+  std::vector<float> mean(emb_size);
+  for (size_t d = 0; d < emb_size; ++d) mean[d] = static_cast<float>(sum[d] / num_frames);
   return mean;
 }
 
@@ -114,23 +146,33 @@ class Run {
       : source_(source),
         model_(model),
         options_(options),
-        max_frames_(WindowLimit(options, gears)),
-        num_rows_(source.utterances().size()) {
-    std::vector<int64_t> lengths;
+        max_frames_(WindowLimit(model, options, gears)),
+        num_utts_(source.utterances().size()) {
+    std::vector<Job> jobs;
     for (const auto& utterance : source.utterances()) {
-      lengths.push_back(FramesTaken(utterance.num_frames, options.cut_frames, gears));
+      taken_.push_back(RowsTaken(model, utterance.num_rows, options, gears));
+      const std::vector<Piece> pieces = PiecesOf(model, taken_.back(), max_frames_);
+      const bool has_pieces = pieces.size() > 1;
+      jobs.push_back({has_pieces ? taken_.back() : pieces.front().length, model.FramesIn(taken_.back()), has_pieces});
     }
-    batches_ = EqualLengthBatches(lengths, options.batch_size, model.batch_size ? 0 : max_frames_);
-    embeddings_.resize(num_rows_);
-    reasons_.resize(num_rows_);
-    latency_s_.resize(num_rows_);
+    batches_ = EqualLengthBatches(jobs, options.batch_size, model.batch_size ? 0 : max_frames_);
+    embeddings_.resize(num_utts_);
+    reasons_.resize(num_utts_);
+    latency_s_.resize(num_utts_);
+    if (options.parts == nullptr) return;
+    for (const auto& [row, embedding] : options.parts->found()) {
+      if (row < num_utts_) embeddings_[row] = embedding;
+    }
   }
 
   // Takes batches until none is left.
   void Work(Encoder* encoder) {
     for (size_t i = next_batch_++; i < batches_.size() && !is_stopped_; i = next_batch_++) {
       try {
-        Embed(batches_[i], encoder);
+        if (!IsKept(batches_[i])) {
+          Embed(batches_[i], encoder);
+          Keep(batches_[i]);
+        }
       } catch (...) {
         is_stopped_ = true;  // our own mistake or no memory: the other workers need not go on
         throw;
@@ -145,40 +187,55 @@ class Run {
     result.elapsed_s = elapsed_s;
     result.failures = source_.failures();
     for (const auto& batch : batches_) {
-      result.has_windows = result.has_windows || IsLong(batch.num_frames);
-      for (const size_t row : batch.rows) result.num_frames += reasons_[row].empty() ? batch.num_frames : 0;
+      result.has_windows = result.has_windows || (batch.has_pieces && !model_.windows);
+      for (const size_t row : batch.rows) result.num_frames += latency_s_[row] ? batch.num_frames : 0;
     }
-    for (size_t row = 0; row < num_rows_; ++row) {
+    for (size_t row = 0; row < num_utts_; ++row) {
       if (!reasons_[row].empty()) {
         result.failures.push_back({source_.utterances()[row].utt_id, reasons_[row]});
         continue;
       }
       result.rows.push_back(row);
       result.embeddings.insert(result.embeddings.end(), embeddings_[row].begin(), embeddings_[row].end());
-      result.latency_s.push_back(latency_s_[row]);
+      if (latency_s_[row]) result.latency_s.push_back(*latency_s_[row]);
     }
+    result.num_kept = result.rows.size() - result.latency_s.size();
     return result;
   }
 
  private:
-  bool IsLong(int64_t num_frames) const { return max_frames_ > 0 && num_frames > max_frames_; }
+  // Whether an earlier run left all of a batch: a part of one is embedded again with the rest, so that the numbers are
+  // those of a run that was never interrupted.
+  bool IsKept(const Batch& batch) const {
+    return std::all_of(batch.rows.begin(), batch.rows.end(), [&](size_t row) { return !embeddings_[row].empty(); });
+  }
+
+  void Keep(const Batch& batch) const {
+    if (options_.parts == nullptr) return;
+    Rows rows;
+    for (const size_t row : batch.rows) {
+      if (reasons_[row].empty()) rows[row] = embeddings_[row];
+    }
+    options_.parts->Add(rows);
+  }
 
   void Embed(const Batch& batch, Encoder* encoder) {
     const auto start = Clock::now();
-    std::vector<size_t> rows;  // of which the features could be read
+    std::vector<size_t> rows;  // that could be read
     try {
-      if (IsLong(batch.num_frames)) {
-        for (const size_t row : batch.rows) EmbedInWindows(row, encoder, start);
+      if (batch.has_pieces) {
+        EmbedInPieces(batch.rows.front(), encoder, start);
         return;
       }
       std::vector<float> feats;
       for (const size_t row : batch.rows) {
         try {
-          std::vector<float> utterance = Prepared(model_, source_.Read(row), batch.num_frames);
-          model_.front_end->Finish(&utterance);
+          const std::vector<Piece> pieces = PiecesOf(model_, taken_[row], max_frames_);
+          std::vector<float> utterance = Prepared(model_, source_.Read(row), taken_[row], pieces);
+          FinishPiece(model_, pieces.front(), &utterance);
           if (rows.empty()) {
             feats = std::move(utterance);  // no second copy of a long one
-            feats.reserve(batch.rows.size() * Size(model_, batch.num_frames));
+            feats.reserve(batch.rows.size() * feats.size());
           } else {
             feats.insert(feats.end(), utterance.begin(), utterance.end());
           }
@@ -187,23 +244,23 @@ class Run {
           reasons_[row] = error.what();
         }
       }
-      if (!rows.empty()) Store(rows, Encoded(model_, encoder, &feats, rows.size(), batch.num_frames), start);
+      if (!rows.empty()) Store(rows, Encoded(model_, encoder, &feats, rows.size(), batch.length), start);
     } catch (const InputError& error) {
       for (const size_t row : rows) reasons_[row] = error.what();
     } catch (const std::bad_alloc&) {
-      for (const size_t row : batch.rows) reasons_[row] = OutOfMemory(batch.num_frames);
+      for (const size_t row : batch.rows) reasons_[row] = OutOfMemory(model_, batch.length);
     }
   }
 
-  void EmbedInWindows(size_t row, Encoder* encoder, Clock::time_point start) {
+  void EmbedInPieces(size_t row, Encoder* encoder, Clock::time_point start) {
     try {
-      const int64_t num_frames = source_.utterances()[row].num_frames;
-      const std::vector<float> feats = Prepared(model_, source_.Read(row), num_frames);
-      Store({row}, EncodedInWindows(model_, encoder, feats, max_frames_), start);
+      const std::vector<Piece> pieces = PiecesOf(model_, taken_[row], max_frames_);
+      const std::vector<float> utterance = Prepared(model_, source_.Read(row), taken_[row], pieces);
+      Store({row}, EncodedInPieces(model_, encoder, utterance, pieces, options_.batch_size), start);
     } catch (const InputError& error) {
       reasons_[row] = error.what();
     } catch (const std::bad_alloc&) {
-      reasons_[row] = OutOfMemory(source_.utterances()[row].num_frames);
+      reasons_[row] = OutOfMemory(model_, taken_[row]);
     }
   }
 
@@ -224,11 +281,12 @@ class Run {
   const ExportedModel& model_;
   const RunOptions& options_;
   const int64_t max_frames_;  // of a window; 0: no limit
-  const size_t num_rows_;
+  const size_t num_utts_;
+  std::vector<int64_t> taken_;  // rows of each utterance that are embedded
   std::vector<Batch> batches_;
   std::vector<std::vector<float>> embeddings_;
-  std::vector<std::string> reasons_;  // why there is no embedding; empty: there is one
-  std::vector<double> latency_s_;
+  std::vector<std::string> reasons_;              // why there is no embedding; empty: there is one
+  std::vector<std::optional<double>> latency_s_;  // none: this run did not embed it
   std::atomic<size_t> next_batch_{0};
   std::atomic<size_t> num_done_{0};
   std::atomic<bool> is_stopped_{false};
@@ -236,18 +294,17 @@ class Run {
 
 }  // namespace
 
-std::vector<float> EmbedOne(std::vector<float> feats, const ExportedModel& model, Encoder* encoder,
+std::vector<float> EmbedOne(std::vector<float> rows, const ExportedModel& model, Encoder* encoder,
                             const std::vector<int64_t>& gears, const RunOptions& options) {
-  const int64_t num_frames =
-      FramesTaken(static_cast<int64_t>(feats.size()) / model.feature_size, options.cut_frames, gears);
-  feats = Prepared(model, std::move(feats), num_frames);
-  const int64_t max_frames = WindowLimit(options, gears);
+  const int64_t taken = RowsTaken(model, static_cast<int64_t>(rows.size()) / model.row_size(), options, gears);
+  const std::vector<Piece> pieces = PiecesOf(model, taken, WindowLimit(model, options, gears));
+  rows = Prepared(model, std::move(rows), taken, pieces);
   std::vector<float> embedding;
-  if (max_frames > 0 && num_frames > max_frames) {
-    embedding = EncodedInWindows(model, encoder, feats, max_frames);
+  if (pieces.size() > 1) {
+    embedding = EncodedInPieces(model, encoder, rows, pieces, options.batch_size);
   } else {
-    model.front_end->Finish(&feats);
-    embedding = Encoded(model, encoder, &feats, 1, num_frames);
+    FinishPiece(model, pieces.front(), &rows);
+    embedding = Encoded(model, encoder, &rows, 1, pieces.front().length);
   }
   embedding.resize(static_cast<size_t>(model.emb_size));
   if (!AllFinite(embedding.data(), embedding.size())) throw InputError(kNotFinite);
@@ -259,13 +316,6 @@ int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames
   if (gears.empty()) return num_frames;
   const auto above = std::upper_bound(gears.begin(), gears.end(), num_frames);
   return above == gears.begin() ? gears.front() : *(above - 1);
-}
-
-std::vector<int64_t> WindowEdges(int64_t num_frames, int64_t max_frames) {
-  const int64_t num_windows = max_frames == 0 ? 1 : (num_frames + max_frames - 1) / max_frames;
-  std::vector<int64_t> edges;
-  for (int64_t i = 0; i <= num_windows; ++i) edges.push_back(i * num_frames / num_windows);
-  return edges;
 }
 
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options) {

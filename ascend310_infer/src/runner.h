@@ -1,4 +1,4 @@
-// From features to embeddings: cutting, finishing by the front end, batches of equal length, workers.
+// From features or samples to embeddings: cutting, finishing by the front end, batches of equal length, workers.
 #ifndef ECAPA_RUNNER_H_
 #define ECAPA_RUNNER_H_
 
@@ -10,6 +10,8 @@
 
 #include "src/encoder.h"
 #include "src/exported_model.h"
+#include "src/parts.h"
+#include "src/pieces.h"
 #include "src/sources.h"
 
 namespace ecapa {
@@ -20,8 +22,10 @@ struct RunOptions {
   std::optional<int64_t> cut_frames;  // frames kept of each utterance, repeated when it is shorter; none: all
   int64_t batch_size = 1;             // most utterances of one length that go through the model at once
   // Most frames that go through the model at once: a longer utterance is embedded in windows, and a batch holds no more
-  // in all, unless the model's own batch size is fixed. 0: no limit. Without effect where a length is fixed.
+  // in all, unless the model's own batch size is fixed. 0: no limit. Without effect where a length is fixed, and on a
+  // model that takes windows of its own: its batches are windows.
   int64_t max_frames = 0;
+  Parts* parts = nullptr;  // what is kept of an earlier run of the same plan, and of this one; nullptr: nothing
   // Called now and then, from any worker, with the number of utterances that are done.
   std::function<void(size_t)> progress;
 };
@@ -30,8 +34,9 @@ struct RunResult {
   std::vector<size_t> rows;       // of the source's utterances that have an embedding, rising
   std::vector<float> embeddings;  // (rows, emb_size)
   std::vector<Failure> failures;  // the source's own first, then in its order
-  std::vector<double> latency_s;  // of each row: from reading its batch to its embedding
-  int64_t num_frames = 0;         // that went through the model
+  std::vector<double> latency_s;  // of each row of this run: from reading its batch to its embedding
+  size_t num_kept = 0;            // rows of an earlier run
+  int64_t num_frames = 0;         // of this run's rows, as cut
   bool has_windows = false;       // some utterance was longer than max_frames
   double elapsed_s = 0;
 };
@@ -41,24 +46,20 @@ struct RunResult {
 // features or embedding are not finite, or for which memory does not suffice, is a failure and leaves the others as
 // they are.
 //
-// The embedding of an utterance of more than `max_frames` frames is the mean of its windows' embeddings, weighted by
-// their frames; each window is finished on its own.
+// The embedding of an utterance of several pieces (see PiecesOf) is the mean of theirs, weighted by their frames; each
+// is finished on its own.
 RunResult EmbedAll(const FeatureSource& source, const ExportedModel& model, Engine* engine, const RunOptions& options);
 
-// Returns the embedding, finite, of one utterance: of its features before the front end finishes them. `cut_frames` and
+// Returns the embedding, finite, of one utterance: of its rows before the front end finishes them. `cut_frames` and
 // `max_frames` of the options act as in EmbedAll, the others do not.
 //
-// Throws InputError: too few frames, or features, a failure of the library or an embedding that is not finite.
-std::vector<float> EmbedOne(std::vector<float> feats, const ExportedModel& model, Encoder* encoder,
+// Throws InputError: too few rows, or rows, a failure of the library or an embedding that is not finite.
+std::vector<float> EmbedOne(std::vector<float> rows, const ExportedModel& model, Encoder* encoder,
                             const std::vector<int64_t>& gears, const RunOptions& options);
 
 // Returns the frames of an utterance of `num_frames` that the model gets: `cut_frames` when it has a value, else the
 // greatest gear that is not longer (the least when all are), else all.
 int64_t FramesTaken(int64_t num_frames, const std::optional<int64_t>& cut_frames, const std::vector<int64_t>& gears);
-
-// Returns the edges of the windows that a long utterance is embedded in, from 0 to `num_frames`, as window_edges() in
-// src/frontend/fbank.py does: n = ceil(num_frames / max_frames) windows, about equally long; one when max_frames is 0.
-std::vector<int64_t> WindowEdges(int64_t num_frames, int64_t max_frames);
 
 }  // namespace ecapa
 

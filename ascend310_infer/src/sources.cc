@@ -40,11 +40,12 @@ std::string Sha256OfFiles(const std::vector<ListEntry>& entries) {
   return digest.Hex();
 }
 
-std::vector<float> ReadFeats(const FrontEnd& front_end, int64_t num_frames, const InputFile& file, int64_t offset,
-                             int64_t num_samples) {
+// Returns what becomes of stored samples, `num_rows` rows.
+std::vector<float> ReadSamples(const FrontEnd& front_end, int64_t num_rows, const InputFile& file, int64_t offset,
+                               int64_t num_samples) {
   constexpr int64_t kPieceSamples = 1 << 16;
   constexpr float kFullScale = 32768;
-  const auto stream = front_end.Start(num_frames);
+  const auto stream = front_end.Start(num_rows);
   std::vector<int16_t> stored;
   std::vector<float> samples;
   for (int64_t first = 0; first < num_samples; first += kPieceSamples) {
@@ -58,7 +59,15 @@ std::vector<float> ReadFeats(const FrontEnd& front_end, int64_t num_frames, cons
   return stream->Finish();
 }
 
-// A store of features, or of samples, of which features are made when they are read.
+// A model that takes samples cannot do anything with features.
+void RequireFeatureModel(const ExportedModel& model, const std::string& where) {
+  if (!model.framing) return;
+  throw InputError(Concat(where, ": holds features, and ", model.path.string(), " takes samples, of which it makes ",
+                          "features inside. Give it recordings (--wav_list), or a store of samples (prepared with ",
+                          "--store_kind=waveform)."));
+}
+
+// A store of features, or of samples, of which the model's rows are made when they are read.
 class EvalStore : public FeatureSource {
  public:
   EvalStore(const std::filesystem::path& folder, const ExportedModel& model)
@@ -69,6 +78,7 @@ class EvalStore : public FeatureSource {
       front_end_ = model.stored_front_end;
       CheckRate(folder);
     } else {
+      RequireFeatureModel(model, folder.string());
       front_end_ = meta["front_end"];
       CheckFrontEnd(*maker_, front_end_, folder.string());
     }
@@ -79,9 +89,9 @@ class EvalStore : public FeatureSource {
     int64_t length = 0;
     for (auto& utterance : utterances_) {
       first_.push_back(length);
-      length_.push_back(utterance.num_frames);
-      length += utterance.num_frames;
-      if (has_samples_) utterance.num_frames = NumFrames(utterance, folder);
+      length_.push_back(utterance.num_rows);
+      length += utterance.num_rows;
+      if (has_samples_) utterance.num_rows = NumRows(utterance, folder);
     }
     const NpyLayout layout = ReadNpyHeader(*file_, has_samples_ ? NpyKind::kSamples : NpyKind::kFrames);
     const int64_t columns = has_samples_ ? 1 : size_;
@@ -95,7 +105,7 @@ class EvalStore : public FeatureSource {
 
   std::vector<float> Read(size_t row) const override {
     if (has_samples_) {
-      return ReadFeats(*maker_, utterances_[row].num_frames, *file_, data_offset_ + 2 * first_[row], length_[row]);
+      return ReadSamples(*maker_, utterances_[row].num_rows, *file_, data_offset_ + 2 * first_[row], length_[row]);
     }
     return ReadFloats(*file_, data_offset_ + 4 * size_ * first_[row], length_[row], size_);
   }
@@ -137,10 +147,9 @@ class EvalStore : public FeatureSource {
     }
   }
 
-  int64_t NumFrames(const Utterance& utterance, const std::filesystem::path& folder) const {
-    const int64_t num_frames = maker_->NumFrames(utterance.num_frames);
-    if (num_frames > 0) return num_frames;
-    throw InputError(Concat(folder.string(), ": ", utterance.utt_id, ": ", utterance.num_frames,
+  int64_t NumRows(const Utterance& utterance, const std::filesystem::path& folder) const {
+    if (maker_->NumFrames(utterance.num_rows) > 0) return maker_->NumRows(utterance.num_rows);
+    throw InputError(Concat(folder.string(), ": ", utterance.utt_id, ": ", utterance.num_rows,
                             " samples are shorter than a frame, which has ", maker_->NumSamples(1),
                             ". Leave the utterance out."));
   }
@@ -163,13 +172,13 @@ class FileSource : public FeatureSource {
  protected:
   using FeatureSource::FeatureSource;
 
-  // `num_frames(path)` returns the length of a file, or throws InputError.
-  template <typename NumFrames>
-  void Open(FileList files, const NumFrames& num_frames) {
+  // `num_rows(path)` returns the length of a file, or throws InputError.
+  template <typename NumRows>
+  void Open(FileList files, const NumRows& num_rows) {
     failures_ = std::move(files.failures);
     for (auto& entry : files.entries) {
       try {
-        utterances_.push_back({entry.utt_id, SpeakerOf(entry.utt_id), num_frames(entry.path)});
+        utterances_.push_back({entry.utt_id, SpeakerOf(entry.utt_id), num_rows(entry.path)});
         entries_.push_back(std::move(entry));
       } catch (const InputError& error) {
         failures_.push_back({entry.utt_id, error.what()});
@@ -187,13 +196,14 @@ class FeatureFiles : public FileSource {
  public:
   FeatureFiles(FileList files, const ExportedModel& model)
       : FileSource(model.stored_front_end), feature_size_(model.feature_size) {
+    RequireFeatureModel(model, "--features");
     Open(std::move(files), [this](const std::string& path) { return Layout(InputFile(path)).rows; });
   }
 
   std::vector<float> Read(size_t row) const override {
     const InputFile file(path(row));
     const NpyLayout layout = Layout(file);
-    if (layout.rows != utterances_[row].num_frames) {
+    if (layout.rows != utterances_[row].num_rows) {
       throw InputError(Concat(path(row), ": has changed while the program ran."));
     }
     return ReadFloats(file, layout.data_offset, layout.rows, feature_size_);
@@ -229,25 +239,24 @@ class Recordings : public FileSource {
         sample_rate_(maker_->sample_rate()),
         limits_(limits) {
     Open(std::move(files),
-         [this](const std::string& path) { return NumFrames(AudioFile(path).NumSamples(sample_rate_)); });
+         [this](const std::string& path) { return NumRows(AudioFile(path).NumSamples(sample_rate_)); });
   }
 
   std::vector<float> Read(size_t row) const override {
-    const int64_t num_frames = utterances_[row].num_frames;
-    const auto stream = maker_->Start(num_frames);
+    const int64_t num_rows = utterances_[row].num_rows;
+    const auto stream = maker_->Start(num_rows);
     AudioFile(path(row)).Read(sample_rate_, limits_,
                               [&](const float* samples, size_t count) { stream->Push(samples, count); });
     std::vector<float> feats = stream->Finish();
-    if (static_cast<int64_t>(feats.size()) != num_frames * maker_->size()) {
+    if (static_cast<int64_t>(feats.size()) != num_rows * maker_->size()) {
       throw InputError("has changed while the program ran");
     }
     return feats;
   }
 
  private:
-  int64_t NumFrames(int64_t num_samples) const {
-    const int64_t num_frames = maker_->NumFrames(num_samples);
-    if (num_frames > 0) return num_frames;
+  int64_t NumRows(int64_t num_samples) const {
+    if (maker_->NumFrames(num_samples) > 0) return maker_->NumRows(num_samples);
     throw InputError(
         Concat("too short: ", num_samples, " samples at ", sample_rate_, " Hz, a frame has ", maker_->NumSamples(1)));
   }

@@ -1,4 +1,4 @@
-// Where features come from: an evaluation store, a list of feature files, or a list of recordings.
+// Where the inputs of a model come from: an evaluation store, a list of feature files, or a list of recordings.
 #ifndef ECAPA_SOURCES_H_
 #define ECAPA_SOURCES_H_
 
@@ -21,7 +21,7 @@ namespace ecapa {
 struct Utterance {
   std::string utt_id;
   std::string spk_id;
-  int64_t num_frames = 0;
+  int64_t num_rows = 0;  // of what Read returns: frames, or samples
 };
 
 // An utterance that could not be embedded, and why.
@@ -30,7 +30,7 @@ struct Failure {
   std::string reason;
 };
 
-// Features of named utterances, before the front end finishes them.
+// Features of named utterances, before the front end finishes them; of a model that takes waveforms, samples.
 class FeatureSource {
  public:
   virtual ~FeatureSource() = default;
@@ -41,7 +41,7 @@ class FeatureSource {
   // Those of the input that cannot.
   const std::vector<Failure>& failures() const { return failures_; }
 
-  // Returns features (num_frames, feature_size) of utterance `row`. May be called from several threads; throws
+  // Returns the rows (num_rows, row_size of the model) of utterance `row`. May be called from several threads; throws
   // InputError.
   virtual std::vector<float> Read(size_t row) const = 0;
 
@@ -62,7 +62,8 @@ class FeatureSource {
 // Opens the evaluation store (src/mindvox/data/eval_store.py) in a folder: of features, or of samples.
 //
 // Throws InputError: there is no complete store, its files do not fit each other, or it was made with another front end
-// than the model's. Of samples: this program does not know the model's front end, or it takes another rate.
+// than the model's. Of samples: this program does not know the model's front end, or it takes another rate. Of
+// features: the model takes samples.
 std::unique_ptr<FeatureSource> OpenEvalStore(const std::filesystem::path& folder, const ExportedModel& model);
 
 // The files of a list or a folder, and those that cannot be used.
@@ -72,6 +73,8 @@ struct FileList {
 };
 
 // Opens files of features: `.npy`, float32 (T, feature_size), or any other suffix for the bare numbers.
+//
+// Throws InputError: the model takes samples.
 std::unique_ptr<FeatureSource> OpenFeatureFiles(FileList files, const ExportedModel& model);
 
 // Opens recordings, of which features are made as the model expects them. Reading one that does not keep to the limits
@@ -92,7 +95,7 @@ struct FileKind {
 // Throws InputError when there is none.
 FileList FindFiles(const std::filesystem::path& list_or_folder, const FileKind& kind);
 
-// Returns the rows of a store's index, of which a length in frames, or in samples, is in num_frames; throws InputError
+// Returns the rows of a store's index, of which a length in frames, or in samples, is in num_rows; throws InputError
 // when they do not lie one after the other.
 //
 // Args:

@@ -107,11 +107,11 @@ inline void WriteStore(const TemporaryFolder& folder, const std::vector<int64_t>
   folder.Write("meta.json", meta.dump());
 }
 
-// Gives each utterance a number of squares of its features; does not depend on the others of its batch.
+// Gives each input a number of squares of its features, or samples; does not depend on the others of its batch.
 class FakeEncoder : public Encoder {
  public:
   explicit FakeEncoder(const ExportedModel& model)
-      : feature_size_(model.feature_size), emb_size_(model.emb_size), is_transposed_(model.is_transposed) {}
+      : feature_size_(model.row_size()), emb_size_(model.emb_size), is_transposed_(model.is_transposed) {}
 
   std::vector<float> Encode(const std::vector<float>& feats, int64_t batch, int64_t frames) override {
     if (feats.size() != static_cast<size_t>(batch * frames * feature_size_)) throw std::logic_error("wrong feats");

@@ -139,7 +139,7 @@ TEST_CASE("a failure of the engine is no AudioError, and the encoder is free aga
 TEST_CASE("windows that are shorter than the model takes, and front ends that are not known, are refused") {
   CHECK(Contains(MessageOf([] { MakeEmbedder(Model({{"min_frames", 30}}), 59); }), "max_frames: expected at least 60"));
   const auto other = Model({{"front_end", {{"type", "mfcc"}}}});
-  CHECK(Contains(MessageOf([&] { MakeEmbedder(other); }), "this program computes fbank and kaldi_fbank"));
+  CHECK(Contains(MessageOf([&] { MakeEmbedder(other); }), "this program computes fbank, kaldi_fbank and samples"));
 }
 
 TEST_CASE("more threads than encoders give the numbers of one") {

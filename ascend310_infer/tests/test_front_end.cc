@@ -40,7 +40,7 @@ TEST_CASE("a type that is not known finishes features and refuses waveforms, nam
   const auto other = ReadFrontEnd(stored, 2, "m.json");
   CHECK((other->size() == 2 && other->frame_shift_s() == doctest::Approx(0.0125)));
   const std::string expected =
-      "m.json: front end \"mfcc\": this program computes fbank and kaldi_fbank. Export the model with "
+      "m.json: front end \"mfcc\": this program computes fbank, kaldi_fbank and samples. Export the model with "
       "--input=waveform, "
       "which has its front end inside, or give it features (--data or --features) instead of recordings.";
   CHECK(MessageOf([&] { other->sample_rate(); }) == expected);
@@ -73,7 +73,7 @@ TEST_CASE("a type that is not known finishes features and refuses waveforms, nam
   CHECK(Contains(MessageFor(stored, 2), "got null. Take a newer program."));
   for (const json& unnamed : {json::object(), json{{"type", 3}}}) {
     CHECK(ReadFrontEnd(unnamed, 2, "m.json")->frame_shift_s() == 0);
-    CHECK(Contains(MessageOf([&] { ReadFrontEnd(unnamed, 2, "m.json")->sample_rate(); }), "computes fbank and kaldi"));
+    CHECK(Contains(MessageOf([&] { ReadFrontEnd(unnamed, 2, "m.json")->sample_rate(); }), "computes fbank, kaldi"));
   }
 }
 

@@ -40,25 +40,76 @@ TEST_CASE("a damaged description is refused, with all that is wrong") {
   }
   CHECK(Contains(message(json::array()), "expected the description of an exported model, format 2 or 3."));
   CHECK(Contains(message({{"format_version", 1}}), "format 2 or 3."));
-  json waveform = ModelJson(80, 192);
-  waveform["input_kind"] = "waveform";
-  CHECK(Contains(message(waveform), "runs models that take 'features'. Export with --input=features."));
+  json kind = ModelJson(80, 192);
+  kind["input_kind"] = "spikes";
+  CHECK(Contains(message(kind), "input of kind 'spikes'; this program knows features and waveform."));
   json layout = ModelJson(80, 192);
   CHECK(ExportedModel::Parse(layout.dump(), "m.json").InputShape(2, 50) == std::vector<int64_t>{2, 50, 80});
   layout["input_layout"] = "BFT";
   CHECK(ExportedModel::Parse(layout.dump(), "m.json").InputShape(2, 50) == std::vector<int64_t>{2, 80, 50});
   layout["input_layout"] = "TBF";
   CHECK(Contains(message(layout), "m.json: missing or impossible values: input_layout \"TBF\"."));
-  json windows = ModelJson(80, 192);
-  windows["windows"] = {{"num_frames", 160}, {"step", 77}, {"last", "padded"}, {"min_coverage", 0.75}};
-  CHECK(Contains(message(windows), "m.json: windows {\"last\":\"padded\",\"min_coverage\":0.75,\"num_frames\":160,"));
-  CHECK(Contains(message(windows), "the model is evaluated on windows, which this program does not make."));
-  windows["windows"] = nullptr;
-  CHECK(ExportedModel::Parse(windows.dump(), "m.json").feature_size == 80);
   json size = ModelJson(80, 192);
   size["feature_size"] = 40;
   CHECK(Contains(message(size), "m.json: its front end gives frames of 80 numbers, the model takes 40."));
   CHECK(Contains(MessageOf([] { ExportedModel::Parse("{", "m.json"); }), "m.json: expected JSON, got something else"));
+}
+
+TEST_CASE("windows are read, and impossible ones named") {
+  const auto message = [](const json& content) {
+    return MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); });
+  };
+  json content = ModelJson(80, 192);
+  content["windows"] = nullptr;
+  CHECK_FALSE(ExportedModel::Parse(content.dump(), "m.json").windows);
+  content["windows"] = {{"num_frames", 160}, {"step", 77}, {"last", "padded"}, {"min_coverage", 0.75}};
+  CHECK(Contains(message(content), "m.json: windows, framing, num_frames, input_layout and conversion do not fit"));
+  content["num_frames"] = 160;
+  const ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK((model.windows->num_frames == 160 && model.windows->step == 77 && model.windows->is_padded));
+  CHECK(model.windows->min_coverage == 0.75);
+  for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{{"num_frames", 0},
+                                                                            {"step", 161},
+                                                                            {"step", 0},
+                                                                            {"last", "cut"},
+                                                                            {"last", "aligned"},
+                                                                            {"min_coverage", 1.1}}) {
+    json damaged = content;
+    damaged["windows"][key] = value;
+    CHECK_MESSAGE(Contains(message(damaged), "m.json: missing or impossible values: windows {"),
+                  damaged["windows"].dump());
+  }
+  content["conversion"] = {{"gears", {160}}, {"precision_mode", "preferred_fp32"}};
+  CHECK(Contains(message(content), "conversion do not fit"));
+}
+
+TEST_CASE("a model of waveforms has sizes in samples") {
+  const auto message = [](const json& content) {
+    return MessageOf([&] { ExportedModel::Parse(content.dump(), "m.json"); });
+  };
+  json content = ModelJson(80, 192);
+  content["input_kind"] = "waveform";
+  content["front_end"] = {{"type", "mfcc"}, {"sample_rate", 16000}};
+  CHECK(Contains(message(content), "m.json: missing or impossible values: framing. Export the model again."));
+  content["framing"] = {{"least", 400}, {"first", 400}, {"hop", 160}, {"prepares", false}};
+  const ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK((model.row_size() == 1 && model.feature_size == 80 && std::string(model.unit()) == "samples"));
+  CHECK((model.RowsOf(1) == 400 && model.RowsOf(298) == 47920 && model.FramesIn(48000) == 298));
+  CHECK((model.FramesIn(399) == 0 && model.InputShape(2, 48000) == std::vector<int64_t>{2, 48000}));
+  CHECK(std::string(model.InputName()) == "waveform");
+  CHECK((model.front_end->sample_rate() == 16000 && model.front_end->NumFrames(48000) == 298));
+  for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{
+           {"least", 0}, {"first", 401}, {"first", -1}, {"hop", 0}, {"hop", "160"}, {"prepares", nullptr}}) {
+    json damaged = content;
+    damaged["framing"][key] = value;
+    CHECK_MESSAGE(Contains(message(damaged), "m.json: missing or impossible values: framing {"),
+                  damaged["framing"].dump());
+  }
+  json layout = content;
+  layout["input_layout"] = "BFT";
+  CHECK(Contains(message(layout), "input_layout and conversion do not fit"));
+  content["framing"]["prepares"] = true;
+  CHECK(Contains(message(content), "in a way that this program does not know"));
 }
 
 TEST_CASE("a description of version 2 is read by its own names") {

@@ -199,7 +199,7 @@ TEST_CASE("Ascend gets the device's number, its precision and the one shape it s
   EngineOptions options;
   options.device_folder = DeviceFolder(folder);
   options.device_id = 3;
-  options.frames_hint = 301;
+  options.rows_hint = 301;
   options.batch_hint = 2;
   CHECK(NameOf(LiteModel(), options) == "mindspore lite 2.7.0 Ascend preferred_fp32");
   CHECK((lite.is_ascend && lite.device_id == 3));
@@ -219,7 +219,7 @@ TEST_CASE("a fixed model on Ascend keeps its own shape") {
   model.num_frames = 301;
   EngineOptions options;
   options.device = Device::kAscend;
-  options.frames_hint = 301;
+  options.rows_hint = 301;
   LoadMindSporeLite(model, options);
   CHECK(lite.input_shape == std::string());
 }
@@ -230,7 +230,7 @@ TEST_CASE("what the configuration file decides is left to it") {
   lite.has_ascend = true;
   EngineOptions options;
   options.device = Device::kAscend;
-  options.frames_hint = 301;
+  options.rows_hint = 301;
   options.lite_config = folder.Write("c.ini", "[ascend_context]\nprecision_mode = \"enforce_fp32\"\n");
   CHECK(NameOf(LiteModel(), options) == "mindspore lite 2.7.0 Ascend enforce_fp32");
   CHECK(lite.precision_mode == std::string());
@@ -283,7 +283,7 @@ TEST_CASE("auto takes Ascend for models of its form where there is a device") {
   const TemporaryFolder without_device;
   without_device.Write("davinci_manager", "");
   EngineOptions options;
-  options.frames_hint = 301;
+  options.rows_hint = 301;
   options.device_folder = DeviceFolder(with_device);
   Reset();
   CHECK(NameOf(LiteModel(), options) == "mindspore lite 2.7.0 CPU f32");

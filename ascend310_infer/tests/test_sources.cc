@@ -23,7 +23,7 @@ TEST_CASE("an evaluation store gives each utterance its own frames") {
   const auto store = OpenEvalStore(folder.path(), SmallModel());
   REQUIRE(store->utterances().size() == 3);
   CHECK((store->utterances()[1].utt_id == "speaker1/1" && store->utterances()[1].spk_id == "speaker1"));
-  CHECK((store->utterances()[1].num_frames == 3 && store->failures().empty()));
+  CHECK((store->utterances()[1].num_rows == 3 && store->failures().empty()));
   CHECK(store->ContentSha256().size() == 64);
   std::vector<float> expected;
   for (int i = 0; i < 12; ++i) expected.push_back(static_cast<float>((i * 7 + 13) % 11) - 5);
@@ -115,7 +115,7 @@ TEST_CASE("a store of samples gives the features of the model's front end") {
   for (size_t row = 0; row < 3; ++row) {
     std::vector<float> waveform;
     for (int64_t i = 0; i < lengths[row]; ++i) waveform.push_back(static_cast<float>(stored[first++]) / 32768);
-    CHECK(store->utterances()[row].num_frames == model.front_end->NumFrames(lengths[row]));
+    CHECK(store->utterances()[row].num_rows == model.front_end->NumFrames(lengths[row]));
     CHECK(store->Read(row) == (*model.front_end)(waveform));
   }
   auto content = ModelJson(4, 3);
@@ -127,7 +127,7 @@ TEST_CASE("a store of samples gives the features of the model's front end") {
   content["front_end"]["sample_rate"] = 24000;
   CHECK(Contains(message(), ": holds waveforms at 16000 Hz, the model takes 24000."));
   content["front_end"] = {{"type", "mfcc"}};
-  CHECK(Contains(message(), "m.json: front end \"mfcc\": this program computes fbank and kaldi_fbank."));
+  CHECK(Contains(message(), "m.json: front end \"mfcc\": this program computes fbank, kaldi_fbank and samples."));
   folder.Write("wave.npy", npy.substr(0, npy.size() - 2));
   CHECK(Contains(MessageOf([&] { OpenEvalStore(folder.path(), model); }), "wave.npy: its header says (74001), but it"));
 }
@@ -217,7 +217,7 @@ TEST_CASE("recordings become features of as many frames as their header promised
   folder.Write("b.wav", "RIFF");
   const auto recordings = OpenRecordings(FindFiles(folder.path(), kAudio), SmallModel(), {});
   REQUIRE((recordings->utterances().size() == 1 && recordings->failures().size() == 1));
-  CHECK(recordings->utterances()[0].num_frames == 26);
+  CHECK(recordings->utterances()[0].num_rows == 26);
   CHECK(recordings->Read(0).size() == 26 * 4);
 }
 

@@ -147,12 +147,17 @@ def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
     """Return the answer for two examined recordings."""
     for side in (first, second):
         if side.problem is not None:
-            reason = f"{side.name}: {side.problem.text}".rstrip(".")
-            return Decision(INCONCLUSIVE, None, None, rule.thresholds, (first, second), reason)
+            return no_decision(rule, (first, second), side)
     assert first.embedding is not None and second.embedding is not None
     score = cosine(first.embedding, second.embedding)
     verdict = rule.judge(score, (first.quality, second.quality))
     return Decision(verdict.answer, score, verdict.llr, rule.thresholds, (first, second), verdict.reason)
+
+
+def no_decision(rule: Rule, both: tuple[Examined, Examined], unfit: Examined) -> Decision:
+    """Return the answer where one of two recordings cannot be used."""
+    assert unfit.problem is not None
+    return Decision(INCONCLUSIVE, None, None, rule.thresholds, both, f"{unfit.name}: {unfit.problem.text}".rstrip("."))
 
 
 def decision_facts(decision: Decision) -> dict[str, Any]:

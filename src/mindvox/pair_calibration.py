@@ -5,7 +5,7 @@ calibration.judge(cosine, (first_quality, second_quality))
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -86,13 +86,35 @@ class PairCalibration:
         first, second = qualities
         if first is None or second is None:
             raise ValueError("a calibration needs the quality of both recordings: pass a speech detector.")
-        for quality in (first, second):
-            if (band := band_of(quality)) not in self.bands:
-                source = self.thresholds.source
+        return self.judge_speaker([score], first, [second])
+
+    def judge_speaker(self, scores: Sequence[float], quality: Quality, enrolled: Sequence[Quality]) -> Verdict:
+        """Return the answer for a recording and a speaker's enrolled recordings.
+
+        The ratio is the mean of the ratios with each enrolled recording. Were these independent, it would be their sum;
+        they share the recording, the speaker and often the session, so a sum would be far too sure. With one enrolled
+        recording it is the ratio of the pair.
+
+        Args:
+            scores: cosine of the recording with each enrolled one, at least one.
+            quality: of the recording.
+            enrolled: of each enrolled recording.
+        """
+        reason = self.why_silent([quality, *enrolled])
+        if reason:
+            return Verdict(INCONCLUSIVE, None, reason)
+        pairs = zip(scores, enrolled, strict=True)
+        inputs = np.stack([pair_inputs(score, quality, other, self.llr.names) for score, other in pairs])
+        llr = float(self.llr(inputs).mean())
+        return self.thresholds.verdict(llr, float(np.mean(scores)), llr)
+
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return why there is no answer about recordings of these qualities: a band that the fit did not have."""
+        for quality in qualities:
+            if quality is not None and (band := band_of(quality)) not in self.bands:
                 advice = "`mindvox calibrate pairs` fits one"
-                return Verdict(INCONCLUSIVE, None, f"{band} speech, and {source} was fitted on none ({advice})")
-        llr = float(self.llr(pair_inputs(score, first, second, self.llr.names)[None])[0])
-        return self.thresholds.verdict(llr, score, llr)
+                return f"{band} speech, and {self.thresholds.source} was fitted on none ({advice})"
+        return ""
 
     def with_rates(
         self, false_accepts: Optional[float] = None, false_rejects: Optional[float] = None

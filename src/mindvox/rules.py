@@ -1,7 +1,7 @@
 """Rules that turn a score into an answer: thresholds, their source, and the possible answers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Protocol
@@ -80,6 +80,10 @@ class Thresholds:
         """The object itself; part of every Rule."""
         return self
 
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return the empty string: a cosine is judged whatever the recordings' quality is."""
+        return ""
+
     def judge(self, score: float, qualities: Sequence[Optional[Quality]] = ()) -> Verdict:
         """Return the answer for a cosine; the recordings' quality is not considered."""
         return self.verdict(score, score, None)
@@ -105,6 +109,13 @@ class Rule(Protocol):
     @property
     def thresholds(self) -> Thresholds:
         """The thresholds for values of the rule."""
+        ...
+
+    def why_silent(self, qualities: Iterable[Optional[Quality]]) -> str:
+        """Return why there is no answer about recordings of these qualities; empty: there is one.
+
+        A quality that is not known (None) is no reason.
+        """
         ...
 
     def judge(self, score: float, qualities: Sequence[Optional[Quality]]) -> Verdict:

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "ascend310_infer" / "fuzz" / "corpus"
 STYLED = {".h", ".hpp", ".c", ".cc"}
 MEMORY = ("-rss_limit_mb=0", "-malloc_limit_mb=1024")
-TARGETS = ("csv", "header", "index", "list", "lite_config", "model", "names", "npy", "raw", "wav")
+TARGETS = (
+    *("csv", "header", "index", "list", "lite_config", "lite_log", "model", "names", "npy", "part", "raw", "wav"),
+)
 
 
 def must(command: list) -> str:

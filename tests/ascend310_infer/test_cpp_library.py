@@ -5,7 +5,6 @@ Under the address sanitizer: --all runs this file again with an instrumented lib
 
 import array
 import ctypes
-import importlib.util
 import json
 import os
 import re
@@ -23,22 +22,15 @@ from mindvox.embedder import Embedder
 from mindvox.engines.exported import description_path
 from mindvox.files import sha256_file
 from mindvox.speakers.store import unit_rows
+from tests.ascend310_infer.binding import CORPUS, EXAMPLES, ROOT, binding
 from tests.ascend310_infer.conftest import LINK_PACKAGES, need
 from tests.deploy.toy import make_checkpoint, write_toy
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "ascend310_infer" / "examples"
-CORPUS = ROOT.parent / "shared" / "data" / "mini_librispeech" / "voxceleb1" / "wav"
 LIBRARY = "MINDVOX_TEST_LIBRARY"  # another libmindvox.so to test
 SAMPLE_RATE = 16000
 COSINE = 0.99999  # float32 sums in another order
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror"]
 ARGUMENT, HANDLE, MODEL, AUDIO, EXISTS, NOT_FOUND = 1, 2, 3, 4, 6, 7
-
-spec = importlib.util.spec_from_file_location("mindvox_ctypes", EXAMPLES / "mindvox_ctypes.py")
-assert spec is not None and spec.loader is not None
-binding = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(binding)
 
 
 def must(*command: object, **environment: str) -> str:
@@ -206,7 +198,7 @@ def test_wrong_arguments_are_errors_that_name_them(library, embedder):
     noise = floats(np.random.default_rng(0).uniform(-0.5, 0.5, SAMPLE_RATE))
     pointer, size = binding._pointer(noise), embedder.embedding_size
     for arguments, reason in (
-        ((embedder.handle, pointer, len(noise), 0, pointer, size), "sample_rate: expected 1 to 768000 Hz, got 0"),
+        ((embedder.handle, pointer, len(noise), 0, pointer, size), "sample_rate: expected 2000 to 768000 Hz, got 0"),
         ((embedder.handle, None, len(noise), SAMPLE_RATE, pointer, size), "samples: expected a pointer, got NULL"),
         ((embedder.handle, pointer, len(noise), SAMPLE_RATE, None, size), "embedding: expected a pointer, got NULL"),
         ((embedder.handle, pointer, len(noise), SAMPLE_RATE, pointer, size + 1), f"expected {size} numbers, got"),
@@ -287,6 +279,19 @@ def test_programs_of_a_later_header_run_unless_they_ask_for_what_is_not_there(li
         with pytest.raises(binding.MindvoxError, match=reason) as caught:
             create(**members)
         assert caught.value.status == ARGUMENT
+
+
+def test_programs_of_an_earlier_header_get_the_members_that_they_know(library, embedder):
+    new = ("min_samples", "window_samples", "window_step_samples")
+    size = getattr(binding.Description, new[0]).offset
+    description = binding.Description(struct_size=size, **dict.fromkeys(new, -1))
+    library.call("embedder_describe", embedder.handle, ctypes.byref(description))
+    assert description.embedding_size == embedder.embedding_size and description.engine
+    assert [getattr(description, name) for name in new] == [-1, -1, -1]
+    assert embedder.min_samples == 8 * 160 and embedder.window_samples == embedder.window_step_samples == 0
+    description.struct_size = size - 1
+    with pytest.raises(binding.MindvoxError, match="description: expected struct_size"):
+        library.call("embedder_describe", embedder.handle, ctypes.byref(description))
 
 
 def test_versions_agree(library, installed):

@@ -204,7 +204,7 @@ def test_a_front_end_that_is_not_known_takes_features_and_no_recordings(program,
         done = call(worked, program, "--model", model, *recordings)
         assert done.returncode == 1
         assert done.stderr == (
-            f'error: {model}.json: front end "mfcc": this program computes fbank and kaldi_fbank. Export the '
+            f'error: {model}.json: front end "mfcc": this program computes fbank, kaldi_fbank and samples. Export the '
             "model with --input=waveform, which has its front end inside, or give it features "
             "(--data or --features) instead of recordings.\n"
         )
@@ -318,7 +318,9 @@ def test_a_damaged_store_is_exit_code_1_and_leaves_no_embeddings(program, worked
     ("arguments", "code", "said"),
     [
         (["--model=nowhere.onnx", "--data=eval", "--output=o"], 1, "nowhere.onnx: no such model"),
-        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "Export with --input=features"),
+        (["--model=wave.onnx", "--data=eval", "--output=o"], 1, "eval: holds features, and wave.onnx takes samples"),
+        (["--model=wave.onnx", "--features=feats", "--output=o"], 1, "--features: holds features, and wave.onnx takes"),
+        (["--model=wave.onnx", "--wav_list=wav", "--output=o", "--precision=bf16"], 2, "inside, which need f32"),
         (["--model=free.xml", "--data=wav", "--output=o"], 1, "wav: not a complete store"),
         (["--model=free.xml", "--data=eval", "--output=config.yaml"], 1, "config.yaml: "),
         (["--model=free.xml", "--data=eval", "--output=o", "--cut_frames=5"], 2, "expected at least 9"),
@@ -655,6 +657,41 @@ def test_interrupted_program_leaves_its_folder_unlocked(program, worked, tmp_pat
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == -signal.SIGINT
     must(worked, *infer[:2], "--data=eval", "--output", out)
+
+
+def test_killed_program_goes_on_where_it_stopped(program, worked, tmp_path):
+    """The list is long enough for a part to be written, however fast this machine is."""
+    soundfile.write(tmp_path / "a.wav", noise(0, 3 * SAMPLE_RATE), SAMPLE_RATE)
+    infer = (program, "--model=free.xml", "--wav_list", tmp_path / "list.txt", "--batch_size=4", "--output")
+    for count in (250, 1000, 4000, 16000):
+        names = [f"s{row % 7}/{row}\t{tmp_path / 'a.wav'}\n" for row in range(count)]
+        (tmp_path / "list.txt").write_text("".join(names))
+        if was_killed(subprocess.Popen([*infer, tmp_path / "killed"], cwd=worked), tmp_path / "killed" / ".parts"):
+            break
+    else:
+        pytest.fail("no part was written")
+    assert not (tmp_path / "killed" / "meta.json").exists()
+    (tmp_path / "killed" / ".parts" / "part-000099").write_bytes(b"damaged")
+    said = must(worked, *infer, tmp_path / "killed")
+    num_kept = json.loads((tmp_path / "killed" / "report.json").read_text())["num_kept"]
+    assert 0 < num_kept < count and said.startswith(f"{count - num_kept} embeddings in ")
+    assert said.endswith(f"; {num_kept} of an earlier run\n")
+
+    assert "earlier" not in must(worked, *infer, tmp_path / "whole")
+    files = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert files == {path.name for path in (tmp_path / "killed").iterdir()} and ".parts" not in files
+    for name in files - {"report.json"}:  # which has times
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def was_killed(running: subprocess.Popen, parts: Path) -> bool:
+    """Kill the program when it has written a part; return False where it ended before."""
+    while running.poll() is None:
+        if list(parts.glob("part-*")):
+            running.send_signal(signal.SIGKILL)
+            return running.wait() == -signal.SIGKILL
+        time.sleep(0.002)
+    return False
 
 
 @pytest.mark.parametrize("kind", ["S_ISDIR", "S_ISREG"])

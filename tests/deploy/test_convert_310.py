@@ -83,7 +83,7 @@ def test_a_fixed_model_needs_no_sizes(tmp_path):
         ({}, ["--frames=5"], 2, "lengths of at least 9 frames"),
         ({}, ["--frames=x"], 2, "invalid _counts value"),
         ({}, ["--frames=200", "--batch_size=0"], 2, "--batch_size: expected at least 1, got 0"),
-        ({"num_frames": 301}, ["--frames=200"], 2, "takes 301 alone. Export with --length=0"),
+        ({"num_frames": 301}, ["--frames=200"], 2, "takes only 301. Export with --length=0"),
         ({"batch_size": 2}, ["--frames=200", "--batch_size=3"], 2, "3 was given"),
         ({"device_target": "CPU"}, ["--frames=200"], 1, "was exported for CPU: export with --device_target=Ascend"),
         ({"input_kind": "waveform"}, ["--frames=200"], 1, "expected a MINDIR that takes features"),

@@ -79,7 +79,7 @@ def test_onnx_is_written_whole_and_takes_its_suffix(checkpoint, trained, tmp_pat
         (["--channel=80"], "channel: the command line says 80"),
         (["--length=5"], "length: expected 0 or at least 9 frames, got 5"),
         (["--exp_ckpt_file=nowhere.ckpt"], r"nowhere\.ckpt: no such checkpoint"),
-        (["--file_format=AIR"], "MindSpore writes it on Ascend alone"),
+        (["--file_format=AIR"], "MindSpore writes it only on Ascend"),
         (["--outputs=embedding,frames"], "a ecapa_tdnn has no frames; it has embedding, attention"),
     ],
 )

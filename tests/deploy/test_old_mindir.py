@@ -138,14 +138,14 @@ def test_every_convolution_of_an_onnx_says_its_stride(checkpoint, tmp_path):
 # The kind: a restriction of MindSpore's on names. Second variants: a folder with Chinese letters, and the folder for
 # temporary files; checkpoints, stores and MINDIR are read and written under the same names.
 @pytest.mark.parametrize("name", [pytest.param("my exp+aug/m", marks=pytest.mark.slow), "模型/50% [a]'b+c"])
-def test_any_name_can_be_exported_to(tmp_path, name, monkeypatch):
+def test_any_name_can_be_exported_to(graphs_compiled_again, tmp_path, name, monkeypatch):
     monkeypatch.setattr(export_module, "cell_encoder", uncompiled_encoder)
     with in_place_of_ecapa():
         path = export(config_of(make_checkpoint(tmp_path), tmp_path / name, "--length=40", "--batch_size=1"))
     assert path == tmp_path / f"{name}.mindir" and path.is_file()
 
 
-def test_a_temporary_folder_of_any_name_will_do(tmp_path, monkeypatch):
+def test_a_temporary_folder_of_any_name_will_do(graphs_compiled_again, tmp_path, monkeypatch):
     odd = tmp_path / "a +ü"
     odd.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(odd))

@@ -152,7 +152,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, trick):
 
 def test_class_of_what_stands_in_a_tensors_place_is_told(tmp_path):
     path = torch_file(tmp_path / "a.pt", state(binary("w"), b"cos\nsystem\n" + binary("true") + b"\x85R"))
-    with pytest.raises(InputError, match=r"names with tensors, got w \(an object of os.system\). Where you trust"):
+    with pytest.raises(InputError, match=r"names with tensors, got w \(an object of os.system\). If you trust"):
         read_state(path)
 
 
@@ -208,7 +208,7 @@ def test_two_states_of_one_size_are_named(tmp_path):
     path = torch_file(
         tmp_path / "a.pt", state(binary("model"), inner("w"), binary("average"), inner("w")), {"0": NUMBERS}
     )
-    with pytest.raises(InputError, match="several states of 1 entries, under model, average: torch.save the one"):
+    with pytest.raises(InputError, match="several states of 1 entries, under model, average: torch.save only the one"):
         read_state(path)
 
 
@@ -289,7 +289,7 @@ def test_name_that_stands_twice_is_refused(tmp_path):
 
 def test_state_with_other_things_is_refused_with_their_names(tmp_path):
     path = torch_file(tmp_path / "a.pt", state(binary("epoch"), number(3), binary("w"), tensor()), {"0": NUMBERS})
-    with pytest.raises(InputError, match=r"got epoch \(a value of type int\). Where you trust the file, load it"):
+    with pytest.raises(InputError, match=r"got epoch \(a value of type int\). If you trust the file, load it"):
         read_state(path)
 
 

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,31 @@ def _made_once(path: Path, what: object, make: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for source in made.iterdir():
         shutil.copyfile(source, path.with_suffix(source.suffix))
+
+
+def compiled_once(write: Callable[[Path, str, ExportedModel, nn.Cell], None]) -> Callable[..., None]:
+    """Return `_write_mindspore` of the export, which compiles a graph for seconds, so that it compiles each graph once.
+
+    ONNX and IR are made of one graph. All that a graph follows from is compared: the network, its parameters, and what
+    the description says of it.
+    """
+
+    @wraps(write)
+    def write_once(path: Path, file_format: str, exported: ExportedModel, network: nn.Cell) -> None:
+        said = exported.to_dict()
+        for name in ("checkpoint_sha256", "file_format", "file_sha256", "precision", "weights_sha256"):
+            del said[name]
+        if exported.input_kind == "features":
+            del said["front_end"]
+        parameters = hashlib.sha256()
+        for parameter in network.get_parameters():
+            parameters.update(parameter.name.encode())
+            parameters.update(parameter.asnumpy().tobytes())
+        is_converted = exported.file_format in ("ONNX", "IR")
+        what = (MODELS.get(exported.model["name"]), repr(network), parameters.hexdigest(), file_format, is_converted)
+        _made_once(path, (*what, said), lambda staged: write(staged, file_format, exported, network))
+
+    return write_once
 
 
 def config_of(checkpoint: Path, file_name: Path, *options: str) -> Config:

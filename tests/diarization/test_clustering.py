@@ -79,6 +79,28 @@ def test_order_of_embeddings_does_not_matter(sizes, seed, random):
     assert same(run(embeddings[order]), run(embeddings)[order])
 
 
+@pytest.mark.parametrize("method", CLUSTERINGS)
+def test_no_more_speakers_are_found_than_can_be_told_apart(method):
+    assert run(np.eye(150, dtype=np.float32), method).max() + 1 <= clustering.MAX_SPEAKERS
+    assert np.iinfo(np.int8).max >= clustering.MAX_SPEAKERS  # `assign` keeps labels as int8
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(2, 6), min_size=1, max_size=4), st.integers(0, 99), st.integers(2, 4))
+def test_splitting_speech_into_more_embeddings_does_not_matter(sizes, seed, times):
+    embeddings, _ = groups(sizes, 0.1, seed)
+    split = np.repeat(embeddings, times, axis=0)
+    assert same(run(split), np.repeat(run(embeddings), times))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 8), min_size=1, max_size=5), st.integers(0, 99))
+def test_turning_the_space_does_not_matter(sizes, seed):
+    embeddings, _ = groups(sizes, 0.15, seed)
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((16, 16)))[0]
+    assert same(run(embeddings @ turn.astype(np.float32)), run(embeddings))
+
+
 def test_bounds_and_names_are_checked():
     for least, most in ((0, None), (3, 2), (1, 101)):
         with pytest.raises(UsageError, match="number of speakers: expected 1 <= min <= max"):

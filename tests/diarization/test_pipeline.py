@@ -3,6 +3,10 @@
 import csv
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -10,9 +14,9 @@ import soundfile
 
 from mindvox.cli import diarize as command
 from mindvox.cli import main
-from mindvox.diarization import embedding
+from mindvox.diarization import embedding, outputs, recording
 from mindvox.diarization.names import name_speakers
-from mindvox.diarization.outputs import timeline, write_all
+from mindvox.diarization.outputs import KINDS, default_kinds, timeline, write_all
 from mindvox.diarization.pipeline import Diarization, Diarizer, Options, count_of
 from mindvox.diarization.rttm import read_rttm
 from mindvox.diarization.turns import Turn
@@ -85,6 +89,20 @@ def test_people_whom_the_network_takes_for_one_are_told_apart():
     assert turns[3].start_s == pytest.approx(12.5, abs=FRAME_S)  # too short for an embedding, not lost
 
 
+def test_who_says_short_words_alone_is_a_speaker(diarizer):
+    words = [("high", start_s, start_s + 0.7) for start_s in (9.5, 10.7, 11.9)]  # none of 1 s, but 2.1 s in all
+    found = diarizer.diarize(talk(("low", 1, 9), *words, duration_s=13.0))
+    check(found.turns, [("speaker_1", 1, 9), *(("speaker_2", start_s, end_s) for _, start_s, end_s in words)])
+
+
+def test_who_talks_over_another_alone_is_a_speaker(diarizer):
+    waveform = talk(("low", 1, 9), ("high", 4, 5), duration_s=10.0)
+    check(diarizer.diarize(waveform).turns, [("speaker_1", 1, 9), ("speaker_2", 4, 5)])
+    assert len(diarizer.diarize(waveform, count_of(1)).speakers) == 1
+    briefly = talk(("low", 1, 9), ("high", 4, 4.3), duration_s=10.0)
+    assert len(diarizer.diarize(briefly).speakers) == 1  # so little may be a mistake of the network
+
+
 def test_features_in_parts_give_what_they_give_at_once(diarizer, monkeypatch):
     waveform = talk(*CONVERSATION, duration_s=23.0)
     found = diarizer.diarize(waveform)
@@ -118,6 +136,36 @@ def test_file_read_in_parts_gives_what_its_samples_give(diarizer, tmp_path):
         diarizer.diarize(tmp_path / "a.wav", channel=3)
 
 
+def test_threads_share_a_diarizer(diarizer):
+    """OpenVINO refuses a batch while it computes another one."""
+    encode, busy = diarizer.embedder.engine.encode, Lock()
+
+    def exclusive(batch):
+        assert busy.acquire(blocking=False), "two batches at once"
+        try:
+            time.sleep(0.005)
+            return encode(batch)
+        finally:
+            busy.release()
+
+    waveforms = [talk(("low", 1, 4), ("high", start_s, 9), duration_s=10.0) for start_s in (4, 5, 6)]
+    alone = [diarizer.diarize(waveform).turns for waveform in waveforms]
+    diarizer.embedder.engine.encode = exclusive
+    with ThreadPoolExecutor(3) as pool:
+        assert [found.turns for found in pool.map(diarizer.diarize, waveforms)] == alone
+
+
+def test_recordings_that_are_too_long_are_refused(diarizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "MAX_DURATION_S", 2)
+    waveform = talk(("low", 0, 2), duration_s=2.1)
+    soundfile.write(tmp_path / "parts.wav", waveform, RATE)
+    soundfile.write(tmp_path / "whole.wav", waveform, 8000)
+    for source in (tmp_path / "parts.wav", tmp_path / "whole.wav", waveform):
+        with pytest.raises(UnusableRecording, match="(wav|the array): longer than 2 s: cut it, and diarize the parts"):
+            diarizer.diarize(source)
+    assert diarizer.diarize(waveform[: 2 * RATE]).turns
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -148,13 +196,13 @@ FOUND = Diarization(
 
 
 def test_files_hold_the_turns(tmp_path):
-    written = write_all(tmp_path, FOUND)
-    assert [path.name for path in written] == [f"talk.{kind}" for kind in ("rttm", "json", "csv", "txt", "vtt", "html")]
+    kinds = ("rttm", "json", "csv", "txt", "vtt", "html")
+    assert [path.name for path in write_all(tmp_path, FOUND, kinds)] == [f"talk.{kind}" for kind in kinds]
     assert read_rttm(tmp_path / "talk.rttm")["talk"][0] == Turn(0.5, 2.25, "Anna_&_Bo")
     content = json.loads((tmp_path / "talk.json").read_text())
     assert content["num_speakers"] == 2 and content["speakers"][0] == {
         **{"speaker": "Anna & Bo", "speech_s": 1.75},
-        **{"is_enrolled": False, "score": None},
+        **{"is_enrolled": False, "score": None, "quality": None},
     }
     assert content["turns"][1] == {"start_s": 3661.0, "end_s": 3662.0, "speaker": "speaker_2"}
     rows = list(csv.reader((tmp_path / "talk.csv").open()))
@@ -170,6 +218,27 @@ def test_timeline_has_a_bar_for_each_turn_and_escapes_names():
     page = timeline(FOUND)
     assert page.count("<rect ") == 2 and "Anna &amp; Bo" in page and "Anna & Bo" not in page and "A note." in page
     assert timeline(Diarization("silence", 0.0, [])).count("<rect ") == 0
+
+
+def test_picture_has_a_bar_for_each_turn(tmp_path):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install -e '.[plots]'")
+    assert list(default_kinds()) == list(KINDS)
+    (axes,) = outputs.timeline_figure(replace(FOUND, turns=[*FOUND.turns, Turn(9, 10, "$2$ each")])).axes
+    assert [len(bars.get_paths()) for bars in axes.collections] == [1, 1, 1] and axes.get_xlim() == (0, 3723.5)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Anna & Bo", r"\$2\$ each", "speaker_2"]
+    assert axes.get_xticklabels()[-1].get_text() == "1:02:04" and axes.get_xlabel() == "A note."
+    for found in (FOUND, Diarization("silence", 0.0, [])):
+        (path,) = write_all(tmp_path, found, ["png"])
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_picture_is_left_out_without_matplotlib_and_asking_for_it_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "find_spec", lambda name: None)
+    assert [path.suffix for path in write_all(tmp_path, FOUND)] == [f".{kind}" for kind in KINDS if kind != "png"]
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(InputError, match="--format png needs matplotlib: pip install"):
+        main(["diarize", str(tmp_path / "a.wav"), "--out", str(tmp_path / "out"), "--format", "rttm", "png"])
+    assert not (tmp_path / "out").exists()
 
 
 # The command
@@ -188,6 +257,16 @@ def test_command_writes_files_and_says_who_was_heard(opened, tmp_path, capsys):
     assert "a.wav: 2 speakers in 23.0 s" in told.out and "speaker_1: 11.1 s" in told.out
     assert told.err.startswith("error: ") and "b.wav" in told.err
     assert sorted(read_rttm(tmp_path / "out")) == ["a"] and (tmp_path / "out/a.html").is_file()
+
+
+def test_command_writes_the_kinds_that_are_asked_for(opened, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", talk(("low", 1, 5), duration_s=6.0), RATE)
+    given = ["diarize", str(tmp_path / "a.wav"), "--out", str(tmp_path / "out"), "--format"]
+    assert main([*given, "csv", "rttm", "csv"]) == 0
+    assert sorted(path.suffix for path in (tmp_path / "out").glob("a.*")) == [".csv", ".rttm"]
+    assert f"written: {tmp_path / 'out/a.csv'} and 1 more" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="invalid choice: 'mp3'"):
+        main([*given, "mp3"])
 
 
 def test_command_enrols_voices_and_gives_their_names_elsewhere(opened, tmp_path, capsys):

@@ -124,3 +124,8 @@ def test_windows_of_speech_cover_all_of_it():
         assert covered[frame_at(start) : frame_at(end)].all()
     assert covered.sum() == sum(frame_at(end) - frame_at(start) for start, end in speech)
     assert not windows_of_speech([], 16000).activity.any()
+
+
+def test_a_word_is_in_one_window():
+    for start_s in np.arange(0.0, 3.0, 0.21):
+        assert len(windows_of_speech([(start_s, start_s + 0.5)], 5 * 16000).first_frames) == 1

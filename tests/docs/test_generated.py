@@ -122,6 +122,23 @@ def test_no_line_of_a_help_is_longer_than_a_terminal_and_none_has_a_path_of_this
     assert [row for row in lines if str(Path.home()) in row or str(keys.ROOT) in row] == []
 
 
+FRAGMENT = re.compile(
+    r"(?i)(of|that|whose|which|what|how|their|its|it|by|at|in|on|as|for|with|to|when|where|who|so|such|gets|also|likewise"
+    r"|default|nothing|from)\b"
+)
+"""First words of a help text that does not say what the value is."""
+
+
+def test_no_help_text_begins_with_a_fragment():
+    cells = re.compile(r"\| `[\w.]+`[^|]*\|[^|]*\| (.*) \|")
+    pages = [(keys.ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("keys.md", "modelzoo.md")]
+    meanings = [match[1] for text in pages for match in cells.finditer(text)]
+    commands = (keys.ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    helps = re.findall(r"(?m)^  (?:-\S.*?\S|[A-Z]{3,})(?:  +|\n {20,})(\S.*)$", commands)
+    assert len(meanings) > 300 and len(helps) > 300
+    assert [text for text in meanings + helps if FRAGMENT.match(text)] == []
+
+
 def test_papers_must_be_cited_and_listed(monkeypatch):
     monkeypatch.setattr(references, "_texts", lambda: {"models/new.py": "(Nobody 2030, arXiv:3001.00001)"})
     with pytest.raises(InputError, match="models/new.py: cites arXiv:3001.00001: add it to PAPERS"):

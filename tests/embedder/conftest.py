@@ -12,6 +12,7 @@ from mindvox.engines.engine import Engine
 from mindvox.engines.exported import ExportedModel
 from mindvox.frontend import front_end_of
 from tests.deploy.toy import NUM_MELS, make_checkpoint, write_toy
+from tests.small_model import in_place_of_ecapa
 
 FREE = ("--length=0", "--batch_size=0")
 KALDI = {"type": "kaldi_fbank", "sample_rate": 16000, "n_mels": NUM_MELS, "win_length_ms": 25.0, "hop_length_ms": 10.0}
@@ -31,8 +32,13 @@ CARD["thresholds"] = {"same": 0.9, "different": 0.5, "why": "two words are not e
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Exported toy models by what they take; `kaldi` has Kaldi's front end."""
+    """Exported small models by what they take; `kaldi` has Kaldi's front end."""
     folder = tmp_path_factory.mktemp("models")
+    with in_place_of_ecapa():
+        return export_all(folder)
+
+
+def export_all(folder):
     checkpoint = make_checkpoint(folder / "ckpt")
     kaldi = make_checkpoint(folder / "kaldi_ckpt", front_end_of(KALDI))
     for name in ("features", "waveform", "fixed", "fixed_waveform", "kaldi"):

@@ -65,6 +65,26 @@ def test_thresholds_follow_from_the_rates(calibration):
             calibration.with_rates(false_rejects=rate)
 
 
+def test_a_speakers_ratio_is_the_mean_of_those_with_each_enrolled_recording(calibration):
+    short = replace(GOOD, net_speech_s=2.0)
+    pairs = [calibration.judge(0.5, (GOOD, GOOD)), calibration.judge(0.7, (GOOD, short))]
+    found = calibration.judge_speaker([0.5, 0.7], GOOD, [GOOD, short])
+    assert found.llr == pytest.approx((pairs[0].llr + pairs[1].llr) / 2) and found.llr != pytest.approx(pairs[0].llr)
+    assert calibration.judge_speaker([0.5], GOOD, [GOOD]) == pairs[0]
+    # Both ratios are far above the threshold; the least cosine, 0.4, is held against the mean.
+    sure = replace(calibration, llr=LinearLlr(INPUTS[:1], (20.0,), 0.0))
+    assert sure.judge_speaker([0.2, 0.59], GOOD, [GOOD, GOOD]).answer == INCONCLUSIVE
+    assert sure.judge_speaker([0.2, 0.61], GOOD, [GOOD, GOOD]).answer == ACCEPT
+
+
+def test_one_enrolled_recording_of_another_band_is_enough_for_no_answer(calibration):
+    narrow = replace(GOOD, bandwidth_hz=4000.0)
+    found = calibration.judge_speaker([0.9, 0.9], GOOD, [GOOD, narrow])
+    assert (found.answer, found.llr) == (INCONCLUSIVE, None) and found.reason.startswith("narrow-band speech, and")
+    assert calibration.why_silent([GOOD, None]) == "" and calibration.why_silent([None, narrow]) == found.reason
+    assert Thresholds(0.5, 0.5, "given").why_silent([narrow]) == ""
+
+
 def test_inputs_are_of_the_shorter_and_of_the_noisier_side():
     short, noisy = replace(GOOD, net_speech_s=2.0), replace(GOOD, snr_db=7.0)
     np.testing.assert_allclose(pair_inputs(0.5, short, noisy), [0.5, 1.0, 7.0])
@@ -247,11 +267,12 @@ def test_verify_prints_ratio_thresholds_and_quality(home, calibration, capsys):
     llr = 20 + 1 + 0.1 * 30 - 12  # two seconds, without noise between words
     assert lines[0].startswith("same person, score 1.0000, log-likelihood ratio ")
     assert float(lines[0].split()[-1]) == pytest.approx(llr, abs=4)
-    assert lines[1:3] == [
-        "thresholds of the calibration toys: same person from log-likelihood ratio 4.61 and score 0.4,",
+    assert lines[1:4] == [
+        "thresholds of the calibration toys:",
+        "  same person from log-likelihood ratio 4.61 and score 0.4",
         "  different people below log-likelihood ratio -4.61",
     ]
-    assert lines[3].startswith(f"{files[0]}: 2.0 s, 2.0 s of speech, level -2 dB, ") and len(lines) == 5
+    assert lines[4].startswith(f"{files[0]}: 2.0 s, 2.0 s of speech, level -2 dB,")
 
 
 def test_verify_answers_in_json_with_quality_and_problem(home, capsys):

@@ -7,6 +7,7 @@ import pytest
 from mindvox.engines.exported import ExportedModel, description_path
 from mindvox.errors import InputError
 from mindvox.frontend.frames import Windows
+from mindvox.registry import FRONT_ENDS
 from tests.deploy.toy import SETTINGS, save_description
 from tests.engines.described import MODEL
 
@@ -41,6 +42,39 @@ def test_waveform_of_301_frames_has_3_seconds(path):
     assert read.inputs == [{"name": "waveform", "shape": [4, 48000], "dtype": "float32"}]
     assert read.outputs[1] == {"name": "attention", "shape": [4, 301, 48], "dtype": "float32"}
     assert read.min_length == 8 * 160
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in FRONT_ENDS),
+        ("mel_spectrogram", {"padding": "zero", "preemphasis": 0.97}),
+        ("mel_spectrogram", {"raise_level_db": -30.0, "zeros_after_ms": 10.0}),
+        ("kaldi_fbank", {"win_length_ms": 5.0}),  # shorter than the hop
+    ],
+)
+def test_framing_says_how_many_frames_a_waveform_has(path, name, settings):
+    front_end = FRONT_ENDS.get(name)(**settings)
+    save_description(path, MODEL, input_kind="waveform", front_end=front_end.to_dict())
+    framing = json.loads(description_path(path).read_text())["framing"]
+    for num_samples in range(1, 1200):
+        is_long = num_samples >= framing["least"]
+        num_frames = 1 + (num_samples - framing["first"]) // framing["hop"] if is_long else 0
+        assert num_frames == front_end.num_frames(num_samples), num_samples
+    for num_frames in range(1, 20):
+        expected = max(framing["least"], framing["first"] + (num_frames - 1) * framing["hop"])
+        assert expected == front_end.num_samples(num_frames)
+    assert framing["prepares"] == front_end.prepares
+    assert json.loads(description_path(save_description(path, MODEL)).read_text())["framing"] is None
+
+
+def test_older_descriptions_have_no_framing_and_another_one_is_refused(path):
+    save_description(path, MODEL, input_kind="waveform")
+    alter(path, framing="gone")
+    assert ExportedModel.read(path).framing["hop"] == 160
+    alter(path, framing={"least": 1, "first": 0, "hop": 80, "prepares": False})
+    with pytest.raises(InputError, match="framing do not fit the sizes beside them"):
+        ExportedModel.read(path)
 
 
 def test_further_outputs_follow_in_the_order_of_the_alphabet(path):

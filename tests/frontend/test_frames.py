@@ -1,6 +1,7 @@
 """Cutting, repeating and centring of waveforms and features."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_aligned_windows_end_with_the_utterance(num_frames, starts):
     feats = np.arange(2.0 * num_frames).reshape(num_frames, 2)
     for start in starts:
         np.testing.assert_array_equal(windows.cut(feats, start), repeat_to(feats[start:], 10))
+
+
+def test_table_that_the_cpp_program_is_tested_on_holds_here():
+    table = json.loads(Path(__file__).resolve().parents[1].joinpath("windows_cases.json").read_text())
+    assert len(table) >= 50
+    for case in table:
+        length, starts = case.pop("length"), case.pop("starts")
+        assert Windows(**case).starts(length) == starts, case
 
 
 def test_padded_windows_are_those_of_resemblyzer():

@@ -64,11 +64,10 @@ def test_heads_that_do_not_divide_the_channels_are_refused():
         SelfAttention(6, 4)
 
 
-@pytest.mark.parametrize("num_frames", [4, 7])
-def test_shortest_utterances_have_embeddings_of_whole_fours_of_frames(num_frames):
+def test_shortest_utterances_have_embeddings_of_whole_fours_of_frames():
     np.random.seed(2)
     model = ReDimNet2(**TINY).set_train(False)
-    feats = np.random.default_rng(0).standard_normal((1, num_frames, 24)).astype(np.float32)
+    feats = np.random.default_rng(0).standard_normal((1, 7, 24)).astype(np.float32)
     with without_compiling():
         embedding = model(Tensor(feats)).asnumpy()
         np.testing.assert_array_equal(embedding, model(Tensor(feats[:, :4])).asnumpy())

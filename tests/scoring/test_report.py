@@ -16,7 +16,8 @@ from mindvox.scoring.score_files import write_scores
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install -e '.[plots]'")
 
-from mindvox.scoring.plots import det_figure, distribution_figure, png
+from mindvox.figures import png
+from mindvox.scoring.plots import det_figure, distribution_figure
 
 
 @pytest.fixture

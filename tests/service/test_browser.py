@@ -162,7 +162,7 @@ def test_a_person_is_enrolled_verified_identified_and_deleted(new_view, real):
     assert page.input_value("#verify-name") == "Anna"
     view.record("#verify-second", spoken(ANNA, 9))
     said = view.submit("verify")
-    assert said.startswith("✓\nThis is Anna.") and "From 0.45 on it means the same person" in said
+    assert said.startswith("✓\nThis is Anna.") and "times as likely for one person as for two" in said
     assert float(re.search(r"Score: (\S+)", said)[1]) > 0.5
     assert not view.barriers()
 

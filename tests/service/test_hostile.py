@@ -131,9 +131,11 @@ def test_a_bomb_is_too_long(caller):
     endless = bytearray(encoded(np.zeros(1000, np.int16)))
     endless[40:44] = b"\xff\xff\xff\xff"  # samples that the header promises
     assert caller.post("/v1/examine", files=files(bytes(endless))).status_code in (200, 413)
-    lying = encoded(np.zeros(1000, np.int16), "AU")
-    lying = lying[:16] + b"\x00\x00\x00\x01" + lying[20:]  # 1 Hz: a thousand seconds
-    problem_of(caller.post("/v1/examine", files=files(lying)), 413, "too_long")
+    lying = encoded(np.zeros(30000, np.int16), "AU")
+    slow = lying[:16] + (2000).to_bytes(4, "big") + lying[20:]  # 15 s
+    problem_of(caller.post("/v1/examine", files=files(slow)), 413, "too_long")
+    slower = lying[:16] + (1).to_bytes(4, "big") + lying[20:]
+    assert caller.post("/v1/examine", files=files(slower)).json()["problem"]["code"] == "unusable"
 
 
 def test_a_recording_that_takes_long_to_decode_is_stopped(strict, caller):

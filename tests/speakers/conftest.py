@@ -6,10 +6,12 @@ import pytest
 from mindvox.speakers.postgres_store import PostgresStore
 from mindvox.speakers.sqlite_store import SqliteStore
 from mindvox.speakers.store import ModelIdentity, Sample
+from mindvox.speech.quality import Quality
 from tests.speakers.postgres import Server, missing
 
 EMB_SIZE = 16
 MODEL = ModelIdentity("toy", "f" * 64, EMB_SIZE)
+QUALITY = Quality(5.25, 4.5, -25.5, 0.0, None, 8000.0, 0.625)
 
 
 class Clock:

@@ -21,10 +21,10 @@ def missing():
 
 
 class Server:
-    """A server on a free port of this machine, with its files in a folder of its own."""
+    """A server on a free port of this machine, with its files in a folder of its own in `parent`; None: in /tmp."""
 
-    def __init__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="mindvox-postgres-"))
+    def __init__(self, parent=None):
+        self.folder = Path(tempfile.mkdtemp(prefix="mindvox-postgres-", dir=parent))
         self._as = {"env": {"LC_ALL": "C.UTF-8"}, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         if os.geteuid() == 0:
             shutil.chown(self.folder, USER)

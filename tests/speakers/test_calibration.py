@@ -39,11 +39,11 @@ def test_a_folder_of_people_becomes_a_calibration(people, tmp_path, capsys):
     assert first == "people: layout folders: 19 recordings of 6 speakers"
     assert lines[0] == "6 speakers, 18 recordings: 18 pairs of one person, 135 of two"
     assert lines[1].startswith("llr = ") and "* cosine" in lines[1] and "speech" not in lines[1]
-    assert "same person from log-likelihood ratio 3.91 and score 0.3: " in lines[3]
+    assert "same person from llr 3.91 and score 0.3: " in lines[3]
     assert lines[5].startswith("6 speakers show no smaller rates than 20.00% false accepts and 50.00% false rejects")
-    assert "300 are needed" in lines[5]
-    assert lines[6] == "fewer than 30 speakers: length and noise are not weighed"
-    assert lines[7].startswith("left out: anna/silent.wav: ")
+    assert lines[6] == "  rates of 0.02 and 0.01 need 300 speakers"
+    assert lines[7] == "fewer than 30 speakers: length and noise are not weighed"
+    assert lines[8].startswith("left out: anna/silent.wav: ")
     found = PairCalibration.open("mine.json", people.embedder)
     assert (found.name, found.false_accepts, found.false_rejects, found.least_cosine) == ("mine.json", 0.02, 0.01, 0.3)
     assert found.judge(0.95, (GOOD, GOOD)).answer == ACCEPT and found.judge(-0.1, (GOOD, GOOD)).answer == REJECT

@@ -20,10 +20,13 @@ from mindvox.cli.speaker_batches import identify_main as identify_all
 from mindvox.cli.speakers import main as speakers
 from mindvox.cli.verify import main as verify
 from mindvox.errors import InputError, UsageError
+from mindvox.pair_calibration import PairCalibration
+from mindvox.scoring.linear_llr import LinearLlr
 from mindvox.speakers.store import NoSuchSpeaker, SpeakerExists, open_store
-from mindvox.speech.quality import Limits
+from mindvox.speech.quality import BANDS, Limits
 from tests.speakers.toys import RATE, SAME, LoudIsSpeech, toy_embedder, toy_listener, voice
 
+ONLY_NARROW = PairCalibration("toy", "1" * 64, LinearLlr(("cosine",), (20.0,), -10.0), None, "", {}, bands=BANDS[:1])
 COMMAND = """
 import sys
 for name in ("mindspore", "pandas", "scipy.signal", "fcntl"):
@@ -97,6 +100,7 @@ def test_a_second_enrolment_asks_for_add_or_replace(files, capsys):
     speakers(["show", "Anna", "--json"])
     known = json.loads(capsys.readouterr().out)
     assert known["expires"] is None and [one["source"] for one in known["samples"]] == ["2-1.wav"]
+    assert known["samples"][0]["band"] == "wide-band"
     assert [entry["action"] for entry in known["audit"]] == ["enrolled", "added", "replaced"]
 
 
@@ -147,7 +151,9 @@ def test_speakers_are_managed(files, capsys):
     speakers(["show", "Ana"])
     lines = said(capsys)
     assert (
-        lines[0] == "renamed: Anna to Ana" and "group: staff" in lines and "  source 1-0.wav, net_speech_s 3.0" in lines
+        lines[0] == "renamed: Anna to Ana"
+        and "group: staff" in lines
+        and "  source 1-0.wav, net_speech_s 3.0, band wide-band" in lines
     )
     speakers(["delete", "Ana", "Bert"])
     assert said(capsys) == ["deleted: Ana", "deleted: Bert"]
@@ -178,6 +184,7 @@ def test_speakers_move_to_another_store(files, capsys):
             for first, second in zip(before.samples, after.samples, strict=True):
                 assert np.array_equal(first.embedding, second.embedding)
                 assert (first.source, first.net_speech_s) == (second.source, second.net_speech_s)
+                assert first.quality == second.quality is not None
                 assert first.added == pytest.approx(second.added, abs=2e-6)
     capsys.readouterr()
     speakers(["export", "Anna"])
@@ -193,6 +200,30 @@ def test_speakers_move_to_another_store(files, capsys):
             speakers(arguments)
 
 
+def test_an_export_of_an_earlier_version_has_no_quality(files, capsys):
+    enrol(["Anna", "1-0.wav"])
+    speakers(["export", "--all", "--to=all.jsonl"])
+    known = json.loads((files / "all.jsonl").read_text())
+    del known["samples"][0]["quality"]
+    (files / "all.jsonl").write_text(json.dumps(known) + "\n")
+    speakers(["import", "all.jsonl", "--store=other.db"])
+    with open_store("other.db") as store:
+        assert [(one.source, one.quality) for one in store.get("Anna").samples] == [("1-0.wav", None)]
+    capsys.readouterr()
+    speakers(["show", "Anna", "--store=other.db"])
+    assert any(line.endswith("band unknown") for line in said(capsys))
+
+
+def test_enrol_notes_recordings_through_a_telephone(files, capsys, monkeypatch):
+    monkeypatch.setattr(PairCalibration, "of_model", lambda embedder: ONLY_NARROW)
+    assert enrol(["Anna", "1-0.wav"]) == 0
+    lines = said(capsys)
+    assert lines[0].startswith("enrolled: Anna") and lines[-1].startswith("note: 1-0.wav: wide-band speech, and the ")
+    assert identify(["1-1.wav"]) == 4
+    assert said(capsys)[-1].startswith("1-1.wav: inconclusive: wide-band speech, and the calibration toy was fitted on")
+    assert identify(["1-1.wav", f"--threshold={SAME}"]) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -204,6 +235,9 @@ def test_speakers_move_to_another_store(files, capsys):
         ),
         (lambda known: known["samples"][0].update(embedding=[1]), "expected an embedding of 16 numbers"),
         (lambda known: known["samples"][0].update(embedding="x"), r"all.jsonl:2: expected a speaker"),
+        (lambda known: known["samples"][0].update(quality={"snr_db": 3}), r"all.jsonl:2: expected a speaker"),
+        (lambda known: known["samples"][0]["quality"].update(duration_s=None), "quality: expected finite numbers"),
+        (lambda known: known["samples"][0]["quality"].update(snr_db=float("inf")), "quality: expected finite numbers"),
     ],
 )
 def test_a_damaged_export_is_refused(files, change, message):

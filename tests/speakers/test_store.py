@@ -1,6 +1,6 @@
 """What every store of speakers does; the files of SQLite are in test_sqlite_store."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from mindvox.errors import InputError
 from mindvox.speakers.store import (
     ADD,
     NEVER,
+    QUALITY_COLUMNS,
     REPLACE,
     NoSuchSpeaker,
     Sample,
@@ -17,8 +18,10 @@ from mindvox.speakers.store import (
     Terms,
     centroid_of,
     check_name,
+    stored_quality,
 )
-from tests.speakers.conftest import EMB_SIZE, names_of, sample, vector
+from mindvox.speech.quality import Quality
+from tests.speakers.conftest import EMB_SIZE, QUALITY, names_of, sample, vector
 
 
 def test_what_was_put_is_returned(store, clock):
@@ -32,6 +35,20 @@ def test_what_was_put_is_returned(store, clock):
     ]
     assert np.array_equal(found.samples[0].embedding, vector(1)) and found.samples[0].embedding.dtype == np.float32
     assert store.count() == 1
+
+
+def test_the_quality_of_a_sample_is_kept(store):
+    measured = [QUALITY, Quality(3.0, 2.5, None, 0.25, 12.5, None), None]
+    store.put("Anna", [replace(sample(seed), quality=quality) for seed, quality in enumerate(measured)])
+    found = store.get("Anna").samples
+    assert [one.quality for one in found] == measured
+    assert [one.net_speech_s for one in found] == [4.5, 2.5, 2.0]  # that of the quality where there is one
+    assert store.list()[0].net_speech_s == 9.0
+
+
+def test_all_of_a_quality_is_kept():
+    assert set(QUALITY_COLUMNS) | {"net_speech_s"} == {field.name for field in fields(Quality)}
+    assert stored_quality(sample(1)) == (None,) * len(QUALITY_COLUMNS)
 
 
 def test_the_centroid_is_the_direction_of_the_mean_of_directions():

@@ -75,7 +75,8 @@ typedef struct mindvox_options {
   mindvox_device device;       /* .mindir: auto takes Ascend where there is one and the model is for it */
   uint32_t device_id;          /* of Ascend */
   int32_t reserved;            /* 0 */
-  int64_t max_frames;          /* a longer recording is embedded in windows; default: 15000 (150 s); -1: no limit */
+  int64_t max_frames;          /* a longer recording is embedded in windows; default: 15000 (150 s); -1: no limit;
+                                * without effect on a model of one length */
   double min_duration_s;       /* shortest usable recording; default: 0.1 s */
   double max_clipped_fraction; /* largest share of samples at full scale; default: 0.2 */
   const char* cache_folder;    /* .onnx, .xml: the compiled model is kept here; default: nowhere */
@@ -94,9 +95,18 @@ typedef struct mindvox_description {
   int32_t reserved;      /* 0 */
   double min_duration_s; /* the shortest recording that the model takes */
   const char* engine;    /* library, version, device and precision; valid until the embedder is destroyed */
+  /* Lengths are samples at `sample_rate`, whether the model takes features or samples. A caller with a shorter struct
+   * does not get these. */
+  int64_t min_samples;         /* the shortest recording that the model takes */
+  int64_t window_samples;      /* the model takes this length alone; 0: any, see max_frames of the options */
+  int64_t window_step_samples; /* a recording is taken in windows, which begin so far apart, and the embedding is their
+                                * mean; 0: a model of one length sees the start of a recording alone */
 } mindvox_description;
 
-/* Loads an exported model: .onnx or .xml in OpenVINO, .mindir in MindSpore Lite; FILE.json must be beside it.
+/* Loads an exported model: .onnx or .xml in OpenVINO, .mindir in MindSpore Lite; FILE.json must be beside it. The model
+ * may take features, of which the library computes those of fbank, kaldi_fbank and samples, or have any front end
+ * inside (exported with --input=waveform; float32 only). MINDVOX_ERROR_MODEL: its front end is another, or looks for
+ * speech first.
  *
  * options: NULL for the defaults.
  */
@@ -110,7 +120,7 @@ MINDVOX_API mindvox_status mindvox_embedder_describe(mindvox_embedder* embedder,
 
 /* Writes the embedding of samples whose full scale is 1.
  *
- * sample_rate: of the samples, Hz, 1 to 768000.
+ * sample_rate: of the samples, Hz, 2000 to 768000.
  * embedding_size: numbers that `embedding` has room for: embedding_size of the description.
  */
 MINDVOX_API mindvox_status mindvox_embed(mindvox_embedder* embedder, const float* samples, size_t num_samples,

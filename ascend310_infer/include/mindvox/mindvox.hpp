@@ -83,6 +83,11 @@ class Embedder {
   size_t embedding_size() const { return description_.embedding_size; }
   int32_t sample_rate() const { return description_.sample_rate; }       // of the model, Hz
   double min_duration_s() const { return description_.min_duration_s; }  // of a recording
+  int64_t min_samples() const { return description_.min_samples; }       // of a recording at the model's rate
+  // The length that the model takes alone, samples at its rate; 0: it takes any.
+  int64_t window_samples() const { return description_.window_samples; }
+  // Distance of two windows, samples at its rate, whose mean is the embedding; 0: it takes no windows of its own.
+  int64_t window_step_samples() const { return description_.window_step_samples; }
   std::string engine() const { return description_.engine; }
 
   // Returns the embedding of mono samples, full scale 1, of any rate (Hz).

@@ -34,7 +34,7 @@ COMMANDS = {
     "doctor": Command("mindvox.cli.doctor:main", "check what works here, and what to install for the rest"),
     "get-data": Command("mindvox.corpus.get_data:main", "download and unpack corpora, noises and trial lists"),
     "convert-audio": Command("mindvox.corpus.convert:main", "convert recordings to 16 kHz wav or flac"),
-    "intake": Command("mindvox.corpus.intake:main", "turn your recordings into tables, trials and settings"),
+    "intake": Command("mindvox.cli.intake:main", "turn your recordings into tables, trials and settings"),
     "make-trials": Command("mindvox.corpus.make_trials:main", "draw a trial list for a corpus"),
     "make-rooms": Command("mindvox.corpus.make_rooms:main", "simulate room responses"),
     "make-conversations": Command("mindvox.cli.make_conversations:main", "mix conversations with their RTTM"),

@@ -53,12 +53,13 @@ def _lines(made: OwnCalibration) -> list[str]:
         calibration.llr.formula(),
         f"on people whom a fit did not see: EER {held_out['eer']:.4f}, Cllr {held_out['cllr']:.4f}, minCllr "
         f"{held_out['min_cllr']:.4f}",
-        f"  same person from {thresholds.of} {thresholds.accept:.3g}{least}: "
-        f"{held_out['accepted_targets']:.2%} of the pairs of one person, {held_out['false_accepts']:.2%} of two",
-        f"  different people below {thresholds.reject:.3g}: {held_out['false_rejects']:.2%} of the pairs of one person",
+        f"  same person from llr {thresholds.accept:.3g}{least}: "
+        f"{held_out['accepted_targets']:.2%} of pairs of one person, {held_out['false_accepts']:.2%} of two",
+        f"  different people below llr {thresholds.reject:.3g}: {held_out['false_rejects']:.2%} of pairs of one person",
         f"{num_speakers} speakers show no smaller rates than {shows['least_false_accepts']:.2%} false accepts and "
-        f"{shows['least_false_rejects']:.2%} false rejects; for {calibration.false_accepts:.4g} and "
-        f"{calibration.false_rejects:.4g} {needs['num_speakers']} are needed",
+        f"{shows['least_false_rejects']:.2%} false rejects",
+        f"  rates of {calibration.false_accepts:.4g} and {calibration.false_rejects:.4g} need "
+        f"{needs['num_speakers']} speakers",
     ]
     if num_speakers < SPEAKERS_FOR_QUALITY:
         lines.append(f"fewer than {SPEAKERS_FOR_QUALITY} speakers: length and noise are not weighed")

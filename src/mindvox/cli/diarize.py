@@ -13,7 +13,7 @@ from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.speaker_arguments import add_store_argument
 from mindvox.diarization.clustering import CLUSTERINGS
 from mindvox.diarization.names import enrol_speakers, name_speakers
-from mindvox.diarization.outputs import write_all
+from mindvox.diarization.outputs import KINDS, PNG, default_kinds, write_all
 from mindvox.diarization.pipeline import SEGMENTATIONS, Diarization, Diarizer, Options, count_of
 from mindvox.diarization.turns import speech_of
 from mindvox.embedder import UnusableRecording
@@ -32,7 +32,7 @@ SETTINGS = {  # help of the options of Options
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Find out who spoke when, and write RTTM, JSON, CSV, Audacity labels, WebVTT and an HTML timeline."""
+    """Find out who spoke when, and write RTTM, JSON, CSV, Audacity labels, WebVTT, and timelines in HTML and PNG."""
     arguments = _parser().parse_args(argv)
     least = 1 if arguments.min_speakers is None else arguments.min_speakers
     count = count_of(arguments.num_speakers, least, arguments.max_speakers)
@@ -42,6 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         **{name: getattr(arguments, name) for name in SETTINGS},
     )
     _check_names(arguments.files)
+    kinds = _kinds(arguments.format)
     enrolled = _names_to_enrol(arguments.enrol, arguments.files)
     candidates = Candidates(
         group=arguments.group, target_rate=arguments.target_rate, threshold=arguments.name_threshold
@@ -65,9 +66,21 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 enrol_speakers(found, enrolled, store, diarizer.embedder)
             if store is not None and arguments.names:
                 found = name_speakers(found, store, diarizer.embedder, candidates)
-            written = write_all(arguments.out, found)
-            print("\n".join([*summary(path, found), f"  written: {written[0]} and {len(written) - 1} more"]))
+            print("\n".join([*summary(path, found), _written(write_all(arguments.out, found, kinds))]))
     return 1 if failed else 0
+
+
+def _kinds(given: Optional[Sequence[str]]) -> list[str]:
+    """Return what is written, once each; what cannot be is an error before any work."""
+    possible = default_kinds()
+    if given and PNG in given and PNG not in possible:
+        raise InputError("--format png needs matplotlib: pip install -e '.[plots]'")
+    return list(dict.fromkeys(given or possible))
+
+
+def _written(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"  written: {paths[0]}{more}"
 
 
 def _names_to_enrol(given: Sequence[tuple[str, str]], files: Sequence[Path]) -> dict[str, str]:
@@ -112,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="mindvox diarize", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--format",
+        nargs="+",
+        choices=tuple(KINDS),
+        metavar="KIND",
+        help=f"kinds of files to write: {', '.join(KINDS)} (default: all; png where matplotlib is installed)",
+    )
     parser.add_argument("--num_speakers", type=int, metavar="N", help="number of speakers; default: estimated")
     parser.add_argument("--min_speakers", type=int, metavar="N", help="least number of speakers (default: 1)")
     parser.add_argument("--max_speakers", type=int, metavar="N", help="greatest number of speakers (default: no limit)")

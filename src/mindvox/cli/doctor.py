@@ -15,7 +15,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     command for recordings needs.
     """
     parser = argparse.ArgumentParser(prog="mindvox doctor", description=main.__doc__)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     about, findings = machine(), examine()
     if arguments.json:

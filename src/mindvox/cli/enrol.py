@@ -76,7 +76,7 @@ def _lines(done: Enrolment) -> list[str]:
             agreement = "" if one.agreement is None else f", cosine {one.agreement:.2f} with the others"
             lines.append(f"  {one.source}: {one.net_speech_s:.1f} s of speech{agreement}")
     lines += [f"same voice as {match.name}? cosine {match.score:.4f}" for match in done.same_voice]
-    return lines
+    return lines + [f"note: {note}" for note in done.notes]
 
 
 def add_enrolment_arguments(parser: argparse.ArgumentParser) -> None:

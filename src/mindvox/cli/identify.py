@@ -58,10 +58,11 @@ def describe(threshold: NameThreshold) -> str:
 
 
 def _line(path: Path, found: Identification) -> str:
-    if found.answer == INCONCLUSIVE:
-        return f"{path}: inconclusive: {found.reason}"
     nearest = ", ".join(f"{match.name} {match.score:.4f}" for match in found.candidates)
-    return f"{path}: {found.name or 'unknown'}" + (f" ({nearest})" if nearest else "")
+    scores = f" ({nearest})" if nearest else ""
+    if found.answer == INCONCLUSIVE:
+        return f"{path}: inconclusive: {found.reason}{scores}"
+    return f"{path}: {found.name or 'unknown'}{scores}"
 
 
 def add_candidate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from mindvox.deploy.pretrained import is_cached
 from mindvox.home import model_folder
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, public_model
+from mindvox.terminal import table_lines
 
 COLUMNS = ("name", "cached", "licence", "MB", "same from", "source", "what it is")
 
@@ -16,7 +17,7 @@ COLUMNS = ("name", "cached", "licence", "MB", "same from", "source", "what it is
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """List the public models that `mindvox fetch` knows, or show everything about one of them."""
     parser = argparse.ArgumentParser(prog="mindvox models", description=main.__doc__)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one model")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of a model; default: list all")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON with everything that is known")
     form.add_argument("--markdown", action="store_true", help="print the table of docs/models.md")
@@ -62,9 +63,9 @@ def describe(name: str) -> dict[str, Any]:
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Return a table with one line for each model."""
     rows = [COLUMNS, *(_row(model) for model in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", "`mindvox fetch NAME` fetches a model; `mindvox models NAME` shows more."])
+    return "\n".join(
+        [*table_lines(rows), "", "`mindvox fetch NAME` fetches a model; `mindvox models NAME` shows more."]
+    )
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:

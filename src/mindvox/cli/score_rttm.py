@@ -13,6 +13,7 @@ from mindvox.diarization.rttm import read_rttm, read_uem
 from mindvox.diarization.scoring import Errors, Measure, score_all, total
 from mindvox.errors import UsageError
 from mindvox.files import user_path
+from mindvox.terminal import table_lines
 
 HEADER = ("recording", "DER %", "missed %", "false alarm %", "confusion %", "JER %", "speakers", "found", "speech s")
 TOTAL = "total"
@@ -39,15 +40,8 @@ def table(errors: Mapping[str, Errors], measure: Measure) -> str:
     """Return a table of the recordings and their total; a dash means that there is no speech to divide by."""
     summed = total(errors)
     rows = [HEADER, *(_row(name, found) for name, found in errors.items()), _row(TOTAL, summed)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
     right = f"{summed.num_right_counts} of {summed.num_recordings}"
-    return "\n".join([*lines, "", f"{measure}; number of speakers right in {right} recordings"])
+    return "\n".join([*table_lines(rows, right=True), "", f"{measure}; number of speakers right in {right} recordings"])
 
 
 def _row(name: str, errors: Errors) -> tuple[str, ...]:

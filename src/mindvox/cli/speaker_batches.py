@@ -45,6 +45,8 @@ def enrol_main(argv: Optional[Sequence[str]] = None) -> int:
     for one in done:
         for match in one.same_voice:
             print(f"{one.name}: same voice as {match.name}? cosine {match.score:.4f}")
+        for note in one.notes:
+            print(f"note: {one.name}: {note}")
     found = [("", name, reason) for name, reason in corpus.skipped] + problems(done)
     if arguments.problems is not None:
         write_csv(arguments.problems, HEADER, found)

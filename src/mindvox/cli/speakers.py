@@ -29,6 +29,8 @@ from mindvox.speakers.transfer import (
     model_of,
     whole_audit,
 )
+from mindvox.speech.quality import band_of
+from mindvox.terminal import table_lines
 
 Run = Callable[[SpeakerStore, argparse.Namespace], None]
 PAGE = 1000
@@ -52,7 +54,7 @@ def _list(store: SpeakerStore, arguments: argparse.Namespace) -> None:
             print(json.dumps({**facts(line), **known}, ensure_ascii=False))
         return
     while page := list(islice(lines, PAGE)):
-        print("\n".join(_table([COLUMNS, *map(_cells, page)])))
+        print("\n".join(table_lines([COLUMNS, *map(_cells, page)])))
     print(quantity(store.count(arguments.group), "speaker"))
 
 
@@ -70,11 +72,6 @@ def _cells(line: Summary) -> tuple[str, ...]:
     return line.name, str(line.num_samples), speech, line.terms.group or "-", known["created"][:10], expires
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
 def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
     speaker = store.get(arguments.name)
     known = _details(store, speaker)
@@ -90,7 +87,14 @@ def _show(store: SpeakerStore, arguments: argparse.Namespace) -> None:
 
 
 def _details(store: SpeakerStore, speaker: Speaker) -> dict[str, Any]:
-    samples = [{"source": one.source, "net_speech_s": round(one.net_speech_s, 2)} for one in speaker.samples]
+    samples = [
+        {
+            "source": one.source,
+            "net_speech_s": round(one.net_speech_s, 2),
+            "band": "unknown" if one.quality is None else band_of(one.quality),
+        }
+        for one in speaker.samples
+    ]
     history = [entry_facts(entry) for entry in whole_audit(store, speaker.name)]
     return {**facts(speaker), "model": store.model.name, "samples": samples, "audit": history}
 

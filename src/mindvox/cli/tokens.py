@@ -12,6 +12,9 @@ from mindvox.service.settings import default_tokens
 from mindvox.service.tokens import SCOPES, TokenFile
 from mindvox.speakers.store import NEVER
 from mindvox.speakers.transfer import as_text
+from mindvox.terminal import table_lines
+
+COLUMNS = ("id", "name", "scopes", "expires")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -28,6 +31,7 @@ def _add(file: TokenFile, arguments: argparse.Namespace) -> None:
 
 
 def _list(file: TokenFile, arguments: argparse.Namespace) -> None:
+    rows = [COLUMNS]
     for token in file.all():
         known = {
             "id": token.id,
@@ -38,9 +42,9 @@ def _list(file: TokenFile, arguments: argparse.Namespace) -> None:
         }
         if arguments.json:
             print(json.dumps(known, ensure_ascii=False))
-        else:
-            expires = "never expires" if token.expires is None else f"expires {known['expires']}"
-            print(f"{token.id}  {token.name}  {','.join(token.scopes)}  {expires}")
+        rows.append((token.id, token.name, ",".join(token.scopes), known["expires"] or "never"))
+    if len(rows) > 1 and not arguments.json:
+        print("\n".join(table_lines(rows)))
 
 
 def _revoke(file: TokenFile, arguments: argparse.Namespace) -> None:

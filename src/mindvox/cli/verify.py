@@ -59,10 +59,16 @@ def _lines(decision: Decision) -> list[str]:
         least = "" if thresholds.least_cosine is None else f" and score {thresholds.least_cosine:g}"
         what = f"{LLR} " if thresholds.of == LLR else ""
         same, different = f"{what}{thresholds.accept:.3g}{least}", f"{what}{thresholds.reject:.3g}"
-        gap = ",\n  " if thresholds.of == LLR else ", "  # no line is longer than a terminal
-        lines.append(
-            f"thresholds of {thresholds.source}: same person from {same}{gap}different people below {different}"
-        )
+        if thresholds.of == LLR:
+            lines += [
+                f"thresholds of {thresholds.source}:",
+                f"  same person from {same}",
+                f"  different people below {different}",
+            ]
+        else:
+            lines.append(
+                f"thresholds of {thresholds.source}: same person from {same}, different people below {different}"
+            )
     lines += [quality_line(side.name, side.quality) for side in decision.recordings if side.quality is not None]
     lies_between = decision.score is not None and (thresholds.of != LLR or decision.llr is not None)
     if decision.answer == INCONCLUSIVE and lies_between and thresholds.why:

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from mindvox.config.option import Reference, problems_of, problems_text, spellin
 from mindvox.config.sections import Config
 from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.files import PathLike, atomic_path, escape_path, expand_path, read_text, user_path
+from mindvox.terminal import folded
 
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = re.compile(r"<([^<>]+)>")
@@ -73,9 +73,7 @@ def load_config(
             other = sections[name].instead_of
             whose = f"of {other} alone" if other else f"that {sections[name].name} lacks"
             print(f"not used: {name} keys {whose}, from {path}:")
-            print(
-                textwrap.fill(", ".join(given.key for given in unused), 98, initial_indent="  ", subsequent_indent="  ")
-            )
+            print(folded("  " + ", ".join(given.key for given in unused)))
     if isinstance(config, Config):
         config.on_command_line = frozenset(name for name, given in values.items() if given.is_of_command_line)
     return config

@@ -532,6 +532,9 @@ class CorpusOptions:
     target_db: float = option(
         -20.0, "root mean square level for use_dB_normalization, dB below full scale", name="target_dB", below=0
     )
+    do_vad: bool = option(
+        False, "keep only the speech of each recording, found by Silero's detector (mindvox fetch silero_vad)"
+    )
     store_kind: str = option(
         "features",
         "content of the store: features; or waveform: samples, from which any model's features are computed later",

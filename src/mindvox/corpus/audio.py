@@ -10,13 +10,14 @@ from mindvox.corpus.decoders import (
     MAX_CHANNELS,
     MAX_SAMPLE_RATE,
     MEDIA_SUFFIXES,
+    MIN_SAMPLE_RATE,
     SNDFILE_SUFFIXES,
     BadAudio,
     Decoder,
     open_recording,
     suffix_of,
 )
-from mindvox.corpus.resample import resample_blocks
+from mindvox.corpus.resample import resample_blocks, resampled_length
 from mindvox.files import PathLike
 
 SAMPLE_RATE = 16000
@@ -87,7 +88,7 @@ def audio_info(path: PathLike) -> AudioInfo:
             num_frames = sum(len(block) for block in recording.blocks())
         if num_frames == 0:
             raise BadAudio("no samples")
-        num_samples = _converted_length(num_frames, recording.sample_rate, SAMPLE_RATE)
+        num_samples = resampled_length(num_frames, recording.sample_rate, SAMPLE_RATE)
         return AudioInfo(
             num_samples, recording.sample_rate, recording.num_channels, recording.can_seek, recording.wrong_length
         )
@@ -157,8 +158,8 @@ class _Samples:
             raise ValueError(
                 f"expected floats with full scale 1, or {', '.join(ZERO_AND_SCALE)} samples, got {samples.dtype}."
             )
-        if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
-            raise ValueError(f"expected a rate of 1 to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
+        if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+            raise ValueError(f"expected a rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, got {sample_rate}.")
         if not len(samples):
             raise BadAudio("no samples")
         self._samples = samples
@@ -207,7 +208,7 @@ def _mono(
     is_converted = not is_same_rate or recording.num_channels > 1
     length = recording.num_frames
     if length is not None:
-        length = _converted_length(length, recording.sample_rate, sample_rate)
+        length = resampled_length(length, recording.sample_rate, sample_rate)
         _check_range(start, stop, length)
     if is_same_rate and stop is not None:
         waveform = _join(_average(blocks(start, stop)), 0, stop - start)
@@ -290,8 +291,3 @@ def _join(blocks: Iterable[np.ndarray], start: int, count: int) -> np.ndarray:
         waveform[max(0, position) :][: len(inside)] = inside
         position += len(block)
     return waveform
-
-
-def _converted_length(num_samples: int, from_rate: int, to_rate: int) -> int:
-    """Return the output length of resample_poly, which rounds up."""
-    return -(-num_samples * to_rate // from_rate)

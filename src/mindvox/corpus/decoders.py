@@ -34,7 +34,8 @@ MEDIA_SUFFIXES = frozenset(
 MAX_MISSING_BYTES = 4096  # a header may promise this much too much: some recorders count the header or a full block
 MAX_MISSING_SHARE = 0.25  # of the existing bytes
 BLOCK_FRAMES = 1 << 16
-MAX_CHANNELS, MAX_SAMPLE_RATE = 64, 768000
+MAX_CHANNELS = 64
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 2000, 768000  # Hz; at a damaged header's 1 Hz an hour would take 3.7 TB
 _STREAM_BYTES = 0x7FFF0000  # a WAV written to a pipe promises 2 or 4 GiB; it ends with the file
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's value for a FLAC header without a length
 _EXACT = re.compile("PCM_.*|FLOAT|DOUBLE|ULAW|ALAW")  # formats in which seeking gives the same samples as decoding
@@ -137,6 +138,11 @@ def _open_sndfile(path: Path) -> Decoder:
         return first
     first.close()
     return ChainDecoder(path, starts)
+
+
+def _check_rate(sample_rate: int) -> None:
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        raise BadAudio(f"{sample_rate} Hz: expected {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}")
 
 
 def _check_not_empty(path: Path) -> None:
@@ -275,8 +281,7 @@ class SndfileDecoder:
             raise BadAudio("no samples")
         if not 1 <= file.channels <= MAX_CHANNELS:
             raise BadAudio(f"{file.channels} channels: expected 1 to {MAX_CHANNELS}")
-        if not 1 <= file.samplerate <= MAX_SAMPLE_RATE:
-            raise BadAudio(f"{file.samplerate} Hz: expected 1 to {MAX_SAMPLE_RATE}")
+        _check_rate(file.samplerate)
         self.sample_rate, self.num_channels = file.samplerate, file.channels
         is_counted = is_mp3 or is_ogg or file.frames == _UNKNOWN_FRAMES
         self.num_frames = None if is_counted else file.frames
@@ -435,6 +440,7 @@ class MediaDecoder:
             self._first = next(self._frames, None)
             if self._first is None:
                 raise BadAudio("no samples")
+            _check_rate(self._first.sample_rate)
         except BaseException:
             self.close()
             raise

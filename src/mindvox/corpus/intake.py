@@ -11,7 +11,7 @@ import argparse
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -22,7 +22,7 @@ import yaml
 from mindvox.corpus.audio import BadAudio, Skipped
 from mindvox.corpus.layouts import Corpus, add_layout_arguments, open_corpus
 from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
-from mindvox.corpus.quality import read_usable
+from mindvox.corpus.quality import KeepSpeech, Reading
 from mindvox.corpus.table_io import describe_table, write_skipped
 from mindvox.corpus.tree import Utterance, read_headers
 from mindvox.corpus.trials import count_targets, write_trials
@@ -72,26 +72,39 @@ def split_speakers(utterances: Sequence[Utterance], test_speakers: float, seed: 
     )
 
 
-def find_usable(corpus: Corpus, utterances: Sequence[Utterance]) -> tuple[list[Utterance], list[Skipped]]:
+def find_usable(
+    corpus: Corpus, utterances: Sequence[Utterance], reading: Reading
+) -> tuple[list[Utterance], list[Skipped]]:
     """Return the utterances that preparation accepts, and the others; a trial list must have no unusable one."""
     with ThreadPool(_NUM_THREADS) as pool:
-        reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance), utterances)
+        reasons = pool.map(lambda utterance: _why_unusable(corpus, utterance, reading), utterances)
     found = list(zip(utterances, reasons, strict=True))
     return [utterance for utterance, reason in found if not reason], [
         Skipped(utterance.utt_id, reason) for utterance, reason in found if reason
     ]
 
 
-def _why_unusable(corpus: Corpus, utterance: Utterance) -> str:
+def _why_unusable(corpus: Corpus, utterance: Utterance, reading: Reading) -> str:
     try:
-        read_usable(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
+        reading.read(Path(corpus.folder, utterance.wav), utterance.start, utterance.stop)
     except BadAudio as error:
         return error.reason
     return ""
 
 
-def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int, seed: int) -> None:
+def take_in(
+    corpus: Corpus,
+    target: Path,
+    test_speakers: float,
+    max_trials: int,
+    seed: int,
+    keep_speech: Optional[KeepSpeech] = None,
+) -> None:
     """Write TARGET's files, and print their content.
+
+    Args:
+        keep_speech: the preparations cut recordings to their speech (`do_vad`), and recordings of the test without any
+            are left out; None: neither.
 
     Raises:
         InputError: TARGET already has one of the files, or the corpus gives no split or no trials.
@@ -105,7 +118,7 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
         reason = f"{unreadable[0].utt_id} ({unreadable[0].reason})"
         raise InputError(f"{corpus.folder}: none of {len(unreadable)} recordings can be read, such as {reason}.")
     split = split_speakers(utterances, test_speakers, seed)
-    test, unusable = find_usable(corpus, split.test)
+    test, unusable = find_usable(corpus, split.test, Reading(keep_speech=keep_speech))
     by_id = corpus.by_id
     trials = draw_trials(corpus.folder, [by_id[utterance.utt_id] for utterance in test], max_trials, seed)
     skipped = [*corpus.skipped, *unreadable, *unusable]
@@ -118,13 +131,16 @@ def take_in(corpus: Corpus, target: Path, test_speakers: float, max_trials: int,
     if skipped:
         first = f"{skipped[0].utt_id} ({skipped[0].reason})"
         print(f"left out: {len(skipped)} recordings, listed in {target / SKIPPED}, such as {first}")
-    for name, (comment, values) in _configurations(corpus.folder, target, len(split.train)).items():
+    settings = _configurations(corpus.folder, target, len(split.train), do_vad=keep_speech is not None)
+    for name, (comment, values) in settings.items():
         _write_yaml(target / name, comment, values)
 
 
-def _configurations(folder: str, target: Path, num_train: int) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def _configurations(
+    folder: str, target: Path, num_train: int, do_vad: bool
+) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Return the comment and the keys of each YAML file; missing keys keep their defaults."""
-    source = {"data_folder": folder, "layout": "table"}
+    source: dict[str, Any] = {"data_folder": folder, "layout": "table", **({"do_vad": True} if do_vad else {})}
     tables, features = target / "tables", target / "features"
     quoted = {name: shlex.quote(str(target / name)) for name in (PREPARE_TRAIN, PREPARE_EVAL, TRAIN)}
     return {
@@ -191,9 +207,15 @@ def _test_speakers(text: str) -> float:
     return value
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Take in recordings: split the speakers, draw trials, write tables and YAML files, print the next commands."""
-    parser = argparse.ArgumentParser(prog="mindvox intake", description=main.__doc__)
+def main(argv: Optional[Sequence[str]] = None, open_keep_speech: Optional[Callable[[], KeepSpeech]] = None) -> int:
+    """Take in recordings: split the speakers, draw trials, write tables and YAML files, print the next commands.
+
+    Args:
+        argv: the arguments; None: those of the process.
+        open_keep_speech: returns the function that `--do_vad` cuts recordings with; None: there is none.
+    """
+    description = (main.__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="mindvox intake", description=description)
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of the recordings, or a list of them")
     parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the written files")
     parser.add_argument(
@@ -206,9 +228,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument(
         "--data_folder", type=user_text, default="", metavar="FOLDER", help="base folder of the paths in a list"
     )
+    parser.add_argument(
+        "--do_vad",
+        action="store_true",
+        help="let the preparations cut recordings to their speech; those of the test without any are left out",
+    )
     add_trial_arguments(parser)
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)
+    if arguments.do_vad and open_keep_speech is None:
+        raise UsageError("--do_vad: use `mindvox intake`, which has a detector of speech.")
+    keep_speech = open_keep_speech() if arguments.do_vad and open_keep_speech else None
     check_max_trials(arguments.max_trials)
     corpus = _open(arguments)
     if corpus.layout == "cnceleb":
@@ -218,7 +248,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             "data only."
         )
     with lock_folder(arguments.target):
-        take_in(corpus, arguments.target, arguments.test_speakers, arguments.max_trials, arguments.seed)
+        take_in(corpus, arguments.target, arguments.test_speakers, arguments.max_trials, arguments.seed, keep_speech)
     print("next:")
     for command in (
         ["python", "train_data_prepare.py", arguments.target / PREPARE_TRAIN],

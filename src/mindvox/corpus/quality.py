@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 import numpy as np
 
 from mindvox.corpus.audio import INT16_SCALE, SAMPLE_RATE, AudioClip, BadAudio, Skipped, read_audio
-from mindvox.errors import InputError
+from mindvox.errors import InputError, UsageError
 from mindvox.files import PathLike
 
 if TYPE_CHECKING:
@@ -97,23 +97,56 @@ def set_level(waveform: np.ndarray, target_db: float) -> np.ndarray:
     return waveform * np.float32(gain)
 
 
+class KeepSpeech(Protocol):
+    """A function that returns the speech in samples (N,) at 16 kHz, (M,), M = 0 where there is none.
+
+    It is sent to other processes. The detector is not of this package: who prepares passes it in.
+
+    Attributes:
+        identity: what tells it from other detectors; part of the stores that it makes.
+    """
+
+    @property
+    def identity(self) -> str:
+        """See above."""
+        ...
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """See above."""
+        ...
+
+
 @dataclass(frozen=True)
 class Reading:
-    """How a store's recordings are read: checked, then scaled to a level.
+    """How a store's recordings are read: checked, cut to their speech, then scaled to a level, in mvector's order.
 
     Args:
-        limits: requirements for a recording.
+        limits: requirements for a recording, and for its speech where `keep_speech` cuts it.
         target_db: level of each recording, dB below full scale; None: unchanged.
+        keep_speech: cuts out everything but speech; None: nothing is cut out.
     """
 
     limits: QualityLimits = DEFAULT_LIMITS
     target_db: Optional[float] = None
+    keep_speech: Optional[KeepSpeech] = None
 
     @classmethod
-    def from_config(cls, config: "Union[TrainPrepConfig, EvalPrepConfig]") -> "Reading":
-        """Return the settings of a preparation."""
+    def from_config(
+        cls, config: "Union[TrainPrepConfig, EvalPrepConfig]", keep_speech: Optional[KeepSpeech] = None
+    ) -> "Reading":
+        """Return the settings of a preparation.
+
+        Args:
+            keep_speech: used if `do_vad` is true.
+
+        Raises:
+            UsageError: `do_vad` is true, and `keep_speech` is not given.
+        """
+        if config.do_vad and keep_speech is None:
+            raise UsageError("do_vad: this caller has no detector of speech to pass in; use `mindvox prepare`.")
         limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
-        return cls(limits, config.target_db if config.use_db_normalization else None)
+        target_db = config.target_db if config.use_db_normalization else None
+        return cls(limits, target_db, keep_speech if config.do_vad else None)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that decide which recordings a store holds, and their level."""
@@ -121,12 +154,25 @@ class Reading:
             "min_duration": self.limits.min_duration_s,
             "max_clipped_fraction": self.limits.max_clipped_fraction,
             "target_dB": self.target_db,  # also None in stores made before this key existed
+            "do_vad": self.keep_speech.identity if self.keep_speech else None,  # likewise
         }
 
     def read(self, path: PathLike, start: int = 0, stop: Optional[int] = None) -> AudioClip:
-        """Read samples of a recording; see read_usable."""
+        """Read samples of a recording; see read_usable. With `keep_speech` only its speech is returned."""
         clip = read_usable(path, start, stop, self.limits)
+        if self.keep_speech is not None:
+            clip = clip._replace(waveform=self._speech(clip.waveform, self.keep_speech))
         return clip if self.target_db is None else clip._replace(waveform=set_level(clip.waveform, self.target_db))
+
+    def _speech(self, waveform: np.ndarray, keep_speech: KeepSpeech) -> np.ndarray:
+        speech = keep_speech(waveform)
+        if not len(speech):
+            raise BadAudio(f"no speech in its {len(waveform) / SAMPLE_RATE:.1f} s")
+        try:
+            self.limits.check(speech)
+        except BadAudio as error:
+            raise BadAudio(f"its speech: {error.reason}") from None
+        return speech
 
 
 def check_skipped(data_folder: PathLike, skipped: Sequence[Skipped], max_skipped: float) -> None:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, from_int16
+from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tree import Skipped
 from mindvox.data.sources import SOURCES_FILE, Stamp, write_sources
-from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path, read_csv, read_json, sync, write_csv, write_json
 from mindvox.frontend import FrontEnd, check_front_end, front_end_of
@@ -32,7 +33,7 @@ WAVE_FILE = "wave.npy"
 INDEX_FILE = "index.csv"
 META_FILE = "meta.json"
 # In the order of removal. The trial list is not among them, because it may be the user's.
-OWN_FILES = (META_FILE, FEATS_FILE, WAVE_FILE, INDEX_FILE, SOURCES_FILE)
+OWN_FILES = (META_FILE, FEATS_FILE, WAVE_FILE, INDEX_FILE, SOURCES_FILE, SKIPPED_FILE)
 INDEX_HEADER = ("utt_id", "spk_id", "first_frame", "num_frames")
 WAVE_INDEX_HEADER = ("utt_id", "spk_id", "first_sample", "num_samples")
 CACHE_BYTES = 1 << 24  # of computed features, because windows and crops of one utterance are read consecutively
@@ -395,6 +396,8 @@ class EvalStoreWriter(WholeOrAbsent):
                 meta["trial_list"] = self.trial_list.name
                 with atomic_path(self.folder / self.trial_list.name) as temporary:
                     shutil.copyfile(self.trial_list, temporary)
+            if self.skipped:
+                write_skipped(self.folder / SKIPPED_FILE, self.skipped)
             write_json(self.folder / META_FILE, meta)
 
     def _abandon(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mindvox.config import TrainPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio
-from mindvox.corpus.quality import Reading, check_skipped
+from mindvox.corpus.quality import KeepSpeech, Reading, check_skipped
 from mindvox.corpus.table_io import write_skipped
 from mindvox.corpus.tables import TrainTables, make_train_tables
 from mindvox.corpus.tree import Utterance
@@ -55,6 +55,7 @@ class TrainPreparation:
         config: the settings.
         tables: tables of the corpus.
         recipe: turns utterances into records.
+        reading: how recordings are read.
         made_from: everything that decides the records.
         ranges: the ranges of all shards.
     """
@@ -62,12 +63,14 @@ class TrainPreparation:
     config: TrainPrepConfig
     tables: TrainTables
     recipe: Recipe
+    reading: Reading
     made_from: dict[str, Any]
     ranges: list[ShardRange]
 
     @classmethod
-    def from_config(cls, config: TrainPrepConfig) -> "TrainPreparation":
+    def from_config(cls, config: TrainPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> "TrainPreparation":
         """Make or reuse the tables, and distribute the records over shards."""
+        reading = Reading.from_config(config, keep_speech)
         recipe = Recipe.from_config(config)
         _list_skipped_files(config, recipe)
         tables = make_train_tables(config)
@@ -76,11 +79,12 @@ class TrainPreparation:
         settings = {
             "table_sha256": sha256_file(config.train_annotation),
             "speakers_sha256": sha256_file(Path(config.save_folder, "speakers.csv")),
-            **Reading.from_config(config).settings(),
+            **reading.settings(),
             **recipe.settings(),
         }
         made_from = {"kind": recipe.kind, "front_end": recipe.stored_front_end(), "settings": settings}
-        return cls(config, tables, recipe, made_from, plan_shards(tables.train, recipe, config.shard_utterances))
+        ranges = plan_shards(tables.train, recipe, config.shard_utterances)
+        return cls(config, tables, recipe, reading, made_from, ranges)
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -124,7 +128,7 @@ class TrainPreparation:
             utterances=utterances,
             labels={utterance.spk_id: self.tables.speakers[utterance.spk_id] for utterance in utterances},
             recipe=self.recipe,
-            reading=Reading.from_config(config),
+            reading=self.reading,
             max_skipped=self.max_skipped - num_skipped,
             plan_sha256=plan_sha256,
             voices=self.voices,
@@ -140,13 +144,18 @@ def _list_skipped_files(config: TrainPrepConfig, recipe: Recipe) -> None:
         path.unlink(missing_ok=True)
 
 
-def prepare_train(config: TrainPrepConfig) -> None:
+def prepare_train(config: TrainPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> None:
     """Make the training store of a corpus in `feat_folder`, or its missing shards; keep shards with the same sources.
 
     With `part` i/n, make only every n-th shard. The part that finishes last completes the store. A second process for
     the same part waits for the first.
 
+    Args:
+        config: the settings.
+        keep_speech: cuts recordings to their speech where `do_vad` is true.
+
     Raises:
+        UsageError: `do_vad` is true, and `keep_speech` is not given.
         InputError: the corpus is unusable, too many recordings are, the disk is full, or `feat_folder` holds another
             store or one of other recordings with the same names.
     """
@@ -156,7 +165,7 @@ def prepare_train(config: TrainPrepConfig) -> None:
         return
     with lock_folder(config.feat_folder, f"part-{config.part.replace('/', '-of-')}"):
         with lock_folder(config.save_folder):
-            work = TrainPreparation.from_config(config)
+            work = TrainPreparation.from_config(config, keep_speech)
         with lock_folder(config.feat_folder):
             if holds_store(config.feat_folder, MANIFEST_FILE, work.made_from, "feat_folder"):
                 _check_sources(work)
@@ -247,7 +256,7 @@ def _time_of_a_record(work: TrainPreparation, candidates: Sequence[Utterance]) -
         babble = Voices([utterance], work.config.data_folder).besides(utterance.spk_id)
         try:
             path = Path(work.config.data_folder, utterance.wav)
-            clip = Reading.from_config(work.config).read(path, utterance.start, utterance.stop)
+            clip = work.reading.read(path, utterance.start, utterance.stop)
             num_records = min(RECORDS_TIMED, work.recipe.num_records(utterance))
             records = list(work.recipe.records(utterance, clip.waveform, range(num_records), babble))
         except BadAudio:

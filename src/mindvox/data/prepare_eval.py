@@ -12,7 +12,7 @@ import numpy as np
 
 from mindvox.config import EvalPrepConfig, require
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, to_int16
-from mindvox.corpus.quality import Reading, check_skipped, list_skipped
+from mindvox.corpus.quality import KeepSpeech, Reading, check_skipped, list_skipped
 from mindvox.corpus.tables import EvalTables, make_eval_tables
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.corpus.trials import find_trial_list
@@ -103,7 +103,8 @@ class Recordings:
         data_folder: base folder of their paths.
         cutting: the piece to take of each.
         front_end: computes the features; None: samples are stored.
-        config: gives num_processes and the requirements for recordings.
+        reading: how recordings are read.
+        num_processes: number of worker processes; 0: one for each core.
         skipped: files of this corpus that were left out earlier.
         max_skipped: number of left-out files, earlier ones included, above which InputError is raised; None: no limit.
     """
@@ -114,19 +115,19 @@ class Recordings:
         data_folder: PathLike,
         cutting: Cutting,
         front_end: Optional[FrontEnd],
-        config: EvalPrepConfig,
+        reading: Reading,
+        num_processes: int,
         skipped: Sequence[Skipped] = (),
         max_skipped: Optional[float] = None,
     ) -> None:
         self.skipped = list(skipped)
         self.num_read = 0
         self._utterances = utterances
-        reading = Reading.from_config(config)
         self._jobs = [
             ContentJob(Path(data_folder), group, cutting, front_end, reading) for group in _groups(utterances, cutting)
         ]
         self._data_folder = data_folder
-        self._num_processes = config.num_processes or num_cores()
+        self._num_processes = num_processes or num_cores()
         self._max_skipped = max_skipped
         self._num_samples = 0
         self._converted: list[str] = []
@@ -193,13 +194,18 @@ def _num_samples(utterances: Sequence[Utterance], cutting: Cutting) -> int:
     return sum(cutting.num_samples(utterance.stop - utterance.start) for utterance in utterances)
 
 
-def prepare_eval(config: EvalPrepConfig) -> None:
+def prepare_eval(config: EvalPrepConfig, keep_speech: Optional[KeepSpeech] = None) -> None:
     """Make the evaluation store of a trial list in `feat_eval_folder` and the cohort's in `feat_norm_folder`.
 
     Stores with the same sources are kept. Every utterance of the trial list must be readable, because losing trials
     changes the EER.
 
+    Args:
+        config: the settings.
+        keep_speech: cuts recordings to their speech where `do_vad` is true.
+
     Raises:
+        UsageError: a key is missing, or `do_vad` is true and `keep_speech` is not given.
         InputError: an utterance of the trial list is missing or unreadable, too many of the cohort are, the disk is
             full, or a folder holds another store.
     """
@@ -212,29 +218,32 @@ def prepare_eval(config: EvalPrepConfig) -> None:
             verify_eval_store(config.feat_norm_folder)
         return
     require(config, "save_folder")
+    reading = Reading.from_config(config, keep_speech)
     with lock_folder(config.save_folder):  # the stores depend on its tables
         tables = make_eval_tables(config)
         front_end = None if config.store_kind == "waveform" else prepared_front_end(config)
         with lock_folder(config.feat_eval_folder):
-            _prepare_trial_store(config, tables, front_end)
+            _prepare_trial_store(config, tables, front_end, reading)
         if tables.norm:
             with lock_folder(config.feat_norm_folder):
-                _prepare_cohort(config, tables, front_end)
+                _prepare_cohort(config, tables, front_end, reading)
 
 
-def _prepare_trial_store(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
+def _prepare_trial_store(
+    config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd], reading: Reading
+) -> None:
     trial_list = find_trial_list(config.verification_file, config.data_folder)
     settings = {
         "trial_list_sha256": sha256_file(trial_list),
         "enrol_sha256": sha256_file(Path(config.save_folder, "enrol.csv")),
         "test_sha256": sha256_file(Path(config.save_folder, "test.csv")),
-        **Reading.from_config(config).settings(),
+        **reading.settings(),
     }
     made_from = {"front_end": _stored(front_end), "trial_list": trial_list.name, "settings": settings}
     by_id = {utterance.utt_id: utterance for utterance in [*tables.enrol, *tables.test]}
     utterances = [by_id[utt_id] for utt_id in sorted(by_id)]
     if not _is_prepared(config.feat_eval_folder, made_from, "feat_eval_folder", utterances, config.data_folder):
-        _write_trial_store(config, utterances, front_end, trial_list, settings)
+        _write_trial_store(config, utterances, front_end, reading, trial_list, settings)
     _add_model_zoo_list(trial_list, Path(config.feat_eval_folder))
 
 
@@ -242,19 +251,20 @@ def _write_trial_store(
     config: EvalPrepConfig,
     utterances: Sequence[Utterance],
     front_end: Optional[FrontEnd],
+    reading: Reading,
     trial_list: Path,
     settings: dict[str, Any],
 ) -> None:
     whole = Cutting(length=0)
     _check_room(config.feat_eval_folder, whole, utterances, front_end)
-    recordings = Recordings(utterances, config.data_folder, whole, front_end, config)
+    recordings = Recordings(utterances, config.data_folder, whole, front_end, reading, config.num_processes)
     with EvalStoreWriter(config.feat_eval_folder, _stored(front_end), trial_list, settings) as writer:
         recordings.add_to(writer)
         if recordings.skipped:
             raise InputError(
                 f"{trial_list}: {len(recordings.skipped)} of its utterances cannot be used: "
                 f"{list_skipped(recordings.skipped)}. Repair them, delete the lines that name them, or change "
-                "the limits min_duration and max_clipped_fraction."
+                "the limits min_duration and max_clipped_fraction, or do_vad."
             )
     print(recordings.summary(config.feat_eval_folder, len(utterances)))
 
@@ -272,19 +282,24 @@ def _add_model_zoo_list(trial_list: Path, folder: Path) -> None:
         print(f"{path}: is another list than {trial_list}, and stays as it is")
 
 
-def _prepare_cohort(config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd]) -> None:
+def _prepare_cohort(
+    config: EvalPrepConfig, tables: EvalTables, front_end: Optional[FrontEnd], reading: Reading
+) -> None:
     cutting = Cutting.from_config(config)
     settings = {
         "norm_sha256": sha256_file(Path(config.save_folder, "norm.csv")),
         **cutting.settings(),
-        **Reading.from_config(config).settings(),
+        **reading.settings(),
     }
     made_from = {"front_end": _stored(front_end), "settings": settings}
     if _is_prepared(config.feat_norm_folder, made_from, "feat_norm_folder", tables.norm, tables.norm_folder):
         return
     _check_room(config.feat_norm_folder, cutting, tables.norm, front_end)
     max_skipped = config.max_bad_fraction * (len(tables.norm) + len(tables.skipped))
-    recordings = Recordings(tables.norm, tables.norm_folder, cutting, front_end, config, tables.skipped, max_skipped)
+    recordings = Recordings(
+        *(tables.norm, tables.norm_folder, cutting, front_end, reading, config.num_processes),
+        *(tables.skipped, max_skipped),
+    )
     with EvalStoreWriter(config.feat_norm_folder, _stored(front_end), settings=settings) as writer:
         recordings.add_to(writer)
         writer.skipped = recordings.skipped

@@ -125,7 +125,9 @@ class Recipe:
     def records(
         self, utterance: Utterance, waveform: np.ndarray, chosen: range, babble: Optional[BabbleSource] = None
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield name and content of the records with the indices `chosen`.
+        """Yield name and content of the records with the indices `chosen`, as far as they exist.
+
+        A waveform that was cut to its speech may have fewer consecutive chunks than `num_records` says.
 
         A distorted piece is named `<name of the piece>@<stage>`. Its random parameters follow from seed, name and copy.
 
@@ -133,7 +135,7 @@ class Recipe:
             babble: returns other utterances, for stages with babble.
         """
         pieces = self.cutting.pieces(utterance, waveform)
-        for number in chosen:
+        for number in range(chosen.start, min(chosen.stop, len(pieces) * len(self.stages))):
             piece, stage = pieces[number // len(self.stages)], self.stages[number % len(self.stages)]
             name = piece.name if stage == CLEAN else f"{piece.name}@{stage}"
             yield name, self._encode(name, piece, self._distort(name, stage, piece, waveform, babble))

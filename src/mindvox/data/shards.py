@@ -19,12 +19,12 @@ import numpy as np
 
 from mindvox.corpus.audio import BadAudio
 from mindvox.corpus.quality import Reading, check_skipped
-from mindvox.corpus.table_io import read_speakers, write_speakers
+from mindvox.corpus.table_io import read_speakers, write_skipped, write_speakers
 from mindvox.corpus.tree import Skipped, Utterance
 from mindvox.data import train_store
 from mindvox.data.recipe import Recipe, Voices
 from mindvox.data.sources import Stamp, stamp_of, write_sources
-from mindvox.data.store import explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, explain_full_disk, remove_files
 from mindvox.data.train_store import (
     FORMAT_VERSION,
     OWN_FILES,
@@ -355,6 +355,8 @@ def finish_store(folder: PathLike, results: Sequence[ShardResult]) -> Manifest:
         raise InputError(f"{folder}: nothing to store: there is no usable utterance.")
     _remove_temporary_files(folder)
     with explain_full_disk(folder):
+        if manifest.skipped:
+            write_skipped(folder / SKIPPED_FILE, manifest.skipped)
         write_manifest(folder, manifest)
     return manifest
 

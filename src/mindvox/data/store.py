@@ -15,6 +15,7 @@ from mindvox.files import PathLike, read_json
 from mindvox.frontend import FrontEnd
 from mindvox.progress import quantity
 
+SKIPPED_FILE = "skipped.csv"  # in a store: the recordings that were left out, and why; absent: there are none
 LOW_DISK_BYTES = 1 << 24  # MindRecord refuses to write if about 10 MB are left
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mindvox.corpus.table_io import write_speakers
 from mindvox.corpus.tree import Skipped
-from mindvox.data.store import WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
+from mindvox.data.store import SKIPPED_FILE, WholeOrAbsent, check_feats, check_wave, explain_full_disk, remove_files
 from mindvox.errors import InputError
 from mindvox.files import PathLike, read_json, sha256_file, sync, write_json
 from mindvox.frontend import front_end_of
@@ -30,7 +30,7 @@ SHARD_MARKERS = "shard-*.json"
 SOURCE_TABLES = "*.sources.csv"
 OWN_FILES = (  # in the order of removal
     *(MANIFEST_FILE, PLAN_FILE, SHARD_MARKERS),
-    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES),
+    *("shard-*.mindrecord", "shard-*.mindrecord.db", SOURCE_TABLES, SKIPPED_FILE),
 )
 
 # A file has a header and at least two pages, by default 16 + 2 * 32 MiB. The header lists the pages, 200 bytes each.

@@ -1,1 +1,1 @@
-"""Taking models out: export, parity, other toolkits' weights."""
+"""Deployment: export and its parity test, and import of other toolkits' weights."""

@@ -5,12 +5,13 @@
     mindvox bench postprocess result/output_bs1 speaker
     mindvox bench originroc CHECKPOINT VoxCeleb1
 
-The last one measures the checkpoint itself, without files between (the guide's get_originroc.py).
+The last step measures the checkpoint itself, without intermediate files (the guide's
+get_originroc.py).
 
-`input` holds `mels<i>.bin`, what a model is given of utterance i: float32, 80 x 200 (mels x
-frames); `speaker` holds `speakers<i>.txt`, the number of its speaker; `result/output_bs<B>` holds
-`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features has the
-front end that made them.
+`input` holds `mels<i>.bin`, the model input of utterance i: float32, 80 x 200 (mels x frames);
+`speaker` holds `speakers<i>.txt`, the index of its speaker; `result/output_bs<B>` holds
+`mels<i>_output_0.bin`, its embedding from a batch of B. `meta.json` beside the features
+describes the front end that made them.
 """
 
 import argparse
@@ -52,8 +53,8 @@ def preprocess(
     """Write features and labels of every recording DATASET/<speaker>/<session>/<file>, or below DATASET/wav.
 
     Args:
-        num_frames: frames taken from the start; shorter utterances are repeated.
-        model: exported model whose front end makes the features; None: SpeechBrain's fbank does.
+        num_frames: number of frames taken from the start; shorter utterances are repeated.
+        model: exported model whose front end makes the features; None: SpeechBrain's fbank.
 
     Returns:
         The number of utterances.
@@ -77,7 +78,7 @@ def preprocess(
 
 
 def _recordings(dataset: Path) -> list[tuple[Path, int]]:
-    """Return every recording of a corpus with the number of its speaker."""
+    """Return every recording of a corpus with the index of its speaker."""
     root = dataset / "wav" if (dataset / "wav").is_dir() else dataset
     names = walk_audio(root).names
     if not names:
@@ -88,7 +89,7 @@ def _recordings(dataset: Path) -> list[tuple[Path, int]]:
 
 
 def _features_of(path: Path, front_end: FrontEnd, num_frames: int) -> np.ndarray:
-    """Return the first frames (num_frames, F) of a recording as a model sees them."""
+    """Return the first frames (num_frames, F) of a recording, as the model takes them."""
     try:
         waveform = front_end.prepare(read_usable(path, sample_rate=front_end.sample_rate).waveform)
     except BadAudio as error:
@@ -106,21 +107,21 @@ def originroc(
     device_target: str = "auto",
     device_id: int = 0,
 ) -> float:
-    """Print and return the area below the ROC of a checkpoint, before any export (the guide's get_originroc.py).
+    """Print and return the area under the ROC of a checkpoint before any export (the guide's get_originroc.py).
 
-    The guide cuts its frames at random places and leaves out what is longer than 19 s; here they are the first.
+    The guide cuts its frames at random positions and leaves out utterances above 19 s; here the first frames are taken.
 
     Args:
-        checkpoint: its file; of a folder the last one.
+        checkpoint: the checkpoint, or a folder whose last one is taken.
         dataset: as in `preprocess`.
-        num_frames: frames taken from the start; shorter utterances are repeated.
-        batch_size: utterances that go through the model at once.
-        device_target, device_id: where it runs.
+        num_frames: number of frames taken from the start; shorter utterances are repeated.
+        batch_size: number of utterances in a batch.
+        device_target, device_id: device to run on.
 
     Raises:
-        InputError: recordings or checkpoint are missing, a recording cannot be read, or the model takes another length.
+        InputError: recordings or checkpoint are missing, a recording cannot be read, or the model has another length.
     """
-    from mindvox.device import set_device  # here, because the other steps run without MindSpore
+    from mindvox.device import set_device  # imported here, because the other steps run without MindSpore
     from mindvox.models import fewest_frames, load_model, windows_of
     from mindvox.models.checkpoint import find_checkpoint
     from mindvox.scoring.embeddings import cell_encoder
@@ -155,15 +156,15 @@ def infer(
     """Write embeddings for every batch size, and print a table of throughputs.
 
     Args:
-        models: exported models; for a batch size the first is taken that takes it.
-        loops: calls that are timed for each batch size, after one that is not; the median counts.
+        models: exported models; for each batch size, the first one that supports it is used.
+        loops: number of timed calls for each batch size, after one untimed call; the median counts.
         device_target, device_id: see `load_engine`.
 
     Returns:
-        Utterances a second by batch size.
+        Utterances per second by batch size.
 
     Raises:
-        InputError: features and models do not fit together, or no model takes a batch size.
+        InputError: features and models do not fit together, or no model supports a batch size.
     """
     feats, front_end = _read_features(inputs)
     engines = [load_engine(model, device_target=device_target, device_id=device_id) for model in models]
@@ -191,10 +192,10 @@ def infer(
 
 
 def postprocess(result: Path, speakers: Path) -> float:
-    """Print and return the area below the ROC of the cosines of all pairs of utterances.
+    """Print and return the area under the ROC of the cosines of all pairs of utterances.
 
     Raises:
-        InputError: embeddings and labels do not belong together, or speakers and pairs are too few.
+        InputError: embeddings and labels do not belong together, or there are too few speakers or pairs.
     """
     embeddings = np.stack([_read_floats(path) for path in _numbered(result, EMBEDDING_FILE)])
     paths = _numbered(speakers, SPEAKER_FILE)
@@ -207,7 +208,7 @@ def postprocess(result: Path, speakers: Path) -> float:
 
 
 def _area(embeddings: np.ndarray, labels: np.ndarray) -> float:
-    """Return the area below the ROC of the cosines of all pairs; embeddings (U, D), numbers of speakers (U,)."""
+    """Return the area under the ROC of the cosines of all pairs; embeddings (U, D), speaker indices (U,)."""
     embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     rows, columns = np.triu_indices(len(labels), 1)
     return roc_auc((embeddings @ embeddings.T)[rows, columns], labels[rows] == labels[columns])
@@ -239,32 +240,36 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     steps = parser.add_subparsers(dest="step", required=True, parser_class=Parser)
-    step = steps.add_parser("preprocess", help="features and labels of a corpus", allow_abbrev=False)
+    step = steps.add_parser("preprocess", help="write features and labels of a corpus", allow_abbrev=False)
     step.add_argument(
         "dataset", type=user_path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set"
     )
     step.add_argument("input", type=user_path, help="folder of features to write")
     step.add_argument("speaker", type=user_path, help="folder of labels to write")
-    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
+    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames per utterance (default: 200)")
     step.add_argument("--model", type=user_path, help="exported model whose front end is used (default: fbank)")
-    step = steps.add_parser("infer", help="throughput over batch sizes, and embeddings", allow_abbrev=False)
+    step = steps.add_parser("infer", help="measure throughput by batch size, and write embeddings", allow_abbrev=False)
     step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take features")
     step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
     step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
-    step.add_argument("--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="default: 1 4 8 16 32 64")
-    step.add_argument("--loop", type=_count, default=20, help="timed calls for each batch size (default: 20)")
-    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="for MINDIR")
-    step.add_argument("--device_id", type=int, default=0, help="number of the device")
-    step = steps.add_parser("postprocess", help="ROC-AUC of embeddings", allow_abbrev=False)
+    step.add_argument(
+        "--batch_size", type=_count, nargs="+", default=list(BATCH_SIZES), help="batch sizes (default: 1 4 8 16 32 64)"
+    )
+    step.add_argument("--loop", type=_count, default=20, help="number of timed calls for each batch size (default: 20)")
+    step.add_argument(
+        "--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="device for a MINDIR"
+    )
+    step.add_argument("--device_id", type=int, default=0, help="index of the device")
+    step = steps.add_parser("postprocess", help="compute the ROC-AUC of embeddings", allow_abbrev=False)
     step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
     step.add_argument("speaker", type=user_path, help="folder of labels")
-    step = steps.add_parser("originroc", help="ROC-AUC of a checkpoint", allow_abbrev=False)
+    step = steps.add_parser("originroc", help="compute the ROC-AUC of a checkpoint", allow_abbrev=False)
     step.add_argument("checkpoint", type=user_path, help="checkpoint, or folder of checkpoints")
     step.add_argument("dataset", type=user_path, help="folder of <speaker>/<session>/<file>")
-    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames of an utterance (default: 200)")
-    step.add_argument("--batch_size", type=_count, default=16, help="utterances at once (default: 16)")
-    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="where to run")
-    step.add_argument("--device_id", type=int, default=0, help="number of the device")
+    step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames per utterance (default: 200)")
+    step.add_argument("--batch_size", type=_count, default=16, help="utterances per batch (default: 16)")
+    step.add_argument("--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="device to use")
+    step.add_argument("--device_id", type=int, default=0, help="index of the device")
     return parser.parse_args(argv)
 
 
@@ -275,7 +280,7 @@ def _count(text: str) -> int:
 
 
 def _make_empty(folder: Path) -> None:
-    """Make a folder, or remove an earlier run's files from it; others stay."""
+    """Make a folder, or remove an earlier run's files from it; other files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name == "meta.json" or any(
@@ -285,14 +290,14 @@ def _make_empty(folder: Path) -> None:
 
 
 def _numbered(folder: Path, pattern: re.Pattern) -> list[Path]:
-    """Return the files 1, 2, ... of a kind; raise InputError when there are none or one is missing."""
+    """Return the files 1, 2, ... of a kind; raise InputError if there are none or one is missing."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder.")
     found = {int(match[1]): path for path in folder.iterdir() if (match := pattern.fullmatch(path.name))}
     missing = next((number for number in range(1, len(found) + 1) if number not in found), None)
     if not found or missing is not None:
         name = pattern.pattern.replace(r"([1-9]\d*)", str(missing or 1)).replace("\\", "")
-        raise InputError(f"{folder}: no {name} in it. Run the step before again.")
+        raise InputError(f"{folder}: no {name} in it. Run the previous step again.")
     return [found[number] for number in sorted(found)]
 
 
@@ -336,7 +341,7 @@ def _engine_for(size: int, engines: Sequence[Engine]) -> Engine:
 
 
 def _batches(feats: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield full batches for ever, from the first utterance again after the last."""
+    """Yield full batches forever, starting over after the last utterance."""
     first = 0
     while True:
         rows = np.arange(first, first + size) % len(feats)

@@ -1,7 +1,7 @@
-"""Do exported models give the embeddings of the checkpoint, in every engine that is here?
+"""Compare exported models with their checkpoint, in every installed engine.
 
 `mindvox check-parity --checkpoint CKPT --exported FILE [FILE ...] [--features DIR]` prints a table and
-exits with 1 when an embedding is further from the checkpoint's than allowed, or when nothing could be compared.
+exits with 1 if an embedding differs more than allowed, or if nothing could be compared.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from mindvox.scoring.metrics import eer
 from mindvox.scoring.normalisation import unit_length
 
 LEAST_COSINES = {"float32": 0.99999, "int8": 0.5}
-"""By the numbers of the exported model. Of int8 the error rate says more: one odd utterance may differ much."""
+"""By the precision of the exported model. For int8 the error rate says more: single utterances may differ much."""
 NUM_RANDOM = 8
 CPP_BINARY = "ascend310_infer/build/ecapa_infer"
 ENGINES = {
@@ -49,9 +49,9 @@ ENGINES = {
 
 @dataclass(frozen=True)
 class ParityCase:
-    """What a model is tried on: features before `finish` (T, F), and their waveform (N,) where there is one.
+    """An utterance to compare: features before `finish` (T, F), and their waveform (N,) if there is one.
 
-    `spk_id` is the speaker where it is known, else empty.
+    `spk_id` is the speaker if known, else empty.
     """
 
     utt_id: str
@@ -61,7 +61,7 @@ class ParityCase:
 
 
 class Agreement(NamedTuple):
-    """Of all utterances: the least cosine, the greatest difference of a value, and the greatest value."""
+    """Over all utterances: the least cosine, the greatest difference of a value, and the greatest value."""
 
     least_cosine: float
     difference: float
@@ -69,9 +69,9 @@ class Agreement(NamedTuple):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Compare, print the table and what was not checked."""
+    """Compare, and print the table and what was not checked."""
     arguments = _parse(argv)
-    from mindvox.models.checkpoint import find_checkpoint  # after the arguments are right: MindSpore takes seconds
+    from mindvox.models.checkpoint import find_checkpoint  # after parsing: importing MindSpore takes seconds
 
     exported = {path: ExportedModel.read(path) for path in map(find_exported, arguments.exported)}
     check_max_frames(arguments.max_frames, max(model.min_frames for model in exported.values()))
@@ -110,7 +110,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for line in _not_checked(checked, exported, arguments.cpp):
         print(f"not checked: {line}")
     if not checked:
-        raise InputError("no engine for these files is here: nothing was compared.")
+        raise InputError("no engine for these files is installed: nothing was compared.")
     if not all_agree:
         raise InputError("an engine's embeddings have a cosine below the tolerance: do not use that file.")
     return 0
@@ -119,10 +119,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = Parser(prog="mindvox check-parity", description=main.__doc__, allow_abbrev=False)
     parser.add_argument(
-        "--checkpoint", type=user_path, required=True, help="the checkpoint that was exported; a folder: its last one"
+        "--checkpoint", type=user_path, required=True, help="exported checkpoint, or folder whose last one is taken"
     )
     parser.add_argument(
-        "--exported", type=user_path, required=True, nargs="+", metavar="FILE", help="exported models of it"
+        "--exported", type=user_path, required=True, nargs="+", metavar="FILE", help="exported models to compare"
     )
     parser.add_argument(
         "--features",
@@ -131,15 +131,17 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         help="evaluation store, or a folder of recordings (.wav, .flac); default: random recordings",
     )
     least = ", ".join(f"{cosine:g} for {precision}" for precision, cosine in LEAST_COSINES.items())
-    parser.add_argument("--tolerance", type=float, metavar="COSINE", help=f"least cosine allowed (default: {least})")
-    parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="only the first N; 0: all")
-    parser.add_argument("--cpp", type=user_path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="the C++ program")
+    parser.add_argument("--tolerance", type=float, metavar="COSINE", help=f"least accepted cosine (default: {least})")
+    parser.add_argument("--max_utterances", type=int, default=0, metavar="N", help="number of utterances; 0: all")
+    parser.add_argument(
+        "--cpp", type=user_path, default=ROOT / CPP_BINARY, metavar="PROGRAM", help="C++ program to run"
+    )
     parser.add_argument(
         "--max_frames",
         type=int,
         default=Config.max_frames,
         metavar="N",
-        help=f"longer recordings are compared in windows of at most so many frames (default: {Config.max_frames}); "
+        help=f"longest window, frames; longer recordings are compared in windows (default: {Config.max_frames}); "
         "0: no limit",
     )
     arguments = parser.parse_args(argv)
@@ -160,17 +162,17 @@ def _check_same_checkpoint(checkpoint: Path, exported: dict[Path, ExportedModel]
 
 
 def read_utterances(folder: Optional[Path], front_end: FrontEnd) -> tuple[list[ParityCase], str]:
-    """Return what to compare on, and what it is in words.
+    """Return the utterances to compare, and a description of them.
 
     Args:
         folder: evaluation store, or recordings at any depth below it; None: random recordings.
-        front_end: the models'.
+        front_end: front end of the models.
 
     Raises:
-        InputError: the store was made by another front end, or there are no recordings, or one cannot be read.
+        InputError: the store has another front end, there are no recordings, or one cannot be read.
     """
     if folder is None:
-        return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real ones)"
+        return [*_random_utterances(front_end)], "random noise in bursts (--features DIR takes real recordings)"
     if (folder / META_FILE).is_file():
         store = EvalStore.open(folder, front_end.to_dict())
         rows = enumerate(zip(store.utt_ids, store.spk_ids, strict=True))
@@ -190,7 +192,7 @@ def _read_recording(path: Path, folder: Path, front_end: FrontEnd) -> ParityCase
 
 
 def _random_utterances(front_end: FrontEnd) -> Iterator[ParityCase]:
-    """Yield coloured noise that swells and fades, 2 to 6 s: features as far apart as those of speech, no silence."""
+    """Yield coloured noise in bursts of 2 to 6 s: without silence, and features as diverse as those of speech."""
     rng = np.random.default_rng(0)
     rate = front_end.sample_rate
     for index in range(NUM_RANDOM):
@@ -205,7 +207,7 @@ def _random_utterances(front_end: FrontEnd) -> Iterator[ParityCase]:
 def windows_of(
     utterance: ParityCase, windows: Optional[Windows], max_frames: int, front_end: FrontEnd
 ) -> Iterator[ParityCase]:
-    """Yield the windows of an utterance, each an utterance to compare: the model's, or of at most `max_frames`."""
+    """Yield the windows of an utterance as utterances to compare: the model's, or of at most `max_frames`."""
     if windows is not None:
         for first in windows.starts(len(utterance.feats)):
             waveform = utterance.waveform
@@ -223,7 +225,7 @@ def windows_of(
 
 
 class CellEmbeddings:
-    """Embeddings of the checkpoint's Cell, each kind of input computed once."""
+    """Embeddings of the checkpoint's Cell, computed once for each kind of input."""
 
     def __init__(self, checkpoint: Path, front_end: FrontEnd) -> None:
         from mindvox.device import set_device
@@ -237,7 +239,7 @@ class CellEmbeddings:
         self._known: dict[tuple[str, Optional[int]], np.ndarray] = {}
 
     def embed(self, exported: ExportedModel, utterances: Sequence[ParityCase]) -> np.ndarray:
-        """Return embeddings (U, D) of what `exported` is given."""
+        """Return embeddings (U, D) of the inputs of `exported`."""
         key = (exported.input_kind, exported.num_frames)
         if key not in self._known:
             self._known[key] = np.concatenate(
@@ -252,7 +254,7 @@ class CellEmbeddings:
 
 
 def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: ParityCase) -> np.ndarray:
-    """Return what a model is given of an utterance: finished features (T, F), or samples (N,)."""
+    """Return the model input of an utterance: finished features (T, F), or samples (N,)."""
     if exported.input_kind == "waveform" and utterance.waveform is not None:
         (piece,) = pieces_of_waveform(exported, front_end, utterance.waveform)
     else:
@@ -261,13 +263,13 @@ def model_input(exported: ExportedModel, front_end: FrontEnd, utterance: ParityC
 
 
 def reference_feats(exported: ExportedModel, front_end: FrontEnd, utterance: ParityCase) -> np.ndarray:
-    """Return the finished features (T, F) that a model's input stands for."""
+    """Return the finished features (T, F) of a model input."""
     values = model_input(exported, front_end, utterance)
     return front_end.finish(front_end(values)) if exported.input_kind == "waveform" else values
 
 
 def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
-    """Compare embeddings (U, D) row by row, in double precision; NaN agrees with nothing."""
+    """Compare embeddings (U, D) row by row, in double precision; NaN never agrees."""
     expected, got = expected.astype(np.float64), got.astype(np.float64)
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(got, axis=1)
     cosine = (expected * got).sum(axis=1) / lengths
@@ -275,7 +277,7 @@ def agreement(expected: np.ndarray, got: np.ndarray) -> Agreement:
 
 
 def _eer_text(embeddings: np.ndarray, utterances: Sequence[ParityCase]) -> str:
-    """Return the error rate of all pairs of utterances in per cent; "-" where there are no two kinds of pairs."""
+    """Return the error rate over all pairs of utterances in per cent; "-" if there are not both kinds of pairs."""
     speakers = np.array([utterance.spk_id for utterance in utterances])
     first, second = np.triu_indices(len(utterances), 1)
     is_target = speakers[first] == speakers[second]
@@ -291,7 +293,7 @@ EncodeAll = Callable[[Sequence[ParityCase]], np.ndarray]
 def _candidates(
     exported: dict[Path, ExportedModel], front_end: FrontEnd, cpp: Path
 ) -> Iterator[tuple[str, Path, EncodeAll]]:
-    """Yield every engine that is here with every file that it reads: its name, the file, utterances to embeddings."""
+    """Yield every installed engine with every file that it reads: its name, the file, and a function that embeds."""
     for path, model in exported.items():
         for library in libraries_of(model):
             if is_installed(library):
@@ -310,7 +312,7 @@ def _one_by_one(exported: ExportedModel, front_end: FrontEnd, encode: Encode) ->
 
 
 def _in_cpp(program: Path, path: Path, exported: ExportedModel) -> EncodeAll:
-    """Return a run of the C++ program over a store of the utterances."""
+    """Return a function that runs the C++ program over a store of the utterances."""
 
     def encode_all(utterances: Sequence[ParityCase]) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
@@ -339,14 +341,14 @@ def _suits_cpp(exported: ExportedModel) -> bool:
 
 
 def _not_checked(checked: Sequence[str], exported: dict[Path, ExportedModel], cpp: Path) -> Iterator[str]:
-    """Yield each engine that took no part, and why."""
+    """Yield each engine that was not used, and why."""
     for (file_format, library), name in ENGINES.items():
         if name not in checked:
             given = any(model.file_format == file_format for model in exported.values())
             yield f"{name}: {f'{library} is not installed' if given else f'no {file_format} file was given'}"
     if "C++ program" not in checked:
-        built = "no file that it reads was given" if cpp.is_file() else f"{cpp} is not built"
-        yield f"C++ program: {built}"
+        compared = "it is compared on models of features without windows, and none was given"
+        yield f"C++ program: {compared if cpp.is_file() else f'{cpp} is not built'}"
 
 
 if __name__ == "__main__":

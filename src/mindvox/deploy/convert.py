@@ -1,7 +1,7 @@
-"""Converting a MINDIR for Ascend, with MindSpore Lite's converter_lite; scripts/convert_310.sh runs it.
+"""Convert a MINDIR for Ascend with MindSpore Lite's converter_lite; scripts/convert_310.sh runs it.
 
-Lite compiles a model that is not converted at every start, in every worker, and for one length only. A converted one is
-loaded as it is, and can have several lengths.
+Lite compiles an unconverted model at every start, in every worker, and for one length only. A converted model is loaded
+without compilation, and can have several lengths.
 """
 
 import argparse
@@ -22,17 +22,17 @@ from mindvox.files import atomic_path, lock_output, sha256_file, user_path
 
 CONVERTER = "converter_lite"
 PRECISION_MODES = ("preferred_fp32", "enforce_fp32", "enforce_fp16", "enforce_origin", "preferred_optimal")
-MAX_GEARS = 100  # of CANN
+MAX_GEARS = 100  # limit of CANN
 SUFFIX = FILE_FORMATS["MINDIR"]
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a converted model takes.
+    """The input sizes of a converted model.
 
     Attributes:
-        batch_size: utterances at once.
-        frames: lengths, rising; of a model with a fixed length, that one.
+        batch_size: batch size.
+        frames: lengths, ascending; for a model with a fixed length, that one.
     """
 
     batch_size: int
@@ -43,15 +43,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert a model and describe the result."""
     parser = argparse.ArgumentParser("convert_310.sh", description="Convert a .mindir for Ascend by converter_lite.")
     parser.add_argument("model", type=user_path, help=".mindir that export.py wrote with --device_target=Ascend")
-    parser.add_argument("output", type=user_path, help="the converted .mindir; its description is written beside it")
-    parser.add_argument("--frames", type=_counts, help="lengths that a model of free length shall take: 200,300,400")
-    parser.add_argument("--batch_size", type=int, help="utterances at once of a model of free batch size; default 1")
+    parser.add_argument("output", type=user_path, help="converted .mindir; its description is written beside it")
+    parser.add_argument("--frames", type=_counts, help="lengths for a model of free length, such as 200,300,400")
+    parser.add_argument("--batch_size", type=int, help="batch size for a model of free batch size; default: 1")
     parser.add_argument(
         "--precision_mode",
         choices=PRECISION_MODES,
         default=PRECISION_MODES[0],
         metavar="MODE",
-        help=f"how Ascend computes [{' | '.join(PRECISION_MODES)}]",
+        help=f"precision on Ascend [{' | '.join(PRECISION_MODES)}]",
     )
     arguments = parser.parse_args(argv)
     sizes = (arguments.frames, arguments.batch_size)
@@ -63,10 +63,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def convert(
     model: Path, output: Path, frames: Optional[Sequence[int]], batch_size: Optional[int], precision_mode: str
 ) -> str:
-    """Convert `model` to `output`, and return one line that says what was made.
+    """Convert `model` to `output`, and return a line about the result.
 
     Raises:
-        UsageError: the sizes asked for do not fit the model, or there is no converter.
+        UsageError: the requested sizes do not fit the model, or there is no converter.
         InputError: the model cannot be converted.
     """
     if output.suffix != SUFFIX or output.resolve() == model.resolve():
@@ -74,7 +74,7 @@ def convert(
     exported = ExportedModel.read(model)
     shapes = choose_shapes(model, exported, frames, batch_size)
     converter = find_converter()
-    # Plain names: the converter reads them out of options and a configuration file.
+    # Plain names, because the converter parses them from options and a configuration file.
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder, f"source{SUFFIX}"), Path(folder, f"converted{SUFFIX}")
         shutil.copyfile(model, source)
@@ -115,7 +115,7 @@ def convert(
 def choose_shapes(
     model: Path, exported: ExportedModel, frames: Optional[Sequence[int]], batch_size: Optional[int]
 ) -> Shapes:
-    """Return what the converted model takes; see `convert`."""
+    """Return the sizes of the converted model; see `convert`."""
     if exported.file_format != "MINDIR" or exported.input_kind != "features" or exported.conversion is not None:
         raise InputError(f"{model}: expected a MINDIR that takes features and was not converted before.")
     if exported.device_target != "Ascend":
@@ -123,7 +123,7 @@ def choose_shapes(
     if exported.batch_size and batch_size not in (None, exported.batch_size):
         raise UsageError(f"--batch_size: {batch_size} was given, {model} takes {exported.batch_size}.")
     if exported.num_frames and frames is not None and list(frames) != [exported.num_frames]:
-        raise UsageError(f"--frames: {model} takes {exported.num_frames} alone. Export with --length=0 for others.")
+        raise UsageError(f"--frames: {model} takes only {exported.num_frames}. Export with --length=0 for others.")
     lengths = sorted(set(frames or [exported.num_frames or 0]))
     if lengths == [0]:
         raise UsageError(f"--frames: {model} takes any number of frames: give those to compile for, as in 200,300,400.")
@@ -136,7 +136,7 @@ def choose_shapes(
 
 
 def converter_config(exported: ExportedModel, shapes: Shapes, precision_mode: str) -> str:
-    """Return the converter's configuration file."""
+    """Return the content of the converter's configuration file."""
     lines = []
     if len(shapes.frames) > 1:
         lines = [
@@ -153,7 +153,7 @@ def _shape_text(exported: ExportedModel, batch_size: int, num_frames: int) -> st
 
 
 def find_converter() -> Path:
-    """Return converter_lite of LITE_HOME, else that of PATH."""
+    """Return converter_lite of LITE_HOME, else the one on PATH."""
     home = os.environ.get("LITE_HOME") or os.environ.get("MS_LITE_HOME")
     of_home = Path(home, "tools", "converter", "converter", CONVERTER) if home else None
     if of_home is not None and of_home.is_file():

@@ -1,7 +1,7 @@
-"""What scripts/run_infer_310.sh asks of the C++ program, from the project's configuration.
+"""Print the runs of the C++ program for scripts/run_infer_310.sh, from the project's configuration.
 
 `python -m mindvox.deploy.cpp_runs MODEL DATA [--config_path FILE] [--key=value ...]` checks model, stores and sizes as
-src/mindvox/deploy/infer.py does, and prints the arguments of each run of ecapa_infer, a run a line, tabs between them.
+src/mindvox/deploy/infer.py does, and prints the arguments of each run of ecapa_infer, one run a line, tab-separated.
 """
 
 import sys
@@ -33,7 +33,7 @@ def cpp_runs(model: Path, data: Path, config: Config) -> list[list[str]]:
     """Return the arguments of each run.
 
     Raises:
-        UsageError: the configuration asks for what the program does not do.
+        UsageError: the configuration asks for something that the program does not do.
         InputError: model or store is missing or damaged, or they do not fit each other.
     """
     if config.eval_crops:
@@ -51,7 +51,7 @@ def cpp_runs(model: Path, data: Path, config: Config) -> list[list[str]]:
 
 
 def _device(exported: ExportedModel, config: Config) -> list[str]:
-    """Return where to run: OpenVINO's formats know the CPU only."""
+    """Return the device to run on: OpenVINO's formats support only the CPU."""
     if exported.file_format != "MINDIR":
         return []
     if config.device_target == "GPU":

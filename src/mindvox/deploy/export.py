@@ -1,4 +1,4 @@
-"""Exporting a checkpoint, and testing what was written."""
+"""Export a checkpoint, and test the exported file."""
 
 import os
 import re
@@ -44,8 +44,8 @@ from mindvox.models.waveform_model import WaveformModel
 from mindvox.progress import quantity
 from mindvox.scoring.embeddings import cell_encoder
 
-# Greatest differences allowed, of the greatest embedding value. Folding and another library's order of sums change
-# float32 values by some 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
+# Greatest differences allowed, relative to the greatest embedding value. Folding and another order of sums change
+# float32 values by about 1e-6; a front end in single precision is off by up to 3e-3 dB in a few weak bins; accelerators
 # multiply with 10 bits of mantissa.
 TOLERANCES = {"features": 1e-5, "waveform": 1e-3}
 ACCELERATOR_TOLERANCE = 1e-2
@@ -53,21 +53,21 @@ INT8 = "int8"
 LEAST_INT8_COSINE = 0.9  # mean; CAM++ has 0.97
 TEST_FRAMES = (301, 157)
 PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_.:/\\-]+")
-# Lite 2.0.0 was run with version 1. Of version 3 it is only known that the Lite of the same release reads it, and that
-# 2.2.11 does not.
+# Lite 2.0.0 was tested with version 1. Version 3 is known to be readable by the Lite of the same release, and not by
+# 2.2.11.
 LEAST_LITE = {OLD_VERSION: "2.0.0"}
 
 
 def export(config: Config) -> Path:
-    """Export the checkpoint that `config` names, load the file and compare embeddings; only then it takes its name.
+    """Export the checkpoint of `config`, load the file and compare embeddings; rename it into place only then.
 
     Returns:
         The exported file.
 
     Raises:
-        UsageError: no checkpoint is named, or the file's suffix is another format's.
-        InputError: the format cannot be written here, the checkpoint does not fit, or the exported model gives other
-            embeddings.
+        UsageError: no checkpoint is given, or the file's suffix belongs to another format.
+        InputError: the format cannot be written here, the checkpoint does not fit, or the exported model gives
+            different embeddings.
     """
     target = _check_format(config)
     named = config.exp_ckpt_file or config.model_path
@@ -97,21 +97,21 @@ def export(config: Config) -> Path:
 
 
 def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: str) -> ExportedModel:
-    """Return the description of the model to be written, but for the hashes of its file.
+    """Return the description of the model to be written, without the hashes of its file.
 
     Args:
-        meta: the checkpoint's.
-        target: the device it is for.
+        meta: meta of the checkpoint.
+        target: device for which the model is built.
 
     Raises:
-        InputError: the checkpoint's model or front end does not suit what the configuration asks for.
+        InputError: the checkpoint's model or front end does not fit the configuration.
     """
     model = meta["model"]
     feature_size = model["in_channels"]
     if config.channel != feature_size and "channel" in config.on_command_line:
         raise InputError(
             f"channel: the command line says {config.channel}, {checkpoint} takes frames of {feature_size}. Leave it "
-            "out, the checkpoint knows it; or name another checkpoint."
+            "out, because the checkpoint sets it; or name another checkpoint."
         )
     min_frames, windows = fewest_frames(model), windows_of(model)
     if windows is not None:
@@ -142,7 +142,7 @@ def describe(config: Config, meta: Mapping[str, Any], checkpoint: Path, target: 
 
 
 def plain_description(model: Mapping[str, Any], front_end: Mapping[str, Any]) -> ExportedModel:
-    """Return the description of an ONNX of finished features, of any batch and, where the model takes any, length.
+    """Return the description of an ONNX of finished features with any batch size and, if the model allows, any length.
 
     Args:
         model, front_end: sections of a checkpoint's meta.
@@ -169,7 +169,7 @@ def plain_description(model: Mapping[str, Any], front_end: Mapping[str, Any]) ->
 
 
 def _further_outputs(config: Config, model: Mapping[str, Any], checkpoint: Path) -> dict[str, int]:
-    """Return the channels of the outputs that `config` wants beside the embedding; InputError names what is missing."""
+    """Return the channels of the further outputs in `config`; InputError names missing ones."""
     known = further_outputs(model)
     names = config.outputs[1:]
     missing = [name for name in names if name not in known]
@@ -182,7 +182,7 @@ def _further_outputs(config: Config, model: Mapping[str, Any], checkpoint: Path)
 
 
 def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint's arrays as the model that `exported` describes, without its FILE.json."""
+    """Write a checkpoint's arrays as the model of `exported`, without its FILE.json."""
     network = build_network(exported, arrays)
     if exported.file_format in ("MINDIR", "AIR"):
         _write_mindspore(path, exported.file_format, exported, network)
@@ -202,10 +202,10 @@ def write_model(path: Path, exported: ExportedModel, arrays: Mapping[str, np.nda
 
 
 def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
-    """Return the network that `exported` describes, in the form of its device, with a checkpoint's arrays."""
+    """Return the network of `exported`, in the form for its device, with a checkpoint's arrays."""
     is_old = exported.mindir_version == OLD_VERSION
-    # Convolutions as such, not as products, are what other runtimes compute fast. Old Lite is fast in either form, and
-    # knows the operators of free sizes in this one alone.
+    # Other runtimes compute convolutions fast, not products. Old Lite is fast in either form, but supports operators of
+    # free sizes only in this one.
     becomes_onnx = exported.file_format in ("ONNX", "IR")
     is_native = is_old or becomes_onnx
     device_target = ONNX if becomes_onnx else "Ascend" if is_old else exported.device_target or "CPU"
@@ -241,7 +241,7 @@ def _plain_temporary_folder() -> str:
 
 def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
     openvino = require_library("openvino", "file_format=IR")
-    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # here: its library is an extra
+    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # imported here: needs an extra
 
     model = openvino_core().read_model(onnx_model)
     for key, value in exported.metadata().items():
@@ -250,16 +250,16 @@ def _write_ir(path: Path, exported: ExportedModel, onnx_model: bytes) -> None:
 
 
 def _check_format(config: Config) -> str:
-    """Choose the device to compute on, and return the one that the model is for.
+    """Set the device to compute on, and return the one for which the model is built.
 
     Raises:
-        InputError: this machine cannot write the format; nothing has been read or written then.
+        InputError: this machine cannot write the format; nothing has been read or written yet.
     """
     found = ms.get_context("device_target")
     target = found if config.device_target == "auto" else config.device_target
     if config.file_format == "AIR" and found != "Ascend":
         raise InputError(
-            "file_format AIR: MindSpore writes it on Ascend alone. MINDIR for Ascend can be written here: "
+            "file_format AIR: MindSpore writes it only on Ascend. MINDIR for Ascend can be written here: "
             "--file_format=MINDIR --device_target=Ascend"
         )
     if config.file_format == "IR":
@@ -278,7 +278,7 @@ def _named_file(config: Config) -> Path:
 
 
 def _publish(staged: Path, path: Path) -> None:
-    """Give a tested model its name, FILE.json last: what is interrupted fits no FILE.json."""
+    """Rename a tested model into place, FILE.json last, so that an interrupted export matches no FILE.json."""
     pairs = [(staged, path), (description_path(staged), description_path(path))]
     if weights_path(staged).is_file():
         pairs.insert(0, (weights_path(staged), weights_path(path)))
@@ -288,7 +288,7 @@ def _publish(staged: Path, path: Path) -> None:
 
 
 def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path, device_id: int) -> str:
-    """Compare the file with the checkpoint, and return what was found.
+    """Compare the file with the checkpoint, and return a line about the result.
 
     Raises:
         InputError: the embeddings differ too much.
@@ -316,7 +316,7 @@ def _test(staged: Path, exported: ExportedModel, checkpoint: Path, path: Path, d
 
 
 def _quantised(staged: Path, exported: ExportedModel, config: Config) -> Utterances:
-    """Give the file 8-bit numbers, and return the utterances that it can be tested on."""
+    """Quantise the file to int8, and return the utterances for its test."""
     store = EvalStore.open(config.calibration_data, exported.front_end)
     utterances = read_utterances(store, exported, config.calibration_utterances)
     quantise_ir(staged, exported, utterances.calibration)
@@ -324,10 +324,10 @@ def _quantised(staged: Path, exported: ExportedModel, config: Config) -> Utteran
 
 
 def _test_int8(staged: Path, checkpoint: Path, path: Path, utterances: Sequence[np.ndarray]) -> str:
-    """Compare embeddings of utterances that gave no ranges with the checkpoint's, and return what was found.
+    """Compare embeddings of utterances outside of the calibration with the checkpoint's; return a line about it.
 
     Raises:
-        InputError: they have little to do with each other.
+        InputError: the embeddings hardly agree.
     """
     model, meta = load_model(checkpoint)
     encode, engine = cell_encoder(model, meta["model"]["in_channels"]), load_engine(staged)
@@ -343,7 +343,7 @@ def _test_int8(staged: Path, checkpoint: Path, path: Path, utterances: Sequence[
 
 
 def random_input(rng: np.random.Generator, exported: ExportedModel, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random input of a model, and the finished features that it stands for."""
+    """Return a random model input, and the finished features that it represents."""
     num_utterances = exported.batch_size or 2
     if exported.input_kind == "features":
         feats = 10 * rng.standard_normal((num_utterances, num_frames, exported.feature_size), np.float32)

@@ -1,4 +1,4 @@
-"""Weights of other toolkits as checkpoints of this project.
+"""Convert weights of other toolkits to checkpoints of this project.
 
 mindvox import --from speechbrain embedding_model.ckpt [--classifier classifier.ckpt --speakers label_encoder.txt]
     [--model.KEY=VALUE] [--front_end.KEY=VALUE] --to ecapa.ckpt
@@ -26,7 +26,7 @@ from mindvox.registry import TOOLKITS
 if TYPE_CHECKING:
     from mindspore import nn
 
-MOST_LISTED = 20  # entries that one message names
+MOST_LISTED = 20  # entries that a message lists
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -43,17 +43,17 @@ def import_weights(
 
     Args:
         toolkit: a name in TOOLKITS.
-        source: the model's state, of torch.save or safetensors, or as the toolkit has it.
-        target: the checkpoint to write.
+        source: state of the model, in the format of torch.save, of safetensors or of the toolkit.
+        target: checkpoint to write.
         classifier: SpeechBrain's classifier, whose rows become the objective's weight.
         speakers: SpeechBrain's label_encoder.txt: speakers.csv is written beside `target`, and the classifier's rows
-            are put in its order. Without it the training speakers stay unknown.
+            are sorted accordingly. Without it the training speakers are unknown.
         model_keys: see `build`.
-        front_end_keys: values of keys that the toolkit's files do not tell of their features, as on a command line.
+        front_end_keys: options of the front end that the toolkit's files do not contain, as on a command line.
 
     Raises:
-        UsageError: a key is one that the toolkit's files tell, or is missing, or its value is impossible.
-        InputError: a file is missing, damaged or not of weights alone, its entries are not a model of this toolkit, or
+        UsageError: a key is already known from the toolkit's files, or is missing, or its value is impossible.
+        InputError: a file is missing, damaged or not only weights, its entries are not a model of this toolkit, or
             classifier and speakers do not fit.
     """
     from mindvox.losses import saved_parameters
@@ -83,16 +83,16 @@ def import_weights(
 def build(
     toolkit: str, state: State, source: PathLike, model_keys: Mapping[str, str] = NOTHING
 ) -> tuple[dict[str, Any], "nn.Cell"]:
-    """Return settings and model of another toolkit's state, the model with its weights.
+    """Return the settings and the model of another toolkit's state; the model has its weights.
 
     Args:
         toolkit: a name in TOOLKITS.
-        state: the model's entries, as `Toolkit.split` returns them.
-        source: their file, for the messages.
-        model_keys: values of keys of the section `model` that the state does not tell, by name.
+        state: entries of the model, as `Toolkit.split` returns them.
+        source: their file, for messages.
+        model_keys: options of the section `model` that the state does not contain, by name.
 
     Raises:
-        UsageError: one of these keys is told by the state, or is missing, or its value is impossible.
+        UsageError: one of these keys is known from the state, or is missing, or its value is impossible.
         InputError: it is none of the toolkit's models, or entries are missing, surplus, misshapen or not finite; up to
             20 of them are listed.
     """
@@ -116,13 +116,13 @@ def build(
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names in a line; of many the first ones."""
+    """Return names in a line, only the first ones if there are many."""
     more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     return ", ".join(names[:MOST_LISTED]) + more
 
 
 def _with_untold(settings: dict[str, Any], given: Mapping[str, str], source: PathLike) -> dict[str, Any]:
-    """Return a section `model` with the keys that its file does not tell."""
+    """Return a section `model` completed with keys that its file does not contain."""
     untold = {key: value for key, value in settings.items() if isinstance(value, Untold)}
     for key in given:
         if key not in untold:
@@ -136,7 +136,7 @@ def _with_untold(settings: dict[str, Any], given: Mapping[str, str], source: Pat
 
 
 def _front_end(toolkit: str, settings: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the stored form of a model's front end, with the keys that its file does not tell."""
+    """Return the stored form of a model's front end, completed with keys that its file does not contain."""
     untold = TOOLKITS.get(toolkit).untold
     for key in given:
         if key not in untold:
@@ -147,7 +147,7 @@ def _front_end(toolkit: str, settings: dict[str, Any], given: Mapping[str, str])
 
 
 def _fill(model: "nn.Cell", name_of: Callable[[str], Optional[str]], state: State, source: PathLike) -> None:
-    """Set every parameter of the model from the entry of its name; or raise InputError, and set none."""
+    """Set every parameter of the model from the entry of its name; on InputError, none is set."""
     from mindspore import Tensor
 
     named = ((name_of(parameter.name), parameter) for parameter in model.get_parameters())
@@ -179,7 +179,7 @@ def torch_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _objective(path: PathLike, emb_size: int, labels: Optional[list[str]]) -> "nn.Cell":
-    """Return the objective with the rows of SpeechBrain's classifier, sorted by speaker when they are known."""
+    """Return the objective with the rows of SpeechBrain's classifier, sorted by speaker if these are known."""
     from mindspore import Tensor
 
     from mindvox.losses.aam_softmax import AamSoftmax
@@ -209,7 +209,7 @@ def read_label_encoder(path: PathLike) -> list[str]:
     """
     indices: dict[str, int] = {}
     for line_no, line in text_lines(path):
-        if line.startswith("====="):  # what follows is not about speakers
+        if line.startswith("====="):  # the rest is not about speakers
             break
         match = re.fullmatch(r"'([^'\\]+)' => ([0-9]{1,9})", line)
         if not match or match[1] in indices:
@@ -221,7 +221,7 @@ def read_label_encoder(path: PathLike) -> list[str]:
 
 
 def _write_speakers(path: Path, labels: list[str]) -> str:
-    """Write the table of training speakers and return its sha256; keep an equal one, refuse another."""
+    """Write the table of training speakers and return its sha256; an equal table is kept, another is an error."""
     if path.exists() and sorted(labels) != list(read_speakers(path)):
         raise InputError(f"{path}: exists, with other speakers: write the checkpoint to another folder.")
     write_speakers(path, labels)
@@ -231,14 +231,14 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=main.__doc__,
-        epilog="What a file does not tell is given as --model.KEY=VALUE or --front_end.KEY=VALUE, such as "
-        "--model.pooling=max, --front_end.log=none or --front_end.waveform_scale=32768; keys that it tells are refused",
+        epilog="Values that a file does not contain are given as --model.KEY=VALUE or --front_end.KEY=VALUE, such as "
+        "--model.pooling=max, --front_end.log=none or --front_end.waveform_scale=32768; others are refused.",
     )
     parser.add_argument(
         "source",
         type=user_path,
         metavar="FILE",
-        help="the model's state: torch.save or safetensors; a MindSpore checkpoint for mindaudio and modelzoo",
+        help="state of the model: torch.save or safetensors; a MindSpore checkpoint for mindaudio and modelzoo",
     )
     parser.add_argument(
         "--from",
@@ -246,19 +246,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=TOOLKITS,
         required=True,
         metavar="TOOLKIT",
-        help=f"the toolkit that wrote it [{' | '.join(TOOLKITS)}]",
+        help=f"toolkit that wrote the file [{' | '.join(TOOLKITS)}]",
     )
     parser.add_argument(
         "--to", dest="target", type=user_path, required=True, metavar="CKPT", help="checkpoint to write"
     )
     parser.add_argument(
-        "--classifier", type=user_path, metavar="FILE", help="SpeechBrain's classifier, to train on with"
+        "--classifier", type=user_path, metavar="FILE", help="SpeechBrain's classifier, for further training"
     )
     parser.add_argument(
         "--speakers",
         type=user_path,
         metavar="FILE",
-        help="SpeechBrain's label_encoder.txt: who it was trained on",
+        help="SpeechBrain's label_encoder.txt with the training speakers",
     )
     return parser
 
@@ -275,7 +275,7 @@ def _given_keys(words: Sequence[str], parser: argparse.ArgumentParser) -> dict[s
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Turn another toolkit's model into a checkpoint of this project; nothing in the file is executed."""
+    """Convert another toolkit's model to a checkpoint of this project; nothing in the file is executed."""
     parser = _parser()
     arguments, others = parser.parse_known_args(argv)
     given = _given_keys(others, parser)
@@ -285,7 +285,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         raise UsageError("--to: expected another file than the source.")
     if arguments.toolkit != "speechbrain" and (arguments.classifier or arguments.speakers):
         raise UsageError("--classifier and --speakers are SpeechBrain's files.")
-    with lock_folder(arguments.target.parent, "import"):  # speakers.csv lies beside the checkpoint
+    with lock_folder(arguments.target.parent, "import"):  # speakers.csv is written beside the checkpoint
         meta = import_weights(
             arguments.toolkit,
             arguments.source,

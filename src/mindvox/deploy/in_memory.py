@@ -1,6 +1,6 @@
-"""A checkpoint's model as ONNX in ONNX Runtime or OpenVINO, without a file that stays: the fast way to embed on a CPU.
+"""Run a checkpoint's model as temporary ONNX in ONNX Runtime or OpenVINO: the fast way to embed on a CPU.
 
-MindSpore's kernels for a CPU take several times as long as theirs for most networks; see docs/speed.md.
+MindSpore's CPU kernels take several times as long for most networks; see docs/speed.md.
 """
 
 import tempfile
@@ -23,21 +23,22 @@ def onnx_engine(
     front_end: Optional[Mapping[str, Any]] = None,
     engine: str = "onnxruntime",
 ) -> Engine:
-    """Return an engine that embeds finished features (B, T, F) of any batch and, where the model takes any, length.
+    """Return an engine that embeds finished features (B, T, F) with any batch size and, if the model allows, any
+    length.
 
     Args:
         settings: the section `model` of a checkpoint.
         arrays: its weights for evaluation, "model.*".
-        front_end: how its features are made; None: not known.
+        front_end: how its features are computed; None: unknown.
         engine: "onnxruntime" or "openvino".
 
     Raises:
-        InputError: the conversion to ONNX does not know an operator of the model, or the engine is not installed.
+        InputError: the conversion to ONNX does not support an operator of the model, or the engine is not installed.
     """
     exported = plain_description(settings, front_end or {})
     with tempfile.TemporaryDirectory(prefix="mindvox-") as folder:
         path = Path(folder, "model.onnx")
         write_model(path, exported, arrays)
-        release_memory()  # of the conversion
+        release_memory()  # used by the conversion
         replace(exported, file_sha256=sha256_file(path)).save(path)
         return load_engine(path, engine)

@@ -1,7 +1,7 @@
-"""Embeddings of an evaluation store and its cohort from an exported model, for the scorer.
+"""Compute embeddings of an evaluation store and its cohort with an exported model.
 
-`mindvox infer MODEL DATA [--config_path FILE] [--key=value ...]` is what scripts/run_infer_310.sh runs
-where the C++ program has no library for the model. A MODEL in ONNX or OpenVINO's format needs no MindSpore.
+scripts/run_infer_310.sh runs `mindvox infer MODEL DATA [--config_path FILE] [--key=value ...]` if the C++ program has
+no library for the model. A MODEL in ONNX or OpenVINO's format needs no MindSpore.
 """
 
 import sys
@@ -45,10 +45,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def frames_to_keep(model: PathLike, exported: ExportedModel, config: Config) -> Optional[int]:
-    """Return how many frames of each utterance in a store a model is given; None: all.
+    """Return how many frames of each utterance in a store the model takes; None: all.
 
     Raises:
-        InputError: the model takes no features, or other lengths than the configuration asks for.
+        InputError: the model takes no features, or another length than the configuration sets.
     """
     if exported.input_kind != "features":
         raise InputError(

@@ -1,6 +1,6 @@
-"""Models of 8-bit numbers: NNCF's quantisation after training, for OpenVINO.
+"""8-bit models: post-training quantisation with NNCF, for OpenVINO.
 
-With CAM++ it loses less than ONNX Runtime's own quantisation, whose embeddings are useless: benchmarks/README.md has
+With CAM++ it loses less than ONNX Runtime's quantisation, whose embeddings are useless; benchmarks/README.md compares
 both.
 """
 
@@ -24,7 +24,7 @@ SEED = 0
 
 
 class Utterances(NamedTuple):
-    """Finished features of utterances, each (1, T, F): those that the ranges of values are taken from, and others."""
+    """Finished features of utterances, each (1, T, F): those for the ranges of values, and others for the test."""
 
     calibration: list[np.ndarray]
     others: list[np.ndarray]
@@ -33,10 +33,10 @@ class Utterances(NamedTuple):
 def read_utterances(store: EvalStore, exported: ExportedModel, num_utterances: int) -> Utterances:
     """Draw utterances for calibration from a store, and up to MOST_TESTED others for a test.
 
-    Each is cut to the model's length, else to CALIBRATION_FRAMES, and repeated where it is shorter.
+    Each is cut to the model's length, else to CALIBRATION_FRAMES; shorter ones are repeated.
 
     Raises:
-        InputError: the store has too few.
+        InputError: the store has too few utterances.
     """
     rows = np.random.default_rng(SEED).permutation(len(store))
     if len(rows) < num_utterances + 1:
@@ -53,18 +53,18 @@ def read_utterances(store: EvalStore, exported: ExportedModel, num_utterances: i
 
 
 def quantise_ir(path: Path, exported: ExportedModel, calibration: Sequence[np.ndarray]) -> None:
-    """Replace an IR by its form of 8-bit numbers.
+    """Replace an IR by its quantised form.
 
     Args:
         path: the IR, with `.bin` beside it.
         exported: its description.
-        calibration: inputs, whose values give the ranges.
+        calibration: inputs whose values determine the ranges.
 
     Raises:
         InputError: NNCF is not installed.
     """
     openvino, nncf = require_library("openvino", "precision=int8"), _nncf()
-    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # here: its library is an extra
+    from mindvox.engines.openvino_engine import RT_INFO, openvino_core  # imported here: needs an extra
 
     model = openvino_core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
     size = exported.batch_size or 1
@@ -78,10 +78,10 @@ def quantise_ir(path: Path, exported: ExportedModel, calibration: Sequence[np.nd
 
 
 def _nncf() -> Any:
-    os.environ.setdefault("NNCF_CI", "1")  # else it sends usage statistics
+    os.environ.setdefault("NNCF_CI", "1")  # otherwise it sends usage statistics
     try:
         import nncf
     except ImportError as error:
         raise InputError(f"precision=int8 needs NNCF ({error}): pip install -e '.[int8]'") from None
-    nncf.set_log_level(40)  # logging.ERROR: warnings here are of its own making
+    nncf.set_log_level(40)  # logging.ERROR: its warnings concern its internals
     return nncf

@@ -1,4 +1,4 @@
-"""Reading MINDIR files as a graph of operators, without running them. Nothing that a file says is trusted unchecked."""
+"""Read MINDIR files as a graph of operators, without running them. All content is checked before use."""
 
 import math
 from collections.abc import Callable
@@ -35,14 +35,14 @@ OPTIONS: dict[str, dict[int, tuple[str, Union[Callable[[Any], Any], str]]]] = {
         8: ("shrink_axis_mask", int),
     },
 }
-"""The inputs of an operator, by position, that are attributes in version 1: name, and type or the only value allowed.
+"""Operator inputs, by position, that are attributes in version 1: name, and type or the only value allowed.
 
 Each is a constant, and no other input follows it.
 """
 
 DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16,
           11: np.float64, 17: np.float64}  # fmt: skip
-"""Types of elements by their number in the file."""
+"""Types of elements by their code in the file."""
 
 Constant = Union[None, bool, int, float, str, np.ndarray, tuple]
 
@@ -51,11 +51,11 @@ class Operation(NamedTuple):
     """A node.
 
     Attributes:
-        name: the node's.
-        operator: such as "Conv2D".
+        name: name of the node.
+        operator: its operator, such as "Conv2D".
         inputs: names of parameters, inputs, constants and other nodes.
         attributes: static arguments.
-        scope: the layer that it belongs to, such as "blocks.0.tdnn1".
+        scope: its layer, such as "blocks.0.tdnn1".
     """
 
     name: str
@@ -69,7 +69,7 @@ class Mindir(NamedTuple):
     """A model's graph.
 
     Attributes:
-        writer: version of the MindSpore that wrote it.
+        writer: version of the MindSpore that wrote the file.
         inputs: shape of each input by name; None for a free size.
         parameters: by name.
         constants: by name.
@@ -86,13 +86,13 @@ class Mindir(NamedTuple):
 
 
 def parse_mindir(path: PathLike) -> "ModelProto":
-    """Return the content of a MINDIR.
+    """Return the content of a MINDIR file.
 
     Raises:
-        InputError: it is no MINDIR, or not whole.
+        InputError: it is not a MINDIR, or is truncated.
     """
     from google.protobuf.message import DecodeError
-    from mindspore.train import mind_ir_pb2  # here: MindSpore takes seconds to import
+    from mindspore.train import mind_ir_pb2  # imported here: MindSpore takes seconds
 
     model = mind_ir_pb2.ModelProto()
     try:
@@ -113,8 +113,8 @@ def read_mindir(path: PathLike) -> Mindir:
     """Read the graph of a MINDIR of version 3 or 1.
 
     Raises:
-        InputError: it is damaged, or has what no exported model of this project has: several graphs, encrypted
-            weights, weights in other files.
+        InputError: the file is damaged, or has features that no exported model of this project has: several graphs,
+            encrypted weights, weights in other files.
     """
     model = parse_mindir(path)
     try:
@@ -170,7 +170,7 @@ def _inputs(graph: "GraphProto") -> dict[str, tuple[Optional[int], ...]]:
 
 
 def _with_options(operation: Operation, node: "NodeProto", constants: dict[str, Constant]) -> Operation:
-    """Return an operation of version 1 as version 3 has it: with its options among its inputs."""
+    """Return an operation of version 1 in the form of version 3, with its options among its inputs."""
     options = OPTIONS.get(operation.operator)
     if options is None:
         return operation
@@ -210,7 +210,7 @@ def constant_of(attribute: "AttributeProto") -> Constant:
         return int(attribute.ints[0] if attribute.ints else attribute.i)
     if kind == "STRING":
         return attribute.s.decode(errors="replace")
-    return None  # what orders side effects, and the like
+    return None  # for example an operator that orders side effects
 
 
 def _array(tensor: "TensorProto") -> np.ndarray:

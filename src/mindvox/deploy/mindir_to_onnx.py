@@ -1,10 +1,10 @@
-"""ONNX from MINDIR: one operator after the other, whatever the network is.
+"""Convert MINDIR to ONNX operator by operator, for any network.
 
-A table says what each operator of MindSpore is in ONNX. Sizes of free axes are kept as formulas of the input's sizes,
-so that nearly all shapes become constants. `graph.rules` then writes the graph in the form that runtimes compute fast.
+A table gives the ONNX form of each MindSpore operator. Sizes of free axes are kept as formulas of the input's sizes, so
+that nearly all shapes become constants. `graph.rules` then writes the graph in the form that runtimes compute fast.
 
-`mindspore.onnx` (2.10) cannot write our networks: it knows no reflected padding, pads convolutions in a wrong order,
-bakes one length into every slice that runs to the end, and fails on axes given as numbers.
+`mindspore.onnx` (2.10) cannot write our networks: it does not support reflected padding, pads convolutions in a wrong
+order, hard-codes one length into every slice that runs to the end, and fails on axes given as numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import onnx
 
 WRITER = "2.10"
-"""The MindSpore whose order of arguments the table has."""
+"""The MindSpore version whose order of arguments the table follows."""
 
 DTYPES = {30: BOOL, 33: np.dtype(np.int32), 34: np.dtype(np.int32), 35: INT64, 41: FLOAT32, 43: FLOAT32}
-"""Types of elements by MindSpore's number; 64 bits of floating point are not used."""
+"""Types of elements by MindSpore's code; float64 is not used."""
 
 Argument = Any
 """A tensor (`Value`), a number, a size, a tuple of these, text, or None."""
@@ -44,21 +44,21 @@ def mindir_to_onnx(
     metadata: Mapping[str, str],
     min_length: int = 1,
 ) -> "onnx.ModelProto":
-    """Return a MINDIR as an ONNX model, checked by onnx's checker.
+    """Return a MINDIR as an ONNX model that onnx's checker accepts.
 
     Args:
         path: a MINDIR of this project.
-        inputs: "name" and "shape" of each, in the order of the MINDIR, whose own names are not used; None in a shape is
-            a free size.
-        outputs: the same of what it returns.
-        metadata: what the model says about itself.
-        min_length: the least size of a free second axis of an input.
+        inputs: "name" and "shape" of each input, in the order of the MINDIR, whose own names are not used; None in a
+            shape is a free size.
+        outputs: "name" and "shape" of each output.
+        metadata: metadata of the model.
+        min_length: least size of a free second axis of an input.
 
     Raises:
-        InputError: the file is damaged, was written by another MindSpore than 2.10, has an operator that is not known
-            here, or other inputs and outputs.
+        InputError: the file is damaged, was written by another MindSpore than 2.10, has an unsupported operator, or has
+            other inputs or outputs.
     """
-    from mindvox.deploy.graph.onnx_model import to_onnx  # here: onnx takes time to import
+    from mindvox.deploy.graph.onnx_model import to_onnx  # imported here: onnx takes time
 
     mindir = read_mindir(path)
     if not mindir.writer.startswith(f"{WRITER}."):
@@ -81,13 +81,13 @@ def mindir_to_onnx(
 
 
 _CAUGHT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What a damaged file can lead to: it says other things than the operators expect."""
+"""Errors caused by damaged files, whose content differs from what the operators expect."""
 
 
 def build_graph(
     mindir: Mindir, inputs: Sequence[Mapping[str, Any]], output_names: Sequence[str], min_length: int = 1
 ) -> Graph:
-    """Return the operations of a MINDIR as those of ONNX; see `mindir_to_onnx`."""
+    """Return the operations of a MINDIR in ONNX's form; see `mindir_to_onnx`."""
     if len(inputs) != len(mindir.inputs):
         raise ValueError(f"{len(mindir.inputs)} inputs, expected {len(inputs)}")
     arguments: dict[str, Argument] = {}
@@ -142,7 +142,7 @@ def _where(operation: Operation) -> str:
 
 
 def _named_shape(tensor: str, shape: Shape, names: Mapping[Size, str]) -> list[Union[int, str]]:
-    """Return a shape in which a free size has a name; one that is an input's has that one's."""
+    """Return a shape with names for free sizes; an input's size keeps its name."""
     return [
         size if isinstance(size, int) else names.get(size, f"{tensor}_axis_{axis}") for axis, size in enumerate(shape)
     ]
@@ -165,7 +165,7 @@ def _tensor(value: Argument) -> Value:
 
 
 def _tensors(graph: Graph, values: Sequence[Argument]) -> list[Value]:
-    """Return operands as tensors; a number becomes one of the type of the others."""
+    """Return operands as tensors; numbers get the type of the others."""
     dtypes = [value.dtype for value in values if isinstance(value, Value)]
     return [_as_tensor(graph, value, dtypes[0] if dtypes else FLOAT32) for value in values]
 
@@ -182,7 +182,7 @@ def _as_tensor(graph: Graph, value: Argument, dtype: np.dtype) -> Value:
 
 
 def _sizes(value: Argument) -> tuple[Size, ...]:
-    """Return a tuple of sizes; an integer is one of them."""
+    """Return a tuple of sizes; a single integer becomes one."""
     if isinstance(value, Value) and value.array is not None and value.dtype.kind == "i":
         value = tuple(int(entry) for entry in value.array.reshape(-1))
     entries = value if isinstance(value, tuple) else (value,)
@@ -206,7 +206,7 @@ def _axis(value: Argument, rank: int) -> int:
 
 
 def _axes(value: Argument, rank: int) -> tuple[int, ...]:
-    """Return axes in order; none named: all."""
+    """Return axes in order; none given: all."""
     if value is None or value == ():
         return tuple(range(rank))
     return tuple(sorted(_axis(axis, rank) for axis in _ints(value)))
@@ -341,7 +341,7 @@ def _reshape(graph: Graph, args: list[Argument], attributes: Attributes) -> Valu
 
 
 def _quotient(whole: Shape, others: Sequence[Size], known: Size) -> Size:
-    """Return the elements of a shape divided by the sizes in `others`, whose product is `known`."""
+    """Return the number of elements of a shape divided by the sizes in `others`, whose product is `known`."""
     rest = list(whole)
     left = [size for size in others if not _removed(rest, size)]
     return (
@@ -440,7 +440,7 @@ def _broadcast_to(graph: Graph, args: list[Argument], attributes: Attributes) ->
 
 
 def _tile(graph: Graph, args: list[Argument], attributes: Attributes) -> Value:
-    """Repeat a tensor along its axes: each axis is given one more before it, which is expanded."""
+    """Repeat a tensor along its axes: each axis gets an additional one before it, which is expanded."""
     x, repeats = _tensor(args[0]), _sizes(args[1])
     shape = (1,) * (len(repeats) - len(x.shape)) + x.shape
     repeats = (1,) * (len(shape) - len(repeats)) + repeats
@@ -492,7 +492,7 @@ def _range(graph: Graph, args: list[Argument], attributes: Attributes) -> Value:
 
 
 def _tensor_of_size(graph: Graph, args: list[Argument], attributes: Attributes) -> Argument:
-    """Return a number as a tensor; a size stays one, since a tensor of it may become a number again."""
+    """Return a number as a tensor; a size stays one, because a tensor of it may become a number again."""
     dtype = _dtype(args[1])
     return args[0] if dtype == INT64 else _as_tensor(graph, args[0], dtype)
 
@@ -580,7 +580,7 @@ def _pool(op: str) -> Operator:
 
 
 def _pair(value: Argument) -> tuple[int, int]:
-    """Return an option of a window for its two axes; MindSpore may name four."""
+    """Return a window's option for its two axes; MindSpore may give four."""
     entries = _ints(value)
     return (entries[0], entries[0]) if len(entries) == 1 else (entries[-2], entries[-1])
 
@@ -602,7 +602,7 @@ def _padding(attributes: Attributes) -> Attributes:
 
 
 def _im2col(graph: Graph, args: list[Argument], attributes: Attributes) -> Value:
-    """Gather what windows see: a convolution by the identity. The result is (B, C, window, positions)."""
+    """Gather the content of windows by a convolution with the identity. The result is (B, C, window, positions)."""
     x = _tensor(args[0])
     kernel, strides = _pair(attributes["ksizes"]), _pair(attributes["strides"])
     pads = _ints(attributes.get("pads", 0))
@@ -616,7 +616,7 @@ def _im2col(graph: Graph, args: list[Argument], attributes: Attributes) -> Value
 
 
 def _lstm(graph: Graph, args: list[Argument], attributes: Attributes) -> tuple[Argument, ...]:
-    """A layer in one direction; MindSpore holds its weights and biases behind one another in one tensor."""
+    """A recurrent layer in one direction; MindSpore stores its weights and biases consecutively in one tensor."""
     x, hidden_state, cell_state, packed = map(_tensor, args[:4])
     if attributes.get("num_layers", 1) != 1 or attributes.get("bidirectional", False) or packed.array is None:
         raise ValueError("several layers, directions, or computed weights")
@@ -729,4 +729,4 @@ OPERATORS: dict[str, Operator] = {
     "Zeros": _filled(0),
     "ZerosLike": _like(0),
 }
-"""What becomes of each operator of MindSpore 2.10: a function of the graph, its arguments and its attributes."""
+"""The ONNX form of each operator of MindSpore 2.10: a function of the graph, its arguments and its attributes."""

@@ -1,8 +1,8 @@
-"""Arrays from a MindSpore checkpoint, without MindSpore and without executing anything in it.
+"""Read arrays from a MindSpore checkpoint, without MindSpore and without executing anything in it.
 
-The file is one protobuf message, `Checkpoint`: for each parameter its name, its sizes, the word for its type, and its
-numbers. A parameter of more than 512 MB is several entries of one name, whose numbers follow one another. Behind the
-message may be "crc_num" and a checksum of ten bytes. Nothing is copied before its size was compared with the file's.
+The file is a protobuf message `Checkpoint`: for each parameter its name, its sizes, its type and its numbers. A
+parameter above 512 MB is split into several entries of one name, whose numbers are consecutive. The message may be
+followed by "crc_num" and a checksum of ten bytes. Nothing is copied before its size is compared with the file's.
 """
 
 import math
@@ -20,7 +20,7 @@ TYPES: dict[str, np.dtype] = {
     "Float32": np.dtype("<f4"),
     "Float64": np.dtype("<f8"),
     "Float16": np.dtype("<f2"),
-    "BFloat16": np.dtype("<u2"),  # the upper half of a float32
+    "BFloat16": np.dtype("<u2"),  # upper half of a float32
     "Int64": np.dtype("<i8"),
     "Int32": np.dtype("<i4"),
     "Int16": np.dtype("<i2"),
@@ -37,7 +37,7 @@ Field = tuple[int, Union[int, memoryview]]
 
 
 class _BadFileError(Exception):
-    """What is wrong with a file, without its name."""
+    """A file is wrong; the message does not have its name."""
 
 
 def read_mindspore(path: PathLike) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def read_mindspore(path: PathLike) -> dict[str, np.ndarray]:
     Texts that were saved beside them are left out.
 
     Raises:
-        InputError: no such file; another format, or encrypted; damaged; sizes do not fit.
+        InputError: the file does not exist, has another format, is encrypted or damaged, or sizes do not fit.
     """
     path = Path(path)
     if not path.is_file():
@@ -102,7 +102,7 @@ def _array(name: str, sizes: list[int], kind: str, parts: list[memoryview]) -> n
         raise _BadFileError(f"{name} is of the type {kind[:40]!r}, which is not read")
     num_bytes = sum(map(len, parts))
     is_possible = len(sizes) <= MAX_AXES and all(0 <= size <= num_bytes for size in sizes)
-    shape = () if sizes == [0] and num_bytes else tuple(sizes)  # old versions say [0] of a number without axes
+    shape = () if sizes == [0] and num_bytes else tuple(sizes)  # old versions write [0] for a scalar
     if not is_possible or math.prod(shape) * TYPES[kind].itemsize != num_bytes:
         raise _BadFileError(f"{name} has {num_bytes} bytes, which is not {sizes[:MAX_AXES]} of {kind}")
     array = np.frombuffer(b"".join(parts), TYPES[kind]).reshape(shape)
@@ -143,7 +143,7 @@ def _fields(content: memoryview) -> Iterator[Field]:
 
 
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
-    """Return a number and the position behind it."""
+    """Return a number and the position after it."""
     value = 0
     for index in range(10):
         if position + index >= len(content):

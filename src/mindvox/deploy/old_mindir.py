@@ -1,7 +1,7 @@
-"""MINDIR files that older readers take, MindSpore Lite 2.0 among them.
+"""Convert MINDIR files for older readers, such as MindSpore Lite 2.0.
 
 MindSpore 2.10 writes version 3 of the format, where an operator's options, such as an axis, are inputs. In version 1
-they are attributes. MindSpore 2.10 reads both, and gives the same numbers.
+they are attributes. MindSpore 2.10 reads both, with the same results.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ SHARED = {
     *("Minimum", "Mul", "ReLU", "Reshape", "Rsqrt", "Sigmoid", "Sin", "Sqrt", "Square", "Sub", "Transpose"),
     *("TupleGetItem", "UpdateState"),
 }
-"""Operators that both versions write alike."""
+"""Operators that are equal in both versions."""
 
 
 def lower_mindir(path: Path) -> None:
     """Rewrite a MINDIR of version 3 as version 1, in place.
 
     Raises:
-        InputError: the file is damaged, or has an operator, or an option of one, whose form in version 1 is not known
+        InputError: the file is damaged, or has an operator, or an option of one, whose form in version 1 is unknown
             here.
     """
     model = parse_mindir(path)
@@ -35,7 +35,7 @@ def lower_mindir(path: Path) -> None:
 
 
 def lower(model: "ModelProto") -> None:
-    """Turn a model of version 3 into one of version 1; see `lower_mindir`."""
+    """Convert a model of version 3 to version 1; see `lower_mindir`."""
     operators = operator_names(model)
     constants = {node.output[0]: node for node in model.graph.node if node.op_type == "Constant"}
     nodes = [node for node in model.graph.node if node.op_type != "Constant"]
@@ -53,7 +53,7 @@ def lower(model: "ModelProto") -> None:
 
 
 def _lower_node(node: "NodeProto", operator: str, constants: Mapping[str, "NodeProto"]) -> None:
-    """Make attributes of the inputs that are options."""
+    """Turn inputs that are options into attributes."""
     options = OPTIONS[operator]
     for position, name in enumerate(node.input):
         if position in options:
@@ -66,7 +66,7 @@ def _set(node: "NodeProto", operator: str, name: str, kind: Callable[[Any], Any]
     """Add an attribute to a node."""
     attribute = node.attribute.add(name=name)
     if kind == "NCHW":
-        if value != 0:  # MindSpore's number of NCHW
+        if value != 0:  # MindSpore's code for NCHW
             raise InputError(f"mindir_version {OLD_VERSION}: {operator} has a {name} other than NCHW ({value}).")
         attribute.type, attribute.s = attribute.STRING, b"NCHW"
     elif kind is list:

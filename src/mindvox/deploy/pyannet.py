@@ -1,9 +1,9 @@
-"""PyanNet, pyannote's network of segmentation, as an ONNX that is built from its weights.
+"""Build PyanNet, pyannote's segmentation network, as an ONNX from its weights.
 
 PyanNet (Bredin and Laurent 2021, arXiv:2104.04045; segmentation-3.0: Plaquet and Bredin 2023, arXiv:2310.13025) is
 SincNet (Ravanelli and Bengio 2018, arXiv:1808.00158) with the even and odd band-passes of Pariente et al. (2020,
 arXiv:1910.10400), bidirectional LSTMs, linear layers and a classifier. Sizes follow from the weights; the three
-strides, which no weight tells, are those of the published network.
+strides, which cannot be derived from weights, are those of the published network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ INPUT, OUTPUT = "waveforms", "log_probabilities"
 SINC_STRIDE, POOL = 10, 3  # samples; frames of each of the three max poolings
 MIN_HZ = 50.0  # least low edge and least width of a band
 SAMPLE_RATE = 16000
-EPSILON, SLOPE = 1e-5, 0.01  # of torch's InstanceNorm1d and leaky_relu
+EPSILON, SLOPE = 1e-5, 0.01  # as in torch's InstanceNorm1d and leaky_relu
 OPSET, IR_VERSION = 17, 8
 NUM_CONVOLUTIONS = 3
 
@@ -34,7 +34,7 @@ def convert_pyannet(weights: PathLike, target: PathLike) -> None:
         target: the ONNX.
 
     Raises:
-        InputError: the file cannot be read, or is not of this network.
+        InputError: the file cannot be read, or is not this network.
     """
     state = read_state(weights)
     try:
@@ -46,11 +46,11 @@ def convert_pyannet(weights: PathLike, target: PathLike) -> None:
 
 
 def pyannet_onnx(state: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Return the ONNX of weights by their published names.
+    """Return the ONNX for weights with their published names.
 
     Raises:
         KeyError: a weight is missing.
-        ValueError: one is left over, or the ONNX that they give is not valid.
+        ValueError: a weight is left over, or the resulting ONNX is not valid.
     """
     graph = _Graph(state)
     frames = _sincnet(graph)
@@ -88,7 +88,7 @@ def sinc_filters(state: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class _Graph:
-    """Nodes and weights of an ONNX graph; the weights that were taken are counted."""
+    """Nodes and weights of an ONNX graph; used weights are counted."""
 
     def __init__(self, state: Mapping[str, np.ndarray]) -> None:
         self._state = state
@@ -179,7 +179,7 @@ def _linear(graph: _Graph, x: str, name: str) -> str:
 
 
 def _count(state: Mapping[str, np.ndarray], pattern: str) -> int:
-    """Return how many layers there are: names with 0, 1, ... in `pattern`."""
+    """Return the number of layers: names with 0, 1, ... in `pattern`."""
     number = 0
     while pattern.format(number) in state:
         number += 1

@@ -1,10 +1,10 @@
-"""Arrays from a file of `torch.save` or safetensors, without torch and without executing anything in it.
+"""Read arrays from a file of `torch.save` or safetensors, without torch and without executing anything in it.
 
-torch writes a pickle and the numbers of its tensors: since 1.6 as entries of a zip, before that one behind the other in
-one file. `torch_pickle` tells what the pickle describes and executes nothing. Sizes are checked before anything is
-allocated: entries of the zip must be uncompressed and together no greater than the file, a tensor no greater than its
-storage, a storage no greater than the bytes that are there, all tensors together no greater than the file. Names of
-entries are looked up in the zip and never become paths.
+torch writes a pickle and the numbers of its tensors: since 1.6 as entries of a zip, before that consecutively in one
+file. `torch_pickle` interprets the pickle and executes nothing. Sizes are checked before anything is allocated:
+entries of the zip must be uncompressed and together no larger than the file, a tensor no larger than its storage, a
+storage no larger than the existing bytes, and all tensors together no larger than the file. Names of entries are
+looked up in the zip and never become paths.
 """
 
 import io
@@ -42,22 +42,23 @@ SAFETENSORS = {
     "I32": "torch.IntStorage",
 }
 MAX_HEADER = 2**22  # bytes of the pickles or of a safetensors header; a state of 300 tensors takes 40 kB
-MAX_DEPTH = 4  # of dictionaries around a state
+MAX_DEPTH = 4  # nested dictionaries around a state
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file of torch before 1.6
 LEGACY_PROTOCOL = 1001  # the second
-ADVICE = "Where you trust the file, load it with torch and torch.save the model's state_dict() alone."
-COUNT_BYTES = 8  # before the numbers of each storage: how many there are
+ADVICE = "If you trust the file, load it with torch and torch.save only the model's state_dict()."
+COUNT_BYTES = 8  # bytes of the count before the numbers of each storage
 
 
 def read_state(path: PathLike) -> dict[str, np.ndarray]:
     """Read a state, {name: tensor}, as arrays of float32 (floating) or int64 (whole numbers).
 
-    The format follows from the content: torch's zip, torch's form from before 1.6, or safetensors. A checkpoint may
-    hold the state under a key or below nested dictionaries, beside an optimiser and other objects: the dictionary of
-    texts and tensors with the most entries is the state, and everything else is left alone.
+    The format follows from the content: torch's zip, torch's form before 1.6, or safetensors. A checkpoint may hold the
+    state under a key or in nested dictionaries, beside an optimiser and other objects: the dictionary of texts and
+    tensors with the most entries is the state, and everything else is ignored.
 
     Raises:
-        InputError: no such file; another format; damaged; no state or several in it; or sizes do not fit.
+        InputError: the file does not exist, has another format or is damaged, it has no state or several, or sizes do
+            not fit.
     """
     path = Path(path)
     if not path.is_file():
@@ -104,7 +105,7 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
 
 
 def _entries(archive: zipfile.ZipFile, file_size: int) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries by name: stored as they are, each name once, together within the file."""
+    """Return the entries by name after checks: uncompressed, unique names, together within the file."""
     entries: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
@@ -126,7 +127,7 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
     """Read five pickles (magic number, protocol, machine, value, keys of storages) and the storages' numbers."""
     file_size = path.stat().st_size
     with open(path, "rb") as stream:
-        start = io.BytesIO(stream.read(min(file_size, MAX_HEADER)))  # read() takes what it is asked for
+        start = io.BytesIO(stream.read(min(file_size, MAX_HEADER)))  # read() allocates what it is asked for
         magic = read_pickle(start, "its start").value
         if type(magic) is not int or magic != LEGACY_MAGIC:
             raise BadFileError("a pickle, but not of torch.save.")
@@ -152,7 +153,7 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
 def _legacy_places(
     keys: Any, storages: dict[str, Storage], position: int, file_size: int, stream: BinaryIO
 ) -> dict[str, int]:
-    """Return where the numbers of each storage begin; the file says before each how many they are."""
+    """Return the start of each storage's numbers; the file has their count before them."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise BadFileError("its list of storages is damaged. Get the file again.")
     places: dict[str, int] = {}
@@ -179,9 +180,9 @@ def _legacy_places(
 
 
 def _find_state(value: Any) -> dict[str, TensorView]:
-    """Return the dictionary of texts and tensors that has the most entries: the value itself, or one below it.
+    """Return the dictionary of texts and tensors with the most entries: the value itself, or one below it.
 
-    Dictionaries are followed where they stand under a text. An optimiser keeps its tensors under numbers.
+    Dictionaries are followed if their keys are texts. An optimiser stores its tensors under numbers.
     """
     if not isinstance(value, dict):
         raise BadFileError(f"expected a state, names with tensors, got {kind_of(value)}. {ADVICE}")
@@ -195,7 +196,7 @@ def _find_state(value: Any) -> dict[str, TensorView]:
         elif len(path) < MAX_DEPTH:
             for name, item in found.items():
                 if isinstance(item, dict) and isinstance(name, str) and id(item) not in seen:
-                    seen.add(id(item))  # one that stands twice, or within itself, is followed once
+                    seen.add(id(item))  # a repeated or recursive one is followed once
                     waiting.append(((*path, name), item))
     if not states:
         other = [f"{_short(str(name))} ({kind_of(item)})" for name, item in _first_others(value)]
@@ -208,7 +209,7 @@ def _find_state(value: Any) -> dict[str, TensorView]:
     if len(greatest) > 1:
         names = [".".join(map(_short, path)) for path, _ in greatest]
         raise BadFileError(
-            f"it holds several states of {most} entries, under {_some(names)}: torch.save the one that you mean alone."
+            f"it holds several states of {most} entries, under {_some(names)}: torch.save only the one that you mean."
         )
     return greatest[0][1]
 
@@ -219,7 +220,7 @@ def _is_state(found: dict) -> bool:
 
 
 def _first_others(value: dict) -> list[tuple[Any, Any]]:
-    """Return the first entries, four at most, that keep a dictionary from being a state."""
+    """Return the first entries, at most four, because of which a dictionary is not a state."""
     others = ((name, item) for name, item in value.items() if not isinstance(item, TensorView))
     return list(itertools.islice(others, 4))
 
@@ -230,7 +231,7 @@ def _first_others(value: dict) -> list[tuple[Any, Any]]:
 def _arrays(
     state: dict[str, TensorView], file_size: int, read: Callable[[str, Storage], bytes]
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a state; `read` gives the bytes of a storage, which the tensor of this name asks for."""
+    """Return the arrays of a state; `read` returns the bytes of a storage for the tensor of this name."""
     for name, tensor in state.items():
         if STORAGES[tensor.storage.kind][0] is None:
             raise BadFileError(f"{_short(name)}: numbers of type {tensor.storage.kind} are not read.")
@@ -254,9 +255,9 @@ def _array(name: str, tensor: TensorView, buffer: np.ndarray) -> np.ndarray:
         view = np.lib.stride_tricks.as_strided(
             numbers[tensor.offset :], tensor.shape, [stride * step for stride in tensor.strides], writeable=False
         )
-    except (ValueError, OverflowError):  # an axis of 0 or 1 frees the others' sizes and its own stride of any bound
+    except (ValueError, OverflowError):  # with an axis of 0 or 1, other sizes and strides have no bound
         raise BadFileError(f"{_short(name)}: an impossible shape.") from None
-    if dtype == "bfloat16":  # the upper half of a float32
+    if dtype == "bfloat16":  # upper half of a float32
         view = (view.astype("<u4") << 16).view("<f4")
     return np.ascontiguousarray(view, np.float32 if view.dtype.kind == "f" else np.int64).reshape(tensor.shape)
 
@@ -289,10 +290,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _safetensors_entry(name: str, entry: Any, room: int) -> TensorView:
-    """Return an entry's tensor; the key of its storage is where its bytes begin.
+    """Return an entry's tensor; the key of its storage is the start of its bytes.
 
     Args:
-        room: bytes behind the header.
+        room: number of bytes after the header.
     """
     name = _short(name)
     match entry:

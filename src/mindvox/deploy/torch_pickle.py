@@ -1,11 +1,11 @@
-"""What a pickle of `torch.save` describes, without executing anything in it.
+"""Interpret a pickle of `torch.save` without executing anything in it.
 
-Unpickling runs whatever a file asks for. So nothing is unpickled here: `pickletools` splits the pickle into opcodes,
-and a small machine follows them. It imports, looks up and calls nothing. Names of classes stay text. It builds texts,
-numbers, lists, tuples, dictionaries and the descriptions of tensors. Whatever else a pickle asks for, such as an
-optimiser or hyperparameters of any class, becomes an `Opaque` value: the name of its class and nothing more.
+Unpickling runs whatever a file asks for, so nothing is unpickled here: `pickletools` splits the pickle into opcodes,
+and a small machine follows them. It imports, looks up and calls nothing; names of classes stay text. It builds texts,
+numbers, lists, tuples, dictionaries and descriptions of tensors. Anything else, such as an optimiser or
+hyperparameters of any class, becomes an `Opaque` value, which is only the name of its class.
 
-Memory is bounded: no nested value is ever hashed, compared or formatted, and the number of opcodes has a limit.
+Memory is bounded: no nested value is ever hashed, compared or formatted, and the number of opcodes is limited.
 """
 
 import math
@@ -19,7 +19,7 @@ ORDERED_DICT = "collections.OrderedDict"
 DICTIONARIES = ("collections.defaultdict", "builtins.dict", "__builtin__.dict")
 REBUILD_TENSOR = {"torch._utils._rebuild_tensor_v2": (6, 7), "torch._utils._rebuild_tensor": (4,)}
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
-STORAGES = {  # bytes of a number; None: its tensors are not read
+STORAGES = {  # bytes per number; None: such tensors are not read
     "torch.FloatStorage": ("<f4", 4),
     "torch.DoubleStorage": ("<f8", 8),
     "torch.HalfStorage": ("<f2", 2),
@@ -35,11 +35,11 @@ STORAGES = {  # bytes of a number; None: its tensors are not read
 }
 MAX_OPCODES = 10**6  # a state of 300 tensors with Adam's moments takes 30,000
 MAX_AXES = 8
-LIMIT = 2**60  # of every count: a product of longer numbers takes for ever
+LIMIT = 2**60  # of every count: products of longer numbers take forever
 
 
 class BadFileError(Exception):
-    """What is wrong with a file, without its name."""
+    """A file is wrong; the message does not have its name."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Global:
 
 @dataclass(frozen=True, eq=False)
 class Opaque:
-    """An object that is not followed.
+    """An object that is not interpreted.
 
     Attributes:
-        name: of its class, or of the function that would build it.
+        name: name of its class, or of the function that would build it.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Opaque:
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of numbers, which the file holds elsewhere.
+    """A run of numbers that is stored elsewhere in the file.
 
     Attributes:
-        key: digits, by which the file finds it.
+        key: digits that identify it in the file.
         kind: torch's class, a key of STORAGES.
-        size: how many numbers.
+        size: number of numbers.
     """
 
     key: str
@@ -107,16 +107,17 @@ def read_pickle(stream: BinaryIO, what: str) -> Pickle:
     """Follow the pickle at a stream's position, to its end.
 
     Args:
-        what: what it is, for errors.
+        what: name of the pickle, for errors.
 
     Raises:
-        BadFileError: damaged, too long, or it uses what no file of tensors needs; with the byte in the stream.
+        BadFileError: it is damaged or too long, or uses something that no file of tensors needs; with the byte
+            position.
     """
     position: Optional[int] = stream.tell()
     machine = _Machine()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of Python, about odd escapes in a text
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's, about unusual escapes in a text
             for count, (opcode, argument, found_at) in enumerate(pickletools.genops(stream)):
                 position = found_at
                 if opcode.name == "STOP":
@@ -139,9 +140,9 @@ class _Machine:
 
     Attributes:
         stack: values being built.
-        marks: heights of the stack where MARK stood.
-        memo: values that are used again.
-        storages: all that were referred to.
+        marks: heights of the stack at each MARK.
+        memo: values for reuse.
+        storages: all storages that were referenced.
     """
 
     stack: list[Any] = field(default_factory=list)
@@ -248,7 +249,7 @@ class _Machine:
         self._check_target(Opaque)
 
     def stack_global(self) -> None:
-        self.stack.append(Global(".".join(self._pop(2))))  # join takes texts alone: formatting nested values explodes
+        self.stack.append(Global(".".join(self._pop(2))))  # join accepts only texts: formatting nested values explodes
 
     def persistent(self) -> None:
         found = _storage(self.stack.pop())
@@ -272,7 +273,7 @@ class _Machine:
         self.stack.append(_opaque(self._pop_marked()[0]))
 
     def build(self) -> None:
-        """Leave out the attributes of an object, such as the version numbers that torch gives its OrderedDict."""
+        """Skip the attributes of an object, such as the version numbers that torch gives its OrderedDict."""
         self.stack.pop()
         self._check_target(dict, list, Opaque, TensorView)
 
@@ -291,7 +292,7 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(target, Opaque):
                 continue
-            # Other keys may be nested values, which take for ever to hash; an Opaque one stands for each.
+            # Other keys may be nested values, which take forever to hash; an Opaque value replaces each.
             name = key if isinstance(key, (str, int)) else Opaque(kind_of(key))
             if name in target:
                 raise BadFileError(f"{str(name)[:100]!r} stands twice in its state.")
@@ -355,14 +356,14 @@ def _opaque(class_: Any) -> Opaque:
 
 
 def kind_of(value: Any) -> str:
-    """Return what a value is, in a few words."""
+    """Return a short description of a value."""
     if isinstance(value, (Global, Opaque)):
         return f"an object of {value.name[:100]}"
     return "a tensor" if isinstance(value, TensorView) else f"a value of type {type(value).__name__}"
 
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> Any:
-    """Return what OrderedDict() or OrderedDict([[key, value], ...]) builds; Python 2 writes the second form."""
+    """Return the result of OrderedDict() or OrderedDict([[key, value], ...]); Python 2 writes the second form."""
     if not arguments:
         return {}
     pairs = arguments[0]

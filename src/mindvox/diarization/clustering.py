@@ -13,7 +13,7 @@ MAX_AT_ONCE = 2000  # embeddings that are clustered together; of more, parts fir
 NUM_FINE = 200  # clusters of a part, in clustering on two levels
 NEIGHBOURS_SHARE, MIN_NEIGHBOURS = 0.012, 6  # of spectral clustering's graph: 3D-Speaker's diar.yaml and code
 MAX_SPECTRAL_SPEAKERS = 15  # 3D-Speaker's diar.yaml
-MAX_SPEAKERS = 100  # that may be asked for
+MAX_SPEAKERS = 100  # that are told apart; labels of frames are int8
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Count:
     """How many speakers there may be.
 
     Args:
-        least, most: bounds, both inclusive; None: no bound.
+        least, most: bounds, both inclusive; None: MAX_SPEAKERS.
 
     Raises:
         UsageError: no number lies between them.
@@ -39,7 +39,7 @@ class Count:
 
     def clipped(self, number: int, possible: int) -> int:
         """Return the number within the bounds that is nearest to `number`; never more than `possible`."""
-        return min(max(number, self.least), self.most or possible, possible)
+        return min(max(number, self.least), self.most or MAX_SPEAKERS, possible)
 
 
 def cluster(

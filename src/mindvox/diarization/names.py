@@ -11,8 +11,9 @@ from mindvox.diarization.turns import joined, renamed, speech_of
 from mindvox.embedder import Embedder
 from mindvox.errors import InputError, UsageError, did_you_mean
 from mindvox.speakers.enrolment import Rules
-from mindvox.speakers.identification import Candidates, identify_embeddings, name_threshold
+from mindvox.speakers.identification import Candidates, identify_embeddings, naming_of
 from mindvox.speakers.store import NEW, ModelIdentity, Sample, Speaker, SpeakerStore, Terms
+from mindvox.speech.quality import Quality
 
 
 def name_speakers(
@@ -20,7 +21,8 @@ def name_speakers(
 ) -> Diarization:
     """Give the speakers who are enrolled their names; the others stay speaker_1, speaker_2, ...
 
-    Two speakers who are both the same enrolled one become one.
+    Two speakers who are both the same enrolled one become one. A speaker about whom `identify` has no answer, as
+    through a telephone, gets no name, and a note says why.
 
     Args:
         store: who is enrolled, by the embeddings of the same model.
@@ -34,9 +36,12 @@ def name_speakers(
     if not found.speakers:
         return found
     candidates = candidates or Candidates()
-    threshold = name_threshold(store, embedder.model_file, candidates)
     answers = identify_embeddings(
-        store, np.stack([found.embeddings[name] for name in found.speakers]), candidates, threshold
+        store,
+        np.stack([found.embeddings[name] for name in found.speakers]),
+        candidates,
+        naming_of(store, embedder, candidates),
+        [found.qualities.get(name) for name in found.speakers],
     )
     names = {speaker: answer.name for speaker, answer in zip(found.speakers, answers, strict=True) if answer.name}
     taken = set(names.values()) & (set(found.speakers) - set(names))
@@ -44,13 +49,28 @@ def name_speakers(
         raise InputError(f"{min(taken)} is both an enrolled speaker and one who is not: give the first another name.")
     scores: dict[str, float] = {}
     embeddings: dict[str, np.ndarray] = {}
+    qualities: dict[str, Quality] = {}
     for speaker, answer in zip(found.speakers, answers, strict=True):
         name = names.get(speaker, speaker)
         if name not in embeddings or (answer.score or 0.0) > scores.get(name, 1.0):
             embeddings[name] = found.embeddings[speaker]
+            if speaker in found.qualities:
+                qualities[name] = found.qualities[speaker]
             if answer.name and answer.score is not None:
                 scores[name] = answer.score
-    return replace(found, turns=joined(renamed(found.turns, names)), embeddings=embeddings, scores=scores)
+    reasons: dict[str, list[str]] = {}
+    for speaker, answer in zip(found.speakers, answers, strict=True):
+        if answer.reason:
+            reasons.setdefault(answer.reason, []).append(speaker)
+    notes = [f"No name for {', '.join(speakers)}: {reason}." for reason, speakers in reasons.items()]
+    return replace(
+        found,
+        turns=joined(renamed(found.turns, names)),
+        embeddings=embeddings,
+        scores=scores,
+        notes=[*found.notes, *notes],
+        qualities=qualities,
+    )
 
 
 def enrol_speakers(
@@ -86,7 +106,12 @@ def enrol_speakers(
     speakers = [
         Speaker(
             name,
-            (Sample(found.embeddings[speaker], found.recording, speech_of(found.turns, speaker)),),
+            (
+                Sample(
+                    *(found.embeddings[speaker], found.recording, speech_of(found.turns, speaker)),
+                    quality=found.qualities.get(speaker),
+                ),
+            ),
             terms or Terms(),
         )
         for speaker, name in names.items()

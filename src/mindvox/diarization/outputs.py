@@ -1,15 +1,21 @@
-"""Files of a diarization: RTTM, JSON, CSV, labels for Audacity, WebVTT, and a timeline in HTML."""
+"""Files of a diarization: RTTM, JSON, CSV, labels for Audacity, WebVTT, and a timeline in HTML and PNG."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from mindvox.diarization.pipeline import Diarization
 from mindvox.diarization.rttm import write_rttm
 from mindvox.diarization.turns import Turn, speech_of
+from mindvox.figures import literal, new_figure, png
 from mindvox.files import PathLike, atomic_path, write_csv, write_json
 from mindvox.progress import duration
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT_VERSION = 1
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b5b95", "#7a7a00")
@@ -17,17 +23,28 @@ WIDTH, ROW, LEFT, TICKS = 1000, 26, 150, 10  # of the timeline, pixels; and abou
 STYLE = "body{font:14px sans-serif;margin:2em}rect:hover{opacity:.6}td,th{padding:.2em .8em;text-align:left}"
 
 
-def write_all(folder: PathLike, found: Diarization) -> list[Path]:
-    """Write each kind of file into a folder, named after the recording, and return their paths.
+def write_all(folder: PathLike, found: Diarization, kinds: Optional[Iterable[str]] = None) -> list[Path]:
+    """Write files into a folder, named after the recording, and return their paths.
 
     Names in RTTM have underscores for blanks; in the other files they are as they are.
+
+    Args:
+        kinds: of KINDS; None: see `default_kinds`.
+
+    Raises:
+        InputError: a PNG is asked for, and matplotlib is not installed.
     """
     written = []
-    for suffix, write in WRITERS.items():
-        path = Path(folder, f"{found.recording}{suffix}")
-        write(path, found)
+    for kind in default_kinds() if kinds is None else kinds:
+        path = Path(folder, f"{found.recording}.{kind}")
+        KINDS[kind](path, found)
         written.append(path)
     return written
+
+
+def default_kinds() -> list[str]:
+    """Return all of KINDS; without the PNG where matplotlib is not installed."""
+    return [kind for kind in KINDS if kind != PNG or find_spec("matplotlib") is not None]
 
 
 def as_json(found: Diarization) -> dict[str, Any]:
@@ -38,6 +55,7 @@ def as_json(found: Diarization) -> dict[str, Any]:
             "speech_s": round(speech_of(found.turns, name), 3),
             "is_enrolled": name in found.scores,
             "score": round(found.scores[name], 4) if name in found.scores else None,
+            "quality": asdict(found.qualities[name]) if name in found.qualities else None,
         }
         for name in found.speakers
     ]
@@ -102,7 +120,7 @@ def timeline(found: Diarization) -> str:
     marks = []
     for tick in range(TICKS + 1):
         x = LEFT + WIDTH * tick / TICKS
-        time = duration(length_s * tick / TICKS) if length_s >= TICKS else f"{length_s * tick / TICKS:.1f} s"
+        time = _tick(length_s * tick / TICKS, length_s)
         marks.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height - 20}" stroke="#ddd"/>'
             f'<text x="{x:.1f}" y="{height - 4}" text-anchor="middle" font-size="11">{time}</text>'
@@ -131,6 +149,41 @@ def _bar(turn: Turn, row: int, length_s: float) -> str:
     )
 
 
+def _write_png(path: Path, found: Diarization) -> None:
+    content = png(timeline_figure(found))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def timeline_figure(found: Diarization) -> "Figure":
+    """Draw what `timeline` shows: one line a speaker, the first at the top, and a bar for each turn.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    speakers = found.speakers
+    length_s = max(found.duration_s, 1e-3)
+    figure, axes = new_figure(12, 1.2 + 0.3 * max(1, len(speakers)))
+    for row, name in enumerate(speakers):
+        bars = [(turn.start_s, turn.end_s - turn.start_s) for turn in found.turns if turn.speaker == name]
+        axes.broken_barh(bars, (row - 0.35, 0.7), facecolor=COLOURS[row % len(COLOURS)])
+    ticks = [length_s * tick / TICKS for tick in range(TICKS + 1)]
+    axes.set_xticks(ticks, [_tick(time_s, length_s) for time_s in ticks])
+    axes.set_yticks(range(len(speakers)), [literal(name) for name in speakers])
+    axes.set(xlim=(0, length_s), ylim=(max(1, len(speakers)) - 0.5, -0.5), title=literal(found.recording))
+    if found.notes:
+        axes.set_xlabel(literal(" ".join(found.notes)))
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _tick(time_s: float, length_s: float) -> str:
+    """Return a time on the axis of a recording of `length_s`."""
+    return duration(time_s) if length_s >= TICKS else f"{time_s:.1f} s"
+
+
 def _milliseconds(seconds: float) -> int:
     return round(1000 * seconds)
 
@@ -146,11 +199,14 @@ def _write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[[Path, Diarization], None]] = {
-    ".rttm": _write_rttm,
-    ".json": _write_json,
-    ".csv": _write_csv,
-    ".txt": _write_labels,
-    ".vtt": _write_vtt,
-    ".html": _write_html,
+PNG = "png"
+KINDS: dict[str, Callable[[Path, Diarization], None]] = {
+    "rttm": _write_rttm,
+    "json": _write_json,
+    "csv": _write_csv,
+    "txt": _write_labels,
+    "vtt": _write_vtt,
+    "html": _write_html,
+    PNG: _write_png,
 }
+"""Writers by the suffix of their file."""

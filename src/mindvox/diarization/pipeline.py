@@ -12,6 +12,7 @@ each stretch of speech has its own, because the network takes two people for one
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
@@ -20,7 +21,8 @@ from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.diarization.clustering import CLUSTERINGS, Count, cluster
 from mindvox.diarization.embedding import Voices, embed_voices
 from mindvox.diarization.frames import FRAME_STEP, Windows
-from mindvox.diarization.reconstruction import assign, centroids_of, tidied, turns_of
+from mindvox.diarization.quality import qualities_of
+from mindvox.diarization.reconstruction import assign, centroids_of, clusterable, tidied, turns_of, with_second
 from mindvox.diarization.recording import Recording
 from mindvox.diarization.segmentation import Segmenter, windows_of_speech
 from mindvox.diarization.turns import MAX_PAUSE_S, Turn, speakers_of
@@ -28,6 +30,7 @@ from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.errors import UsageError
 from mindvox.files import PathLike
 from mindvox.progress import Progress
+from mindvox.speech.quality import Quality
 
 if TYPE_CHECKING:
     from mindvox.speech.detector import SpeechDetector
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 NETWORK, DETECTOR = "pyannote", "silero"
 SEGMENTATIONS = (NETWORK, DETECTOR)
 NOBODY_SPEAKS = "Nobody speaks."
+MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.02  # overlap, and its share of the speech, that one speaker never has
 PART_SAMPLES = 600 * SAMPLE_RATE  # of a long recording that the detector of speech sees at once
 
 
@@ -62,7 +66,7 @@ class Options:
     step_s: float = 2.5
     max_speech_s: float = 2.0
     clustering: str = "agglomerative"
-    threshold: float = 0.4
+    threshold: float = 0.35
     min_alone_s: float = 1.0
     min_cluster_size: int = 2
     min_pause_s: float = MAX_PAUSE_S
@@ -97,6 +101,7 @@ class Diarization:
         embeddings: of each speaker, (D,) float32 of length 1.
         scores: cosine of each speaker whom the store named with their enrolled voice.
         notes: what a reader must know about the result, one sentence each.
+        qualities: what was measured on the turns of each speaker; their voices agree by None.
     """
 
     recording: str
@@ -105,6 +110,7 @@ class Diarization:
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    qualities: dict[str, Quality] = field(default_factory=dict)
 
     @property
     def speakers(self) -> list[str]:
@@ -113,7 +119,9 @@ class Diarization:
 
 
 class Diarizer:
-    """Loaded models and how they are used. One serves many recordings.
+    """Loaded models and how they are used. One serves many recordings, one at a time or in threads.
+
+    Threads take turns at embedding: an engine computes one batch at a time, by itself on all cores.
 
     Args:
         embedder: model of speakers.
@@ -133,6 +141,7 @@ class Diarizer:
         self.options = options or Options()
         self.segmenter = segmenter
         self.detector = detector
+        self._embedding = Lock()
 
     @classmethod
     def open(
@@ -178,39 +187,48 @@ class Diarizer:
             show_progress: print how far it is, every few seconds.
 
         Raises:
-            UnusableRecording: it cannot be read, or has no samples.
+            UnusableRecording: it cannot be read, has no samples, or is longer than a day.
             InputError: the model of speakers does not fit.
         """
         count = count or Count()
         recording = Recording(source, sample_rate, channel)
         windows = self._windows(recording, speech, show_progress)
         progress = Progress(len(windows.activity), "windows") if show_progress else None
-        voices = embed_voices(self.embedder, recording, windows, self.options.max_speech_s, progress)
+        with self._embedding:
+            voices = embed_voices(self.embedder, recording, windows, self.options.max_speech_s, progress)
         if not len(voices.windows):
             note = NOBODY_SPEAKS if not windows.activity.any() else "Too little speech for an embedding."
             return Diarization(recording.name, recording.duration_s, [], notes=[note])
-        centroids = self._centroids(voices, count)
+        centroids = self._centroids(voices, count, windows.counts())
         turns = turns_of(windows, assign(windows, voices, centroids), windows.counts(), len(centroids))
         turns = [turn._replace(end_s=min(turn.end_s, recording.duration_s)) for turn in turns]
         turns = tidied(turns, self.options.min_pause_s, self.options.min_turn_s)
         names = {number: f"speaker_{place}" for place, number in enumerate(speakers_of(turns), 1)}
+        turns = [turn._replace(speaker=names[turn.speaker]) for turn in turns]
         return Diarization(
             recording.name,
             recording.duration_s,
-            [turn._replace(speaker=names[turn.speaker]) for turn in turns],
+            turns,
             {names[number]: centroids[int(number)].astype(np.float32) for number in names},
             notes=_notes(len(names), count),
+            qualities=qualities_of(recording, turns),
         )
 
-    def _centroids(self, voices: Voices, count: Count) -> np.ndarray:
-        """Return the mean embedding of each speaker (K, D)."""
+    def _centroids(self, voices: Voices, count: Count, counts: np.ndarray) -> np.ndarray:
+        """Return the mean embedding of each speaker (K, D).
+
+        Args:
+            counts: how many talk in each frame.
+        """
         options = self.options
-        chosen = voices.alone_s >= options.min_alone_s
-        if np.count_nonzero(chosen) < count.least:
-            chosen[:] = True
-        embeddings = voices.embeddings[chosen]
+        embeddings = clusterable(voices, options.min_alone_s)
+        if len(embeddings) < count.least:
+            embeddings = voices.embeddings
         labels = cluster(embeddings, options.clustering, options.threshold, count, options.min_cluster_size)
-        return centroids_of(embeddings, labels)
+        centroids = centroids_of(embeddings, labels)
+        if len(centroids) == 1 and count.most != 1 and len(voices.windows) > 1 and _two_talk_at_once(counts):
+            return with_second(centroids, voices)
+        return centroids
 
     def _windows(
         self, recording: Recording, speech: Optional[Sequence[tuple[float, float]]], show_progress: bool
@@ -273,6 +291,12 @@ def count_of(num_speakers: Optional[int], min_speakers: int = 1, max_speakers: O
     if (min_speakers, max_speakers) != (1, None):
         raise UsageError("num_speakers: give it alone, or min_speakers and max_speakers.")
     return Count(num_speakers, num_speakers)
+
+
+def _two_talk_at_once(counts: np.ndarray) -> bool:
+    """Say whether so much overlap is heard that there must be two speakers."""
+    overlap, speech = np.count_nonzero(counts > 1), np.count_nonzero(counts)
+    return overlap * FRAME_STEP >= MIN_OVERLAP_S * SAMPLE_RATE and overlap >= MIN_OVERLAP_SHARE * speech
 
 
 def _notes(num_found: int, count: Count) -> list[str]:

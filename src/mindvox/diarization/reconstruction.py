@@ -1,5 +1,7 @@
 """Turns of the whole recording from the windows' speakers and what cluster each belongs to (Bredin 2023)."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -21,33 +23,68 @@ def centroids_of(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return _means(embeddings, labels, np.ones(len(labels)))
 
 
+def clusterable(voices: Voices, least_s: float) -> np.ndarray:
+    """Return the embeddings that make clusters (E, D): those of at least `least_s` of speech without overlap.
+
+    A speaker of a window who has so much, but in shorter stretches, comes with the mean of their embeddings.
+    """
+    long = voices.alone_s >= least_s
+    _, own = np.unique(np.stack([voices.windows, voices.speakers]), axis=1, return_inverse=True)
+    together = (np.bincount(own, voices.alone_s) >= least_s) & (np.bincount(own, long) == 0)
+    means = _means(voices.embeddings, own, voices.alone_s)
+    return np.concatenate([voices.embeddings[long], means[together].astype(np.float32)])
+
+
+def with_second(centroids: np.ndarray, voices: Voices) -> np.ndarray:
+    """Return the centroid (1, D) of the only speaker, and the voice that is least like theirs, (2, D)."""
+    least_alike = int((voices.embeddings @ centroids[0]).argmin())
+    return np.stack([centroids[0], voices.embeddings[least_alike]])
+
+
 def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarray:
     """Return the cluster of each speaker of a window in each frame (W, T, S), NOBODY where there is none.
 
     A stretch goes to the most similar cluster, and with it the speech around it, up to a pause or to the middle between
     two stretches. Other speech goes where its speaker goes: speakers of one window get different clusters, such that
-    the sum of cosines is greatest. In a window of more speakers than clusters, those who are left get the most
-    similar one.
+    the sum of cosines is greatest. So do those who talk at once, where they would get the same one. In a window, or a
+    frame, of more speakers than clusters, those who are left get the most similar one.
     """
-    assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # clustering finds 100 speakers at most
-    nearest = (voices.embeddings @ centroids.T).argmax(axis=1)
+    assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # there are at most MAX_SPEAKERS
     bounds = np.flatnonzero(np.diff(voices.windows, prepend=-1, append=-1))
     for first, last in zip(bounds[:-1], bounds[1:], strict=True):
-        window, rows = voices.windows[first], np.arange(first, last)
-        speakers, own = np.unique(voices.speakers[rows], return_inverse=True)
-        means = _means(voices.embeddings[rows], own, np.maximum(voices.alone_s[rows], 1e-3))
-        for place, cluster in enumerate(_different(means @ centroids.T)):
-            labels = assigned[window, :, speakers[place]]  # a view
-            active = windows.activity[window, :, speakers[place]]
-            labels[active] = cluster
-            stretches = [row for row in rows[own == place] if voices.stops[row]]
-            for start, stop in runs_of(active) if stretches else ():
-                inside = [row for row in stretches if start <= voices.starts[row] < stop]
-                for number, row in enumerate(inside):
-                    labels[start:stop] = nearest[row]
-                    if number + 1 < len(inside):
-                        start = (voices.stops[row] + voices.starts[inside[number + 1]]) // 2
+        window = voices.windows[first]
+        own = Voices(*(column[first:last] for column in voices))
+        speakers, places = np.unique(own.speakers, return_inverse=True)
+        means = _means(own.embeddings, places, np.maximum(own.alone_s, 1e-3))
+        heard = _heard(windows.activity[window], own, speakers)
+        similarity = np.concatenate([own.embeddings, means]) @ centroids.T
+        clusters = np.concatenate([similarity[: len(places)].argmax(axis=1), _different(similarity[len(places) :])])
+        labels = np.where(heard == NOBODY, NOBODY, clusters[heard])
+        for together in np.unique(heard[(heard != NOBODY).sum(axis=1) > 1], axis=0):
+            talking = np.flatnonzero(together != NOBODY)
+            if len(set(clusters[together[talking]])) < len(talking):
+                frames = np.flatnonzero((heard == together).all(axis=1))
+                labels[np.ix_(frames, talking)] = _different(similarity[together[talking]])
+        assigned[window] = labels
     return assigned
+
+
+def _heard(activity: np.ndarray, voices: Voices, speakers: np.ndarray) -> np.ndarray:
+    """Return whose voice says who talks: of each speaker of a window in each frame (T, S), NOBODY where there is none.
+
+    The numbers count first the `voices` of the window, then the means of its `speakers`.
+    """
+    heard = np.full(activity.shape, NOBODY)
+    for place, speaker in enumerate(speakers):
+        found, active = heard[:, speaker], activity[:, speaker]  # `found` is a view
+        found[active] = len(voices.windows) + place
+        stretches = np.flatnonzero((voices.speakers == speaker) & (voices.stops > 0))
+        for start, stop in runs_of(active) if len(stretches) else ():
+            inside = [row for row in stretches if start <= voices.starts[row] < stop]
+            middles = ((voices.stops[row] + voices.starts[next_]) // 2 for row, next_ in pairwise(inside))
+            for row, begin in zip(inside, (start, *middles), strict=False):  # one without a stretch has none
+                found[begin:stop] = row
+    return heard
 
 
 def _different(similarity: np.ndarray) -> np.ndarray:

@@ -5,9 +5,11 @@ from typing import Optional, Union
 
 import numpy as np
 
-from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, audio_info, audio_of_array, read_audio
-from mindvox.embedder import UnusableRecording
+from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, TooLong, audio_info, audio_of_array, read_audio
+from mindvox.embedder import AN_ARRAY, UnusableRecording
 from mindvox.files import PathLike
+
+MAX_DURATION_S = 24 * 3600  # memory grows with the length; docs/diarization.md has what 12 hours take
 
 
 class Recording:
@@ -25,7 +27,7 @@ class Recording:
         num_samples: length at 16 kHz.
 
     Raises:
-        UnusableRecording: it cannot be read, or has no samples.
+        UnusableRecording: it cannot be read, has no samples, or is longer than MAX_DURATION_S.
     """
 
     def __init__(
@@ -37,18 +39,27 @@ class Recording:
         self.name = "array" if isinstance(source, np.ndarray) else Path(source).stem
         try:
             if isinstance(source, np.ndarray):
+                _check_length(len(source), sample_rate or SAMPLE_RATE)
                 self._waveform = audio_of_array(source, sample_rate or SAMPLE_RATE, SAMPLE_RATE, channel).waveform
             else:
                 self._path = Path(source)
                 info = audio_info(source)
                 if info.can_seek and info.sample_rate == SAMPLE_RATE:
+                    _check_length(info.num_samples, SAMPLE_RATE)
                     self.num_samples = info.num_samples
                     self.part(0, min(1, info.num_samples))  # a channel that is not there, found at once
                     return
-                self._waveform = read_audio(source, channel=channel).waveform
+                self._waveform = read_audio(source, channel=channel, max_duration_s=MAX_DURATION_S).waveform
+        except TooLong as error:
+            raise UnusableRecording(self._label, f"{error.reason}: cut it, and diarize the parts") from None
         except BadAudio as error:
-            raise UnusableRecording(str(self._path or "the array"), error.reason) from None
+            raise UnusableRecording(self._label, error.reason) from None
         self.num_samples = len(self._waveform)
+
+    @property
+    def _label(self) -> str:
+        """What it is called in messages."""
+        return AN_ARRAY if self._path is None else str(self._path)
 
     @property
     def duration_s(self) -> float:
@@ -69,5 +80,10 @@ class Recording:
             try:
                 found = read_audio(self._path, start, last, channel=self._channel).waveform
             except BadAudio as error:
-                raise UnusableRecording(str(self._path), error.reason) from None
+                raise UnusableRecording(self._label, error.reason) from None
         return np.pad(found, (0, stop - last)) if stop > last else found
+
+
+def _check_length(num_samples: int, sample_rate: int) -> None:
+    if num_samples > MAX_DURATION_S * sample_rate:
+        raise TooLong(f"longer than {MAX_DURATION_S:g} s")

@@ -97,7 +97,7 @@ class Segmenter:
 def windows_of_speech(segments: Sequence[tuple[float, float]], num_samples: int) -> Windows:
     """Return windows of 1.5 s, 0.75 s apart, with one speaker each, who talks where the segments say.
 
-    Windows that are speech by less than half are left out, unless no other has a part of their speech.
+    Windows that are speech by less than half are left out, but where only they have a part of the speech.
 
     Args:
         segments: speech, (start, end) in seconds.
@@ -116,8 +116,8 @@ def windows_of_speech(segments: Sequence[tuple[float, float]], num_samples: int)
     covered = np.zeros(len(padded), bool)
     for start in starts[kept]:
         covered[start : start + length] = True
-    alone = [
-        bool((active & ~covered[start : start + length]).any()) for start, active in zip(starts, activity, strict=True)
-    ]
-    kept |= np.array(alone)
+    for index in np.argsort(-share, kind="stable"):  # of the others those that are needed, with most speech first
+        own = slice(starts[index], starts[index] + length)
+        if (activity[index] & ~covered[own]).any():
+            kept[index] = covered[own] = True
     return Windows(starts[kept], activity[kept][:, :, None], num_frames)

@@ -1,1 +1,1 @@
-"""Tables of docs/ that follow from the code and from facts that are kept here."""
+"""Generate tables and blocks of docs/ from the code and from facts kept here."""

@@ -1,4 +1,4 @@
-"""What the code says in pages of docs/: python -m mindvox.docs {--check | --write} [--networks [MODEL ...]]."""
+"""Write or check generated blocks: python -m mindvox.docs {--check | --write} [--networks [MODEL ...]]."""
 
 import argparse
 import sys
@@ -38,13 +38,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m mindvox.docs", description=main.__doc__, allow_abbrev=False)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a block is out of date")
+    what.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a block is out of date")
     what.add_argument("--write", action="store_true", help="write the blocks that are out of date")
     parser.add_argument(
         "--networks",
         nargs="*",
         metavar="MODEL",
-        help="also the table of networks, each of which is built and run, which takes minutes; MODEL: these alone",
+        help="include the table of networks, which takes minutes to build and run; MODEL: only these",
     )
     return parser
 

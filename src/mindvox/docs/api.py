@@ -1,4 +1,4 @@
-"""The public names of the package, in the form that mkdocstrings writes their pages from."""
+"""The public names of the package, in the form that mkdocstrings needs."""
 
 import inspect
 
@@ -7,7 +7,7 @@ from mindvox.docs.markdown import first_sentence, table
 
 
 def api() -> list[str]:
-    """Return a table of the public names, and a section for each module with what mkdocstrings takes."""
+    """Return a table of the public names, and a section for each module with the directives of mkdocstrings."""
     lines = table(("Name", "What it is"), [(f"`{name}`", _what(name)) for name in mindvox.__all__])
     for module, names in mindvox._HOMES.items():
         lines += ["", f"## {module}"]

@@ -1,4 +1,4 @@
-"""Blocks of pages, and comments of YAML files, that are written from the code.
+"""Generated blocks of pages, and generated comments of YAML files.
 
     <!-- generated: NAME WORD ... -->
 
@@ -6,7 +6,7 @@
 
     <!-- end -->
 
-NAME is one of `RENDERERS`, which gets the words and the lines that the block has now.
+NAME is one of `RENDERERS`, which gets the words and the present lines of the block.
 """
 
 import re
@@ -29,7 +29,7 @@ MARK = re.compile(r"(?m)^<!-- generated: .* -->$")
 
 
 class Block(NamedTuple):
-    """A block of a page: where it is, what it says now and what it should say."""
+    """A block of a page: its position, its present text and its wanted text."""
 
     page: Path
     name: str
@@ -38,11 +38,11 @@ class Block(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether the block is up to date."""
         return self.before == self.after
 
     def changes(self) -> list[str]:
-        """Return the lines that go and that come, as a diff has them."""
+        """Return the removed and added lines in the form of a diff."""
         gone = [f"- {line}" for line in self.before if line not in self.after]
         return gone + [f"+ {line}" for line in self.after if line not in self.before]
 
@@ -59,7 +59,7 @@ RENDERERS: dict[str, Renderer] = {
     "file-keys": lambda words, before: file_keys(*words),
     "file-keys-in-chinese": lambda words, before: file_keys(*words, translated=before),
     "help": lambda words, before: help_of_commands(),
-    "networks": lambda words, before: list(before),  # minutes: only when it is asked for
+    "networks": lambda words, before: list(before),  # takes minutes, so only on request
     "public-models": lambda words, before: markdown_table().splitlines(),
     "references": lambda words, before: references(),
 }
@@ -75,10 +75,10 @@ def blocks(page: Path, renderers: Mapping[str, Renderer] = RENDERERS) -> Iterato
 
     Args:
         page: the page.
-        renderers: what renders a block, by the first word of its name.
+        renderers: functions that render blocks, by the first word of their names.
 
     Raises:
-        InputError: a block has no end, or a name that nothing renders.
+        InputError: a block has no end, or an unknown name.
     """
     text = read_text(page)
     found = list(BLOCK.finditer(text))
@@ -99,7 +99,7 @@ def comments() -> Iterator[Block]:
 
 
 def write(page: Path, found: Sequence[Block]) -> None:
-    """Write what the blocks of a page, or a YAML file, should say."""
+    """Write the wanted text of the blocks of a page, or of a YAML file."""
     if page.suffix == ".yaml":
         (block,) = found
         with atomic_path(page) as temporary:

@@ -59,7 +59,7 @@ def help_text(*words: str) -> str:
 
 @contextlib.contextmanager
 def _neutral() -> Iterator[None]:
-    """Take away what of the user's surroundings a help text depends on."""
+    """Remove from a help text what depends on the user's environment."""
     with mock.patch.dict(os.environ, COLUMNS=str(COLUMNS)), mock.patch.object(sys, "argv", list(sys.argv)):
         for name in [name for name in os.environ if name.startswith("MINDVOX_")]:
             del os.environ[name]
@@ -71,13 +71,13 @@ def _anchor(name: str) -> str:
 
 
 def exit_codes() -> list[str]:
-    """Return tables of the exit codes: those of every command, and what a command's --help says of its own."""
+    """Return tables of the exit codes: the common ones, and those that a command's --help adds."""
     general = [
         ("0", "done"),
         (_code_in(InputError), "failed: files, data or the machine"),
         (_code_in(UsageError), "wrong arguments or configuration"),
         (str(128 + signal.SIGINT), "interrupted (Ctrl-C)"),
-        (str(PIPE_CLOSED), "nobody reads the output any more, as after `| head`"),
+        (str(PIPE_CLOSED), "the reader of the output has gone, as after `| head`"),
         (str(Stopped("", signal.SIGTERM).exit_code), "training was stopped and has written a checkpoint"),
     ]
     own = []
@@ -89,7 +89,7 @@ def exit_codes() -> list[str]:
 
 
 def _code_in(error: type) -> str:
-    """Return the exit code that an error's docstring promises."""
+    """Return the exit code in an error's docstring."""
     match = re.search(r"exit code (\d+)", error.__doc__ or "")
     assert match, error
     return match[1]

@@ -18,12 +18,12 @@ Further = Callable[[nn.Cell, tuple, Tensor], int]
 
 
 class Counts(NamedTuple):
-    """Sizes of a network.
+    """Parameter and multiply-add counts of a network.
 
     Attributes:
-        parameters: numbers that training changes, those of the objective not among them.
+        parameters: number of trained parameters, without those of the objective.
         multiply_adds: of its convolutions, products with weights and recurrent layers, for one utterance.
-        emb_size: size of an embedding, as it came out.
+        emb_size: actual embedding size.
     """
 
     parameters: int
@@ -34,12 +34,12 @@ class Counts(NamedTuple):
 def count(settings: Mapping[str, Any], num_frames: int) -> Counts:
     """Build the network of a section `model`, run it once and count.
 
-    As in the literature, a weight counts once for each frame that it is applied to, also where our layers save work: a
-    context that all frames share is multiplied once here, and CAM++'s mask computed once a segment.
+    As in the literature, a weight counts once for each frame to which it is applied, even where our layers save work: a
+    context shared by all frames is multiplied only once here, and CAM++'s mask is computed once per segment.
 
     Args:
         settings: "name" and keys of the model.
-        num_frames: frames of the utterance.
+        num_frames: number of frames of the utterance.
     """
     model = create_model(settings).set_train(False)
     total = [0]
@@ -58,7 +58,7 @@ def count(settings: Mapping[str, Any], num_frames: int) -> Counts:
 
 
 def _weights(cell: nn.Cell) -> list[Parameter]:
-    """Return the cell's own parameters that it multiplies by."""
+    """Return the cell's own parameters that are factors of products."""
     own = cell.parameters_and_names(expand=False)
     return [parameter for _, parameter in own if parameter.ndim >= 2 and "weight" in parameter.name.split(".")[-1]]
 
@@ -66,7 +66,7 @@ def _weights(cell: nn.Cell) -> list[Parameter]:
 def _adder(total: list[int], weights: list[Parameter], is_convolution: bool) -> Any:
     def add(cell: nn.Cell, inputs: tuple, output: Any) -> None:
         result = output[0] if isinstance(output, tuple) else output
-        # Each weight is applied at every place of the output: of maps (B, C, F, T) and frames (B, C, T), or, where
+        # Each weight is applied at every position of the output: of maps (B, C, F, T) and frames (B, C, T), or, where
         # channels are last, of vectors and states (B, T, C).
         channels = result.shape[1] if is_convolution else result.shape[-1]
         total[0] += math.prod(result.shape) // channels * sum(weight.size for weight in weights)
@@ -91,4 +91,4 @@ def _filters_of_waveforms(cell: nn.Cell, inputs: tuple, output: Tensor) -> int:
 
 
 FURTHER: dict[type, Further] = {MaskedConv: _masks_of_all_frames, SincConv: _filters_of_waveforms}
-"""Multiply-adds that no parameter of a cell and its output tell."""
+"""Multiply-adds that cannot be derived from a cell's parameters and its output."""

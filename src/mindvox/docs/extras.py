@@ -1,4 +1,4 @@
-"""The extras of pyproject.toml and what they are for, as its comments say."""
+"""The extras of pyproject.toml, described by its comments."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def extras(translated: Optional[Sequence[str]] = None) -> list[str]:
     """Return a table of the extras.
 
     Args:
-        translated: lines of the block in Chinese, from which the uses are taken; None: English.
+        translated: lines of the Chinese block, from which the uses are taken; None: English.
 
     Raises:
         InputError: an extra has no comment, or no use in Chinese.

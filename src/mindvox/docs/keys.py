@@ -1,6 +1,6 @@
 """Tables of keys: those of the shipped YAML files, and those of each class that a section chooses.
 
-The order and the headings of the first are the file's own.
+Order and headings of the first are those of the file.
 """
 
 import dataclasses
@@ -57,8 +57,8 @@ class Key(NamedTuple):
     """A key of a shipped file.
 
     Attributes:
-        names: its spellings, that of the file first.
-        value: as the file has it.
+        names: its spellings; the first is that of the file.
+        value: its value in the file.
         meaning: its help, with its choices.
     """
 
@@ -68,7 +68,7 @@ class Key(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The keys below a heading of a file."""
+    """The keys under a heading of a file."""
 
     title: str
     keys: list[Key]
@@ -78,8 +78,8 @@ def file_keys(name: str, *, translated: Optional[Sequence[str]] = None) -> list[
     """Return the tables of a file's keys.
 
     Args:
-        name: the file's.
-        translated: lines of the block in Chinese, from which the meanings are taken; None: English.
+        name: name of the file.
+        translated: lines of the Chinese block, from which the meanings are taken; None: English.
 
     Raises:
         InputError: the file lacks a key, or a key has no meaning in Chinese.
@@ -98,7 +98,7 @@ def groups(name: str) -> list[Group]:
     """Return the keys of a shipped file in its order.
 
     Raises:
-        InputError: it lacks a key.
+        InputError: the file lacks a key.
     """
     path, class_name = FILES[name]
     fields = dict(_fields(CONFIGS[class_name]))
@@ -114,14 +114,14 @@ def groups(name: str) -> list[Group]:
             found.append(Group(heading["text"], []))
         before = text.strip()
     named = {other for group in found for key in group.keys for other in key.names}
-    # A section that chooses a class by its default needs no line.
+    # A section that chooses a class by default needs no line.
     if missing := [key for key, field in fields.items() if key not in named and "registry" not in field.metadata]:
         raise InputError(f"{path}: lacks the key {missing[0]}: add a line with its default.")
     return [group for group in found if group.keys]
 
 
 def classes(kind: str) -> list[str]:
-    """Return a table of the registered classes of a kind, and what each is by its docstring."""
+    """Return a table of the registered classes of a kind, described by their docstrings."""
     rows = []
     for name in REGISTRIES[kind]:
         cls = REGISTRIES[kind].get(name)
@@ -165,7 +165,7 @@ def _meanings(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _fields(cls: Any) -> Iterator[tuple[str, dataclasses.Field]]:
-    """Return the field of every spelling that stands outside of sections, and of the sections' names."""
+    """Return the field of every spelling outside of sections, and of the sections' names."""
     for field in dataclasses.fields(cls):
         if "registry" not in field.metadata:
             yield from ((name, field) for name in spellings(field))
@@ -209,7 +209,7 @@ def _yaml(value: Any) -> str:
 
 
 def commented_file(name: str) -> list[str]:
-    """Return the lines of a shipped file, the comment of each key being its help; values, order and headings stay."""
+    """Return the lines of a shipped file with each key's help as its comment; values, order and headings stay."""
     path, class_name = FILES[name]
     fields = dict(_fields(CONFIGS[class_name]))
     lines = []
@@ -223,7 +223,7 @@ def commented_file(name: str) -> list[str]:
 
 
 def _commented(start: str, field: dataclasses.Field, column: int) -> list[str]:
-    """Return a key's line with its help behind it, in as many lines as that takes."""
+    """Return a key's line followed by its help, on as many lines as needed."""
     text = field.metadata["help"]
     unnamed = [str(choice) for choice in field.metadata.get("choices", ()) if not re.search(rf"\b{choice}\b", text)]
     if unnamed:

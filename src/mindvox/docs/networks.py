@@ -1,4 +1,4 @@
-"""The table of networks in docs/models.md: what was published, beside what is counted."""
+"""The table of networks in docs/models.md: published facts beside counted sizes."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,14 +38,14 @@ class Network:
     """A published size of a registered model.
 
     Attributes:
-        size: what people call it.
-        source: paper, and the public code that it is proven against.
-        input: front end of the published weights, and size of a frame.
-        toolkits: whose weights are imported, names in TOOLKITS.
-        licence: of the weights that their publishers give away.
-        error_rate: published EER with its conditions, and who printed it.
-        settings: keys of the section `model` beside the name, where they are not the defaults.
-        num_frames: frames of 3 s.
+        size: common name of the size.
+        source: paper, and the public code against which it is tested.
+        input: front end of the published weights, and feature size.
+        toolkits: toolkits whose weights can be imported, names in TOOLKITS.
+        licence: licence of published weights.
+        error_rate: published EER with its conditions and source.
+        settings: keys of the section `model` that differ from the defaults.
+        num_frames: number of frames in 3 s.
     """
 
     size: str
@@ -372,7 +372,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
 
 
 class Row(NamedTuple):
-    """A size of a model: its name in the registry, and what is known of it."""
+    """A size of a model: its name in the registry, and its facts."""
 
     name: str
     network: Network
@@ -385,7 +385,7 @@ class Row(NamedTuple):
 
     def line(self) -> str:
         """Return the line of the table; builds and runs the network."""
-        from mindvox.docs.counts import count  # here: MindSpore takes seconds to import
+        from mindvox.docs.counts import count  # imported here: MindSpore takes seconds
 
         network, counts = self.network, count(self.settings, self.network.num_frames)
         toolkits = ", ".join(f"`{name}`" for name in network.toolkits)
@@ -408,7 +408,7 @@ def rows(names: Iterable[str] = MODELS) -> Iterator[Row]:
     """Yield the published sizes of registered models.
 
     Raises:
-        InputError: nothing is known of a model; the message says where to write it.
+        InputError: a model has no facts; the message says where to add them.
     """
     for name in names:
         if name not in NETWORKS:
@@ -418,13 +418,13 @@ def rows(names: Iterable[str] = MODELS) -> Iterator[Row]:
 
 
 def table(names: Collection[str] = ()) -> list[str]:
-    """Return the lines of the table, for which networks are built and run.
+    """Return the lines of the table; this builds and runs networks.
 
     Args:
-        names: models whose lines are made; the others keep theirs. None: all.
+        names: models whose lines are made; others keep theirs. None: all.
 
     Raises:
-        InputError: there is no such model, or another one has no line yet.
+        InputError: a model does not exist, or another one has no line yet.
     """
     for name in names:
         MODELS.get(name)
@@ -443,7 +443,7 @@ def _kept(row: Row) -> str:
 
 
 def lines_of_page() -> list[str]:
-    """Return the lines of the table as docs/models.md has them.
+    """Return the lines of the table in docs/models.md.
 
     Raises:
         InputError: the marks around it are missing.

@@ -1,4 +1,4 @@
-"""The papers of all methods: by arXiv number, or by the words that cite them in the code."""
+"""The papers of all methods, by arXiv number or by the words of their citations."""
 
 import re
 from functools import cache
@@ -83,14 +83,14 @@ OTHERS = {
     "Rich Transcription 2009": ("RTTM", "NIST 2009, Rich Transcription evaluation plan"),
     "Higham 2002": ("bounds of rounding", "Higham 2002, Accuracy and Stability of Numerical Algorithms"),
 }
-"""Method and source of what has no arXiv number, by words that its citation in the code has."""
+"""Method and source of papers without arXiv number, by words of their citations in the code."""
 
 
 def references() -> list[str]:
     """Return the table of papers, each with the files that cite it.
 
     Raises:
-        InputError: the code cites a paper that is not in the table, or the table has one that the code does not cite.
+        InputError: the code cites a paper that is not in the table, or the table has one that is not cited.
     """
     rows = []
     cited = {number: _citing(number) for number in _numbers()}
@@ -123,7 +123,7 @@ def _names(paths: list[str]) -> str:
 
 @cache
 def _texts() -> dict[str, str]:
-    """Return the text of each file that may cite, line breaks and indents as one blank."""
+    """Return the text of each file that may cite, with line breaks and indents as single blanks."""
     found = [*PACKAGE.rglob("*.py"), *(ROOT / "hparams").rglob("*.yaml")]
     own = PACKAGE / "docs"
     texts = {path: read_text(path) for path in sorted(found) if own not in path.parents}

@@ -1,6 +1,6 @@
-"""Hooks of MkDocs (mkdocs.yml): pages that lie outside of docs/, and links to them and to other files.
+"""Hooks of MkDocs (mkdocs.yml): pages outside of docs/, and links to them and to other files.
 
-The site has README.md, CONTRIBUTING.md and others as `project/NAME.md`. A link to a file that the site does not have
+The site has README.md, CONTRIBUTING.md and others as `project/NAME.md`. A link to a file outside of the site
 becomes its path in the project.
 """
 
@@ -25,17 +25,17 @@ LINK = re.compile(r"(?P<text>!?\[(?:[^\]\[]|\[[^\]]*\])*\])\((?P<target>[^)\s#:]
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages from outside of docs/."""
+    """Add the pages outside of docs/."""
     for source, place in OUTSIDE.items():
         files.append(File.generated(config, place, content=(ROOT / source).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:
-    """Turn links that leave docs/, or that come from outside, into links of the site."""
+    """Turn links that leave docs/, or come from outside, into links of the site."""
     here = page.file.src_uri
     source = next((path for path, place in OUTSIDE.items() if place == here), f"docs/{here}")
-    pieces = re.split(r"(?ms)(^ *```.*?^ *```$|`[^`\n]*`)", markdown)  # code, which has no links, at odd places
+    pieces = re.split(r"(?ms)(^ *```.*?^ *```$|`[^`\n]*`)", markdown)  # odd entries are code, which has no links
     return "".join(
         piece if index % 2 else LINK.sub(lambda match: _link(match, source, here), piece)
         for index, piece in enumerate(pieces)

@@ -1,4 +1,4 @@
-"""The picture of README.md: what `mindvox verify` prints. python -m mindvox.docs.terminal A B C writes it again.
+"""Draw the picture of README.md, a terminal with `mindvox verify`: python -m mindvox.docs.terminal A B C.
 
 A and B are recordings of one person, C of another; the picture calls them a.flac, b.flac and c.flac.
 """

@@ -22,7 +22,7 @@ CONVERSION = ("converted_from", "converter", "gears", "precision_mode")
 """Keys of a conversion: sha256 of the converted file; name of the converter; compiled lengths, frames, ascending, or
 null for the fixed one; precision on Ascend."""
 OF_THE_FILE = (  # unknown or trivial inside the file
-    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs"),
+    *("file_format", "file_sha256", "weights_sha256", "inputs", "outputs", "framing"),
     *("mindir_version", "least_lite", "conversion"),
 )
 
@@ -31,7 +31,7 @@ OF_THE_FILE = (  # unknown or trivial inside the file
 class ExportedModel:
     """The description of an exported model; `null` in JSON means a free size.
 
-    The JSON also lists `inputs` and `outputs` by name, shape and dtype; these follow from the attributes.
+    The JSON also has `inputs` and `outputs` by name, shape and dtype, and `framing`; these follow from the attributes.
 
     Attributes:
         file_format: a key of FILE_FORMATS.
@@ -106,6 +106,21 @@ class ExportedModel:
             return [_tensor("waveform", [self.batch_size, self.num_samples])]
         return [_tensor("feats", self.shape_of_feats(self.batch_size, self.num_frames))]
 
+    @property
+    def framing(self) -> Optional[dict[str, Any]]:
+        """How frames lie in a recording, in samples, for readers that do not know the front end; None for features.
+
+        A waveform of N samples has no frame when N < least, else 1 + (N - first) // hop. `prepares`: recordings are
+        changed before they are embedded, see `FrontEnd.prepare`.
+        """
+        if self.input_kind == "features":
+            return None
+        front_end = front_end_of(self.front_end)
+        hop, least = round(front_end.frame_shift_s * front_end.sample_rate), front_end.num_samples(1)
+        num_frames = 2 + least // hop  # so many that `least` does not decide
+        first = front_end.num_samples(num_frames) - (num_frames - 1) * hop
+        return {"least": least, "first": first, "hop": hop, "prepares": front_end.prepares}
+
     def shape_of_feats(self, batch_size: Optional[int], num_frames: Optional[int]) -> list[Optional[int]]:
         """Return the shape of features in the model's layout."""
         sizes = [num_frames, self.feature_size]
@@ -124,7 +139,8 @@ class ExportedModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of FILE.json."""
-        return {"format_version": FORMAT_VERSION, **asdict(self), "inputs": self.inputs, "outputs": self.outputs}
+        derived = {"inputs": self.inputs, "outputs": self.outputs, "framing": self.framing}
+        return {"format_version": FORMAT_VERSION, **asdict(self), **derived}
 
     def metadata(self) -> dict[str, str]:
         """Return the content of FILE.json as text to store inside FILE: text unchanged, other values as JSON."""
@@ -173,8 +189,9 @@ class ExportedModel:
         windows = _windows(content.get("windows"), path)
         exported = cls(**{**{name: content[name] for name in fields if name in content}, "windows": windows})
         exported._check(path)
-        for name in ("inputs", "outputs"):
-            if content[name] != getattr(exported, name):
+        for name in ("inputs", "outputs", "framing"):
+            derived = getattr(exported, name)
+            if content.get(name, derived) != derived:  # older descriptions have no framing
                 raise InputError(f"{path}: {name} do not fit the sizes beside them. Export the model again.")
         _check_sha256(Path(model_file), exported.file_sha256, path)
         if exported.weights_sha256 is not None:

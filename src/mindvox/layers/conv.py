@@ -6,7 +6,6 @@ from typing import Optional, Union
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.ops.operations._grad_ops import Conv2DBackpropFilter
 
 from mindvox.layers.building import building_form
 from mindvox.layers.over_time import for_each_frame
@@ -14,9 +13,6 @@ from mindvox.layers.over_time import for_each_frame
 PADDINGS = ("reflect", "zero", "valid")
 WIDEST_TRANSPOSED = 2048
 """Channels up to which a product with the transposed weight is faster than the framework's gradient of the input."""
-WIDEST_STACKED = 64
-"""Channels up to which stacking all taps costs less than adding the products of the rows (2.10, one thread: with 32
-channels a forward pass takes 0.75 of the time, with 64 0.8, with 128 as long)."""
 
 Size = Union[int, tuple[int, int]]
 """One number for both axes, or (frequency, time)."""
@@ -25,10 +21,10 @@ Size = Union[int, tuple[int, int]]
 class Conv2d(nn.Cell):
     """Convolve over frequency and time.
 
-    The product form stacks the inputs that the taps over time see on the channel axis, multiplies once for each tap
-    over frequency, and adds. Where the input has so few channels that this would be mostly adding, it stacks the taps
-    over frequency too and multiplies once; see `StackedConv` for those that keep the size. The weight has the
-    framework's shape (out, in / groups, k, k) in all forms.
+    The product form stacks the inputs that the taps over time see on the channel axis. One product then gives each
+    tap over frequency its own output channels, and these are cut to the bins that the tap sees, and added. Where the
+    input has few channels, it stacks the taps over frequency too and multiplies once. The weight has the framework's
+    shape (out, in / groups, k, k) in all forms.
 
     Args:
         in_channels: channels of the input.
@@ -87,14 +83,8 @@ class Conv2d(nn.Cell):
             self.conv = ops.Conv2D(out_channels, kernel, stride=stride, dilation=dilation, group=groups, **mode)
             return
         self.stacks_rows = groups == 1 and kernel[0] > 1 and in_channels * kernel[0] * kernel[1] <= out_channels
-        self.stacked = None
-        is_plain = groups == 1 and stride == dilation == (1, 1) and padding == "zero"
-        keeps_size = min(kernel) > 1 and self.spans == (2 * self.pad[0], 2 * self.pad[1])
-        if is_plain and keeps_size and not self.stacks_rows and max(in_channels, out_channels) <= WIDEST_STACKED:
-            self.stacked = StackedConv(in_channels, out_channels, kernel)
-            return
         num_stacked = kernel[1] * in_channels // groups * (kernel[0] if self.stacks_rows else 1)
-        self.product = Product(num_stacked, out_channels)  # where there is one group
+        self.product = Product(num_stacked, out_channels)  # where one gives all
         # A product and nothing else: without the steps of the general form a graph has less to compile.
         self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
         self.groups = groups
@@ -103,14 +93,15 @@ class Conv2d(nn.Cell):
         # Frames that each tap sees, counted from both ends: constants, so that one graph serves every length.
         self.taps = [(start, start - self.spans[1] or None) for start in range(0, self.spans[1] + 1, dilation[1])]
         self.rows = list(range(0, self.spans[0] + 1, dilation[0]))
+        self.adds_rows = groups == 1 and kernel[0] > 1 and not self.stacks_rows
+        if self.adds_rows:
+            self._place_rows(num_stacked)
 
     def construct(self, x: Tensor) -> Tensor:
         weight = self.weight.astype(x.dtype)
         if self.is_native:
             x = self._extended(x) if self.padding == "reflect" else x
             y = self.conv(x, weight)
-        elif self.stacked is not None:
-            y = self.stacked(x, weight)
         elif self.is_pointwise:
             y = self.product(x, weight)
         else:
@@ -132,6 +123,8 @@ class Conv2d(nn.Cell):
         num_bins = (x.shape[2] - self.spans[0] - 1) // self.stride[0] + 1
         if self.stride[0] > 1:
             x = self._phases(x)
+        if self.adds_rows:
+            return self._sum_of_rows(x, weight, num_bins)
         seen = []
         for row in self.rows:
             first, phase = row // self.stride[0], row % self.stride[0]
@@ -143,6 +136,39 @@ class Conv2d(nn.Cell):
         y = self._row(seen[0], weight[:, :, :1])
         for index in range(1, len(seen)):
             y = y + self._row(seen[index], weight[:, :, index : index + 1])
+        return y
+
+    def _place_rows(self, num_stacked: int) -> None:
+        """Give each phase of the stride over frequency a product for the taps that see it.
+
+        A product of all bins costs few more than those that its tap sees. To cut its output costs less than to cut
+        the stack, which is as many times larger as there are taps over time (2.10: 0.85 to 1.0 of the time of a step).
+        """
+        phases = sorted({row % self.stride[0] for row in self.rows})
+        self.phases = [
+            (phase, [index for index, row in enumerate(self.rows) if row % self.stride[0] == phase]) for phase in phases
+        ]
+        out_channels = self.row_shape[0]
+        self.products = nn.CellList([Product(num_stacked, out_channels * len(taps)) for _, taps in self.phases])
+        self.splits = [ops.Split(1, len(taps)) for _, taps in self.phases]
+        self.phase_shapes = [(out_channels * len(taps), num_stacked, 1, 1) for _, taps in self.phases]
+
+    def _sum_of_rows(self, x: Tensor, weight: Tensor, num_bins: int) -> Tensor:
+        """Multiply the stack (B, k * in, F, T') or its phases (B, k * in, F / stride, stride, T'), and add the rows."""
+        weight = weight.transpose(2, 0, 3, 1)  # tap-major, as the stack
+        rows = []
+        for index, product in enumerate(self.products):
+            phase, taps = self.phases[index]
+            seen = x if self.stride[0] == 1 else x[:, :, :, phase]
+            of_taps = [weight[tap : tap + 1] for tap in taps] if len(self.phases) > 1 else [weight]
+            of_taps = of_taps[0] if len(of_taps) == 1 else ops.cat(of_taps, axis=0)
+            parts = self.splits[index](product(seen, of_taps.reshape(self.phase_shapes[index])))
+            for place in range(len(taps)):
+                first = self.rows[taps[place]] // self.stride[0]
+                rows.append(parts[place][:, :, first : first + num_bins])
+        y = rows[0]
+        for index in range(1, len(rows)):
+            y = y + rows[index]
         return y
 
     def _stacked(self, x: Tensor) -> Tensor:
@@ -242,121 +268,6 @@ class ContextConv1d(Conv1d):
     def construct(self, x: Tensor, context: Tensor) -> Tensor:  # type: ignore[override]
         context = add_bias(project(context, self.weight[:, self.channels :]), self.bias)
         return project(x, self.weight[:, : self.channels]) + for_each_frame(context, x, self.form)
-
-
-class StackedConv(nn.Cell):
-    """Convolve over frequency and time with zeros at the edges, and keep the size; by one product over all taps.
-
-    In training, the input's gradient is such a convolution too, with the taps reversed and the weight transposed, and
-    the weight's gradient is the framework's own, which is fast. Nothing but the input is kept for them.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel: bins and frames seen at once, odd.
-
-    Inputs:
-        - **x** - (B, in_channels, F, T).
-        - **weight** - (out_channels, in_channels, k, k).
-
-    Outputs:
-        (B, out_channels, F, T).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.num_taps = kernel[0] * kernel[1]
-        self.taps = _DelayedTaps(in_channels, out_channels, kernel)
-        self.shape = (out_channels, in_channels * self.num_taps, 1, 1)
-        self.reversal = Tensor(np.eye(self.num_taps)[::-1].copy(), ms.float32)
-        self.gradient = _StackedGradient(in_channels, out_channels, kernel)
-
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
-        if self.training:
-            return self.gradient(x, weight, self._convolved(ops.stop_gradient(x), ops.stop_gradient(weight)))
-        return self._convolved(x, weight)
-
-    def _convolved(self, x: Tensor, weight: Tensor) -> Tensor:
-        # The last tap is the least delayed one. A product reverses them: MindSpore Lite has no flip.
-        weight = ops.MatMul()(weight.reshape(-1, self.num_taps), self.reversal.astype(weight.dtype))
-        return self.taps(x, weight.reshape(self.shape))
-
-
-class _StackedGradient(nn.Cell):
-    """Return y, the convolution of x by weight, and give x and weight its gradients.
-
-    Args:
-        in_channels, out_channels, kernel: of the convolution, see `StackedConv`.
-
-    Inputs:
-        - **x**, **weight** - see `StackedConv`.
-        - **y** - (B, out_channels, F, T); gets no gradient.
-
-    Outputs:
-        y.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.taps = _DelayedTaps(out_channels, in_channels, kernel)
-        self.transposed_shape = (in_channels, out_channels * kernel[0] * kernel[1], 1, 1)
-        pad = (kernel[0] // 2,) * 2 + (kernel[1] // 2,) * 2
-        self.of_weight = Conv2DBackpropFilter(out_channels, kernel, pad_mode="pad", pad=pad, pad_list=pad)
-        self.zeros_like = ops.ZerosLike()
-
-    def construct(self, x: Tensor, weight: Tensor, y: Tensor) -> Tensor:
-        return y
-
-    def bprop(self, x: Tensor, weight: Tensor, y: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        transposed = weight.swapaxes(0, 1).reshape(self.transposed_shape)
-        return self.taps(dout, transposed), self.of_weight(dout, x, weight.shape), self.zeros_like(y)
-
-
-class _DelayedTaps(nn.Cell):
-    """Multiply each channel, delayed by 0 to k * k - 1 taps, by a weight; zeros are behind the edges.
-
-    The frames of all rows lie one behind the other, with k - 1 zeros behind each row, and k - 1 rows of zeros at the
-    end. A tap is then one delay for all of them. One concatenation makes all delayed copies: where copies lie one after
-    the other with zeros between them, and are read in rows of the length of a copy alone, each begins later than the
-    one before.
-
-    Args:
-        in_channels: channels of x.
-        out_channels: channels of the output.
-        kernel: bins and frames seen at once, odd.
-
-    Inputs:
-        - **x** - (B, in_channels, F, T).
-        - **weight** - (out_channels, in_channels * k * k, 1, 1), the tap innermost, in the order of their delays.
-
-    Outputs:
-        (B, out_channels, F, T).
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-        self.num_stacked = in_channels * kernel[0] * kernel[1]
-        self.kernel = kernel
-        self.pad = (kernel[0] // 2, kernel[1] // 2)
-        self.zeros_like = ops.ZerosLike()
-        self.conv = ops.Conv2D(out_channels, 1)
-
-    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
-        num_rows, num_further = x.shape[2], self.kernel[1] - 1
-        column = self.zeros_like(x[:, :, :, :1])
-        frame = column[:, :, 0]  # (B, C, 1)
-        # (B, C, T): what lies between the last tap of a row and the first tap of the next.
-        rest_of_row = self.zeros_like(x[:, :, 0])
-        rows = ops.cat((x, *([column] * num_further)), axis=3).reshape(x.shape[0], self.in_channels, -1)
-        copy = ops.cat((rows, *([rest_of_row, *([frame] * num_further)] * (self.kernel[0] - 1))), axis=2)
-        row = [copy, *([frame, copy] * num_further)]
-        parts = row + [rest_of_row, *row] * (self.kernel[0] - 1)
-        parts[-1] = rows[:, :, :-num_further]  # the rest of the last copy is behind the end of the last row
-        stack = ops.cat(parts, axis=2).reshape(x.shape[0], self.num_stacked, num_rows + self.kernel[0] - 1, -1)
-        y = self.conv(stack, weight)
-        y = y[:, :, self.pad[0] : -self.pad[0]]  # one axis after the other: a slice of two is ten times slower (2.10)
-        return y[:, :, :, self.pad[1] : -self.pad[1]]
 
 
 class Product(nn.Cell):

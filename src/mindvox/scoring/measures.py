@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mindvox.scoring.metrics import act_dcf, cllr, eer_of, min_cllr_of, min_dcf_of, operating_points, roc_auc_of
+from mindvox.terminal import table_lines
 
 P_TARGETS = (0.01, 0.05)
 
@@ -50,11 +51,10 @@ def format_measures(columns: Mapping[str, np.ndarray], is_target: np.ndarray) ->
     actDCF and Cllr treat scores as log-likelihood ratios, which they are only after calibration.
     """
     names = ["EER", *(f"{kind}({p:g})" for p in P_TARGETS for kind in ("minDCF", "actDCF")), "minCllr", "Cllr"]
-    width = max(12, *(len(name) for name in columns))
-    lines = [" " * width + "".join(f"{name:>14}" for name in names)]
+    rows = [("", *names)]
     for name, scores in columns.items():
         result = measure_llr(scores, is_target)
         costs = [cost for p in P_TARGETS for cost in (result.min_dcf[p], result.act_dcf[p])]
         values = [result.eer, *costs, result.min_cllr, result.cllr]
-        lines.append(f"{name:<{width}}" + "".join(f"{value:>14.4f}" for value in values))
-    return "\n".join(lines)
+        rows.append((name, *(f"{value:.4f}" for value in values)))
+    return "\n".join(table_lines(rows, right=True))

@@ -1,17 +1,15 @@
 """Plots of scored trials, made with matplotlib: the DET curve and the distribution of scores."""
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
 
-from mindvox.errors import InputError
+from mindvox.figures import literal, new_figure
 from mindvox.scoring.metrics import eer, eer_of, operating_points
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
@@ -19,16 +17,6 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # 
 LINES = ("-", "--", "-.", ":")
 TARGET_COLOUR, NONTARGET_COLOUR = COLOURS[0], COLOURS[1]
 NUM_BINS = 60
-
-
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """Return a figure without a window or global state."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("plots need matplotlib: pip install -e '.[plots]'") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
 
 
 def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Figure":
@@ -40,7 +28,7 @@ def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Fig
         columns: scores by name.
         is_target: truth of each trial.
     """
-    figure, axes = _figure(6.2, 6)
+    figure, axes = new_figure(6.2, 6)
     points = {name: operating_points(scores, is_target) for name, scores in columns.items()}
     rates = {name: eer_of(found).eer for name, found in points.items()}
     num_targets = np.count_nonzero(is_target)
@@ -50,7 +38,7 @@ def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Fig
         colour, line = COLOURS[index % len(COLOURS)], LINES[index // len(COLOURS) % len(LINES)]
         miss, false_alarm = found.num_misses / found.num_misses[0], found.num_false_alarms / found.num_false_alarms[-1]
         curve = _deviate(false_alarm, least_false_alarm), _deviate(miss, least_miss)
-        axes.plot(*curve, color=colour, linestyle=line, linewidth=1.8, label=f"EER {rates[name]:.2%}: {_literal(name)}")
+        axes.plot(*curve, color=colour, linestyle=line, linewidth=1.8, label=f"EER {rates[name]:.2%}: {literal(name)}")
         if max(least_miss, least_false_alarm) < rates[name] < highest:
             dot = ndtri(rates[name])
             axes.plot(dot, dot, "o", color=colour, markersize=7, markeredgecolor="white", zorder=3)
@@ -73,11 +61,6 @@ def det_figure(columns: Mapping[str, np.ndarray], is_target: np.ndarray) -> "Fig
     return figure
 
 
-def _literal(name: str) -> str:
-    """Escape text for matplotlib, which reads text between dollar signs as a formula."""
-    return name.replace("$", r"\$")
-
-
 def _deviate(rates: np.ndarray, least: float) -> np.ndarray:
     """Return the standard normal deviates of rates; 0 and 1 are moved just outside the plot."""
     return ndtri(np.clip(rates, least / 2, 1 - least / 2))
@@ -85,7 +68,7 @@ def _deviate(rates: np.ndarray, least: float) -> np.ndarray:
 
 def distribution_figure(name: str, scores: np.ndarray, is_target: np.ndarray) -> "Figure":
     """Draw the distributions of target and non-target scores, and the threshold of equal error rates."""
-    figure, axes = _figure(6.2, 3.6)
+    figure, axes = new_figure(6.2, 3.6)
     low, high = float(scores.min()), float(scores.max())
     edges = np.linspace(low, high, NUM_BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
     for label, chosen, colour in (
@@ -105,18 +88,11 @@ def distribution_figure(name: str, scores: np.ndarray, is_target: np.ndarray) ->
     rate, threshold = eer(scores, is_target)
     axes.axvline(threshold, color="0.2", linestyle="--", linewidth=1.2, label=f"EER {rate:.2%} at {threshold:.4g}")
     axes.set(
-        xlabel=_literal(name),
+        xlabel=literal(name),
         ylabel="share of trials in a bin, %",
-        title=f"Scores: {_literal(name)}",
+        title=f"Scores: {literal(name)}",
         xlim=(edges[0], edges[-1]),
     )
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend()
     return figure
-
-
-def png(figure: "Figure") -> bytes:
-    """Return a figure as PNG, the same bytes for the same figure."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
-    return stream.getvalue()

@@ -16,11 +16,12 @@ from typing import Optional
 import numpy as np
 
 from mindvox.errors import InputError, UsageError, run
+from mindvox.figures import png
 from mindvox.files import PathLike, atomic_path, lock_output, named_path, read_json, user_path
 from mindvox.scoring.bootstrap import LEVEL
 from mindvox.scoring.measures import P_TARGETS, Measures, measure_llr
 from mindvox.scoring.metrics import threshold_at_false_alarm_rate
-from mindvox.scoring.plots import det_figure, distribution_figure, png
+from mindvox.scoring.plots import det_figure, distribution_figure
 from mindvox.scoring.score_files import ScoreTable, align, read_scores
 
 FALSE_ALARM_RATES = (0.05, 0.01, 0.001)

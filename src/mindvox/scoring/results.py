@@ -33,7 +33,7 @@ def format_details(name: str, result: Result, details: Details, target_far: floa
         ends = {"EER": details.intervals.eer} | {f"mindcf({p_target:g})": cost for p_target, cost in costs}
         spans = " ".join(f"{what}:{low:.4f}..{high:.4f}" for what, (low, high) in ends.items())
         draws = f"{details.intervals.num_speakers} speakers drawn {details.intervals.num_draws} times"
-        lines.append(f"{LEVEL:.0%} of {name}: {spans} ({draws})")
+        lines += [f"{LEVEL:.0%} of {name}: {spans}", f"  {draws}"]
     return lines
 
 

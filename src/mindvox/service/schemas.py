@@ -66,7 +66,11 @@ class VerifyShape(Shape):
 
     answer: Literal["accept", "reject", "inconclusive"]
     score: Optional[Score]
-    llr: Optional[float] = Field(examples=[5.32], description="Log-likelihood ratio; null: no calibration was used.")
+    llr: Optional[float] = Field(
+        examples=[5.32],
+        description="Log-likelihood ratio; with a speaker, the mean of those with each enrolled recording. null: no "
+        "calibration was used, or it has no answer about this recording or these of the speaker.",
+    )
     thresholds: ThresholdsShape
     reason: str = Field(examples=[""])
     meaning: str = Field(examples=["Both are the same person, by the thresholds."])
@@ -107,6 +111,7 @@ class EnrolledShape(SpeakerShape):
     """A speaker who was enrolled, or got recordings."""
 
     same_voice: list[NearShape]
+    notes: list[str] = Field(examples=[[]], description="What follows from recordings of a telephone's band.")
     recordings: list[RecordingShape]
 
 
@@ -138,6 +143,10 @@ class IdentifyShape(Shape):
     code: str = Field(examples=[""])
     reason: str = Field(examples=[""])
     quality: Optional[QualityShape]
+    llr: Optional[float] = Field(
+        examples=[5.32],
+        description="Log-likelihood ratio of the nearest speaker against one other person; null: see /v1/verify.",
+    )
     recordings: list[RecordingShape]
 
 
@@ -148,6 +157,7 @@ class ConversationSpeaker(Shape):
     speech_s: float = Field(examples=[12.3])
     is_enrolled: bool
     score: Optional[Score]
+    quality: Optional[QualityShape]
 
 
 class TurnShape(Shape):

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
 
 import numpy as np
@@ -34,7 +34,7 @@ from mindvox.speakers.identification import (
     answer_for_unfit,
     identification_facts,
     identify_embeddings,
-    name_threshold,
+    naming_of,
 )
 from mindvox.speakers.listening import Heard, UnfitRecording
 from mindvox.speakers.store import (
@@ -53,6 +53,7 @@ from mindvox.speakers.store import (
     open_store,
 )
 from mindvox.speakers.transfer import facts as speaker_facts
+from mindvox.speakers.verification import verify_speaker
 from mindvox.speech.quality import Problem, Quality
 
 Result = TypeVar("Result")
@@ -119,13 +120,12 @@ class Voices:
         speaker = await _call(self.store.get, who)
         await self._check_lock(who)
         side = await self._examine(upload)
-        enrolled = Examined(speaker.name, speaker.centroid, None, None)
-        decision = decide(self._cosines, side, enrolled)
+        decision = verify_speaker(self._rule, self._cosines, side, speaker)
         if decision.score is not None:  # a recording that cannot be used is no attempt
             async with self._attempts:  # of many at once, only the first count
                 await self._check_lock(who)
                 await _call(self.store.note_verification, who, decision.answer == ACCEPT)
-        answer = _decision(replace(decision, recordings=(side, enrolled)))
+        answer = _decision(decision)
         return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
 
     async def _check_lock(self, who: SpeakerId) -> None:
@@ -164,7 +164,8 @@ class Voices:
             if one.embedding is not None and one.quality is not None
         ]
         left_out = [LeftOut(one.name, one.problem.code, one.problem.text) for one in examined if one.problem]
-        rules = Rules().of_model(self._cosines if isinstance(self._cosines, Thresholds) else None)
+        cosines = self._cosines if isinstance(self._cosines, Thresholds) else None
+        rules = Rules().completed(cosines, self._rule)
 
         def finish() -> tuple[Enrolment, Optional[Speaker]]:
             before: tuple = ()
@@ -182,6 +183,7 @@ class Voices:
         return {
             **_speaker(speaker),
             "same_voice": answer["same_voice"],
+            "notes": answer["notes"],
             "recordings": [examined_facts(one) for one in examined],
         }
 
@@ -191,14 +193,14 @@ class Voices:
         examined = await self._examine(upload)
 
         def search() -> tuple[Identification, dict[str, str]]:
-            threshold = name_threshold(self.store, self.embedder.model_file, candidates)
+            naming = naming_of(self.store, self.embedder, candidates)
             if examined.embedding is None:
                 problem = examined.problem
                 assert problem is not None
                 unfit = UnfitRecording(upload.name, problem.text, problem.code, examined.quality)
-                return answer_for_unfit(unfit, threshold), {}
-            qualities = None if examined.quality is None else [examined.quality]
-            found = identify_embeddings(self.store, examined.embedding[None], candidates, threshold, qualities)[0]
+                return answer_for_unfit(unfit, naming.threshold), {}
+            one = examined.embedding[None]
+            (found,) = identify_embeddings(self.store, one, candidates, naming, [examined.quality])
             return found, self.store.ids([match.name for match in found.candidates])
 
         found, ids = await _call(search)
@@ -252,6 +254,7 @@ class Voices:
             [Turn(turn["start_s"], turn["end_s"], turn["speaker"]) for turn in result["turns"]],
             dict(zip(speakers, reply.vectors, strict=True)),
             notes=result["notes"],
+            qualities={one["speaker"]: Quality(**one["quality"]) for one in result["speakers"] if one["quality"]},
         )
         candidates = Candidates(threshold=self._settings.threshold)
         return as_json(name_speakers(found, self.store, self.embedder, candidates))

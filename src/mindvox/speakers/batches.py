@@ -17,13 +17,13 @@ from mindvox.extraction import Choice, Workers, opened
 from mindvox.files import PathLike, lock_output, sync
 from mindvox.parallel import call_all
 from mindvox.progress import Progress
-from mindvox.speakers.enrolment import Enrolment, Rules, decide, hear_all, samples_before, thresholds_of
+from mindvox.speakers.enrolment import Enrolment, Rules, decide, hear_all, samples_before
 from mindvox.speakers.identification import (
     Candidates,
     Identification,
     answer_for_unfit,
     identify_embeddings,
-    name_threshold,
+    naming_of,
 )
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import NEW, NoSuchSpeaker, SpeakerStore, Terms
@@ -75,7 +75,7 @@ def enrol_all(
     Raises:
         InputError: a process was killed; who is enrolled stays enrolled.
     """
-    rules = rules.of_model(thresholds_of(listener))
+    rules = rules.of_model(listener.embedder)
     by_speaker = sorted(corpus.recordings, key=lambda recording: recording.spk_id)
     groups = {name: list(group) for name, group in groupby(by_speaker, lambda recording: recording.spk_id)}
     missing = {name: group for name, group in groups.items() if mode != NEW or not _is_enrolled(store, name)}
@@ -168,7 +168,7 @@ def identify_all(
     Raises:
         InputError: another process writes the file, it holds something else, or a process was killed.
     """
-    threshold = name_threshold(store, listener.embedder.model_file, candidates)
+    naming = naming_of(store, listener.embedder, candidates)
     with lock_output(out, wait=False):
         counts, done = _finished_lines(Path(out))
         missing = [recording for recording in corpus.recordings if recording.utt_id not in done]
@@ -179,10 +179,10 @@ def identify_all(
         with open(out, "a", encoding="utf-8") as stream, closing(hearings):
             for hearing in chain(hearings, unread):
                 if isinstance(hearing, UnfitRecording):
-                    name, found = hearing.name, answer_for_unfit(hearing, threshold)
+                    name, found = hearing.name, answer_for_unfit(hearing, naming.threshold)
                 else:
                     name, one = hearing.source, hearing.embedding[None]
-                    (found,) = identify_embeddings(store, one, candidates, threshold, [hearing.quality])
+                    (found,) = identify_embeddings(store, one, candidates, naming, [hearing.quality])
                 stream.write(json.dumps(to_dict(name, found), ensure_ascii=False) + "\n")
                 stream.flush()
                 counts[found.answer] = counts.get(found.answer, 0) + 1

@@ -1,15 +1,16 @@
 """Enrol a speaker: several recordings that agree with each other, and with nobody else's."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional, TypeVar
 
 import numpy as np
 
-from mindvox.embedder import Recording
+from mindvox.embedder import Embedder, Recording
 from mindvox.errors import InputError
+from mindvox.pair_calibration import PairCalibration
 from mindvox.progress import Progress
-from mindvox.rules import Thresholds
+from mindvox.rules import Rule, Thresholds
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
 from mindvox.speakers.store import (
     ADD,
@@ -43,6 +44,8 @@ class Rules:
             which the model's thresholds mean different people, or, of a model without, nothing is asked for.
         same_voice: cosine from which another enrolled speaker is reported as the same voice; None: the score from
             which the model's thresholds mean the same person, or, of a model without, nothing is reported.
+        pairs: where it has no answer about two recordings, a cosine of them shows no same voice, and a note says so;
+            None: the model's calibration, or, of a model without, there is no such limit.
 
     Raises:
         ValueError: a rule is impossible.
@@ -51,21 +54,31 @@ class Rules:
     min_net_speech_s: float = 2.0
     min_agreement: Optional[float] = None
     same_voice: Optional[float] = None
+    pairs: Optional[Rule] = None
 
     def __post_init__(self) -> None:
         cosines = [value for value in (self.min_agreement, self.same_voice) if value is not None]
         if not (self.min_net_speech_s >= 0 and all(-1 <= value <= 1 for value in cosines)):
             raise ValueError(f"expected a length of at least 0 s and cosines from -1 to 1, got {self}.")
 
-    def of_model(self, thresholds: Optional[Thresholds]) -> "Rules":
+    def of_model(self, embedder: Embedder) -> "Rules":
         """Return these rules with what they leave to the model."""
+        return self.completed(Thresholds.of_model(embedder.model_file), PairCalibration.of_model(embedder))
+
+    def completed(self, thresholds: Optional[Thresholds], pairs: Optional[Rule]) -> "Rules":
+        """Return these rules with what they leave to a model of these thresholds and this rule of pairs."""
+        rules = replace(self, pairs=pairs if self.pairs is None else self.pairs)
         if thresholds is None:
-            return self
-        return Rules(
-            self.min_net_speech_s,
-            thresholds.reject if self.min_agreement is None else self.min_agreement,
-            thresholds.accept if self.same_voice is None else self.same_voice,
+            return rules
+        return replace(
+            rules,
+            min_agreement=thresholds.reject if self.min_agreement is None else self.min_agreement,
+            same_voice=thresholds.accept if self.same_voice is None else self.same_voice,
         )
+
+    def why_silent(self, samples: Iterable[Sample]) -> str:
+        """Return why cosines of these recordings show no same voice; empty: they do."""
+        return "" if self.pairs is None else self.pairs.why_silent([sample.quality for sample in samples])
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,7 @@ class Enrolment:
         odd: the recordings, those from before included, that differ from the others so much that they seem to be of
             somebody else.
         same_voice: other speakers whose voice is as near as one's own, the nearest first.
+        notes: what follows from recordings that the model's calibration has no answer about, a sentence each.
     """
 
     name: str
@@ -116,6 +130,7 @@ class Enrolment:
     left_out: tuple[LeftOut, ...]
     odd: tuple[str, ...]
     same_voice: tuple[Match, ...]
+    notes: tuple[str, ...] = ()
 
 
 def enrol(
@@ -150,7 +165,7 @@ def enrol(
         raise InputError(f"{name}: expected at least one recording.")
     before = samples_before(store, name, mode)
     heard, left_out = hear_all(recordings, lambda one: listener.hear(one, sample_rate, channel))
-    return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(thresholds_of(listener)))
+    return decide(store, name, heard, left_out, before, mode, terms, rules.of_model(listener.embedder))
 
 
 def decide(
@@ -169,7 +184,7 @@ def decide(
         before: samples of the speaker that stay.
         rules: with nothing left to the model.
     """
-    new = [Sample(one.embedding, one.source, one.quality.net_speech_s) for one in heard]
+    new = [Sample(one.embedding, one.source, quality=one.quality) for one in heard]
     samples = [*before, *new]
     agreements, between, odd = _agreement([sample.embedding for sample in samples])
     taken = tuple(
@@ -177,8 +192,10 @@ def decide(
         for sample, agreement in zip(new, agreements[len(before) :], strict=True)
     )
 
+    notes = _notes(samples, rules)
+
     def refused(code: str, reason: str, odd: tuple[str, ...] = ()) -> Enrolment:
-        return Enrolment(name, False, code, reason, taken, tuple(left_out), odd, ())
+        return Enrolment(name, False, code, reason, taken, tuple(left_out), odd, (), notes)
 
     if not new:
         code = left_out[0].code if len(left_out) == 1 else TOO_LITTLE
@@ -190,16 +207,38 @@ def decide(
         names = tuple(samples[place].source or "a recording" for place in odd)
         return refused(
             ODD,
-            f"{', '.join(names)}: another voice than the other recordings (cosine {between:.2f}, at least "
-            f"{rules.min_agreement:g} is expected of one voice)",
+            f"{', '.join(names)}: another voice {'or channel ' if notes else ''}than the other recordings (cosine "
+            f"{between:.2f}, at least {rules.min_agreement:g} is expected of one voice)",
             names,
         )
     same_voice: tuple[Match, ...] = ()
     if rules.same_voice is not None:
         nearest = store.search(centroid_of(samples)[None], NEAREST + 1)[0]
-        same_voice = tuple(match for match in nearest if match.name != name and match.score >= rules.same_voice)
+        near = (match for match in nearest if match.name != name and match.score >= rules.same_voice)
+        same_voice = tuple(match for match in near if not rules.why_silent([*samples, *_samples_of(store, match.name)]))
     store.put(name, new, terms, mode)
-    return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice)
+    return Enrolment(name, True, "", "", taken, tuple(left_out), (), same_voice, notes)
+
+
+def _samples_of(store: SpeakerStore, name: str) -> tuple[Sample, ...]:
+    """Return a speaker's samples; none where the speaker was deleted at this moment."""
+    try:
+        return store.get(name).samples
+    except NoSuchSpeaker:
+        return ()
+
+
+def _notes(samples: Sequence[Sample], rules: Rules) -> tuple[str, ...]:
+    """Return what follows from samples that the rule of pairs has no answer about."""
+    silent = [(sample.source or "a recording", rules.why_silent([sample])) for sample in samples]
+    found = [(source, reason) for source, reason in silent if reason]
+    if not found:
+        return ()
+    names = ", ".join(source for source, _ in found)
+    what = "without --threshold `identify` gives no answer about this speaker"
+    if len(samples) > 1:
+        what += ", and whether the recordings are of one voice cannot be told"
+    return (f"{names}: {found[0][1]}: {what}.",)
 
 
 def enrolment_facts(done: Enrolment) -> dict[str, Any]:
@@ -237,11 +276,6 @@ def hear_all(
         if progress is not None:
             progress.show(1)
     return heard, left_out
-
-
-def thresholds_of(listener: Listener) -> Optional[Thresholds]:
-    """Return what the listener's model states about its scores; None: nothing."""
-    return Thresholds.of_model(listener.embedder.model_file)
 
 
 def _agreement(embeddings: Sequence[np.ndarray]) -> tuple[list[Optional[float]], Optional[float], list[int]]:

@@ -4,22 +4,25 @@ The more speakers are enrolled, the more chances a stranger has to resemble one 
 is given follows from their number and from the rate at which strangers may be given one.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from mindvox.embedder import Recording
+from mindvox.embedder import Embedder, Recording
 from mindvox.errors import UsageError
+from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import Thresholds
 from mindvox.speakers.backgrounds import Background, background_of, fit_background
 from mindvox.speakers.listening import Listener, UnfitRecording
-from mindvox.speakers.store import Match, SpeakerStore
+from mindvox.speakers.store import Match, NoSuchSpeaker, SpeakerStore
+from mindvox.speakers.verification import compare
 from mindvox.speech.quality import Quality
 
 IDENTIFIED, UNKNOWN, INCONCLUSIVE = "identified", "unknown", "inconclusive"
+OTHER_BAND = "other_band"  # code of a comparison that the model's calibration has no answer for
 TARGET_RATE = 0.01
 NUM_CANDIDATES = 5
 LEAST_POPULATION = 50  # enrolled speakers whose likeness among each other says something: 1,225 pairs
@@ -44,17 +47,35 @@ class NameThreshold:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """When a name is given.
+
+    Attributes:
+        threshold: the score from which one is.
+        calibration: of the model. Where it has no answer about two recordings, there is none here either; None: the
+            model has none, or the user gave the threshold.
+    """
+
+    threshold: NameThreshold
+    calibration: Optional[PairCalibration]
+
+
+@dataclass(frozen=True)
 class Identification:
     """The answer for one recording.
 
     Attributes:
-        answer: IDENTIFIED; UNKNOWN: nobody reaches the threshold; INCONCLUSIVE: the recording cannot be used.
+        answer: IDENTIFIED; UNKNOWN: nobody reaches the threshold; INCONCLUSIVE: the recording cannot be used, or it or
+            the nearest speaker's recordings are of a band that the model's calibration does not know.
         name: who it is; None unless IDENTIFIED.
-        score: cosine with the nearest speaker; None: nobody is enrolled, or INCONCLUSIVE.
+        score: cosine with the nearest speaker's centroid; None: nobody is enrolled, or the recording cannot be used.
         threshold: what the score was held against.
         candidates: the nearest speakers, the nearest first.
-        code, reason: why it is INCONCLUSIVE, see UnfitRecording; else empty.
+        code, reason: why it is INCONCLUSIVE, OTHER_BAND or see UnfitRecording; else empty.
         quality: what was measured on the recording; None: it could not be read, or only its embedding was given.
+        llr: natural logarithm of how much likelier the recording is when the nearest speaker speaks than when one other
+            person does, see `compare`; it does not know among how many speakers that one was found. None: the model has
+            no calibration, or a quality is not known.
     """
 
     answer: str
@@ -65,6 +86,7 @@ class Identification:
     code: str = ""
     reason: str = ""
     quality: Optional[Quality] = None
+    llr: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -117,12 +139,12 @@ def identify(
         UsageError: no threshold follows from what is known, see `name_threshold`.
         InputError: see `Listener.hear`. A recording that cannot be used is no error but INCONCLUSIVE.
     """
-    threshold = name_threshold(store, listener.embedder.model_file, candidates)
+    naming = naming_of(store, listener.embedder, candidates)
     try:
         heard = listener.hear(recording, sample_rate, channel)
     except UnfitRecording as error:
-        return answer_for_unfit(error, threshold)
-    return identify_embeddings(store, heard.embedding[None], candidates, threshold, [heard.quality])[0]
+        return answer_for_unfit(error, naming.threshold)
+    return identify_embeddings(store, heard.embedding[None], candidates, naming, [heard.quality])[0]
 
 
 def answer_for_unfit(error: UnfitRecording, threshold: NameThreshold) -> Identification:
@@ -136,22 +158,24 @@ def identify_embeddings(
     store: SpeakerStore,
     embeddings: np.ndarray,
     candidates: Candidates,
-    threshold: NameThreshold,
-    qualities: Optional[list[Quality]] = None,
+    naming: Naming,
+    qualities: Sequence[Optional[Quality]],
 ) -> list[Identification]:
     """Say of each embedding (Q, D) whose it is.
 
     Args:
         candidates: who it may be.
-        threshold: see `name_threshold`.
-        qualities: of the recordings, for the answers.
+        naming: see `naming_of`.
+        qualities: of the recordings, Q; one that is not known (None) tells no band, and there is no ratio.
 
     Raises:
         ValueError: see `SpeakerStore.search`.
     """
     found = store.search(embeddings, candidates.num_shown, candidates.among, candidates.group)
-    known: list[Optional[Quality]] = list(qualities) if qualities is not None else [None] * len(found)
-    return [_judge(matches, threshold, quality) for matches, quality in zip(found, known, strict=True)]
+    return [
+        _judge(store, embedding, tuple(matches), naming, quality)
+        for embedding, matches, quality in zip(embeddings, found, qualities, strict=True)
+    ]
 
 
 def identification_facts(name: str, found: Identification) -> dict[str, Any]:
@@ -159,15 +183,50 @@ def identification_facts(name: str, found: Identification) -> dict[str, Any]:
     return {"recording": name, **asdict(found), "candidates": [match._asdict() for match in found.candidates]}
 
 
-def _judge(matches: list[Match], threshold: NameThreshold, quality: Optional[Quality]) -> Identification:
+def _judge(
+    store: SpeakerStore,
+    embedding: np.ndarray,
+    matches: tuple[Match, ...],
+    naming: Naming,
+    quality: Optional[Quality],
+) -> Identification:
+    threshold, calibration = naming.threshold, naming.calibration
     score = matches[0].score if matches else None
+    llr, reason = None, ""
+    if calibration is not None and quality is not None:
+        reason = calibration.why_silent([quality])
+        if matches and not reason:
+            llr, reason = _ratio(store, embedding, matches[0].name, calibration, quality)
+    if reason:
+        return Identification(INCONCLUSIVE, None, score, threshold, matches, OTHER_BAND, reason, quality)
     is_known = score is not None and score >= threshold.value
-    return Identification(
-        IDENTIFIED if is_known else UNKNOWN,
-        matches[0].name if is_known else None,
-        *(score, threshold, tuple(matches)),
-        quality=quality,
-    )
+    answer, name = (IDENTIFIED, matches[0].name) if is_known else (UNKNOWN, None)
+    return Identification(answer, name, score, threshold, matches, quality=quality, llr=llr)
+
+
+def _ratio(
+    store: SpeakerStore, embedding: np.ndarray, name: str, calibration: PairCalibration, quality: Quality
+) -> tuple[Optional[float], str]:
+    """Return the log-likelihood ratio with an enrolled speaker, and why there is none; empty: it is not known why."""
+    try:
+        samples = store.get(name).samples
+    except NoSuchSpeaker:  # renamed or deleted at this moment
+        return None, ""
+    found = compare(calibration, embedding, quality, samples)
+    if found is None:
+        return None, ""
+    reason = found.verdict.reason if found.verdict.llr is None else ""
+    return found.verdict.llr, f"{name}: {reason}" if reason else ""
+
+
+def naming_of(store: SpeakerStore, embedder: Embedder, candidates: Candidates = Candidates()) -> Naming:
+    """Return when a name is given; for the errors see `name_threshold`.
+
+    Args:
+        embedder: the store's model.
+    """
+    threshold = name_threshold(store, embedder.model_file, candidates)
+    return Naming(threshold, PairCalibration.of_model(embedder) if candidates.threshold is None else None)
 
 
 def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates = Candidates()) -> NameThreshold:

@@ -25,10 +25,13 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
+    FORMAT_VERSION,
     NEW,
+    QUALITY_COLUMNS,
     RENAMED,
     REPLACE,
     REPLACED,
+    WITHOUT_QUALITY,
     AuditEntry,
     Entries,
     Failures,
@@ -57,6 +60,8 @@ from mindvox.speakers.store import (
     new_id,
     no_store,
     no_such_speaker,
+    quality_of,
+    stored_quality,
     stored_terms,
     terms_of,
 )
@@ -90,7 +95,13 @@ CREATE TABLE mindvox_samples (
     embedding vector({emb_size}) NOT NULL,
     source text NOT NULL,
     net_speech_s double precision NOT NULL,
-    added double precision NOT NULL
+    added double precision NOT NULL,
+    duration_s double precision,
+    level_dbfs double precision,
+    clipped_share double precision,
+    snr_db double precision,
+    bandwidth_hz double precision,
+    voice_agreement double precision
 );
 CREATE INDEX ON mindvox_samples (speaker);
 CREATE TABLE mindvox_audit (
@@ -377,7 +388,7 @@ class PostgresStore(SpeakerStore):
 
 
 def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdentity:
-    """Make the tables of a store that is new, and return its model."""
+    """Make the tables of a store that is new, or complete those of before, and return its model."""
     import psycopg
 
     run("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
@@ -393,7 +404,18 @@ def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdent
         for entry in about_store(model).items():
             run("INSERT INTO mindvox_about VALUES (%s, %s)", entry)
     found: dict[str, str] = dict(run("SELECT key, value FROM mindvox_about").fetchall())
-    return model_of_store(where, found, model)
+    stored = model_of_store(where, found, model)
+    if found["format_version"] == str(WITHOUT_QUALITY):
+        columns = ", ".join(f"ADD COLUMN {column} double precision" for column in QUALITY_COLUMNS)
+        try:
+            run(f"ALTER TABLE mindvox_samples {columns}")
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise InputError(
+                f"{where}: a store of format {WITHOUT_QUALITY}, which only the owner of its tables can bring to "
+                f"{FORMAT_VERSION} ({str(error).splitlines()[0]}). Let the owner run `mindvox speakers list` once."
+            ) from None
+        run("UPDATE mindvox_about SET value = %s WHERE key = 'format_version'", [str(FORMAT_VERSION)])
+    return stored
 
 
 def _one(cursor: "psycopg.Cursor") -> Any:
@@ -410,18 +432,24 @@ def _failures(run: Run, key: int) -> Failures:
 
 def _samples(run: Run, key: int) -> tuple[Sample, ...]:
     rows = run(
-        "SELECT embedding::real[], source, net_speech_s, added FROM mindvox_samples WHERE speaker = %s ORDER BY id",
+        f"SELECT embedding::real[], source, net_speech_s, added, {', '.join(QUALITY_COLUMNS)} FROM mindvox_samples "
+        "WHERE speaker = %s ORDER BY id",
         [key],
     )
-    return tuple(Sample(np.array(vector, np.float32), *others) for vector, *others in rows)
+    return tuple(
+        Sample(np.array(vector, np.float32), source, net_speech_s, added, quality_of(net_speech_s, quality))
+        for vector, source, net_speech_s, added, *quality in rows
+    )
 
 
 def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
+    others = ("source", "net_speech_s", "added", *QUALITY_COLUMNS)
     for sample in samples:
+        values = (sample.source, sample.net_speech_s, sample.added, *stored_quality(sample))
         run(
-            "INSERT INTO mindvox_samples (speaker, embedding, source, net_speech_s, added) "
-            "VALUES (%s, %s::real[]::vector, %s, %s, %s)",
-            [key, sample.embedding.tolist(), sample.source, sample.net_speech_s, sample.added],
+            f"INSERT INTO mindvox_samples (speaker, embedding, {', '.join(others)}) "
+            f"VALUES (%s, %s::real[]::vector{', %s' * len(others)})",
+            [key, sample.embedding.tolist(), *values],
         )
 
 

@@ -36,10 +36,13 @@ from mindvox.speakers.store import (
     ENROLLED,
     EXPIRED,
     FIRST,
+    FORMAT_VERSION,
     NEW,
+    QUALITY_COLUMNS,
     RENAMED,
     REPLACE,
     REPLACED,
+    WITHOUT_QUALITY,
     AuditEntry,
     Entries,
     Failures,
@@ -67,6 +70,8 @@ from mindvox.speakers.store import (
     new_id,
     no_store,
     no_such_speaker,
+    quality_of,
+    stored_quality,
     stored_terms,
     terms_of,
 )
@@ -103,7 +108,13 @@ CREATE TABLE samples (
     embedding INTEGER NOT NULL UNIQUE,
     source TEXT NOT NULL,
     net_speech_s REAL NOT NULL,
-    added REAL NOT NULL
+    added REAL NOT NULL,
+    duration_s REAL,
+    level_dbfs REAL,
+    clipped_share REAL,
+    snr_db REAL,
+    bandwidth_hz REAL,
+    voice_agreement REAL
 );
 CREATE INDEX samples_by_speaker ON samples (speaker);
 CREATE TABLE centroids (slot INTEGER PRIMARY KEY, vector BLOB NOT NULL);
@@ -562,7 +573,7 @@ def _alone(gate: sqlite3.Connection) -> Iterator[None]:
 
 
 def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelIdentity]) -> ModelIdentity:
-    """Set a connection up, make the tables of a store that is new, and return its model."""
+    """Set a connection up, make the tables of a store that is new or complete those of before; return its model."""
     run = connection.execute
     application, num_tables = run("PRAGMA application_id").fetchone()[0], _num_tables(run)
     if application != APPLICATION_ID and num_tables:
@@ -581,11 +592,16 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
             for entry in about_store(model).items():
                 run("INSERT INTO about VALUES (?, ?)", entry)
         found = {row["key"]: row["value"] for row in run("SELECT * FROM about")}
+        stored = model_of_store(str(path), found, model)
+        if found["format_version"] == str(WITHOUT_QUALITY):
+            for column in QUALITY_COLUMNS:
+                run(f"ALTER TABLE samples ADD COLUMN {column} REAL")
+            run("UPDATE about SET value = ? WHERE key = 'format_version'", (str(FORMAT_VERSION),))
         run("COMMIT")
     except BaseException:
         run("ROLLBACK")
         raise
-    return model_of_store(str(path), found, model)
+    return stored
 
 
 def _use_log(path: Path, connection: sqlite3.Connection) -> None:
@@ -665,19 +681,22 @@ def _bytes(vector: np.ndarray) -> bytes:
 
 def _samples(run: Run, key: int) -> tuple[Sample, ...]:
     rows = run(
-        "SELECT vector, source, net_speech_s, added FROM samples JOIN embeddings ON slot = embedding "
-        "WHERE speaker = ? ORDER BY id",
+        f"SELECT vector, source, net_speech_s, added, {', '.join(QUALITY_COLUMNS)} FROM samples "
+        "JOIN embeddings ON slot = embedding WHERE speaker = ? ORDER BY id",
         (key,),
     )
-    return tuple(Sample(np.frombuffer(row["vector"], "<f4"), row["source"], row[2], row["added"]) for row in rows)
+    return tuple(
+        Sample(np.frombuffer(vector, "<f4"), source, net_speech_s, added, quality_of(net_speech_s, quality))
+        for vector, source, net_speech_s, added, *quality in rows
+    )
 
 
 def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
+    columns = ("speaker", "embedding", "source", "net_speech_s", "added", *QUALITY_COLUMNS)
     for sample in samples:
-        run(
-            "INSERT INTO samples (speaker, embedding, source, net_speech_s, added) VALUES (?, ?, ?, ?, ?)",
-            (key, _fill(run, "embeddings", sample.embedding), sample.source, sample.net_speech_s, sample.added),
-        )
+        slot = _fill(run, "embeddings", sample.embedding)
+        values = (key, slot, sample.source, sample.net_speech_s, sample.added, *stored_quality(sample))
+        run(f"INSERT INTO samples ({', '.join(columns)}) VALUES ({_marks(columns)})", values)
 
 
 def _remove_samples(run: Run, key: int) -> None:

@@ -17,12 +17,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
 from mindvox.errors import InputError
 from mindvox.files import PathLike
+from mindvox.speech.quality import Quality
 
 if TYPE_CHECKING:
     from mindvox.embedder import Embedder
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 NEW, ADD, REPLACE = "new", "add", "replace"
 MODES = (NEW, ADD, REPLACE)
 ENROLLED, ADDED, REPLACED, RENAMED, DELETED, EXPIRED = "enrolled", "added", "replaced", "renamed", "deleted", "expired"
-FORMAT_VERSION = 1  # of the tables
+FORMAT_VERSION = 2  # of the tables
+WITHOUT_QUALITY = 1  # the format before: samples have no QUALITY_COLUMNS; opening such a store adds them
+QUALITY_COLUMNS = ("duration_s", "level_dbfs", "clipped_share", "snr_db", "bandwidth_hz", "voice_agreement")
+"""What a store keeps of a sample's Quality beside `net_speech_s`, under its names; no duration: it is not known."""
 VARIABLE = "MINDVOX_SPEAKERS"
 POSTGRES = ("postgresql://", "postgres://")
 MAX_NAME = 200  # characters
@@ -104,14 +108,20 @@ class Sample:
     Attributes:
         embedding: (D,), float32, as the model gives it: its length is not normalised.
         source: what the recording is called; the file's name without its folder.
-        net_speech_s: seconds of speech in it.
+        net_speech_s: seconds of speech in it; that of `quality` where it is known.
         added: when, seconds since 1970 (UTC); the store sets it where it is 0.
+        quality: what was measured on the recording; None: it is not known, as of samples of stores of format 1.
     """
 
     embedding: np.ndarray
     source: str = ""
     net_speech_s: float = 0.0
     added: float = 0.0
+    quality: Optional[Quality] = None
+
+    def __post_init__(self) -> None:
+        if self.quality is not None:
+            object.__setattr__(self, "net_speech_s", self.quality.net_speech_s)
 
 
 @dataclass(frozen=True)
@@ -412,10 +422,11 @@ def model_of_store(where: str, about: Mapping[str, str], given: Optional[ModelId
     """Return the model of a store by what it notes about itself.
 
     Raises:
-        InputError: the store is of another format, or of another model than the given one.
+        InputError: the store is of a format that is neither this one nor WITHOUT_QUALITY, or of another model than the
+            given one.
     """
     version = about.get("format_version")
-    if version != str(FORMAT_VERSION):
+    if version not in (str(WITHOUT_QUALITY), str(FORMAT_VERSION)):
         raise InputError(
             f"{where}: a store of format {version}, this version reads {FORMAT_VERSION}. Export the speakers with the "
             "version that made it (`mindvox speakers export --all`), and import them into a new store."
@@ -490,6 +501,17 @@ def checked_queries(embeddings: np.ndarray, k: int, emb_size: int) -> np.ndarray
 def stored_terms(terms: Terms) -> tuple[str, str, Optional[float]]:
     """Return terms as a database has them, in the order of Terms; no expiry is NULL."""
     return terms.group, terms.consent, None if terms.expires == NEVER else terms.expires
+
+
+def stored_quality(sample: Sample) -> tuple[Optional[float], ...]:
+    """Return a sample's quality as a database has it, in the order of QUALITY_COLUMNS; NULLs where it is not known."""
+    return tuple(getattr(sample.quality, column) if sample.quality else None for column in QUALITY_COLUMNS)
+
+
+def quality_of(net_speech_s: float, stored: Sequence[Optional[float]]) -> Optional[Quality]:
+    """Return what `stored_quality` stored beside `net_speech_s`."""
+    known: dict[str, Any] = dict(zip(QUALITY_COLUMNS, stored, strict=True))
+    return None if known["duration_s"] is None else Quality(net_speech_s=net_speech_s, **known)
 
 
 def terms_of(group: str, consent: str, expires: Optional[float]) -> Terms:

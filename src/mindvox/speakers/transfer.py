@@ -6,6 +6,7 @@ A file holds one speaker a line.
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Optional
 
@@ -24,6 +25,7 @@ from mindvox.speakers.store import (
     Terms,
     check_model,
 )
+from mindvox.speech.quality import Quality
 
 FORMAT_VERSION = 1
 
@@ -55,6 +57,7 @@ def export_line(store: SpeakerStore, name: str) -> str:
                 "source": sample.source,
                 "net_speech_s": sample.net_speech_s,
                 "added": as_text(sample.added),
+                "quality": asdict(sample.quality) if sample.quality else None,
                 # The shortest decimals that give the same float32 back.
                 "embedding": [float(str(value)) for value in sample.embedding],
             }
@@ -86,6 +89,7 @@ def import_speakers(path: PathLike, model: ModelIdentity) -> Iterator[Speaker]:
                 Sample(
                     np.array(sample["embedding"], np.float32),
                     *(str(sample["source"]), float(sample["net_speech_s"]), as_seconds(sample["added"])),
+                    _quality_in(sample),
                 )
                 for sample in known["samples"]
             )
@@ -94,6 +98,18 @@ def import_speakers(path: PathLike, model: ModelIdentity) -> Iterator[Speaker]:
             created, speaker_id = as_seconds(known["created"]), str(known.get("id", ""))
             speaker = Speaker(str(known["name"]), samples, terms, created, id=speaker_id)
         yield speaker
+
+
+def _quality_in(sample: dict[str, Any]) -> Optional[Quality]:
+    """Return the quality in a sample of an export; None: it has none, as in exports of earlier versions."""
+    known = sample.get("quality")
+    if known is None:
+        return None
+    quality = Quality(**{name: None if value is None else float(value) for name, value in known.items()})
+    numbers = [value for value in asdict(quality).values() if value is not None]
+    if None in (quality.duration_s, quality.net_speech_s, quality.clipped_share) or not np.isfinite(numbers).all():
+        raise ValueError(f"quality: expected finite numbers, got {known}")
+    return quality
 
 
 def _read(path: PathLike) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,6 +6,7 @@ detector.segments(waveform)  # [(0.42, 2.91), ...], seconds
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 from mindvox.errors import InputError
-from mindvox.files import PathLike
+from mindvox.files import PathLike, sha256_file
 from mindvox.home import ONNX, model_folder
 
 if TYPE_CHECKING:
@@ -152,6 +153,35 @@ class SpeechDetector:
     def segments(self, waveform: np.ndarray) -> list[tuple[float, float]]:
         """Return start and end of each stretch of speech, s, in order and apart; none: []. See `probabilities`."""
         return self.segmentation.segments(self.probabilities(waveform), len(waveform) / SAMPLE_RATE)
+
+
+@dataclass(frozen=True)
+class KeepSpeech:
+    """What a detector takes for speech, as a function of samples (N,) at 16 kHz that other processes can be sent.
+
+    Args:
+        path: see `SpeechDetector.open`.
+        identity: SHA-256 of that file.
+    """
+
+    path: str
+    identity: str
+
+    @classmethod
+    def fetched(cls) -> "KeepSpeech":
+        """Return that of the detector that `mindvox fetch silero_vad` brought; for the errors see `SpeechDetector`."""
+        path = str(model_folder(PUBLIC_NAME) / ONNX)
+        SpeechDetector.open()  # fails here, and not in another process
+        return cls(path, sha256_file(path))
+
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the samples in which somebody speaks, one stretch behind the other, (M,)."""
+        return only_speech(waveform, _opened(self.path).segments(waveform))
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str) -> SpeechDetector:
+    return SpeechDetector.open(path)
 
 
 def only_speech(waveform: np.ndarray, segments: list[tuple[float, float]]) -> np.ndarray:

@@ -116,7 +116,16 @@ def measure(waveform: np.ndarray, detector: SpeechDetector, embed: Optional[Embe
     """
     if not waveform.size:
         raise ValueError("expected at least one sample, got none.")
-    speech = only_speech(waveform, detector.segments(waveform))
+    return measure_speech(waveform, only_speech(waveform, detector.segments(waveform)), embed)
+
+
+def measure_speech(waveform: np.ndarray, speech: np.ndarray, embed: Optional[Embed] = None) -> Quality:
+    """Measure a recording of which the speech is known.
+
+    Args:
+        waveform, embed: see `measure`.
+        speech: the samples of it in which somebody speaks, (M,); none: nobody does.
+    """
     has_speech = bool(speech.size)
     return Quality(
         duration_s=len(waveform) / SAMPLE_RATE,

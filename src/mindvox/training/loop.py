@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -24,6 +23,7 @@ from mindvox.losses.objective import Objective
 from mindvox.models import create_model, take_settings, windows_of
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
+from mindvox.terminal import folded
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.frozen import freeze_parts
@@ -359,12 +359,10 @@ def describe_run(run: Run, device_target: str) -> None:
     """Print the model and the data, and a warning if the learning rate cannot change as it should."""
     config, manifest = run.config, run.batches.manifest
     millions = sum(parameter.size for parameter in run.step_cell.model_with_loss.model.trainable_params()) / 1e6
-    print(textwrap.fill(f"model: {describe(run.meta['model'])}", 100, subsequent_indent="  ", break_on_hyphens=False))
+    print(folded(f"model: {describe(run.meta['model'])}"))
     print(f"{millions:.2f} M parameters, on {device_target}")
     if config.frozen_parts:
-        print(
-            textwrap.fill(f"not trained, and not counted: {', '.join(config.frozen_parts)}", 98, subsequent_indent="  ")
-        )
+        print(folded(f"not trained, and not counted: {', '.join(config.frozen_parts)}"))
     print(
         f"data: {quantity(len(run.batches.records), 'record')} of {quantity(manifest.num_speakers, 'speaker')}, "
         f"{quantity(run.batches.num_batches(), 'batch', 'batches')} of {config.minibatch_size} x "
@@ -378,4 +376,4 @@ def describe_run(run: Run, device_target: str) -> None:
     if config.max_train_minutes:
         print(f"time: {config.max_train_minutes:g} minutes, which override num_epochs and step_size")
     if said := run.schedule.standstill():
-        print(textwrap.fill(f"warning: {said}", 100, subsequent_indent="  ", break_on_hyphens=False))
+        print(folded(f"warning: {said}"))

@@ -1,1 +1,1 @@
-"""A graph of tensor operations between MINDIR and ONNX: shapes, folding of constants, simplification, writing."""
+"""A graph of tensor operations between MINDIR and ONNX: shapes, constant folding, simplification, writing."""

@@ -1,6 +1,6 @@
 """Tensors and operations, named and defined as in ONNX; shapes are known while the graph is built.
 
-What ONNX takes as an input only because it may be computed (a shape, the bounds of a slice, axes) is an attribute here.
+Inputs that ONNX only has because they may be computed (a shape, the bounds of a slice, axes) are attributes here.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from mindvox.deploy.graph.shapes import SHAPES
 from mindvox.deploy.graph.sizes import Shape, Size
 
 FOLDED_GROWTH = 2**16
-"""Elements by which the result of a folded operation may exceed its inputs: a constant that is repeated stays small."""
+"""Number of elements by which a folded result may exceed its inputs, so that repeated constants stay small."""
 
 
 @dataclass(eq=False)
@@ -24,10 +24,10 @@ class Value:
     Attributes:
         shape: sizes of its axes.
         dtype: type of its elements.
-        node: what computes it, if anything.
-        array: its elements, when it is a constant.
-        name: of an input or a parameter; else empty.
-        uses: how often it was used in the graph that this one was made from, at most.
+        node: the operation that computes it, if any.
+        array: its elements, if it is a constant.
+        name: name of an input or a parameter; otherwise empty.
+        uses: upper bound of its uses in the graph from which this one was made.
     """
 
     shape: Shape
@@ -43,11 +43,10 @@ class Node:
     """An operation.
 
     Attributes:
-        op: its name; ONNX's, or one of those that ir.py adds: "Size" (a size as a tensor), "Fill" (a shape of one
-            number).
-        inputs: tensors; None for one that is left out.
-        attributes: what is known when the graph is built; hashable.
-        scope: the layer that it belongs to, such as "blocks.0.tdnn1".
+        op: its name in ONNX, or one that ir.py adds: "Size" (a size as a tensor), "Fill" (a constant of a given shape).
+        inputs: tensors; None for an omitted one.
+        attributes: values known when the graph is built; hashable.
+        scope: its layer, such as "blocks.0.tdnn1".
         outputs: its results.
     """
 
@@ -62,10 +61,10 @@ class Graph:
     """Nodes in the order of computation.
 
     Attributes:
-        inputs: the tensors that are given.
-        outputs: those that are asked for, by name.
-        nodes: all nodes, those that nothing needs included.
-        scope: what new nodes belong to.
+        inputs: the input tensors.
+        outputs: the output tensors by name.
+        nodes: all nodes, including unused ones.
+        scope: scope of new nodes.
     """
 
     def __init__(self, inputs: Iterable[Value]) -> None:
@@ -81,12 +80,12 @@ class Graph:
         return Value(array.shape, array.dtype, array=array, name=name)
 
     def add(self, op: str, *inputs: Optional[Value], **attributes: Any) -> Value:
-        """Add an operation of one result, or fold it when all its inputs are constants."""
+        """Add an operation with one result, or fold it if all its inputs are constants."""
         (output,) = self.add_all(op, *inputs, **attributes)
         return output
 
     def add_all(self, op: str, *inputs: Optional[Value], **attributes: Any) -> list[Value]:
-        """Add an operation and return its results; one that is in the graph already is not added again.
+        """Add an operation and return its results; an operation that is already in the graph is reused.
 
         Raises:
             ValueError: shapes or attributes do not fit the operation.
@@ -105,7 +104,7 @@ class Graph:
         return self._known[key]
 
     def reshape(self, value: Value, shape: Shape) -> Value:
-        """Give a tensor another shape of as many elements; a chain of these becomes one."""
+        """Reshape a tensor; a chain of reshapes becomes one."""
         if value.node is not None and value.node.op == "Reshape":
             (source,) = value.node.inputs
             assert source is not None
@@ -123,7 +122,7 @@ class Graph:
         return live[::-1]
 
     def count_uses(self) -> Counter[int]:
-        """Return how many live nodes and outputs use a tensor, by `id`."""
+        """Return the number of live nodes and outputs that use each tensor, by `id`."""
         uses = Counter(id(value) for value in self.outputs.values())
         uses.update(id(value) for node in self.live_nodes() for value in node.inputs)
         return uses
@@ -132,7 +131,7 @@ class Graph:
 def _fold(
     op: str, inputs: Sequence[Optional[Value]], attributes: dict[str, Any], shapes: list[Shape]
 ) -> Optional[list[np.ndarray]]:
-    """Compute an operation of constants, unless its result is much larger than they are."""
+    """Compute an operation of constants, unless its result would be much larger than they are."""
     compute = FOLDED.get(op)
     arrays = [value.array for value in inputs if value is not None and value.array is not None]
     if compute is None or len(arrays) < len(inputs):
@@ -183,14 +182,14 @@ FOLDED: dict[str, Callable[..., Any]] = {
     "Sub": lambda _, left, right: left - right,
     "Transpose": lambda attributes, x: x.transpose(attributes["perm"]),
 }
-"""Operations of constants that are computed while the graph is built."""
+"""Operations that are folded if their inputs are constants."""
 
 
 def integers(sizes: Sequence[Size]) -> tuple[int, ...]:
-    """Return sizes that have to be known.
+    """Return sizes that must be known.
 
     Raises:
-        ValueError: one is known only when the model runs.
+        ValueError: a size is known only when the model runs.
     """
     if not all(isinstance(size, int) for size in sizes):
         raise ValueError("a size that has to be a constant is free")

@@ -1,4 +1,4 @@
-"""Writing a graph as an ONNX model."""
+"""Write a graph as an ONNX model."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,24 +12,24 @@ from mindvox.deploy.graph import sizes
 from mindvox.deploy.graph.ir import Graph, Node, Value
 from mindvox.deploy.graph.sizes import Atom, Free, Shape, Size
 
-OPSET = 17  # reductions still take their axes as attributes; ONNX Runtime since 1.12, OpenVINO since 2023
+OPSET = 17  # the last with axes of reductions as attributes; ONNX Runtime since 1.12, OpenVINO since 2023
 IR_VERSION = 8
-END = 2**31 - 1  # of a slice that runs to the end: a reader may hold it in 32 bits
+END = 2**31 - 1  # end of a slice that runs to the end; readers may store it in 32 bits
 
 Tensors = Mapping[str, Sequence[Union[int, str]]]
-"""Shapes by name of float32 tensors; a free size has a name."""
+"""Shapes of float32 tensors by name; a free size is a name."""
 
 
 def to_onnx(graph: Graph, inputs: Tensors, outputs: Tensors, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """Return a graph as a model that onnx's checker accepts.
 
     Args:
-        graph: has inputs and outputs of these names.
-        inputs, outputs: what the model says about them.
-        metadata: what the model says about itself.
+        graph: the graph with inputs and outputs of these names.
+        inputs, outputs: declared shapes.
+        metadata: metadata of the model.
 
     Raises:
-        ValueError: the checker refuses the model.
+        ValueError: the checker rejects the model.
     """
     writer = _Writer(graph)
     writer.write({name: graph.outputs[name] for name in outputs})
@@ -54,11 +54,11 @@ def to_onnx(graph: Graph, inputs: Tensors, outputs: Tensors, metadata: Mapping[s
 
 
 class _Writer:
-    """Nodes and constants of ONNX, with names that depend on the graph alone.
+    """Nodes and constants of ONNX, with names that depend only on the graph.
 
     Attributes:
         nodes: in the order of computation.
-        constants: by name; equal ones are one.
+        constants: by name; equal constants are shared.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -72,7 +72,7 @@ class _Writer:
         self._scope = ""
 
     def write(self, outputs: Mapping[str, Value]) -> None:
-        """Write what the outputs need."""
+        """Write the nodes that the outputs need."""
         for value in self._graph.inputs:
             self._names[id(value)] = self._fresh(value.name)
         wanted = {id(value): name for name, value in outputs.items()}
@@ -83,7 +83,7 @@ class _Writer:
             names = [wanted.get(id(output)) or self._fresh(self._scoped(op)) for output in node.outputs]
             self.nodes.append(helper.make_node(op, inputs, names, names[0], **attributes))
             self._names.update(zip(map(id, node.outputs), names, strict=True))
-        for name, value in outputs.items():  # an input, a constant, or one that has another name already
+        for name, value in outputs.items():  # an input, a constant, or a value that already has another name
             if self._names.get(id(value)) != name:
                 self.nodes.append(helper.make_node("Identity", [self._name(value)], [name], name))
 
@@ -132,12 +132,12 @@ class _Writer:
         return [self._vector(entries) for entries in (starts, ends, axes, steps)]
 
     def _reshape(self, x: Value, shape: Shape) -> tuple[str, str]:
-        """Return the operation and its second input: an insertion or removal of axes, where it is no more than that."""
+        """Return the operation and its second input; insertions and removals of axes are recognised."""
         for op, longer, shorter in (("Unsqueeze", shape, x.shape), ("Squeeze", x.shape, shape)):
             axes = sizes.inserted_axes(longer, shorter)
             if axes is not None:
                 return op, self._vector(axes)
-        # 0 stands for the size of the same axis of the input, -1 for the only one that is not known.
+        # 0 means the size of the same axis of the input, -1 the only unknown size.
         entries: list[Size] = [
             0 if isinstance(size, Free) and axis < len(x.shape) and x.shape[axis] == size else size
             for axis, size in enumerate(shape)
@@ -231,6 +231,6 @@ def _of(node: Node, position: int) -> Value:
 
 
 def _from_end(bound: Size, size: Size) -> Size:
-    """Return a bound of a slice; counted from the end when that makes it a constant."""
+    """Return a bound of a slice; counted from the end if that makes it constant."""
     gap = sizes.sub(size, bound)
     return -gap if isinstance(bound, Free) and isinstance(gap, int) and gap > 0 else bound

@@ -1,8 +1,8 @@
-"""Simplification: what a runtime would compute slower, or not recognise, is written as its own fast operation.
+"""Simplification: replace what a runtime computes slowly, or does not recognise, by its own fast operations.
 
-Layers of this project are written for MindSpore: convolutions over time as such over (1, T), mirrored edges as slices
-that are concatenated, tanh through sigmoid. A rule looks at one operation and at what computes its inputs, and returns
-another value that is equal up to rounding.
+The layers of this project are written for MindSpore: convolutions over time act on (1, T), mirrored edges are
+concatenated slices, tanh goes through sigmoid. A rule looks at one operation and the operations of its inputs, and
+returns another value that is equal up to rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from mindvox.deploy.graph.sizes import Shape
 
 MAX_SWEEPS = 20
 SMALLEST_PART = 256
-"""Channels from which on a 1x1 convolution of concatenated parts is a sum over the parts.
+"""Number of channels from which a 1x1 convolution of concatenated parts becomes a sum over the parts.
 
 The concatenated tensor is then not built, and OpenVINO (2026.4) multiplies several times faster: its product of 3072 by
 3072 channels runs at a quarter of its rate on AVX2, three of 1024 do not.
@@ -29,7 +29,7 @@ Rule = Callable[[Graph, str, Inputs, Attributes], Optional[Union[Value, list[Val
 
 
 def simplify(graph: Graph) -> Graph:
-    """Return an equal graph to which no rule applies any more."""
+    """Return an equal graph to which no rule applies."""
     for rules in (RULES, LAST_RULES):
         for _ in range(MAX_SWEEPS):
             graph, changed = _sweep(graph, rules)
@@ -39,7 +39,7 @@ def simplify(graph: Graph) -> Graph:
 
 
 def _sweep(graph: Graph, rules: Sequence[Rule]) -> tuple[Graph, bool]:
-    """Rebuild a graph; each node is replaced by what the first rule that applies makes of it."""
+    """Rebuild a graph; each node is replaced by the result of the first rule that applies."""
     uses = graph.count_uses()
     result = Graph(graph.inputs)
     values: dict[int, Value] = {id(value): value for value in graph.inputs}
@@ -63,7 +63,7 @@ def _sweep(graph: Graph, rules: Sequence[Rule]) -> tuple[Graph, bool]:
 
 
 def drop_nothing(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Leave out an operation that returns its input."""
+    """Remove an operation that returns its input."""
     x = inputs[0] if inputs else None
     if x is None:
         return None
@@ -81,7 +81,7 @@ def drop_nothing(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) 
 
 
 def join_reshapes(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Make one of several changes of shape, or none where the shape is the first one again."""
+    """Merge several reshapes into one, or none if the shape is the first one again."""
     if op != "Reshape":
         return None
     (x,) = inputs
@@ -92,7 +92,7 @@ def join_reshapes(graph: Graph, op: str, inputs: Inputs, attributes: Attributes)
 
 
 def join_transposes(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Make one of two changes of the order of axes."""
+    """Merge two transpositions."""
     inner = _producer(inputs, op, "Transpose", "Transpose")
     if inner is None:
         return None
@@ -101,9 +101,9 @@ def join_transposes(graph: Graph, op: str, inputs: Inputs, attributes: Attribute
 
 
 def drop_axis(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[list[Value]]:
-    """Compute without an axis of size 1 that was inserted before: a convolution over (1, T) is one over T.
+    """Compute without an inserted axis of size 1: a convolution over (1, T) becomes one over T.
 
-    The axis is inserted again behind the operation, where it meets the next one or its removal.
+    The axis is inserted again after the operation, where it meets the next one or its removal.
     """
     adjust = AXIS_FREE.get(op)
     values = [value for value in inputs if value is not None]
@@ -123,7 +123,7 @@ def drop_axis(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> 
 
 
 def _inserts_axis(value: Value, axis: int) -> bool:
-    """Return whether a tensor is another one with this axis of size 1 more."""
+    """Return whether a tensor is another one with this additional axis of size 1."""
     node = value.node
     if node is None or node.op != "Reshape":
         return False
@@ -136,10 +136,10 @@ def _inserts_axis(value: Value, axis: int) -> bool:
 
 
 def _without_axis(graph: Graph, value: Value, axis: int, rank: int, op: str) -> Optional[Value]:
-    """Return a tensor without an axis of size 1, counted in the largest rank; None: that would cost something."""
+    """Return a tensor without an axis of size 1, counted in the largest rank; None: that would have a cost."""
     if op in ("Conv", "BatchNormalization") and value.array is not None:
         if len(value.shape) < rank:
-            return value  # one number a channel
+            return value  # one number per channel
     else:
         axis -= rank - len(value.shape)  # broadcasting aligns the last axes
         if axis < 0:
@@ -183,7 +183,7 @@ def _without_pads(attributes: Attributes, axis: int, rank: int) -> Optional[Attr
 
 
 def _without_window(attributes: Attributes, axis: int, rank: int) -> Optional[Attributes]:
-    """Leave out an axis that a convolution passes with one position; its kernel is checked with the weight."""
+    """Remove an axis over which a convolution has only one position; its kernel is checked with the weight."""
     spatial, count = axis - 2, rank - 2
     if spatial < 0 or count < 2:
         return None
@@ -212,11 +212,11 @@ AXIS_FREE: dict[str, Callable[[Attributes, int, int], Optional[Attributes]]] = {
     "Pad": _without_pads,
     "Slice": _shifted_parts,
 }
-"""Operations that have an equal one without an axis of size 1: their attributes then, or None where they need it."""
+"""Operations with an equal form without an axis of size 1: their new attributes, or None if they need the axis."""
 
 
 def multiply_as_it_is(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Multiply the last axis of a tensor by a matrix without making rows of the other axes first."""
+    """Multiply the last axis of a tensor by a matrix without first flattening the other axes."""
     rows = _producer(inputs, op, "MatMul", "Reshape")
     if rows is None:
         return None
@@ -228,7 +228,7 @@ def multiply_as_it_is(graph: Graph, op: str, inputs: Inputs, attributes: Attribu
 
 
 def pad_by_edges(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Recognise a tensor between slices of its own edges, mirrored, or between zeros."""
+    """Recognise padding: a tensor concatenated with mirrored slices of its own edges, or with zeros."""
     if op != "Concat" or len(inputs) < 3:
         return None
     axis = attributes["axis"]
@@ -247,7 +247,7 @@ def pad_by_edges(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) 
 
 
 def _are_mirrored(x: Value, axis: int, slices: Sequence[Optional[Value]], at_end: bool) -> bool:
-    """Return whether these are the frames next to an edge of x, from the edge on."""
+    """Return whether these are the frames next to an edge of x, starting at the edge."""
     last = sizes.sub(x.shape[axis], 1)
     for distance, value in enumerate(slices, 1):
         node = value.node if value is not None else None
@@ -272,7 +272,7 @@ def _padded(graph: Graph, x: Value, axis: int, before: int, after: int, mode: st
 
 
 def pad_in_convolution(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Let a convolution add the zeros itself."""
+    """Let a convolution do the zero padding itself."""
     pad = _producer(inputs, op, "Conv", "Pad")
     if pad is None or pad.attributes["mode"] != "constant" or "auto_pad" in attributes:
         return None
@@ -286,7 +286,7 @@ def pad_in_convolution(graph: Graph, op: str, inputs: Inputs, attributes: Attrib
 
 
 def take_bias(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Give a convolution the sum of one number a channel that follows it."""
+    """Fold a following sum with one number per channel into a convolution."""
     if op != "Add":
         return None
     for x, shift in (inputs, inputs[::-1]):
@@ -302,7 +302,7 @@ def take_bias(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> 
 
 
 def fold_batch_norm(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Give a convolution the batch norm that follows it."""
+    """Fold a following batch norm into a convolution."""
     x = inputs[0] if op == "BatchNormalization" else None
     conv = _own_convolution(x) if x is not None else None
     if conv is None or any(value is None or value.array is None for value in inputs[1:]):
@@ -315,14 +315,14 @@ def fold_batch_norm(graph: Graph, op: str, inputs: Inputs, attributes: Attribute
 
 
 def scale_and_shift(inputs: Inputs, attributes: Attributes) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a batch norm in evaluation multiplies each channel by, and then adds, float64."""
+    """Return the factor and the offset of a batch norm in evaluation for each channel, float64."""
     gamma, beta, mean, variance = (_array(value).astype(np.float64) for value in inputs[1:])
     scale = gamma / np.sqrt(variance + attributes["epsilon"])
     return scale, beta - scale * mean
 
 
 def convolve_parts(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Multiply each wide part of concatenated channels, and add; see SMALLEST_PART."""
+    """Multiply each wide part of concatenated channels separately, and add; see SMALLEST_PART."""
     concat = _producer(inputs, op, "Conv", "Concat")
     if concat is None or concat.attributes["axis"] != 1 or attributes["group"] != 1:
         return None
@@ -331,7 +331,7 @@ def convolve_parts(graph: Graph, op: str, inputs: Inputs, attributes: Attributes
     widths = [value.shape[1] for value in concat.inputs if value is not None]
     known = [width for width in widths if isinstance(width, int) and width >= SMALLEST_PART]
     is_product = all(size == 1 for size in weight.shape[2:])
-    # What has no length to be multiplied with, such as statistics of an utterance, is not worth it.
+    # It is not worth it without a length, as for statistics of an utterance.
     has_frames = any(size != 1 for size in concat.outputs[0].shape[2:])
     if weight.array is None or not is_product or not has_frames or len(known) < len(widths) or any(_pads(attributes)):
         return None
@@ -345,7 +345,7 @@ def convolve_parts(graph: Graph, op: str, inputs: Inputs, attributes: Attributes
 
 
 def recognise_tanh(graph: Graph, op: str, inputs: Inputs, attributes: Attributes) -> Optional[Value]:
-    """Write 2 sigmoid(2 x) - 1 as tanh(x); MindSpore's own is not exact enough for our layers."""
+    """Write 2 sigmoid(2 x) - 1 as tanh(x); MindSpore's own tanh is too inexact for our layers."""
     if op not in ("Sub", "Add"):
         return None
     doubled, one = inputs
@@ -362,7 +362,7 @@ def recognise_tanh(graph: Graph, op: str, inputs: Inputs, attributes: Attributes
 
 
 def _doubled(value: Value) -> Optional[Value]:
-    """Return x when the value is x + x."""
+    """Return x if the value is x + x."""
     node = value.node
     if node is None or node.op != "Add" or node.inputs[0] is not node.inputs[1]:
         return None
@@ -382,18 +382,18 @@ RULES: tuple[Rule, ...] = (
     recognise_tanh,
 )
 LAST_RULES: tuple[Rule, ...] = (convolve_parts,)
-"""What is applied to the result of the others: a convolution has taken its bias then."""
+"""Rules for the result of the others, in which convolutions already have their bias."""
 
 
 def _producer(inputs: Inputs, op: str, wanted: str, producer: str) -> Optional[Node]:
-    """Return the node that makes the first input of an operation, when both are the wanted ones."""
+    """Return the node of an operation's first input, if both have the wanted types."""
     x = inputs[0] if op == wanted and inputs else None
     node = x.node if x is not None else None
     return node if node is not None and node.op == producer else None
 
 
 def _own_convolution(value: Value) -> Optional[Node]:
-    """Return the convolution by a constant weight that makes a value, unless something else uses the value too."""
+    """Return the convolution by a constant weight that makes a value, unless the value has other uses."""
     node = value.node
     if node is None or node.op != "Conv" or value.uses > 1:
         return None
@@ -401,7 +401,7 @@ def _own_convolution(value: Value) -> Optional[Node]:
 
 
 def _is_per_channel(shift: Value, shape: Shape) -> bool:
-    """Return whether a constant has one number, or one for each channel (axis 1), in a tensor of this shape."""
+    """Return whether a constant has one number, or one per channel (axis 1), in a tensor of this shape."""
     if shift.array is None or len(shift.shape) > len(shape):
         return False
     padded = (1,) * (len(shape) - len(shift.shape)) + tuple(shift.shape)

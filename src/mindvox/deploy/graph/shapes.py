@@ -1,4 +1,4 @@
-"""Shapes and types of the results of each operation; ValueError when inputs or attributes do not fit."""
+"""Shapes and types of the results of each operation; ValueError if inputs or attributes do not fit."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional

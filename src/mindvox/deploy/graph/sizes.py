@@ -1,7 +1,7 @@
-"""Sizes of axes, some of which are known only when a model runs.
+"""Sizes of axes, including sizes that are known only when a model runs.
 
-Every size is a function of the sizes of the model's inputs. Sums are kept in a normal form, so that two sizes that are
-written alike are equal: `T + 4 - 4` is `T`.
+Every size is a function of the sizes of the model's inputs. Sums have a normal form, so that equal sums compare equal:
+`T + 4 - 4` is `T`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 
 @dataclass(frozen=True)
 class Atom:
-    """A part of a size that is no sum.
+    """A term of a size that is not a sum.
 
     Attributes:
         op: "input", "mul", "floordiv", "mod", "min" or "max".
@@ -25,11 +25,11 @@ class Atom:
 
 @dataclass(frozen=True)
 class Free:
-    """A size that is known only when the model runs: `offset` plus each atom times its factor.
+    """A size that is known only when the model runs: `offset` plus the sum of atoms times factors.
 
     Attributes:
-        terms: atoms and their factors, which are not 0, in a fixed order.
-        offset: what is added.
+        terms: atoms and their non-zero factors, in a fixed order.
+        offset: constant term.
     """
 
     terms: tuple[tuple[Atom, int], ...]
@@ -48,7 +48,7 @@ def size_of_input(name: str, axis: int, least: int) -> Free:
 
 
 def least(size: Size) -> int:
-    """Return a lower bound; UNBOUNDED, or something near it, where none is known."""
+    """Return a lower bound; UNBOUNDED or close to it if none is known."""
     if isinstance(size, int):
         return size
     bounds: list[int] = [UNBOUNDED]
@@ -88,7 +88,7 @@ def mul(left: Size, right: Size) -> Size:
         return mul(right, left)
     if isinstance(right, int):
         return _sum({atom: factor * right for atom, factor in left.terms}, left.offset * right)
-    # The parts that change times each other, and each offset times the other size.
+    # The products of variable terms, and each offset times the other size.
     total = add(mul(left, right.offset), mul(Free(right.terms), left.offset))
     for one, factor in left.terms:
         for other, other_factor in right.terms:
@@ -150,7 +150,7 @@ def product(shape: Shape) -> Size:
 
 
 def inserted_axes(longer: Shape, shorter: Shape) -> Optional[list[int]]:
-    """Return the axes of size 1 that one shape has more than the other, or None when they differ otherwise."""
+    """Return the additional axes of size 1 of one shape, or None if the shapes differ otherwise."""
     axes, position = [], 0
     for axis, size in enumerate(longer):
         if position < len(shorter) and shorter[position] == size:
@@ -176,7 +176,7 @@ def _of_atom(op: str, left: Size, right: Size, bound: int) -> Free:
 
 
 def _ordered(op: str, left: Size, right: Size, bound: int) -> Free:
-    """Return an operation whose operands may be exchanged: in one order, so that equal ones are equal."""
+    """Return a commutative operation with ordered operands, so that equal ones compare equal."""
     return _of_atom(op, right, left, bound) if repr(right) < repr(left) else _of_atom(op, left, right, bound)
 
 

@@ -1,1 +1,1 @@
-"""How other toolkits keep their models, one toolkit a file. `TOOLKITS` in the registry has them by name."""
+"""The model files of other toolkits, one toolkit a file. `TOOLKITS` in the registry lists them by name."""

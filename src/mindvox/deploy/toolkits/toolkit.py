@@ -1,4 +1,4 @@
-"""What this project knows about another toolkit, and what several of them share."""
+"""The description of another toolkit's model files, and shared code."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +13,16 @@ from mindvox.files import PathLike
 
 State = Mapping[str, np.ndarray]
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-COUNTER = "num_batches_tracked"  # torch's batch norms count their updates; nothing reads it
+COUNTER = "num_batches_tracked"  # update counter of torch's batch norms; not needed
 
 
 @dataclass(frozen=True)
 class Untold:
-    """A key of the section `model` that a toolkit's files do not tell: whoever imports one has to.
+    """A key of the section `model` that a toolkit's files do not contain; the user must give it.
 
     Attributes:
-        choices: the values that it may have there.
-        also: other values of keys of the section that a choice brings, by the choice.
+        choices: its possible values.
+        also: for each choice, other keys of the section that it sets.
     """
 
     choices: tuple[str, ...]
@@ -31,14 +31,14 @@ class Untold:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model as other toolkits keep it.
+    """An architecture in the form of other toolkits.
 
     Attributes:
-        title: what people call it.
-        mark: an entry that its states have and those of the architectures behind it in `Toolkit` have not.
-        settings: the section `model`, read off the shapes of a state; KeyError or ValueError when that cannot be. A key
-            that cannot be read off is `Untold`.
-        name: the toolkit's name of one of our parameters; None: the toolkit has no such entry, because it is constant.
+        title: common name of the architecture.
+        mark: an entry of its states that later architectures in `Toolkit` do not have.
+        settings: derives the section `model` from the shapes of a state; KeyError or ValueError if that is impossible.
+            A key that cannot be derived is `Untold`.
+        name: maps one of our parameters to the toolkit's name; None: a constant without an entry.
     """
 
     title: str
@@ -49,18 +49,17 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Toolkit:
-    """How a toolkit keeps its models.
+    """A toolkit's model files.
 
     Attributes:
-        architectures: those that are read.
-        front_end: the features that a model takes, as checkpoints store them, from its section `model`.
-        prefix: what stands before each name of the model's entries in files of a training; files without it are read
-            too.
+        architectures: supported architectures.
+        front_end: returns the features of a model, in stored form, from its section `model`.
+        prefix: prefix of the model's entries in files of a training; files without it are read too.
         left_out: pattern of entries that belong to training and are not imported.
-        constants: pattern of entries that are no parameters; sizes may be read off them.
-        untold: keys of the front end that its files do not tell. The user may give them, and `front_end` has the most
+        constants: pattern of entries that are not parameters; sizes may be derived from them.
+        untold: options of the front end that its files do not contain. The user may give them; `front_end` has the most
             common value.
-        read: its file as arrays by name; InputError when it is none.
+        read: reads a file as arrays by name; raises InputError for other files.
     """
 
     architectures: tuple[Architecture, ...]
@@ -72,7 +71,7 @@ class Toolkit:
     read: Callable[[PathLike], dict[str, np.ndarray]] = read_state
 
     def split(self, state: State) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Return the model's entries of a file by their names in the model, and the names of those left out."""
+        """Return the model's entries of a file by their names in the model, and the names of entries left out."""
         left_out = [name for name in state if re.fullmatch(self.left_out, name)]
         kept = {name: array for name, array in state.items() if name not in left_out and not name.endswith(COUNTER)}
         if all(name.startswith(self.prefix) for name in kept):
@@ -80,10 +79,10 @@ class Toolkit:
         return kept, left_out
 
     def architecture_of(self, state: State, source: PathLike) -> Architecture:
-        """Return the architecture that the entries of a model belong to.
+        """Return the architecture of a model's entries.
 
         Raises:
-            InputError: it is none of this toolkit's.
+            InputError: it is none of this toolkit's architectures.
         """
         for architecture in self.architectures:
             if architecture.mark in state:
@@ -93,16 +92,16 @@ class Toolkit:
 
 
 Patterns = Sequence[tuple[str, Union[str, Callable[[re.Match], str]]]]
-"""Regular expressions and what takes their place, see `re.sub`."""
+"""Regular expressions and their replacements, see `re.sub`."""
 
 
 def renamed(name: str, patterns: Patterns) -> str:
     """Return a toolkit's name of one of our parameters.
 
     Args:
-        name: ours.
-        patterns: change the path before the last dot, one after the other. What is behind it is a batch norm's word in
-            torch where it is one of ours.
+        name: our name.
+        patterns: replacements in the path before the last dot, applied in order. Batch norm names after it become
+            torch's.
     """
     path, leaf = name.rsplit(".", 1)
     for pattern, replacement in patterns:
@@ -111,7 +110,7 @@ def renamed(name: str, patterns: Patterns) -> str:
 
 
 def count_entries(state: State, name: str, first: int = 0) -> int:
-    """Return for how many numbers from `first` on, put in place of {}, a name is in a state without a gap."""
+    """Return the length of the run of numbers from `first` that, put in place of {}, are names in a state."""
     number = first
     while name.format(number) in state:
         number += 1
@@ -119,6 +118,8 @@ def count_entries(state: State, name: str, first: int = 0) -> int:
 
 
 def check_sizes(fit: bool) -> None:
-    """Raise ValueError unless the greatest weights fit together: then no model is built that its file does not hold."""
+    """Raise ValueError unless the largest weights fit together, so that no model is built that its file does not
+    hold.
+    """
     if not fit:
         raise ValueError("the sizes of its layers do not fit together")

@@ -43,6 +43,7 @@ export class Identify {
     const lines = [];
     const problem = problemOf(found.recordings[0]);
     if (problem) lines.push(line(problem.key, problem.values));
+    if (found.code === "other_band") lines.push(line("verify.other_band"));
     if (found.answer === "unknown" && found.matches.length === 0) lines.push(line("identify.nobody"));
     if (found.matches.length > 0) lines.push(line("identify.threshold", { threshold: found.threshold.value }), nearest(found));
     show(this.place, ...ANSWERS[found.answer], { name: found.speaker?.name }, ...lines);

@@ -22,6 +22,9 @@ const OF_PAIR = {
   inconclusive: "verify.pair_inconclusive",
 };
 
+/** Whether a calibration decides, and has no ratio for these recordings: it does not know their band. */
+const hasNoRatio = ({ llr, thresholds }) => llr === null && thresholds.of !== "cosine";
+
 export class Verify {
   constructor(section) {
     this.form = section.querySelector("form");
@@ -97,8 +100,11 @@ export class Verify {
       problem ? [make("p", {}, `${decision.recordings[place].name}: `, say(make("span"), problem.key, problem.values))] : [],
     );
     const isScored = score !== null;
-    if (answer === "inconclusive" && isScored) lines.push(line("verify.between"));
-    if (isScored) lines.push(line("verify.score", { score }), meaningOf(decision));
+    const isOtherBand = isScored && answer === "inconclusive" && hasNoRatio(decision);
+    if (isOtherBand) lines.push(line("verify.other_band"));
+    else if (answer === "inconclusive" && isScored) lines.push(line("verify.between"));
+    if (isScored) lines.push(line("verify.score", { score }));
+    if (isScored && !isOtherBand) lines.push(meaningOf(decision));
     show(this.place, KINDS[answer], (speaker ? OF_SPEAKER : OF_PAIR)[answer], { name: speaker?.name }, ...lines);
   }
 }
