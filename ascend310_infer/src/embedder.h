@@ -56,8 +56,8 @@ class Embedder {
 
   // Returns the embedding of mono samples, full scale 1.
   //
-  // Throws AudioError, the reason: they are too short, silent, clipped or not finite. UsageError: the rate is not 1 to
-  // kMaxSampleRate Hz. InputError: the engine fails, or the embedding is not finite.
+  // Throws AudioError, the reason: they are too short, silent, clipped or not finite. UsageError: the rate is not
+  // kMinSampleRate to kMaxSampleRate Hz. InputError: the engine fails, or the embedding is not finite.
   std::vector<float> Embed(const float* samples, size_t num_samples, int64_t sample_rate);
 
   // The same of 16-bit samples, full scale 32768.

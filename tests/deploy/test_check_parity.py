@@ -1,7 +1,6 @@
 """The parity command: its table, its exit code, and what it says of engines that are not here."""
 
 import stat
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -21,10 +20,10 @@ pytest.importorskip("openvino", reason="needs the extra onnx")
 FREE = ("--batch_size=0", "--length=0")
 
 
-@pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
-def checkpoint(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
     """Of the small model, in ECAPA-TDNN's place: what is compared and said does not depend on the model."""
-    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+    with in_place_of_ecapa():
         yield make_checkpoint(tmp_path_factory.mktemp("ckpt"))
 
 

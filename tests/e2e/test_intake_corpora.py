@@ -137,9 +137,8 @@ def must(*command: str) -> str:
 
 
 @pytest.mark.parametrize("make", SHAPES)
-def test_a_corpus_is_taken_in_prepared_trained_and_evaluated(
-    either_model: str, make: Callable[[Path], list[str]], tmp_path: Path
-):
+@pytest.mark.usefixtures("small_model")  # what a corpus becomes does not depend on the model
+def test_a_corpus_is_taken_in_prepared_trained_and_evaluated(make: Callable[[Path], list[str]], tmp_path: Path):
     folder, target = tmp_path / "corpus", tmp_path / "my target"
     folder.mkdir()
     printed = must(

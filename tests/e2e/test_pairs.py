@@ -18,11 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from mindspore import Parameter, Tensor
 
 from mindvox.cli import COMMANDS
+from mindvox.cli.speaker_batches import enrol_main
 from mindvox.data.train_store import read_manifest
 from mindvox.files import sha256_file
+from mindvox.home import VARIABLE
 from mindvox.models.checkpoint import (
     checkpoint_path,
     list_checkpoints,
@@ -31,6 +34,7 @@ from mindvox.models.checkpoint import (
 )
 from mindvox.scoring import calibrate, convert, plda
 from mindvox.scoring.embeddings import EmbeddingStore
+from mindvox.speakers.store import open_store
 from tests.corpus.archives import wav, zipped
 from tests.corpus.file_server import serve
 from tests.deploy.converter import converter_in, model_of
@@ -39,6 +43,7 @@ from tests.e2e.at_once import AtOnce, Done
 from tests.e2e.corpus import YAML, write_corpus
 from tests.processes import must
 from tests.small_model import in_place_of_ecapa, real_ecapa
+from tests.speakers.toys import RATE, voice
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests" / "deploy" / "reference"
@@ -74,7 +79,23 @@ def world(tmp_path_factory) -> Iterator[Path]:
         write_for_scoring(folder)
         model_of(folder)
         converter_in(folder / "bin")
+        if importlib.util.find_spec("onnx"):
+            write_people(folder)
         yield folder
+
+
+def write_people(folder: Path) -> None:
+    """Write recordings of five speakers, a model and a detector for them, and the store in which they are enrolled."""
+    from tests.service.toys import write_home
+
+    for speaker in range(1, 6):
+        (folder / "people" / f"p{speaker}").mkdir(parents=True)
+        for number in range(2):
+            soundfile.write(folder / "people" / f"p{speaker}" / f"{number}.wav", voice(speaker, number), RATE)
+    write_home(folder / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder / "home"))
+        enrol_main([str(folder / "people"), f"--model={folder / TOY}", f"--store={folder / 'speakers.db'}"])
 
 
 def write_for_scoring(folder: Path) -> None:
@@ -139,6 +160,21 @@ def whole_plda(folder: Path) -> dict:
     return {**found, "json": json.loads((folder / "plda.json").read_text())}
 
 
+def whole_ir(folder: Path) -> dict:
+    """Return what is said of an exported model of 8-bit numbers, whose two files must be what it says."""
+    said = json.loads((folder / "model.xml.json").read_text())
+    assert said.pop("file_sha256") == sha256_file(folder / "model.xml")
+    assert said.pop("weights_sha256") == sha256_file(folder / "model.bin")
+    return said
+
+
+def enrolled(folder: Path) -> dict:
+    """Return the embeddings of who is enrolled."""
+    with open_store(str(folder / "speakers.db")) as store:
+        samples = {name: store.get(name).samples for name in store.names()}
+    return {name: [(one.source, one.embedding.tolist()) for one in found] for name, found in samples.items()}
+
+
 def prepare(*options: str) -> list[str]:
     places = ("--output_folder=out/tables", "--feat_folder=out/store", "--shard_utterances=4", "--num_processes=1")
     return script("train_data_prepare.py", "prepare_train.yaml", *places, *options)
@@ -154,6 +190,10 @@ FIT = ("fit", "made/scores.tsv:baseline", "--to=out/calibration.json", "--ridge=
 APPLY = ("apply", "calibration.json", "made/scores.tsv", "--to=out/llr.tsv", "--allow_seen_speakers")
 SCORE_PLDA = ("score", "plda", "made/eval", "corpus/voxceleb1/veri_test2.txt", "--to=out/plda.tsv")
 LOAD = ("import", "kaldi.ark", "out", "--utt2spk=kaldi.utt2spk", "--model=toy")
+TOY = Path("home", "models", "toy", "model.onnx")  # of the people
+BY_TOY = ("people", f"--model={TOY}")
+INT8 = ("--file_name=out/model", "--file_format=IR", "--precision=int8", "--length=0", "--batch_size=0")
+INT8 += ("--calibration_data=features/eval", "--calibration_utterances=4")
 CONVERT_310 = [
     "bash",
     "-c",
@@ -176,7 +216,24 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
     "score": (module("mindvox.scoring.score", "out", "features/eval", CONFIG), content),
     "infer": (module("mindvox.deploy.infer", "../ecapatdnn.onnx", "../features/eval", *INFER), content),
     "embed": (module("mindvox", "embed", "corpus/voxceleb1/wav", "--model=ecapatdnn.onnx", "--out=out"), content),
+    "embed_file": (module("mindvox", "embed", *BY_TOY, "--out=out/found.npz"), content),
+    "embed_workers": (module("mindvox", "embed", *BY_TOY, "--out=out", "--workers=2"), content),
+    "enrol_all": (module("mindvox", "enrol-all", *BY_TOY, "--store=out/speakers.db"), enrolled),
+    "identify_all": (
+        module("mindvox", "identify-all", *BY_TOY, "--store=speakers.db", "--out=out/found.jsonl"),
+        content,
+    ),
+    "calibrate_pairs": (module("mindvox", "calibrate", "pairs", *BY_TOY, "--to=out/own.json"), content),
+    "diarize": (
+        module("mindvox", "diarize", "people/p1/0.wav", f"--model={TOY}", "--segmentation=silero", "--out=out"),
+        content,
+    ),
+    "make_conversations": (
+        module("mindvox", "make-conversations", "people", "out", "--num=2", "--speakers", "2", "2", "--speech=2"),
+        content,
+    ),
     "export": (script("export.py", CONFIG, "--emb_size=6", "--file_name=out/model"), whole_export),
+    "export_int8": (script("export.py", CONFIG, "--emb_size=6", *INT8), whole_ir),
     "average_checkpoints": (module("mindvox.training.average_checkpoints", *AVERAGE), same_weights),
     "import_weights": (module("mindvox.deploy.import_weights", *IMPORT), same_weights),
     "convert_310": (CONVERT_310, whole_export),
@@ -193,22 +250,32 @@ PAIRS: dict[str, tuple[list[str], Callable[[Path], object]]] = {
 REFUSED = {"intake": "has .* already", "make_trials": "exists already"}  # what the second one says
 OTHERWISE = {"get-data", "train", "train-distributed", "fetch"}  # below, and in tests/deploy/test_pretrained.py
 OTHERWISE |= {"import", "train-rawnet2"}  # as import-weights and train
-OTHERWISE |= {"enrol", "identify", "speakers", "enrol-all", "identify-all"}  # tests/speakers: processes, batches
-OTHERWISE |= {"diarize", "make-conversations"}  # tests/diarization
-OTHERWISE |= {"calibrate pairs", "infer-recognition"}  # tests/speakers, tests/compat
+OTHERWISE |= {"enrol", "identify", "speakers"}  # tests/speakers/test_processes.py
+OTHERWISE |= {"infer-recognition"}  # tests/compat: a menu, which one person uses
 OTHERWISE |= {"serve", "tokens"}  # tests/service
+SLOW = {"demo_corpus", "embed_workers", "export_int8"}
 READ_ONLY = {"check-parity", "doctor", "infer-contrast", "summary", "verify", "models", "score-rttm"}
 IMPORTED_LATE = {  # by the commands; here once for all times
     "average_checkpoints": ["mindspore"],
+    "calibrate_pairs": ["mindvox.cli.calibrate_pairs", "onnxruntime"],
+    "diarize": ["mindvox.cli.diarize", "onnxruntime"],
     "embed": ["mindvox.cli.embed", "onnxruntime"],
+    "embed_file": ["mindvox.cli.embed", "onnxruntime"],
+    "embed_workers": ["mindvox.cli.embed", "onnxruntime"],
+    "enrol_all": ["mindvox.cli.speaker_batches", "onnxruntime"],
+    "export_int8": ["mindspore"],
+    "identify_all": ["mindvox.cli.speaker_batches", "onnxruntime"],
     "import_weights": ["mindspore"],
     "infer": ["openvino"],
+    "make_conversations": ["mindvox.cli.make_conversations", "onnxruntime"],
     "prepare_train": ["mindspore.mindrecord"],
     "make_rooms": ["pyroomacoustics"],
     "prepare_merge": ["mindspore.mindrecord"],
 }
 NEEDS = {
-    "embed": "onnxruntime",
+    **dict.fromkeys(("embed", "embed_file", "embed_workers"), "onnxruntime"),
+    **dict.fromkeys(("calibrate_pairs", "diarize", "enrol_all", "identify_all", "make_conversations"), "onnxruntime"),
+    "export_int8": "nncf",
     "infer": "openvino",
     "convert_scores": "kaldiio",
     "convert_scores_import": "kaldiio",
@@ -256,7 +323,7 @@ Run = Callable[..., list[Done]]  # folder and further arguments of each process 
 @pytest.fixture(scope="module")
 def servers(world) -> Iterator[tuple[AtOnce, AtOnce]]:
     """Processes that fork commands: with the small model, and with ECAPA-TDNN."""
-    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix}
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, VARIABLE: str(world / "home")}
     with AtOnce(environment) as small, AtOnce(real_ecapa(environment)) as real:
         yield small, real
 
@@ -276,7 +343,7 @@ def at_once(servers) -> Callable[[str, Sequence[str]], Run]:
 
 @pytest.mark.parametrize("num_times", [1, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "demo_corpus" else name for name in PAIRS]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in PAIRS]
 )
 def test_two_at_once_give_what_one_gives(world, at_once, name, num_times):
     command, result_of = PAIRS[name]

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -27,17 +26,17 @@ def score_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("eer ")]
 
 
-@pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
-def worked(request, tmp_path_factory) -> Iterator[Path]:
-    """A folder in which everything up to training has been done by the README's commands.
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory) -> Iterator[Path]:
+    """A folder in which everything up to training has been done by the README's commands, with the small model.
 
-    By default with the small model: test_seed_commands.py has the whole way with ECAPA-TDNN.
+    test_seed_commands.py has the whole way with ECAPA-TDNN.
     """
     folder = tmp_path_factory.mktemp("work")
     write_corpus(folder / "corpus")
     for name, text in YAML.items():
         (folder / name).write_text(text)
-    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+    with in_place_of_ecapa():
         must(folder, "bash", ROOT / "data_prepare.sh", "prepare_train.yaml", "prepare_eval.yaml")
         must(folder, sys.executable, ROOT / "train.py", config())
         yield folder

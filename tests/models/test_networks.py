@@ -61,35 +61,29 @@ FULL_LATER += ["vt_resnetse34l_asp", "vt_resnetse34l_sap", "vt_resnetse34l_sap_n
 FULL_LATER += ["vt_resnetse34v2_asp", "vt_resnetse34v2_sap"]
 FULL_LATER += ["vt_vggvox40_max", "vt_vggvox40_sap", "vt_vggvox40_tap"]
 FULL_LATER += ["3d_resnet34", "ws_resnet34", "ws_simam_resnet34", "ws_ecapa_c1024_glob", "ws_ecapa_c512_glob"]
-NAMES = [*TINY, *EVALUATED, *(pytest.param(name, marks=SLOW) for name in (*FULL, *TINY_LATER, *FULL_LATER))]
+ALL = [*TINY, *EVALUATED, *FULL, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_LATER))]
+# Of full size, those are trained whose model none of TINY has; the embeddings prove the sizes of the others.
+FULL_TRAINED = ["3d_res2net", "vt_vggvox40_sap"]
+TRAINED = [*TINY, *(pytest.param(name, marks=SLOW) for name in (*TINY_LATER, *FULL_TRAINED))]
 
 
-@pytest.mark.parametrize(
-    ("name", "every_length"),
-    [
-        *((name, False) for name in (*TINY, *EVALUATED, *FULL)),
-        *(pytest.param(name, True, marks=SLOW) for name in (*TINY, *EVALUATED, *FULL, *TINY_LATER, *FULL_LATER)),
-    ],
-)
-def test_embeddings_equal_the_toolkits(name, every_length):
+@pytest.mark.parametrize("name", ALL)
+def test_embeddings_equal_the_toolkits(name):
     network = Network(name)
     model = network.model()
     own = sum(parameter.size for parameter in model.trainable_params())
     assert own + network.num_left_out == network.meta["params"]
-    with without_compiling():
-        check_embeddings(network, model, every_length)
+    with without_compiling():  # of TINY, the compiled graph takes the other lengths, with --all
+        check_embeddings(network, model, every_length=name not in (*TINY, *FULL))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_outputs_and_statistics_equal_the_toolkits(name):
-    network = Network(name)
-    if "train" not in network.arrays:
-        pytest.skip("the vectors have evaluation alone")
-    check_training(network)
+    check_training(Network(name))
 
 
-@SLOW  # by default tests/test_registry.py compares the forms of every model
-@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
+@SLOW  # by default tests/test_registry.py compares the forms of every model; all poolings: tests/layers
+@pytest.mark.parametrize("name", TINY)
 def test_form_for_ascend_equals_the_toolkits(name):
     network = Network(name)
     with without_compiling():
@@ -103,8 +97,11 @@ def test_weights_of_the_frames_equal_the_toolkits(name):
         check_attention(network, network.model())
 
 
+# Graphs of the poolings of TINY_LATER, and their gradients: tests/layers.
+
+
 @SLOW
-@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
+@pytest.mark.parametrize("name", TINY)
 def test_one_compiled_graph_serves_every_length(name):
     network = Network(name)
     model = network.model()
@@ -113,6 +110,6 @@ def test_one_compiled_graph_serves_every_length(name):
 
 
 @SLOW
-@pytest.mark.parametrize("name", [*TINY, *TINY_LATER])
+@pytest.mark.parametrize("name", TINY)
 def test_gradients_of_three_executions_equal_the_toolkits(name):
     check_gradients(Network(name))

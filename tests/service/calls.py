@@ -1,4 +1,4 @@
-"""Calls that several tests make, and problems that the service answers."""
+"""What tests of the service send, and what they expect of a refusal."""
 
 from tests.service.toys import recording
 
@@ -6,10 +6,12 @@ NOBODY = "0" * 32
 
 
 def files(*contents, names=None):
+    """Return recordings as parts of a form."""
     return [("recordings", (names[place] if names else f"{place}.wav", one)) for place, one in enumerate(contents)]
 
 
 def enrol(client, name="Anna", speaker=1, **fields):
+    """Enrol a speaker and return what the service answers."""
     answer = client.post(
         "/v1/speakers", files=files(recording(speaker, 0), recording(speaker, 1)), data={"name": name, **fields}
     )

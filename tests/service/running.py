@@ -12,7 +12,7 @@ import httpx
 
 from mindvox.service.tokens import SCOPES, TokenFile
 
-START_S = 60
+OF_ONNX_RUNTIME = {".ses"}  # written when it is loaded
 SERVER = "from mindvox.cli import console; raise SystemExit(console())"
 
 
@@ -25,11 +25,16 @@ class Running:
         model: of speakers.
         options: of the command.
         needs_token: there is a token of each scope, and one of all, in `tokens`.
+        store: of speakers; empty: a file in `folder`.
     """
 
-    def __init__(self, folder: Path, home: Path, model: Path | str, *options: str, needs_token: bool = True) -> None:
+    def __init__(
+        self, folder: Path, home: Path, model: Path | str, *options: str, needs_token: bool = True, store: str = ""
+    ) -> None:
         self.folder, self._home, self._model, self._options = folder, home, model, options
-        folder.mkdir(parents=True, exist_ok=True)
+        self._store = store or str(folder / "speakers.db")
+        self.temporary = folder / "tmp"  # its own, so that what others leave there is not taken for its
+        self.temporary.mkdir(parents=True, exist_ok=True)
         self.audit_log = folder / "audit.jsonl"
         self.tokens: dict[str, str] = {}
         self.token_file = TokenFile(folder / "tokens.json")
@@ -41,9 +46,10 @@ class Running:
 
     def start(self) -> "Running":
         command = [sys.executable, "-c", SERVER, "serve", "--port=0", f"--model={self._model}"]
-        command += [f"--store={self.folder / 'speakers.db'}", f"--tokens={self.token_file.path}"]
+        command += [f"--store={self._store}", f"--tokens={self.token_file.path}"]
         command += [f"--audit_log={self.audit_log}", *self._options]
         environment = {**os.environ, "MINDVOX_HOME": str(self._home), "OMP_NUM_THREADS": "1"}
+        environment["TMPDIR"] = str(self.temporary)
         with open(self.folder / "errors.log", "ab") as errors:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=self.folder
@@ -82,6 +88,10 @@ class Running:
         self.process.stdout.close()
         return code
 
+    def left_behind(self) -> list[str]:
+        """Return the files that are left in its folder for temporary ones, but for those of ONNX Runtime itself."""
+        return [path.name for path in self.temporary.iterdir() if path.name not in OF_ONNX_RUNTIME]
+
     def worker_ids(self) -> list[int]:
         """Return the process ids of its workers."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -92,6 +102,14 @@ class Running:
         """Return the resident bytes of the service and its workers."""
         ids = [self.process.pid, *self.worker_ids()]
         return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in ids) * os.sysconf("SC_PAGE_SIZE")
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has ended, even if nobody has asked yet how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def until(condition: Any, timeout_s: float = 30.0) -> None:

@@ -7,6 +7,7 @@ import sys
 import httpx
 import pytest
 
+from mindvox.cli.tokens import main
 from mindvox.errors import InputError, UsageError
 from mindvox.service.endpoints import ENDPOINTS
 from mindvox.service.rates import MOST_CALLERS, RateLimiter
@@ -14,9 +15,9 @@ from mindvox.service.server import serve
 from mindvox.service.settings import Limits, Settings
 from mindvox.service.tokens import SCOPES, TokenFile
 from tests.service.calls import NOBODY, enrol, files, problem_of
-from tests.service.running import SERVER, Running
 from tests.service.toys import recording, silence
 
+NUM_AT_ONCE = 4
 NEEDED = {  # the scopes that allow a call, by hand
     "POST /v1/verify": {"read"},
     "POST /v1/identify": {"read"},
@@ -142,7 +143,7 @@ def test_metrics_count_calls(service, client):
     assert "mindvox_workers 1.0" in page and "mindvox_waiting_recordings 0.0" in page
 
 
-def test_a_speaker_is_locked_after_failures(toy_home, service, client):
+def test_a_speaker_is_locked_after_failures(client):
     anna = enrol(client)
     for _ in range(5):
         found = client.post("/v1/verify", files=files(recording(2)), data={"speaker": anna["id"]}).json()
@@ -159,7 +160,7 @@ def test_a_speaker_is_locked_after_failures(toy_home, service, client):
         assert answer.json()["answer"] == "inconclusive"
 
 
-def test_of_many_attempts_at_once_only_the_first_count(service, client):
+def test_of_many_attempts_at_once_only_the_first_count(client):
     from concurrent.futures import ThreadPoolExecutor
 
     anna = enrol(client)
@@ -169,7 +170,7 @@ def test_of_many_attempts_at_once_only_the_first_count(service, client):
 
     with ThreadPoolExecutor(12) as threads:
         statuses = list(threads.map(attempt, [2] * 12))
-    assert statuses.count(200) <= 6 and statuses.count(423) >= 6
+    assert statuses.count(200) == 5 and statuses.count(423) == 7
 
 
 def test_a_caller_has_its_rate():
@@ -192,23 +193,18 @@ def test_a_caller_has_its_rate():
     assert len(limiter._left) == MOST_CALLERS
 
 
-def test_without_tokens_it_serves_this_machine_and_counts(toy_home, tmp_path):
-    running = Running(
-        tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=1", "--burst=3", needs_token=False
-    ).start()
-    with running.client() as client:
-        assert client.get("/v1/health").json()["needs_token"] is False
-        assert [client.get("/v1/speakers").status_code for _ in range(3)] == [200] * 3
-        answer = client.get("/v1/speakers")
-        problem_of(answer, 429, "rate_limited")
-        assert 1 <= int(answer.headers["retry-after"]) <= 60
-        assert client.get("/v1/health").status_code == 200  # is not counted
-        problem_of(client.post("/v1/embed", files=files(silence(0.1))), 429, "rate_limited")
-    text = TokenFile(tmp_path / "tokens.json").add("first", ["read"])  # from now on one is needed
-    with running.client() as client:
-        problem_of(client.get("/v1/speakers"), 401, "unauthorized")
-        assert client.get("/v1/speakers", headers={"Authorization": f"Bearer {text}"}).status_code == 200
-    assert running.stop() in (0, -15), running.errors
+def test_without_tokens_it_serves_this_machine_and_counts(application):
+    client, tokens = application(Limits(requests_per_minute=1, burst=3))
+    assert client.get("/v1/health").json()["needs_token"] is False
+    assert [client.get("/v1/speakers").status_code for _ in range(3)] == [200] * 3
+    answer = client.get("/v1/speakers")
+    problem_of(answer, 429, "rate_limited")
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert client.get("/v1/health").status_code == 200  # is not counted
+    problem_of(client.post("/v1/embed", files=files(silence(0.1))), 429, "rate_limited")
+    text = tokens.add("first", ["read"])  # from now on one is needed
+    problem_of(client.get("/v1/speakers"), 401, "unauthorized")
+    assert client.get("/v1/speakers", headers={"Authorization": f"Bearer {text}"}).status_code == 200
 
 
 @pytest.mark.parametrize("options", [{"host": "0.0.0.0"}, {"host": "::"}, {"allowed_hosts": ("voices.example",)}])
@@ -247,26 +243,28 @@ def test_tokens_are_hashed_and_readable_by_their_owner_alone(tmp_path):
         TokenFile(file.path).all()
 
 
-def test_the_command_makes_lists_and_revokes_tokens(tmp_path):
+def test_the_command_makes_lists_and_revokes_tokens(tmp_path, capsys):
     def tokens(*words):
-        command = [sys.executable, "-c", SERVER, "tokens", *words, f"--tokens={tmp_path / 't.json'}"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert main([*words, f"--tokens={tmp_path / 't.json'}"]) == 0
+        return capsys.readouterr().out
 
-    text = tokens("add", "kiosk", "--scopes=read,enrol", "--expires=90d").stdout.strip()
+    text = tokens("add", "kiosk", "--scopes=read,enrol", "--expires=90d").strip()
     assert text.startswith("mv_")
-    listed = json.loads(tokens("list", "--json").stdout)
+    listed = json.loads(tokens("list", "--json"))
     assert listed["name"] == "kiosk" and listed["scopes"] == ["read", "enrol"] and listed["expires"]
-    assert text not in tokens("list").stdout
-    assert tokens("revoke", "kiosk").returncode == 0 and tokens("list").stdout == ""
-    assert tokens("add", "x", "--scopes=everything").returncode == 1
+    assert text not in tokens("list")
+    assert tokens("revoke", "kiosk") == "" and tokens("list") == ""
+    with pytest.raises(InputError, match="everything"):
+        tokens("add", "x", "--scopes=everything")
 
 
 def test_tokens_that_are_made_at_once_are_all_kept(tmp_path):
     path = tmp_path / "tokens.json"
     command = [sys.executable, "-m", "mindvox", "tokens", "add", "--tokens", str(path), "--scopes", "read"]
-    makers = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True) for number in range(8)]
+    names = [str(number) for number in range(NUM_AT_ONCE)]
+    makers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
     shown = [maker.communicate()[0].split() for maker in makers]
     assert not any(maker.returncode for maker in makers)
     kept = TokenFile(path)
-    assert sorted(token.name for token in kept.all()) == [str(number) for number in range(8)]
+    assert sorted(token.name for token in kept.all()) == names
     assert all(any(kept.find(word) for word in words) for words in shown)

@@ -1,13 +1,15 @@
 """The web page in a real Chromium, against the real service, with real recordings at the microphone."""
 
 import base64
+import json
 import re
 
 import numpy as np
 import pytest
+import soundfile
 
 from mindvox.errors import InputError
-from mindvox.home import ONNX, find_model, home
+from mindvox.home import ONNX, find_model, home, model_folder
 from tests.service.browser import (
     LONGEST_ANSWER_MS,
     RATE,
@@ -18,11 +20,14 @@ from tests.service.browser import (
     recordings,
     spoken,
 )
+from tests.service.calls import files
 from tests.service.running import Running
+from tests.service.toys import encoded
 
 ANNA, BERT = "id00367", "id00533"  # readers of the corpus
 VIEWS = ("enrol", "verify", "identify", "people", "timeline")
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+ALONE = (1.44, 12.9)  # s, where one person speaks alone in it, by its reference
 CONVERSATION = RECORDINGS.parents[2] / "ami_excerpts" / "dev00.flac"
 
 
@@ -42,14 +47,6 @@ def real(tmp_path_factory):
 
 def real_service(folder, needs_token):
     return Running(folder, home(), "campplus_zh_en", "--num_workers=1", needs_token=needs_token)
-
-
-@pytest.fixture(scope="module")
-def toy(toy_home, tmp_path_factory):
-    """A service without tokens, with a model that loads at once; most tests of the page need no more."""
-    running = Running(tmp_path_factory.mktemp("toy"), *toy_home, "--num_workers=1", needs_token=False).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +118,20 @@ class View:
 
 
 @pytest.fixture
+def toy_view(new_view, service):
+    """Open the page of the service whose model loads at once; most tests of the page need no more."""
+    return lambda **options: new_view(service, token=service.tokens["all"], **options)
+
+
+@pytest.fixture
 def new_view(browser, microphone):
     """Open the page of a service; at the end of the test nothing has failed in it."""
     contexts, failures = [], []
 
-    def opened(service, may_fail=False, **options):
+    def opened(service, may_fail=False, token="", **options):
         context = browser.new_context(**{"viewport": DESKTOP, "locale": "en-US", **options})
+        if token:
+            context.add_init_script(f"sessionStorage.setItem('mindvox.token', '{token}')")
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: failures.append(str(error)))
@@ -155,22 +160,25 @@ def test_a_person_is_enrolled_verified_identified_and_deleted(new_view, real):
 
     page.click("text=Try it: verify the person")
     assert page.input_value("#verify-name") == "Anna"
-    view.record("#verify-second", spoken(ANNA, 4))
+    view.record("#verify-second", spoken(ANNA, 9))
     said = view.submit("verify")
-    assert said.startswith("✓\nThis is Anna.") and "From 0.45 on it means the same person" in said
+    assert said.startswith("✓\nThis is Anna.") and "times as likely for one person as for two" in said
     assert float(re.search(r"Score: (\S+)", said)[1]) > 0.5
     assert not view.barriers()
 
-    view.record("#verify-second", spoken(BERT, 4))
+    view.record("#verify-second", spoken(BERT, 9))
+    assert page.locator("#verify .verdict").count() == 0  # what was said of the recording before
     assert view.submit("verify").startswith("✗\nThis is not Anna.")
 
     view.go("identify")
-    view.upload("#identify", "a.flac", recordings(ANNA)[5].read_bytes())
+    view.record("#identify", spoken(ANNA, 8))
     said = view.submit("identify")
     assert said.startswith("✓\nThis is Anna.") and "A name is given from a score of" in said
     assert not view.barriers()
-    view.upload("#identify", "b.flac", recordings(BERT)[5].read_bytes())
+    view.record("#identify", spoken(BERT, 6))
     assert view.submit("identify").startswith("✗\nThis is nobody who is enrolled.")
+    view.upload("#identify", "a.flac", recordings(ANNA)[5].read_bytes())
+    assert view.submit("identify").startswith("✓\nThis is Anna.")
 
     view.go("people")
     page.click(".people button.danger")
@@ -198,8 +206,8 @@ def test_a_person_is_enrolled_verified_identified_and_deleted(new_view, real):
         pytest.param(PHONE, "dark", id="phone, dark"),
     ],
 )
-def test_every_view_is_free_of_barriers_and_fits_the_width(new_view, toy, size, scheme):
-    view = new_view(toy, viewport=size, color_scheme=scheme)
+def test_every_view_is_free_of_barriers_and_fits_the_width(toy_view, size, scheme):
+    view = toy_view(viewport=size, color_scheme=scheme)
     for name in VIEWS:
         view.go(name)
         assert not view.barriers(), name
@@ -216,25 +224,36 @@ def test_every_view_is_free_of_barriers_and_fits_the_width(new_view, toy, size, 
     )
 
 
+FLOATS = "const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer);"
+
+
+def as_text(samples):
+    """Return samples as FLOATS reads them; playwright would send each number by itself."""
+    return base64.b64encode(np.asarray(samples, "<f4").tobytes()).decode()
+
+
 RESAMPLE = """async ([from, samples, sizes]) => {
+  FLOATS
   const { Resampler } = await import("/js/resampler.js");
   const resampler = new Resampler(from, 16000);
-  const input = Float32Array.from(samples);
+  const input = floats(samples);
   const made = [];
   for (let at = 0, turn = 0; at < input.length; at += sizes[turn], turn = (turn + 1) % sizes.length)
     made.push(...resampler.push(input.subarray(at, at + sizes[turn])));
   return [...made, ...resampler.flush()];
-}"""
+}""".replace("FLOATS", FLOATS)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
-def test_the_recorder_changes_the_rate_and_nothing_else(new_view, toy, rate):
-    page = new_view(toy).page
+@pytest.mark.parametrize(
+    "rate", [8000, 44100, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (16000, 48000))]
+)
+def test_the_recorder_changes_the_rate_and_nothing_else(toy_view, rate):
+    page = toy_view().page
     times = np.arange(rate // 4) / rate
 
     def resampled(frequency, sizes=(128,)):
         tone = np.sin(2 * np.pi * frequency * times)
-        return np.array(page.evaluate(RESAMPLE, [rate, tone.tolist(), list(sizes)]))
+        return np.array(page.evaluate(RESAMPLE, [rate, as_text(tone), list(sizes)]))
 
     made = resampled(1000)
     assert abs(len(made) - RATE // 4) <= 1
@@ -247,20 +266,21 @@ def test_the_recorder_changes_the_rate_and_nothing_else(new_view, toy, rate):
 
 
 JUDGE = """async ([samples, clipped]) => {
+  FLOATS
   const { Level } = await import("/js/level.js");
   const level = new Level();
-  const input = Float32Array.from(samples);
+  const input = floats(samples);
   for (let at = 0; at < input.length; at += 1600) level.push(input.subarray(at, at + 1600), clipped);
   return [level.fault, level.speechAfter(0), level.duration_s];
-}"""
+}""".replace("FLOATS", FLOATS)
 
 
-def test_what_is_wrong_is_known_at_once(new_view, toy):
-    page = new_view(toy).page
-    speech = spoken(ANNA, 0)[: 3 * RATE]
+def test_what_is_wrong_is_known_at_once(toy_view):
+    page = toy_view().page
+    speech = spoken(ANNA, 0)[: 2 * RATE]
 
     def judged(waveform, clipped=0):
-        return page.evaluate(JUDGE, [np.asarray(waveform, float).tolist(), clipped])
+        return page.evaluate(JUDGE, [as_text(waveform), clipped])
 
     fault, speech_s, duration_s = judged(speech)
     assert fault is None and duration_s == len(speech) / RATE and 0.4 * duration_s < speech_s < duration_s
@@ -485,22 +505,63 @@ def test_recordings_can_be_added_to_who_is_enrolled(new_view, real):
     view.page.locator("text=Frida was deleted.").wait_for()
 
 
+@pytest.fixture
+def conversation(real):
+    """A recording of two people, of whom one is enrolled: the caller, the speaker's id, and the recording."""
+    if not CONVERSATION.exists():
+        pytest.skip("needs ami_excerpts, which are not part of the project")
+    if not (model_folder("segmentation_pyannote") / ONNX).is_file():
+        pytest.skip("needs segmentation_pyannote: mindvox fetch segmentation_pyannote")
+    samples, rate = soundfile.read(CONVERSATION, dtype="float32")
+    start_s, end_s = ALONE
+    voice = encoded(samples[round(start_s * rate) : round(end_s * rate)], rate=rate)
+    with real.client() as client:
+        olga = client.post("/v1/speakers", files=files(voice), data={"name": "Olga"}).json()
+        yield client, olga
+        client.delete(f"/v1/speakers/{olga['id']}")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not CONVERSATION.exists(), reason="needs ami_excerpts, which are not part of the project")
-def test_the_timeline_plays_turns(new_view, real):
+def test_a_conversation_is_told_apart_with_names(conversation):
+    client, _ = conversation
+    content = files(CONVERSATION.read_bytes(), names=["dev00.flac"])
+    plain = client.post("/v1/diarize", files=content, data={"num_speakers": 2}).json()
+    assert plain["recording"] == "dev00.flac" and plain["duration_s"] == pytest.approx(30)
+    assert len(plain["speakers"]) == 2 and "embedding" not in json.dumps(plain)
+    named = client.post("/v1/diarize", files=content, data={"num_speakers": 2, "names": "true"}).json()
+    names = {one["speaker"] for one in named["speakers"]}
+    assert len(names) == 2 and "Olga" in names
+    assert [(turn["start_s"], turn["end_s"]) for turn in named["turns"]] == [
+        (turn["start_s"], turn["end_s"]) for turn in plain["turns"]
+    ]
+    start_s, end_s = ALONE
+    said_s = sum(
+        min(turn["end_s"], end_s) - max(turn["start_s"], start_s)
+        for turn in named["turns"]
+        if turn["speaker"] == "Olga" and turn["start_s"] < end_s and turn["end_s"] > start_s
+    )
+    assert said_s > 0.8 * (end_s - start_s)
+
+
+@pytest.mark.slow
+def test_the_timeline_has_names_and_plays_turns(new_view, real, conversation):
     view = new_view(real)
     page = view.page
     view.go("timeline")
     page.set_input_files("#timeline input[type=file]", CONVERSATION)
+    page.fill("#timeline-count", "2")
+    page.check("#timeline-names")
     page.click("#timeline button[type=submit]")
     page.locator("#timeline .verdict").wait_for(timeout=2 * LONGEST_ANSWER_MS)
-    if "mindvox fetch" in page.locator("#timeline .result").inner_text():
-        pytest.skip("needs segmentation_pyannote")
-    assert re.search(r"\d people speak in 30.0 s", page.locator("#timeline .result").inner_text())
+    assert "2 people speak in 30.0 s" in page.locator("#timeline .result").inner_text()
+    lanes = page.locator(".lane .name").all_inner_texts()
+    assert (
+        set(lanes) in ({"Olga", "Speaker 1"}, {"Olga", "Speaker 2"}) and "Olga" in page.locator(".shares").inner_text()
+    )
     assert page.locator(".turn").count() == page.locator(".spoken li").count() > 2
     assert not view.barriers()
     button = page.locator(".spoken button").nth(1)
-    minutes, start, end = re.match(r"(\d+):(\S+) – \d+:(\S+),", button.get_attribute("aria-label")).groups()
+    minutes, start, end = re.match(r"(\d+):(\S+) – \d+:(\S+), play ", button.get_attribute("aria-label")).groups()
     button.click()
     page.locator(".spoken li.playing").wait_for()
     page.locator(".spoken li.playing").wait_for(state="detached", timeout=1000 * (float(end) - float(start) + 5))

@@ -1,12 +1,20 @@
 """`mindvox.client`: the service from Python."""
 
+import inspect
+import re
+from pathlib import Path
+
 import httpx
 import pytest
 
+import mindvox.client
 from mindvox.client import Client, ServiceError
 from mindvox.errors import InputError
 from tests.service.calls import NOBODY
 from tests.service.toys import recording, silence
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "service.md"
+ADDRESS = '"http://127.0.0.1:8000"'
 
 
 @pytest.fixture
@@ -32,6 +40,27 @@ def test_a_speaker_from_enrolment_to_deletion(python, tmp_path):
     assert python.ready()["num_speakers"] == 1
     python.delete(anna["id"])
     assert list(python.speakers()) == []
+
+
+def test_the_example_of_the_page_runs(service, client, tmp_path, monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert example.count(ADDRESS) == 1
+    for name, speaker, seed in (("anna1", 1, 0), ("anna2", 1, 1), ("a", 1, 2), ("other", 3, 0)):
+        for ending in ("flac", "wav"):
+            (tmp_path / f"{name}.{ending}").write_bytes(recording(speaker, seed, file_format=ending.upper()))
+    (tmp_path / "who.wav").write_bytes(recording(2))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINDVOX_TOKEN", service.tokens["all"])
+    exec(compile(example.replace(ADDRESS, repr(service.address)), str(PAGE), "exec"), {})
+    assert capsys.readouterr().out.split() == ["accept", "None", "already_enrolled"]
+
+
+def test_every_call_has_a_method(client):
+    """But for two that are for machines: whether the process lives, and its counts."""
+    done = {"/v1/health", "/metrics"}
+    called = set(re.findall(r'"(/(?:v1|metrics)[^"]*)"', inspect.getsource(mindvox.client)))
+    described = client.get("/v1/openapi.json").json()["paths"]
+    assert called | done == set(described)
 
 
 def test_all_pages_of_speakers_are_read(python, monkeypatch):

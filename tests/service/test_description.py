@@ -1,15 +1,24 @@
 """The description of the service (OpenAPI): requests by it, and some against it, get the answers that it has."""
 
 import json
+import os
+from collections import Counter
 
 import pytest
 
 schemathesis = pytest.importorskip("schemathesis")
 hypothesis = pytest.importorskip("hypothesis")
 
+from schemathesis.checks import not_a_server_error  # noqa: E402
+from schemathesis.specs.openapi.checks import (  # noqa: E402
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
 from tests.service.toys import recording  # noqa: E402
 
-SHORT, LONG = 6, 300  # requests of each call
+SHORT, LONG = 6, int(os.environ.get("MINDVOX_REQUESTS", "300"))  # of each call
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +39,8 @@ def test_every_call_has_examples_and_problems(described):
 
 
 @pytest.mark.parametrize("number", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
-def test_requests_by_the_description_get_its_answers(service, described, client, number):
+def test_requests_by_the_description_get_its_answers(service, described, client, number, record_property):
+    """MINDVOX_REQUESTS=5000 pytest -m slow --junitxml=FILE asks for longer, and writes how often each status came."""
     schema = schemathesis.openapi.from_dict(described)
     settings = hypothesis.settings(
         max_examples=number,
@@ -40,6 +50,8 @@ def test_requests_by_the_description_get_its_answers(service, described, client,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     headers = {"Authorization": f"Bearer {service.tokens['all']}"}
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+    statuses: Counter[int] = Counter()
     for result in schema.get_all_operations():
         operation = result.ok()
 
@@ -47,11 +59,11 @@ def test_requests_by_the_description_get_its_answers(service, described, client,
         @hypothesis.given(case=operation.as_strategy())
         def ask(case):
             answer = case.call(base_url=service.address, headers=headers)
-            assert answer.status_code < 500, answer.text
-            case.validate_response(answer, checks=[schemathesis.checks.not_a_server_error], headers=headers)
-            documented = {int(code) for code in case.operation.definition.raw["responses"]}
-            assert answer.status_code in documented, (answer.status_code, answer.text)
+            statuses[answer.status_code] += 1
+            case.validate_response(answer, checks=checks, headers=headers)
 
         ask()
-    assert "Traceback" not in service.errors
+    record_property("statuses", dict(statuses))
+    assert sum(statuses.values()) >= number
+    assert "Traceback" not in service.errors and not service.left_behind()
     assert client.post("/v1/examine", files=[("recordings", ("a.wav", recording(1)))]).json()["problem"] is None

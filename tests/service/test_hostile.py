@@ -1,14 +1,12 @@
 """What is sent to break the service: broken audio, bombs, endless and slow senders, and workers that die."""
 
 import io
-import json
 import os
 import random
 import signal
 import socket
-import tempfile
 import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ import soundfile
 
 from mindvox.service.sniff import KINDS, kind_of
 from tests.service.calls import files, problem_of
+from tests.service.churn import Churn
 from tests.service.running import Running, until
 from tests.service.toys import encoded, recording
 from tests.speakers.toys import voice
@@ -41,11 +40,6 @@ def strict(toy_home, tmp_path_factory):
 def caller(strict):
     with strict.client() as client:
         yield client
-
-
-def left_behind():
-    """Return what is in the folder for temporary files that the service could have made."""
-    return {name for name in os.listdir(tempfile.gettempdir()) if not name.startswith("pytest")}
 
 
 def seeds():
@@ -115,20 +109,18 @@ def send_mutations(running, number, seed):
 
 
 def test_mutated_recordings_are_answered(service, client):
-    before = left_behind()
     counts = send_mutations(service, NUM_MUTATIONS, seed=1)
     assert counts[200] > NUM_MUTATIONS / 4 and "Traceback" not in service.errors
-    assert left_behind() <= before
+    assert not service.left_behind()
 
 
 @pytest.mark.slow
 def test_many_mutated_recordings_leave_nothing_behind(service, client):
-    before = left_behind()
     send_mutations(service, 1500, seed=2)
     memory = service.memory()
     send_mutations(service, 8500, seed=3)
     assert service.memory() < 1.05 * memory
-    assert left_behind() <= before and "Traceback" not in service.errors
+    assert not service.left_behind() and "Traceback" not in service.errors
 
 
 def test_a_bomb_is_too_long(caller):
@@ -139,9 +131,11 @@ def test_a_bomb_is_too_long(caller):
     endless = bytearray(encoded(np.zeros(1000, np.int16)))
     endless[40:44] = b"\xff\xff\xff\xff"  # samples that the header promises
     assert caller.post("/v1/examine", files=files(bytes(endless))).status_code in (200, 413)
-    lying = encoded(np.zeros(1000, np.int16), "AU")
-    lying = lying[:16] + b"\x00\x00\x00\x01" + lying[20:]  # 1 Hz: a thousand seconds
-    problem_of(caller.post("/v1/examine", files=files(lying)), 413, "too_long")
+    lying = encoded(np.zeros(30000, np.int16), "AU")
+    slow = lying[:16] + (2000).to_bytes(4, "big") + lying[20:]  # 15 s
+    problem_of(caller.post("/v1/examine", files=files(slow)), 413, "too_long")
+    slower = lying[:16] + (1).to_bytes(4, "big") + lying[20:]
+    assert caller.post("/v1/examine", files=files(slower)).json()["problem"]["code"] == "unusable"
 
 
 def test_a_recording_that_takes_long_to_decode_is_stopped(strict, caller):
@@ -204,28 +198,34 @@ def head(strict, *lines):
     return "\r\n".join(("POST /v1/examine HTTP/1.1", *known, *lines, "", "")).encode()
 
 
-def test_an_endless_upload_is_cut(strict):
+def test_endless_uploads_are_cut(strict):
     start = head(strict, "Transfer-Encoding: chunked") + f"{len(PART):x}\r\n".encode() + PART + b"\r\n"
     parts = (b"10000\r\n" + bytes(1 << 16) + b"\r\n" for _ in range(100_000))
-    answer, seconds = ask(strict, start, parts)
-    assert b"413" in answer.partition(b"\r\n")[0] or not answer
-    assert seconds < 6
-    declared, seconds = ask(strict, head(strict, "Content-Length: 99999999999"), ())
-    assert b"413" in declared and b"too_large" in declared and seconds < 5
+    with ThreadPoolExecutor(2) as threads:
+        endless = threads.submit(ask, strict, start, parts)
+        declared = threads.submit(ask, strict, head(strict, "Content-Length: 99999999999"), ())
+    answer, seconds = endless.result()
+    assert (b"413" in answer.partition(b"\r\n")[0] or not answer) and seconds < 6
+    answer, seconds = declared.result()
+    assert b"413" in answer and b"too_large" in answer and seconds < 5
 
 
-def test_a_slow_sender_is_cut(strict):
+def test_slow_senders_are_cut(strict):
     parts = (b"-" for _ in range(100))
-    answer, seconds = ask(strict, head(strict, "Content-Length: 1000") + PART, parts, pause_s=0.2)
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(ask, strict, head(strict, "Content-Length: 1000") + PART, parts, pause_s=0.2)
+        silent = threads.submit(ask, strict, head(strict, "Content-Length: 1000"), ())
+    answer, seconds = slow.result()
     assert seconds < 25 and (b" 408 " in answer or not answer)
-    silent, seconds = ask(strict, head(strict, "Content-Length: 1000"), ())
-    assert b" 408 " in silent and b'"code":"timeout"' in silent and seconds < 6
+    answer, seconds = silent.result()
+    assert b" 408 " in answer and b'"code":"timeout"' in answer and seconds < 6
 
 
-@pytest.mark.parametrize("start", [b"", b"GET /v1/health HT", b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "])
-def test_slow_headers_are_cut(strict, start):
-    answer, seconds = ask(strict, start, ())
-    assert answer == b"" and seconds < 4
+def test_slow_headers_are_cut(strict):
+    starts = (b"", b"GET /v1/health HT", b"GET /v1/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+    with ThreadPoolExecutor(len(starts)) as threads:
+        for answer, seconds in threads.map(lambda start: ask(strict, start, ()), starts):
+            assert answer == b"" and seconds < 4
 
 
 def test_large_headers_are_refused(strict):
@@ -234,8 +234,6 @@ def test_large_headers_are_refused(strict):
 
 
 def test_a_full_queue_is_refused_while_health_answers(strict, caller):
-    from concurrent.futures import ThreadPoolExecutor
-
     content = recording(1, 0, 9.0)
 
     def examine(_):
@@ -266,7 +264,7 @@ def test_a_list_of_addresses_opens_none_of_them(service, client):
     """A playlist behind a tag that looks like an MP3 must not make the decoder fetch anything."""
     pytest.importorskip("av")
     with socket.create_server(("127.0.0.1", 0)) as trap:
-        trap.settimeout(1.5)
+        trap.settimeout(0.5)
         port = trap.getsockname()[1]
         playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
         tagged = b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + playlist.encode()
@@ -277,89 +275,54 @@ def test_a_list_of_addresses_opens_none_of_them(service, client):
             trap.accept()
 
 
-def test_a_graceful_end_finishes_what_was_accepted(toy_home, tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    running = Running(tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=0").start()
-    content = recording(1, 0, 60.0)
-    with running.client() as client, ThreadPoolExecutor(6) as threads:
-        asked = [threads.submit(client.post, "/v1/examine", files=files(content)) for _ in range(6)]
-        until(lambda: "mindvox_waiting_recordings 0.0" not in client.get("/metrics").text)
-        assert running.stop() in (0, -15), running.errors
-        assert [one.result().status_code for one in asked] == [200] * 6
-    entries = [json.loads(line) for line in Path(running.audit_log).read_text().splitlines()]
-    assert sum(entry["call"] == "POST /v1/examine" for entry in entries) == 6
-
-
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_what_was_acknowledged_survives_a_kill(toy_home, tmp_path, rounds):
-    from concurrent.futures import ThreadPoolExecutor
-
-    import httpx
-
-    content, enrolled, deleted = recording(1, 0, 2.2), {}, set()
-    chance = random.Random(rounds)
+@pytest.mark.slow
+def test_what_was_acknowledged_survives_twenty_kills(toy_home, tmp_path):
     running = Running(tmp_path, *toy_home, "--num_workers=1", "--requests_per_minute=0")
-    for attempt in range(rounds):
-        running.start()
-        killed_at = time.monotonic() + chance.uniform(0.3, 1.5)
-
-        def work(lane, attempt=attempt, killed_at=killed_at):
-            made, gone = {}, set()
-            with running.client() as client:
-                for number in range(1000):
-                    try:
-                        name = f"{attempt}-{lane}-{number}"
-                        answer = client.post("/v1/speakers", files=files(content), data={"name": name})
-                        if answer.status_code == 201:
-                            made[answer.json()["id"]] = name
-                        if number % 2 and made:
-                            speaker = next(iter(made))
-                            if client.delete(f"/v1/speakers/{speaker}").status_code == 204:
-                                gone.add(speaker)
-                                del made[speaker]
-                    except httpx.TransportError:
-                        assert time.monotonic() > killed_at - 0.05
-                        # Whether the last change was made is not known.
-                        return made, gone, next(iter(made), None)
-            raise AssertionError("it was never killed")
-
-        with ThreadPoolExecutor(3) as threads:
-            lanes = [threads.submit(work, lane) for lane in range(3)]
-            time.sleep(max(0.0, killed_at - time.monotonic()))
-            running.kill()
-            for lane in lanes:
-                made, gone, unknown = lane.result()
-                made.pop(unknown, None)
-                enrolled.update(made)
-                deleted |= gone
-    running.start()
-    with running.client() as client:
-        kept, after = {}, ""
-        while True:
-            page = client.get("/v1/speakers", params={"limit": 1000, "after": after}).json()
-            kept.update((one["id"], one["name"]) for one in page["speakers"])
-            if page["next"] is None:
-                break
-            after = page["next"]
-        assert enrolled and deleted
-        assert enrolled.items() <= kept.items() and not deleted & kept.keys()
-        assert client.post("/v1/identify", files=files(content)).json()["matches"]
+    churn = Churn(seed=20)
+    for _ in range(20):
+        churn.until_killed(running.start())
+    churn.check(running.start())
     assert running.stop() in (0, -15), running.errors
 
 
-def test_two_services_share_a_store(toy_home, tmp_path):
-    first = Running(tmp_path, *toy_home, "--num_workers=1").start()
-    second = Running(tmp_path, *toy_home, "--num_workers=1", needs_token=False)
-    second.tokens = first.tokens
+def test_two_services_share_a_store_through_an_end_and_a_kill(service, client, toy_home):
+    second = Running(service.folder, *toy_home, "--num_workers=1", "--requests_per_minute=0", needs_token=False)
+    second.tokens = service.tokens
     second.start()
-    with first.client() as one, second.client() as other:
-        anna = one.post("/v1/speakers", files=files(recording(1)), data={"name": "Anna"}).json()
+    with second.client() as other:
+        anna = client.post("/v1/speakers", files=files(recording(1)), data={"name": "Anna"}).json()
         assert other.post("/v1/identify", files=files(recording(1, 2))).json()["speaker"]["id"] == anna["id"]
-        for client in (one, other, one, other, one):  # failures are counted in the store
-            client.post("/v1/verify", files=files(recording(2)), data={"speaker": anna["id"]})
+        for caller in (client, other, client, other, client):  # failures are counted in the store
+            caller.post("/v1/verify", files=files(recording(2)), data={"speaker": anna["id"]})
         problem_of(other.post("/v1/verify", files=files(recording(1)), data={"speaker": anna["id"]}), 423, "locked")
         assert other.delete(f"/v1/speakers/{anna['id']}").status_code == 204
-        assert one.post("/v1/identify", files=files(recording(1, 2))).json()["answer"] == "unknown"
-    for running in (first, second):
+        assert client.post("/v1/identify", files=files(recording(1, 2))).json()["answer"] == "unknown"
+    end_while_it_works(second)
+    churn = Churn(seed=1)
+    churn.until_killed(second.start())
+    churn.check(service)
+
+
+def end_while_it_works(running):
+    """Tell a service with one worker to end, and see that it finishes first what it has accepted."""
+    number, num_before = 6, running.audit_log.read_text().count("POST /v1/examine")
+    (worker,) = running.worker_ids()
+    with running.client() as client, ThreadPoolExecutor(number) as threads:
+        os.kill(worker, signal.SIGSTOP)
+        asked = [threads.submit(client.post, "/v1/examine", files=files(recording(1))) for _ in range(number)]
+        until(lambda: f"mindvox_waiting_recordings {number - 1}.0" in client.get("/metrics").text)
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: is_closed(running.port))
+        os.kill(worker, signal.SIGCONT)
         assert running.stop() in (0, -15), running.errors
+        assert [one.result().status_code for one in asked] == [200] * number
+    assert running.audit_log.read_text().count("POST /v1/examine") == num_before + number
+
+
+def is_closed(port):
+    """Tell whether no connection is taken any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False

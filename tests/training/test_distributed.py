@@ -117,7 +117,7 @@ def test_pair_compares_the_utterances_of_both_batches(small_model, tmp_path, cap
 
 
 @pytest.mark.slow
-def test_pair_gathers_scales_and_validates_as_one_process_does(either_model, store, tmp_path, capsys):
+def test_pair_gathers_scales_and_validates_as_one_process_does(small_model, store, tmp_path, capsys):
     gathered = ("--accumulate_steps=3", "--loss_scale=dynamic", "--loss_scale_window=2", "--ema_decay=0.5")
     validated = ("--valid_utterances=4", "--valid_steps=6", "--valid_epochs=0")
     pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=12", *gathered, *validated)
@@ -126,7 +126,7 @@ def test_pair_gathers_scales_and_validates_as_one_process_does(either_model, sto
     assert len(eers(pair)) == 4 and eers(pair) == eers(one)
 
 
-def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(either_model, store, tmp_path, capsys):
+def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(small_model, store, tmp_path, capsys):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_steps=2", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 5)
     begin = time.monotonic()
@@ -144,7 +144,7 @@ def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(either
 
 
 @pytest.mark.slow
-def test_sigterm_writes_a_checkpoint_and_leaves_no_process(either_model, store, tmp_path):
+def test_sigterm_writes_a_checkpoint_and_leaves_no_process(small_model, store, tmp_path):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 3)
     launcher.send_signal(signal.SIGTERM)
@@ -156,7 +156,7 @@ def test_sigterm_writes_a_checkpoint_and_leaves_no_process(either_model, store, 
 
 
 @pytest.mark.slow
-def test_second_signal_ends_processes_that_hang(either_model, store, tmp_path):
+def test_second_signal_ends_processes_that_hang(small_model, store, tmp_path):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 3)
     processes_of(tmp_path)[-1].suspend()
@@ -171,7 +171,7 @@ def test_second_signal_ends_processes_that_hang(either_model, store, tmp_path):
 
 
 @pytest.mark.slow
-def test_error_of_one_process_is_reported_with_its_rank(either_model, store, tmp_path):
+def test_error_of_one_process_is_reported_with_its_rank(small_model, store, tmp_path):
     launcher = start(tmp_path, store, "--minibatch_size=100")
     _, err = launcher.communicate(timeout=LIMIT_S)
     assert launcher.returncode == 1

@@ -1,16 +1,25 @@
-"""Every objective learns: 200 steps of a small model on speakers that an untrained one hardly tells apart."""
+"""Every objective learns: 200 steps of a small model on speakers that an untrained one hardly tells apart.
+
+A run that is killed on the way ends with equal weights, with every objective and every schedule.
+"""
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mindvox.config import Config, load_config
 from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import UsageError
 from mindvox.frontend.fbank import Fbank
-from mindvox.registry import LOSSES
+from mindvox.models.checkpoint import list_checkpoints, read_checkpoint
+from mindvox.registry import LOSSES, SCHEDULES
 from mindvox.training.loop import train
+from tests.training.killed import train_until_killed
 from tests.training.runs import settings
 
 pytestmark = pytest.mark.usefixtures("small_model")
@@ -46,14 +55,64 @@ def config(store: Path, folder: Path, name: str, *more: str):
     return settings(store, folder, *words, "--num_epochs=20", "--tensorboard=false", *more)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "ge2e" else pytest.mark.slow) for name in LOSSES]
-)
-def test_accuracy_of_the_last_twenty_of_200_steps_is_twice_that_of_the_first(name, store, tmp_path, capsys):
-    train(config(store, tmp_path, name))
-    accuracies = [float(value) for value in re.findall(r"acc_aver:(\S+)", capsys.readouterr().out)]
+def check_kill(make_config: Callable[[Path], Config], whole: Path, folder: Path, step: int) -> None:
+    """Kill a run after a step, resume it from its last checkpoint, and compare it with one that nothing disturbed."""
+    config = make_config(folder)
+    train_until_killed(config, step)
+    assert 0 < max(list_checkpoints(config.ckpt_save_dir)) < step
+    resumed, meta = read_checkpoint(train(replace(config, resume="auto")))
+    expected, expected_meta = read_checkpoint(whole)
+    assert meta["step"] == expected_meta["step"] > step and resumed.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+
+
+def check_learning(said: str) -> None:
+    """Check that the accuracy of the last twenty of 200 steps is twice that of the first."""
+    accuracies = [float(value) for value in re.findall(r"acc_aver:(\S+)", said)]
     assert len(accuracies) == 11  # of the first step, of what is left of the first twenty, and so on
     assert accuracies[-1] > 2 * accuracies[1], accuracies
+
+
+def test_an_objective_learns(store, tmp_path, capsys):
+    train(config(store, tmp_path, "ge2e"))
+    check_learning(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_every_objective_learns_and_a_killed_run_ends_with_equal_weights(name, store, tmp_path, capsys):
+    every = ("--save_checkpoint_steps=25", "--save_checkpoint_epochs=0")
+    whole = train(config(store, tmp_path / "whole", name, *every))
+    check_learning(capsys.readouterr().out)
+    check_kill(lambda folder: config(store, folder, name, *every), whole, tmp_path / "killed", step=110)
+
+
+CURVES = {
+    "cyclic": ["--step_size=7", "--base_lrate=0.001", "--schedule.cycle_decay=0.5"],
+    "cosine": ["--warmup_epochs=2", "--base_lrate=0.001"],
+    "exponential": ["--warmup_epochs=2", "--base_lrate=0.001"],
+    "inverse": ["--warmup_epochs=1", "--schedule.decay=0.1"],
+    "step": ["--schedule.step_epochs=1", "--schedule.step_factor=0.5"],
+}
+MARGINS = {
+    "by epochs": ["--margin_from_epoch=1", "--margin_to_epoch=4"],
+    "by shares": ["--loss.margin_from_share=0.2", "--loss.margin_to_share=0.9", "--margin_growth=linear"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("curve", "margin"), list(zip(SCHEDULES, cycle(MARGINS), strict=False)))
+def test_killed_run_ends_with_equal_weights_with_every_schedule(curve, margin, store, tmp_path):
+    """Of 40 steps in 4 epochs, with schedules that move in each."""
+    words = [f"--train_data_path={store}", f"--schedule={curve}", *CURVES[curve], "--max_lrate=0.02", *MARGINS[margin]]
+    words += ["--inChannels=16", "--channels=8", "--emb_size=6", "--minibatch_size=32", "--train_frames=20"]
+    words += ["--num_epochs=4", "--save_checkpoint_steps=4", "--save_checkpoint_epochs=0", "--tensorboard=false"]
+
+    def make_config(folder: Path) -> Config:
+        return load_config(Config, [*words, "--device_target=CPU", f"--ckpt_save_dir={folder}"])
+
+    check_kill(make_config, train(make_config(tmp_path / "whole")), tmp_path / "killed", step=15)
 
 
 @pytest.mark.parametrize(

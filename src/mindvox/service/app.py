@@ -230,8 +230,8 @@ class _Routes:
         """Say whether the service can work."""
         voices = self._voices
         if not voices.pool.num_alive:
-            raise ServiceProblem(503, "busy", "No worker can work at this moment.", retry_after_s=1)
-        num_speakers = await asyncio.to_thread(voices.store.count)
+            raise voices.pool.no_worker()
+        num_speakers = await voices.count()
         return {
             "status": "ready",
             "model": voices.store.model.name,
@@ -254,13 +254,14 @@ class _Routes:
         ]
 
 
-def create_app(settings: Settings, voices: Voices, tokens: TokenFile) -> App:
+def create_app(settings: Settings, voices: Voices, tokens: TokenFile, audit: AuditLog) -> App:
     """Return the application.
 
     Args:
         settings: of the service.
         voices: what answers; it is started and closed with the application.
         tokens: of callers.
+        audit: gets a line for each call.
     """
 
     @contextlib.asynccontextmanager
@@ -295,7 +296,7 @@ def create_app(settings: Settings, voices: Voices, tokens: TokenFile) -> App:
     app.openapi_schema = _described(app)
     if WEB.is_dir():
         app.mount("/", StaticFiles(directory=WEB, html=True), name="page")
-    return Gate(app, settings, tokens, metrics, AuditLog(settings.audit_log))
+    return Gate(app, settings, tokens, metrics, audit)
 
 
 def _described(app: FastAPI) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What every request passes before it is read: where it comes from, who asks, how often, how much, how slowly."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from mindvox.service.endpoints import Endpoint, endpoint_of
+from mindvox.service.printing import warn
 from mindvox.service.problems import MEDIA_TYPE, ServiceProblem
 from mindvox.service.rates import RateLimiter
 from mindvox.service.settings import Settings
@@ -23,6 +25,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
 COSTLY, COSTLY_REQUESTS = ("decode_timeout", "failed"), 20  # a worker was killed, and starts again
+UNNOTED = "audit_unavailable"
 NO_ANSWER = 0  # in place of a status, where the caller has gone
 MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
 DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
@@ -72,12 +75,20 @@ class Gate:
         self._check_origin(request)
         if not _is_call(request) or (endpoint is not None and not endpoint.scopes):
             return None
+        self._check_audit()
         token = self._token(request, endpoint)
         caller = _caller(request, token)
         if wait_s := self._rates.wait_s(caller):
             raise ServiceProblem(429, "rate_limited", "Too many requests.", retry_after_s=wait_s)
         self._rates.count(caller)
         return token
+
+    def _check_audit(self) -> None:
+        """Refuse a call that could not be noted, before anything is done."""
+        try:
+            self._audit.resume()
+        except OSError:
+            raise _not_noted("Nothing was done.") from None
 
     def _token(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
         if not self._needs_token():
@@ -148,6 +159,8 @@ class _Call:
         self._num_bytes = 0
         self._deadline: Optional[float] = None
         self._has_body = True  # something of it may still come
+        self._is_gone = False  # the caller went away before the whole body was here
+        self._body_read = asyncio.Event()
 
     async def serve(self) -> None:
         request = self._request
@@ -159,12 +172,42 @@ class _Call:
                 self._check_length()
             except ServiceProblem as problem:
                 state.code = problem.code
-                await problem_response(problem)(request.scope, self.receive, self.send)
+                await self._run(problem_response(problem))
             else:
-                await self._gate._app(request.scope, self.receive, self.send)
+                await self._answer()
         finally:
             self._gate.release(self._num_bytes)
-            self._note(NO_ANSWER)
+            with contextlib.suppress(OSError):  # there is nobody to tell
+                self._note(NO_ANSWER)
+
+    async def _answer(self) -> None:
+        """Let the application answer, as long as the caller waits for it."""
+        work = asyncio.create_task(self._run(self._gate._app))
+        gone = asyncio.create_task(self._until_gone())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.wait((work, gone))
+        if not work.cancelled():
+            work.result()
+
+    async def _run(self, app: App) -> None:
+        """Let an application answer; where the call cannot be noted, say that in place of its answer."""
+        scope = self._request.scope
+        try:
+            await app(scope, self.receive, self.send)
+        except _NotNotedError as error:
+            warn(f"a call was made and is not in the audit log: {error}")
+            problem = _not_noted("The call was made; its answer is withheld.")
+            await problem_response(problem)(scope, self.receive, self._send_as_is)
+
+    async def _until_gone(self) -> None:
+        """Wait until the caller has gone, or has its answer."""
+        await self._body_read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def _check_length(self) -> None:
         length = self._request.headers.get("content-length", "")
@@ -194,13 +237,22 @@ class _Call:
             self._num_bytes += num_bytes
             self._has_body = bool(message.get("more_body", False))
         else:
-            self._has_body = False
+            self._has_body, self._is_gone = False, True
+        if not self._has_body:
+            self._body_read.set()
         return message
 
     async def send(self, message: Message) -> None:
         """Send what the application answers, with the headers that every answer has."""
         if message["type"] == "http.response.start":
-            self._note(message["status"])
+            try:
+                self._note(NO_ANSWER if self._is_gone else message["status"])
+            except OSError as error:
+                raise _NotNotedError(error) from None
+        await self._send_as_is(message)
+
+    async def _send_as_is(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
             is_call = _is_call(self._request)
             names = {name.lower() for name, _ in message["headers"]}
             more = {**HEADERS, "X-Request-Id": self._id}
@@ -248,6 +300,8 @@ class _Call:
             self._gate.count(_caller(request, self._token), COSTLY_REQUESTS)
         if endpoint is not None and not endpoint.scopes or not _is_call(request):
             return  # what tells nothing of anybody
+        if request.state.code == UNNOTED:
+            return
         speaker = getattr(request.state, "speaker", None)
         self._gate._audit.write(
             {
@@ -263,6 +317,15 @@ class _Call:
                 "ms": round(1000 * seconds),
             }
         )
+
+
+class _NotNotedError(Exception):
+    """A call was made, and the audit log cannot be written."""
+
+
+def _not_noted(what_was_done: str) -> ServiceProblem:
+    detail = f"Calls cannot be noted in the audit log. {what_was_done}"
+    return ServiceProblem(503, UNNOTED, detail, retry_after_s=5)
 
 
 def problem_response(problem: ServiceProblem) -> JSONResponse:

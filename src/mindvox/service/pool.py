@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import queue
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -17,12 +16,15 @@ import numpy as np
 from mindvox.errors import InputError
 from mindvox.parallel import one_thread_each
 from mindvox.service import worker
+from mindvox.service.printing import warn
 from mindvox.service.problems import ServiceProblem
 from mindvox.service.worker import DECODED, WorkerSettings
 
 START_S = 120.0  # that a worker may take to load its models
 LONGEST_ANSWER = 16 << 20  # bytes
-RESTART_S = 1.0  # before a worker that cannot start is tried again
+RESTART_S, LONGEST_PAUSE_S = 1.0, 30.0  # before a worker that cannot start is tried again; each pause doubles
+CHECK_S = 1.0  # how often it is seen whether a worker without work still lives
+CLOSE_S = 10.0  # that the last jobs may take when the service ends; before, requests have had FINISH_S of server.py
 SMOOTHING = 0.1  # of the mean time of a job
 
 
@@ -68,6 +70,7 @@ class WorkerPool:
         self._settings = settings
         self._jobs: queue.Queue[Optional[Job]] = queue.Queue(max_waiting)
         self._lanes = [_Lane(settings, self._jobs, self) for _ in range(num_workers)]
+        self.is_closing = threading.Event()
         self.num_restarts = 0
         self.job_s = 1.0  # mean time of a job
         self.engine = ""
@@ -87,7 +90,9 @@ class WorkerPool:
             lane.start()
 
     def submit(self, job: Job) -> "Future[Reply]":
-        """Queue a job; raise ServiceProblem (busy) when too many wait."""
+        """Queue a job; raise ServiceProblem (busy) when too many wait, or no worker can be started."""
+        if self._is_failing:
+            raise self.no_worker()
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -98,6 +103,21 @@ class WorkerPool:
         """Return the refusal of a job."""
         wait_s = (self._jobs.qsize() + 1) * self.job_s / len(self._lanes)
         return ServiceProblem(503, "busy", "All workers are busy and the queue is full.", retry_after_s=wait_s)
+
+    @staticmethod
+    def no_worker() -> ServiceProblem:
+        """Return the refusal of a job that nobody can do."""
+        return ServiceProblem(503, "busy", "No worker can work at this moment.", retry_after_s=LONGEST_PAUSE_S)
+
+    def refuse_waiting(self) -> None:
+        """Refuse the jobs that wait, when no worker is left that could do them."""
+        while self._is_failing and not self.is_closing.is_set():
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is not None and job.future.set_running_or_notify_cancel():
+                job.future.set_exception(self.no_worker())
 
     @property
     def num_waiting(self) -> int:
@@ -114,18 +134,24 @@ class WorkerPool:
         """How many workers there are when all can work."""
         return len(self._lanes)
 
+    @property
+    def _is_failing(self) -> bool:
+        return all(lane.cannot_start for lane in self._lanes)
+
     def close(self) -> None:
-        """Finish what waits, then end the workers."""
+        """Finish what waits, for up to CLOSE_S, then end the workers."""
+        self.is_closing.set()
+        give_up = time.monotonic() + CLOSE_S
         for lane in self._lanes:
             if lane.is_alive():
                 self._jobs.put(None)
         for lane in self._lanes:
             if lane.is_alive():
-                lane.join()
+                lane.join(max(0.0, give_up - time.monotonic()))
             lane.kill()
 
     def note(self, seconds: float) -> None:
-        """Count a job that took so long."""
+        """Count a job that took this time, s."""
         self.job_s += SMOOTHING * (seconds - self.job_s)
 
 
@@ -138,6 +164,7 @@ class _Lane(threading.Thread):
         self._process: Optional[BaseProcess] = None
         self._connection: Optional[Connection] = None
         self.is_ready = False
+        self.cannot_start = False  # the last attempt failed
 
     def launch(self) -> None:
         """Start the process."""
@@ -163,27 +190,37 @@ class _Lane(threading.Thread):
     def kill(self) -> None:
         """End the process, whatever it does."""
         self.is_ready = False
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
+        if self._process is not None:  # first, so that a thread that waits for its answer sees its end
             self._process.kill()
             self._process.join()
+        if self._connection is not None:
+            self._connection.close()
 
     def run(self) -> None:
         """Give jobs to the process until there is None."""
-        while (job := self._jobs.get()) is not None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=CHECK_S)
+            except queue.Empty:
+                if self._has_died():
+                    self._revive()
+                continue
+            if job is None:
+                return
             if not job.future.set_running_or_notify_cancel():
                 continue  # the caller has gone
             started = time.monotonic()
             try:
-                if not self.is_ready:
+                if self._has_died():
                     self._restart()
                 job.future.set_result(self._do(job))
+            except (InputError, OSError):
+                job.future.set_exception(self._pool.no_worker())
             except BaseException as error:  # whoever waits for the job is told
                 job.future.set_exception(error)
             self._pool.note(time.monotonic() - started)
             if not self.is_ready:
-                self._restart_quietly()
+                self._revive()
 
     def _do(self, job: Job) -> Reply:
         assert self._connection is not None
@@ -234,18 +271,33 @@ class _Lane(threading.Thread):
             raise TimeoutError
         return json.loads(self._connection.recv_bytes(LONGEST_ANSWER))
 
+    def _has_died(self) -> bool:
+        """Tell whether there is no process, or one that ended while it had nothing to do."""
+        return not self.is_ready or self._process is None or not self._process.is_alive()
+
     def _restart(self) -> None:
         self.kill()
+        if self._pool.is_closing.is_set():
+            raise InputError("the service ends.")
         self._pool.num_restarts += 1
         self.launch()
         self.await_ready()
 
-    def _restart_quietly(self) -> None:
-        try:
-            self._restart()
-        except InputError as error:  # the next job tries again
-            print(f"warning: {error}", file=sys.stderr)
-            time.sleep(RESTART_S)
+    def _revive(self) -> None:
+        """Start the process again, after longer and longer pauses while it cannot start."""
+        pause_s = RESTART_S
+        while not self._pool.is_closing.is_set():
+            try:
+                self._restart()
+            except (InputError, OSError) as error:
+                warn(error)
+                self.cannot_start = True
+                self._pool.refuse_waiting()
+                self._pool.is_closing.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                self.cannot_start = False
+                return
 
 
 _launching = threading.Lock()  # of the environment that a worker inherits

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 
 TITLES = {
     "already_enrolled": "A speaker of this name is enrolled already",
+    "audit_unavailable": "Calls cannot be noted at this moment",
     "bad_host": "Host or origin are not allowed",
     "busy": "Too much work at this moment",
     "decode_timeout": "The recording takes too long to decode",

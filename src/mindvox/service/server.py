@@ -9,7 +9,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mindvox.errors import InputError, UsageError
 from mindvox.service.app import create_app
+from mindvox.service.printing import warn
 from mindvox.service.settings import Settings
+from mindvox.service.telemetry import AuditLog
 from mindvox.service.tokens import TokenFile
 from mindvox.service.voices import Voices
 
@@ -60,7 +62,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         UsageError: it would listen to other machines without any token.
-        InputError: the address is taken, or what it needs is missing.
+        InputError: the address is taken, the audit log cannot be written, or what it needs is missing.
     """
     tokens = TokenFile(settings.tokens_file)
     if not tokens.all() and not settings.is_loopback:
@@ -70,6 +72,7 @@ def serve(settings: Settings) -> None:
         )
     if not tokens.all() and settings.allowed_hosts:
         raise UsageError("--allowed_host: needs tokens: mindvox tokens add NAME --scopes read,enrol")
+    audit = AuditLog(settings.audit_log)
     listener = _listen(settings)
     with listener:
         voices = Voices(settings)
@@ -80,7 +83,7 @@ def serve(settings: Settings) -> None:
             raise
         protocol = type("Protocol", (PatientProtocol,), {"header_s": settings.limits.header_s})
         config = uvicorn.Config(
-            create_app(settings, voices, tokens),
+            create_app(settings, voices, tokens, audit),
             http=protocol,
             ws="none",
             access_log=False,
@@ -95,6 +98,8 @@ def serve(settings: Settings) -> None:
         )
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
+        if not settings.is_loopback:
+            warn(f"{shown}: tokens and voices arrive unencrypted; let a proxy with TLS stand in front.")
         print(f"listening: http://{shown}:{port}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
 

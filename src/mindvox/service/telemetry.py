@@ -1,15 +1,17 @@
 """What is known of the service from outside: metrics for Prometheus, and a log of every call."""
 
+import errno
 import json
 import os
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import Any, Optional
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from mindvox.errors import InputError
 from mindvox.service.pool import WorkerPool
 from mindvox.speakers.transfer import as_text
 
@@ -54,27 +56,54 @@ class AuditLog:
     Args:
         path: the file, to which lines are added; None: standard error. After the file was moved away (logrotate), the
             next line makes a new one.
+
+    Raises:
+        InputError: the file cannot be written.
     """
 
     def __init__(self, path: Optional[Path]) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._is_torn = False  # the last line has no end
+        self._num_lost = 0
+        if path is not None:
+            try:
+                os.close(_opened(path))
+            except OSError as error:
+                raise InputError(f"{path}: {error.strerror}.") from None
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Add an entry."""
-        line = json.dumps({"at": as_text(time.time()), **entry}, ensure_ascii=True) + "\n"
+        """Add an entry; raise OSError where it cannot be written, as on a full disk."""
         with self._lock:
-            if self._path is None:
-                _write(sys.stderr, line)
-            else:
-                with open(self._path, "a", encoding="utf-8", opener=_private) as stream:
-                    _write(stream, line)
+            try:
+                self._add(entry)
+            except OSError:
+                self._num_lost += 1
+                raise
+
+    def resume(self) -> None:
+        """After an entry could not be written, note how many are missing; raise OSError while that is impossible."""
+        with self._lock:
+            if self._num_lost:
+                self._add({"code": "audit_unavailable", "missing": self._num_lost})
+                self._num_lost = 0
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        line = json.dumps({"at": as_text(time.time()), **entry}, ensure_ascii=True) + "\n"
+        if self._path is None:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            return
+        content = (b"\n" if self._is_torn else b"") + line.encode()
+        handle = _opened(self._path)
+        try:
+            num_written = os.write(handle, content)
+        finally:
+            os.close(handle)
+        self._is_torn = num_written < len(content)
+        if self._is_torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _write(stream: TextIO, line: str) -> None:
-    stream.write(line)
-    stream.flush()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

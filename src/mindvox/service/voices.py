@@ -1,9 +1,10 @@
 """What the service answers, without HTTP: recordings to decisions, by the workers and the store."""
 
 import asyncio
-import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
 
@@ -21,6 +22,7 @@ from mindvox.errors import InputError
 from mindvox.rules import ACCEPT, INCONCLUSIVE, REJECT, Rule, Thresholds
 from mindvox.service import worker
 from mindvox.service.pool import Job, Reply, WorkerPool
+from mindvox.service.printing import warn
 from mindvox.service.problems import ServiceProblem
 from mindvox.service.settings import Settings
 from mindvox.service.sniff import kind_of
@@ -40,6 +42,7 @@ from mindvox.speakers.store import (
     NEW,
     ModelIdentity,
     NoSuchSpeaker,
+    NotErased,
     Speaker,
     SpeakerExists,
     SpeakerId,
@@ -54,6 +57,7 @@ from mindvox.speakers.verification import verify_speaker
 from mindvox.speech.quality import Problem, Quality
 
 Result = TypeVar("Result")
+STORE_S = 2.0  # within which a store says how many speakers it has, when it is asked whether all is ready
 MEANINGS = {
     ACCEPT: "Both are the same person, by the thresholds.",
     REJECT: "They are different people, by the thresholds.",
@@ -81,7 +85,9 @@ class Voices:
         self.embedder = describe_model(settings.model)
         self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
         self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
-        self._num_conversations = 0  # that are worked on, or wait
+        self._attempts = asyncio.Lock()  # one looks at the failures and is noted, then the next one does
+        # The workers that are left answer short questions.
+        self._conversations = threading.Semaphore(max(1, settings.num_workers // 2))
         limits = settings.limits
         self.pool = WorkerPool(
             worker.WorkerSettings(settings.model, settings.engine, limits.max_bytes),
@@ -116,21 +122,24 @@ class Voices:
         side = await self._examine(upload)
         decision = verify_speaker(self._rule, self._cosines, side, speaker)
         if decision.score is not None:  # a recording that cannot be used is no attempt
-            await self._check_lock(who)  # of many attempts at once, only the first count
-            await _call(self.store.note_verification, who, decision.answer == ACCEPT)
+            async with self._attempts:  # of many at once, only the first count
+                await self._check_lock(who)
+                await _call(self.store.note_verification, who, decision.answer == ACCEPT)
         answer = _decision(decision)
         return {**answer, "recordings": [examined_facts(side)], "speaker": {"id": speaker.id, "name": speaker.name}}
 
     async def _check_lock(self, who: SpeakerId) -> None:
         limits = self._settings.limits
         failures = await _call(self.store.failures, who)
-        left_s = failures.last + limits.lock_s - time.time()
-        if limits.max_failures and failures.number >= limits.max_failures and left_s > 0:
+        since_s = time.time() - failures.last
+        # A failure that lies further ahead was noted before the clock was set back: it locks nobody until then.
+        is_recent = -limits.lock_s < since_s < limits.lock_s
+        if limits.max_failures and failures.number >= limits.max_failures and is_recent:
             raise ServiceProblem(
                 423,
                 "locked",
                 f"{failures.number} verifications of this speaker failed one after the other.",
-                retry_after_s=left_s,
+                retry_after_s=limits.lock_s - since_s,
             )
 
     async def enrol(self, name: str, terms: Terms, uploads: Sequence[Upload]) -> dict[str, Any]:
@@ -221,14 +230,15 @@ class Voices:
             "max_speakers": count.most,
             "max_s": limits.max_conversation_s,
         }
-        if self._num_conversations >= max(1, self.pool.num_workers // 2):  # the others answer short questions
+        if not self._conversations.acquire(blocking=False):
             raise self.pool.busy()
-        self._num_conversations += 1
         try:
-            work_s = max(limits.work_s, limits.max_conversation_s)
-            reply = await self._work(worker.DIARIZE, upload, options, work_s)
-        finally:
-            self._num_conversations -= 1
+            future = self._submit(worker.DIARIZE, upload, options, max(limits.work_s, limits.max_conversation_s))
+        except BaseException:
+            self._conversations.release()
+            raise
+        future.add_done_callback(lambda _: self._conversations.release())  # a worker goes on when the caller has gone
+        reply = await asyncio.wrap_future(future)
         if not names or reply.vectors is None:
             return reply.result
         return await _call(self._name, reply)
@@ -262,6 +272,13 @@ class Voices:
             "fingerprint": model.fingerprint,
         }
 
+    async def count(self) -> int:
+        """Return how many speakers there are; raise ServiceProblem where the store does not say so soon."""
+        try:
+            return await asyncio.wait_for(_call(self.store.count), STORE_S)
+        except TimeoutError:
+            raise _store_unavailable() from None
+
     async def page(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
         """Return a page of speakers, and what the next one begins after."""
         page = await _call(self.store.list, after, limit + 1, group)
@@ -287,7 +304,14 @@ class Voices:
 
     async def delete(self, speaker_id: str) -> None:
         """Delete a speaker."""
-        await _call(self.store.delete, SpeakerId(speaker_id))
+
+        def delete() -> None:
+            try:
+                self.store.delete(SpeakerId(speaker_id))
+            except NotErased as error:  # the speaker is deleted; what is left in files is the operator's work
+                warn(f"store: {error}")
+
+        await _call(delete)
 
     async def _examine_all(self, uploads: Sequence[Upload]) -> list[Examined]:
         """Examine recordings, as many at once as there are workers; after an error none goes on."""
@@ -314,12 +338,14 @@ class Voices:
         )
 
     async def _work(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> Reply:
+        return await asyncio.wrap_future(self._submit(op, upload, options, work_s))
+
+    def _submit(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> "Future[Reply]":
         if kind_of(upload.content) is None:
             raise ServiceProblem(
                 422, UNUSABLE, f"{upload.name}: no recording of a kind that is read here.", upload.name
             )
-        job = Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s)
-        return await asyncio.wrap_future(self.pool.submit(job))
+        return self.pool.submit(Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s))
 
 
 def describe_model(model: str) -> Embedder:
@@ -367,10 +393,12 @@ async def _call(function: Callable[..., Result], *arguments: Any) -> Result:
     except SpeakerExists:
         raise _already_enrolled() from None
     except InputError as error:  # names and terms were checked before: the disk or the database
-        print(f"warning: store: {error}", file=sys.stderr, flush=True)
-        raise ServiceProblem(
-            503, "store_unavailable", "The store of speakers does not answer.", retry_after_s=5
-        ) from None
+        warn(f"store: {error}")
+        raise _store_unavailable() from None
+
+
+def _store_unavailable() -> ServiceProblem:
+    return ServiceProblem(503, "store_unavailable", "The store of speakers does not answer.", retry_after_s=5)
 
 
 def _already_enrolled() -> ServiceProblem:

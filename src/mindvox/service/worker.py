@@ -9,9 +9,7 @@ over by a recording, its answers could still do no more than be wrong.
 
 import json
 import os
-import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ from mindvox.diarization.pipeline import Diarizer
 from mindvox.embedder import Embedder, UnusableRecording
 from mindvox.errors import InputError
 from mindvox.parallel import start_process
+from mindvox.service.printing import print_failure, warn
 from mindvox.speech.detector import SpeechDetector
 from mindvox.speech.quality import Problem
 
@@ -134,7 +133,7 @@ def _answer(
             reason = error.reason if isinstance(error, BadAudio) else "it needs too much memory"
             return _unusable(job, reason)
         except Exception as error:  # the libraries that decode share no base for what damaged files make them raise
-            print(f"warning: decoding failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            warn(f"decoding failed: {type(error).__name__}: {error}")
             return _unusable(job, "decoding it failed")
         _send(connection, {"stage": DECODED})
         result, vectors = {EXAMINE: worker.examine, EMBED: worker.embed, DIARIZE: worker.diarize}[job["op"]](
@@ -146,7 +145,7 @@ def _answer(
     except InputError as error:
         return {"problem": "unusable", "detail": str(error)}, None
     except Exception:  # our own mistake: the caller is told that there is one, the log has it
-        traceback.print_exc(file=sys.stderr)
+        print_failure()
         return {"problem": "failed", "detail": "The service failed on this recording."}, None
 
 

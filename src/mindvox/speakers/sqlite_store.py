@@ -363,14 +363,13 @@ class SqliteStore(SpeakerStore):
             NotErased: they read on.
         """
         give_up = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
-        with self._lock:
-            while not self._empty_log(max(give_up - time.monotonic(), 0)):
-                if time.monotonic() >= give_up:
-                    raise NotErased(
-                        f"{self.where}: what was deleted is found no more, but another process keeps its bytes in the "
-                        "log. Run `mindvox speakers purge` when it has ended."
-                    )
-                time.sleep(RETRY_S)
+        while True:
+            with self._lock:  # between two attempts other threads go on
+                if self._empty_log(max(give_up - time.monotonic(), 0)):
+                    return
+            if time.monotonic() >= give_up:
+                raise self._not_erased("another process keeps its bytes in the log", "it has ended")
+            time.sleep(RETRY_S)
 
     def _empty_log(self, wait_s: float) -> bool:
         """Return whether the log could be moved into the file and emptied, after waiting for readers."""
@@ -378,10 +377,17 @@ class SqliteStore(SpeakerStore):
         try:
             with _alone(self._gate):
                 return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.OperationalError:  # SQLite does not wait for another process that empties it
-            return False
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):  # SQLite does not wait for another process that empties it
+                return False
+            raise self._not_erased(f"its bytes are still in the log ({error})", "that is mended") from None
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
+
+    def _not_erased(self, why: str, when: str) -> NotErased:
+        return NotErased(
+            f"{self.where}: what was deleted is found no more, but {why}. Run `mindvox speakers purge` when {when}."
+        )
 
     def close(self) -> None:
         with self._lock, _said_clearly(self.where), _alone(self._gate):

@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf, speakerNamed } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, line, show, showError, whileBusy } from "./results.js";
+import { clear, clearWhenChanged, line, show, showError, whileBusy } from "./results.js";
 import { say, t } from "./texts.js";
 
 const WANTED_S = 10; // of speech; the service says what is the least
@@ -18,6 +18,7 @@ export class Enrol {
     this.recordings = new Recordings(section.querySelector(".recordings"), {
       legend: "enrol.recordings", several: true, wanted_s: WANTED_S, longest_s: LONGEST_S,
     });
+    clearWhenChanged(this.form, this.place);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();

@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, line, show, whileBusy } from "./results.js";
+import { clear, clearWhenChanged, line, show, whileBusy } from "./results.js";
 import { say } from "./texts.js";
 
 const WANTED_S = 3; // of speech
@@ -22,6 +22,7 @@ export class Identify {
     this.recordings = new Recordings(section.querySelector(".recordings"), {
       legend: "identify.recording", wanted_s: WANTED_S, longest_s: LONGEST_S,
     });
+    clearWhenChanged(this.form, this.place);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();

@@ -98,6 +98,7 @@ export class Recordings {
       this.#isStarting = false;
     }
     recording = this;
+    this.#isChanged();
     if (!this.#options.several) for (const item of [...this.#parts.list.children]) this.#remove(item);
     live.hidden = false;
     record.classList.add("running");
@@ -199,6 +200,7 @@ export class Recordings {
     };
     remove.addEventListener("click", () => {
       this.#remove(item);
+      this.#isChanged();
       this.#silence();
       this.#parts.record.focus();
     });
@@ -228,6 +230,11 @@ export class Recordings {
     if (problem) told.append(say(make("li", { className: "bad" }), problem.key, problem.values));
     if (found.quality) lines.unshift(summaryOf(found.quality));
     told.append(...lines.map(({ key, values }) => say(make("li"), key, values)));
+  }
+
+  /** Tell the form, as its other fields do. */
+  #isChanged() {
+    this.#parts.record.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   #remove(item) {

@@ -39,6 +39,13 @@ export function showBusy(place) {
 
 export const clear = (place) => hush(place);
 
+/** Take a result away as soon as the form that it answered is changed: it is not about what is seen there then. */
+export function clearWhenChanged(form, place) {
+  form.addEventListener("input", () => {
+    if (form.getAttribute("aria-busy") !== "true") clear(place);
+  });
+}
+
 /** Return a paragraph. */
 export const line = (key, values = {}) => say(make("p"), key, values);
 

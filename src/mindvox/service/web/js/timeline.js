@@ -61,7 +61,7 @@ export class Timeline {
   /** Return who spoke for how long. */
   #shares(found) {
     const items = found.speakers.map(({ speaker, speech_s }, place) =>
-      make("li", {}, swatch(place), `${speaker}: `,
+      make("li", {}, swatch(place), nameOf(speaker), ": ",
         say(make("span"), "timeline.share", { speech_s, share: (100 * speech_s) / found.duration_s })),
     );
     return make("ul", { className: "shares" }, ...items);
@@ -78,13 +78,14 @@ export class Timeline {
       bar.addEventListener("click", () => this.#player.play(turn, bar));
       track.append(bar);
     }
-    return make("div", { className: "lane" }, make("span", { className: "name" }, name), track);
+    return make("div", { className: "lane" }, make("span", { className: "name" }, nameOf(name)), track);
   }
 
   #line(turn, names) {
     const button = make("button", { type: "button", className: "quiet" }, "▶ ", `${clock(turn.start_s)} – ${clock(turn.end_s)}`);
-    label(button, "timeline.play", { speaker: turn.speaker, start: clock(turn.start_s), end: clock(turn.end_s) });
-    const item = make("li", {}, button, swatch(names.indexOf(turn.speaker)), turn.speaker);
+    const values = { speaker: turn.speaker, number: numberOf(turn.speaker), start: clock(turn.start_s), end: clock(turn.end_s) };
+    label(button, values.number === null ? "timeline.play" : "timeline.play_number", values);
+    const item = make("li", {}, button, swatch(names.indexOf(turn.speaker)), nameOf(turn.speaker));
     button.addEventListener("click", () => this.#player.play(turn, item));
     return item;
   }
@@ -127,6 +128,15 @@ class TurnPlayer {
     this.#marked = element;
     element?.classList.add("playing");
   }
+}
+
+/** Return the number of somebody whom the service does not know by name, else null. */
+const numberOf = (speaker) => /^speaker_(\d+)$/.exec(speaker)?.[1] ?? null;
+
+/** Return an element that says who somebody is. */
+function nameOf(speaker) {
+  const number = numberOf(speaker);
+  return number === null ? make("span", {}, speaker) : say(make("span"), "timeline.speaker", { number });
 }
 
 const swatch = (place) => make("span", { className: `swatch speaker-${place % COLOURS}`, "aria-hidden": "true" });

@@ -4,7 +4,7 @@ import { problemOf } from "./advice.js";
 import { call, formOf, speakerNamed } from "./api.js";
 import { make } from "./dom.js";
 import { Recordings } from "./recordings.js";
-import { clear, line, meaningOf, show, whileBusy } from "./results.js";
+import { clear, clearWhenChanged, line, meaningOf, show, whileBusy } from "./results.js";
 import { say } from "./texts.js";
 
 const WANTED_S = 3; // of speech
@@ -36,6 +36,7 @@ export class Verify {
     this.first = new Recordings(this.firstPlace, { legend: "verify.first", ...limits });
     this.second = new Recordings(section.querySelector("#verify-second"), { legend: "verify.second", ...limits });
     for (const choice of this.form.elements.with) choice.addEventListener("change", () => this.#choose());
+    clearWhenChanged(this.form, this.place);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
@@ -67,7 +68,7 @@ export class Verify {
     this.first.stop();
     this.who.hidden = !this.#isAboutSpeaker;
     this.firstPlace.hidden = this.#isAboutSpeaker;
-    clear(this.place);
+    clear(this.place); // the list of people may have sent the user here
   }
 
   async #submit() {
