@@ -386,15 +386,16 @@ def test_models_are_listed(toy, capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["name", "cached", "licence"]
-    found = {line.split()[0]: line.split()[1:6] for line in lines[1:-2]}
+    found = {line.split()[0]: line.split()[1:] for line in lines[1:-2:2]}
+    assert all(len(line) <= 100 for line in lines)
     assert list(found) == list(PUBLIC_MODELS)
     assert found["toy"][:2] == ["yes", "MIT"]
-    assert found["campplus_zh_en"] == ["no", "Apache-2.0", "28", "0.45", "PyPI"]
+    assert found["campplus_zh_en"] == ["no", "Apache-2.0", "28", "0.45"]
 
 
 def test_one_model_is_told_as_text_and_json(capsys):
     assert main(["models", "campplus_zh_en"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "mindvox fetch campplus_zh_en" in said and "two Mandarin speakers recorded with one device" in said
     assert main(["models", "campplus_zh_en", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
