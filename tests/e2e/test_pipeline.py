@@ -31,7 +31,7 @@ def score_lines(text: str) -> list[str]:
 def worked(request, tmp_path_factory) -> Iterator[Path]:
     """A folder in which everything up to training has been done by the README's commands.
 
-    By default with the small model: test_seed_commands.py has the whole way with ECAPA-TDNN.
+    By default with the small model, with --all with ECAPA-TDNN too.
     """
     folder = tmp_path_factory.mktemp("work")
     write_corpus(folder / "corpus")
