@@ -25,6 +25,7 @@ from mindvox.errors import InputError
 from mindvox.files import lock_output, sha256_file
 from mindvox.home import find_model, model_folder, read_card
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, VOICE_ACTIVITY, KnownThresholds, PublicModel, Wheel
+from tests.deploy.toy import uncompiled_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = Path(__file__).with_name("reference") / "speechbrain.ckpt"  # 12 mel bins, 8 channels
@@ -340,6 +341,7 @@ def speakers(tmp_path_factory):
     with patch.context() as patched:
         patched.setenv("MINDVOX_HOME", str(cache))
         patched.setitem(PUBLIC_MODELS, "speakers", model)
+        patched.setattr("mindvox.deploy.export.cell_encoder", uncompiled_encoder)
         fetch("speakers", WEIGHTS)
     return cache, model
 
