@@ -40,7 +40,7 @@ for option in ${options[@]+"${options[@]}"}; do
   "$known" || usage "error: neither step has the key '$key'." "$text"
 done
 
-# A mistake in the second step's settings should not show after hours of the first.
+# Check the second step's settings now, not after hours of the first step.
 "$PYTHON" -m mindvox.config TrainPrepConfig "${train_arguments[@]}" >/dev/null
 "$PYTHON" -m mindvox.config EvalPrepConfig "${eval_arguments[@]}" >/dev/null
 

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: where the project is, which Python runs it, and how a failure is said.
+# Sourced by the other scripts: finds the project and its Python, and reports failures.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export PYTHONPATH="$ROOT/src${PYTHONPATH:+:$PYTHONPATH}"
 export GLOG_v="${GLOG_v:-3}" # MindSpore: errors only
 
-# An environment that the user has activated; conda's base is no place for a project.
+# The active environment, except conda's base.
 ACTIVE="${VIRTUAL_ENV:-}"
 [[ -n "$ACTIVE" || "${CONDA_DEFAULT_ENV:-base}" == base ]] || ACTIVE="${CONDA_PREFIX:-}"
 
@@ -14,7 +14,7 @@ usage() { # MESSAGE...: wrong usage
   exit 2
 }
 
-# The active environment's Python, else the project's own, else the system's.
+# The Python of the active environment, else of the project's .venv, else the system's.
 find_python() {
   if [[ -n "$ACTIVE" ]]; then
     PYTHON="$ACTIVE/bin/python"
@@ -26,8 +26,8 @@ find_python() {
   fi
 }
 
-# lock_log LOG: wait until no other run writes LOG; the lock ends with this shell and what it started. A shell that has
-# a lock needs no other.
+# lock_log LOG: wait until no other run writes LOG; the lock ends with this shell and its children. Locking again has no
+# effect.
 lock_log() {
   [[ -z "${LOCKED_LOG:-}" ]] || return 0
   exec 8>>"$1"
@@ -40,7 +40,7 @@ lock_log() {
   fi
 }
 
-# logged LOG COMMAND...: run it with its output and its errors where they belong, and both in LOG too.
+# logged LOG COMMAND...: run it with standard output and error unchanged, and copy both to LOG.
 logged() {
   local log="$1"
   shift
@@ -49,7 +49,7 @@ logged() {
   { "$@" 2>&1 >&3 3>&- | tee -a "$log" >&2 3>&-; } 3>&1 | tee -a "$log"
 }
 
-# make_environment [EXTRA]: .venv unless an environment is active, with this project and an extra of pyproject.toml.
+# make_environment [EXTRA]: create .venv unless an environment is active; install this project with an extra.
 make_environment() {
   local project="$ROOT${1:+[$1]}" stamp
   if [[ -z "$ACTIVE" && ! -x "$ROOT/.venv/bin/python" ]]; then

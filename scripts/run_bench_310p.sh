@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Ascend 310P model zoo's benchmark: features and labels of a corpus, throughput over batch sizes, ROC-AUC.
+# Run the benchmark of the Ascend 310P guide: features and labels of a corpus, throughput by batch size, ROC-AUC.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole way of the data on one machine: environment, corpus, features, training, evaluation, export, inference from
-# the exported model, and a table of what came out. A second run starts from what is finished.
+# Run the whole pipeline on one machine: environment, corpus, features, training, evaluation, export, inference with
+# the exported model, and a table of the results. A second run resumes after the finished stages.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -39,7 +39,7 @@ cd "$out" # every path in the YAML files below starts here
 mkdir -p logs
 lock_log logs/demo.lock # a stage removes what it makes again
 
-# stage NAME SETTINGS COMMAND...: run it unless it finished before with the same settings and the same stages before it.
+# stage NAME SETTINGS COMMAND...: run it unless it has finished with the same settings and the same earlier stages.
 stamp=""
 rm -f times.tsv
 stage() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train on the devices of a rank table, one process each; several servers: the same command on each. Without an argument
-# the table is the one that the variable RANK_TABLE_FILE names, else one of this machine's Ascend devices.
+# Train on the devices of a rank table, with one process each. For several servers, run it on each. The table is the
+# argument, else the file that RANK_TABLE_FILE names, else all Ascend devices of this machine.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the environment, then run the linters and the tests, and list the tests that took longest.
+# Make the environment, run the linters and the tests, and list the slowest tests.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
@@ -23,7 +23,7 @@ cd "$ROOT"
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy --ignore-missing-imports src
 "$(dirname "$PYTHON")/shellcheck" -x scripts/*.sh ascend310_infer/*.sh benchmarks/*.sh data_prepare.sh .ci/run
-# Two processes: most of the time goes into compiling graphs, which uses one core. When one dies, the run ends: pytest-xdist
-# 3.8 waits for ever for the tests of the one that it starts instead.
+# Two processes, because most of the time goes into compiling graphs, which uses one core. If one dies, the run ends:
+# pytest-xdist 3.8 would wait forever for the tests of its replacement.
 "$PYTHON" -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0 \
   --durations 40 --durations-min 2 "${selection[@]}" "${coverage[@]}" "$@"

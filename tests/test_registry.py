@@ -18,7 +18,7 @@ import pytest
 from mindspore import Tensor
 
 import mindvox.deploy.export as export_module
-from mindvox.config import ROOT, Config, load_config, save_config
+from mindvox.config import ROOT, Config, load_config
 from mindvox.config.option import checked, spellings
 from mindvox.deploy.export import export, random_input
 from mindvox.engines.engine import libraries_of, load_engine
@@ -73,6 +73,10 @@ def store_of(tmp_path_factory) -> Callable[[str], Path]:
 
 
 def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> Config:
+    return load_config(Config, words_of(model, loss, store, folder, *more), check=("model", "loss", "sampler"))
+
+
+def words_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> list[str]:
     words = [*model_keys(model), f"--loss.name={loss}", f"--train_data_path={store}", "--device_target=CPU"]
     if loss in OF_BATCH:
         words += ["--sampler.name=speakers", f"--sampler.num_utterances={OF_BATCH[loss]}"]
@@ -84,7 +88,7 @@ def config_of(model: str, loss: str, store: Path, folder: Path, *more: str) -> C
     path = folder / "empty.yaml"
     folder.mkdir(exist_ok=True)
     path.write_text("")
-    return load_config(Config, [f"--config_path={path}", *words], check=("model", "loss", "sampler"))
+    return [f"--config_path={path}", *words]
 
 
 EVERY = ["mean_model", *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS)]
@@ -247,11 +251,10 @@ def test_two_ranks_train_with_equal_weights(name, store_of, tmp_path, monkeypatc
     monkeypatch.setattr(launch, "supervise", lambda *work: supervise(*work, program=program))
     monkeypatch.chdir(tmp_path)
     loss = "squared_loss" if name == "mean_model" else "aam_softmax"
-    config = config_of(name, loss, store_of(name), tmp_path, "--minibatch_size=4", "--num_epochs=1", "--log_steps=1")
-    save_config(config, Path("pair.yaml"))
-    assert launch.main([str(ROOT / "hparams" / "rank_table_cpu_2.json"), "--config_path=pair.yaml"]) == 0
+    words = words_of(name, loss, store_of(name), tmp_path, "--minibatch_size=4", "--num_epochs=1", "--log_steps=1")
+    assert launch.main([str(ROOT / "hparams" / "rank_table_cpu_2.json"), *words]) == 0
     # The ranks compare their weights at the start and the end.
-    arrays, meta = read_checkpoint(find_checkpoint(config.ckpt_save_dir))
+    arrays, meta = read_checkpoint(find_checkpoint("ckpt"))
     assert meta["run"]["global_batch"] == 8 and meta["position"]["step"] == 3
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert "aver loss" in (tmp_path / "train_parallel0" / "log").read_text()

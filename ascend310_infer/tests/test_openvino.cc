@@ -118,6 +118,36 @@ TEST_CASE("further outputs are left alone when the description names them") {
   CHECK(Contains(LoadMessage(Save(folder, network)), "and gives [?,6] and 0 further outputs; it does not."));
 }
 
+TEST_CASE("a model of waveforms takes samples, in float32 alone") {
+  const TemporaryFolder folder;
+  const auto waveform = std::make_shared<op::Parameter>(ov::element::f32, ov::PartialShape{-1, -1});
+  const auto axis = op::Constant::create(ov::element::i64, {1}, std::vector<int64_t>{1});
+  const auto mean = std::make_shared<op::ReduceMean>(waveform, axis, true);
+  const auto weights = Weights({1, kEmb}, 1);
+  const auto embedding = std::make_shared<op::MatMul>(mean, weights, false, false);
+  ov::save_model(std::make_shared<ov::Model>(ov::OutputVector{embedding}, ov::ParameterVector{waveform}),
+                 (folder / "m.xml").string(), false);
+  auto content = ModelJson(kMels, kEmb, Sha256OfFile(folder / "m.xml"));
+  content["file_format"] = "IR";
+  content["weights_sha256"] = Sha256OfFile(folder / "m.bin");
+  folder.Write("m.xml.json", content.dump());
+  CHECK(Contains(LoadMessage(ExportedModel::Read(folder / "m.xml")), "one input, float32 [?,?,8]"));
+  content["input_kind"] = "waveform";
+  content["framing"] = {{"least", 1}, {"first", 0}, {"hop", 160}, {"prepares", false}};
+  folder.Write("m.xml.json", content.dump());
+  const ExportedModel model = ExportedModel::Read(folder / "m.xml");
+  EngineOptions options = Threads(1);
+  const auto found = LoadEngine(model, options).encoders[0]->Encode({0.25F, 0.75F, -1, 0, 0.5F, 0.5F}, 2, 3);
+  REQUIRE(found.size() == 2 * kEmb);
+  const auto numbers = weights->cast_vector<float>();
+  for (size_t d = 0; d < kEmb; ++d) {
+    CHECK(found[d] == doctest::Approx(0).epsilon(1e-6));
+    CHECK(found[kEmb + d] == doctest::Approx(numbers[d] / 3).epsilon(1e-6));
+  }
+  options.precision = Precision::kBfloat16;
+  CHECK(Contains(MessageOf([&] { LoadEngine(model, options); }), "makes features of samples inside, which need f32."));
+}
+
 TEST_CASE("embeddings are bit-identical for any number of threads, workers and batch size") {
   const TemporaryFolder folder;
   const ExportedModel model = Save(folder, Network(kFree));

@@ -128,8 +128,34 @@ TEST_CASE("a store of samples gives the features of the model's front end") {
   CHECK(Contains(message(), ": holds waveforms at 16000 Hz, the model takes 24000."));
   content["front_end"] = {{"type", "mfcc"}};
   CHECK(Contains(message(), "m.json: front end \"mfcc\": this program computes fbank, kaldi_fbank and samples."));
+  content["front_end"] = {{"type", "mfcc"}, {"sample_rate", 16000}};
+  content["input_kind"] = "waveform";
+  content["framing"] = {{"least", 1}, {"first", 0}, {"hop", 160}, {"prepares", false}};
+  const auto samples = OpenEvalStore(folder.path(), ExportedModel::Parse(content.dump(), "m.json"));
+  first = 0;
+  for (size_t row = 0; row < 3; ++row) {
+    CHECK(samples->utterances()[row].num_rows == lengths[row]);
+    const std::vector<float> found = samples->Read(row);
+    REQUIRE(static_cast<int64_t>(found.size()) == lengths[row]);
+    for (const float sample : found) REQUIRE(sample == static_cast<float>(stored[first++]) / 32768);
+  }
   folder.Write("wave.npy", npy.substr(0, npy.size() - 2));
   CHECK(Contains(MessageOf([&] { OpenEvalStore(folder.path(), model); }), "wave.npy: its header says (74001), but it"));
+}
+
+TEST_CASE("features are refused where a model takes samples") {
+  const TemporaryFolder folder;
+  WriteStore(folder, {5, 3});
+  folder.Write("a.npy", NpyOf({1, 2, 3, 4}, 4));
+  auto content = ModelJson(4, 3);
+  content["input_kind"] = "waveform";
+  content["framing"] = {{"least", 1}, {"first", 0}, {"hop", 160}, {"prepares", false}};
+  const ExportedModel model = ExportedModel::Parse(content.dump(), "m.json");
+  CHECK(Contains(MessageOf([&] { OpenEvalStore(folder.path(), model); }), ": holds features, and "));
+  CHECK(Contains(MessageOf([&] {
+                   OpenFeatureFiles({{{"a", (folder / "a.npy").string()}}, {}}, model);
+                 }),
+                 "--features: holds features, and "));
 }
 
 TEST_CASE("single files, .npy and raw, are read, and those of a wrong size are failures") {

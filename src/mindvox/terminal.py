@@ -7,17 +7,18 @@ WIDTH = 100
 """Columns of a printed line and of --help."""
 
 
-def folded(line: str) -> str:
-    """Return a line folded at blanks to WIDTH columns; continuations are indented by two more columns.
+def folded(line: str, hanging: int = 2) -> str:
+    """Return a line folded at blanks to WIDTH columns; a word that is longer than a line, such as a path, stays whole.
 
-    A word that is longer than a line, such as a path, stays whole.
+    Args:
+        hanging: columns by which continuations are indented more than the line.
     """
     indent = line[: len(line) - len(line.lstrip(" "))]
     return textwrap.fill(
         line.strip(),
         WIDTH,
         initial_indent=indent,
-        subsequent_indent=indent + "  ",
+        subsequent_indent=indent + " " * hanging,
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import yaml
 
+from mindvox.cli.intake import main
 from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
-from mindvox.corpus.intake import main, split_speakers
+from mindvox.corpus.intake import split_speakers
 from mindvox.corpus.tree import Utterance
 from mindvox.corpus.trials import read_trials
 from mindvox.errors import InputError, UsageError

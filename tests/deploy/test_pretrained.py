@@ -25,6 +25,7 @@ from mindvox.errors import InputError
 from mindvox.files import lock_output, sha256_file
 from mindvox.home import find_model, model_folder, read_card
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, VOICE_ACTIVITY, KnownThresholds, PublicModel, Wheel
+from tests.deploy.toy import uncompiled_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = Path(__file__).with_name("reference") / "speechbrain.ckpt"  # 12 mel bins, 8 channels
@@ -340,6 +341,7 @@ def speakers(tmp_path_factory):
     with patch.context() as patched:
         patched.setenv("MINDVOX_HOME", str(cache))
         patched.setitem(PUBLIC_MODELS, "speakers", model)
+        patched.setattr("mindvox.deploy.export.cell_encoder", uncompiled_encoder)
         fetch("speakers", WEIGHTS)
     return cache, model
 
@@ -386,15 +388,16 @@ def test_models_are_listed(toy, capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["name", "cached", "licence"]
-    found = {line.split()[0]: line.split()[1:6] for line in lines[1:-2]}
+    found = {line.split()[0]: line.split()[1:] for line in lines[1:-2:2]}
+    assert all(len(line) <= 100 for line in lines)
     assert list(found) == list(PUBLIC_MODELS)
     assert found["toy"][:2] == ["yes", "MIT"]
-    assert found["campplus_zh_en"] == ["no", "Apache-2.0", "28", "0.45", "PyPI"]
+    assert found["campplus_zh_en"] == ["no", "Apache-2.0", "28", "0.45"]
 
 
 def test_one_model_is_told_as_text_and_json(capsys):
     assert main(["models", "campplus_zh_en"]) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "mindvox fetch campplus_zh_en" in said and "two Mandarin speakers recorded with one device" in said
     assert main(["models", "campplus_zh_en", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import yaml
 
 from mindvox.config import Config, EvalPrepConfig, TrainPrepConfig, load_config
 from tests.e2e.corpus import SAMPLE_RATE, voice
+from tests.small_model import in_place_of_ecapa
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -174,7 +177,10 @@ class Project:
         """Run a line of the shell as it is, wait for it where it goes into the background, and return its output."""
         environment = {name: value for name, value in os.environ.items() if name != "RANK_TABLE_FILE"}
         environment.update(
-            VIRTUAL_ENV=sys.prefix, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables
+            VIRTUAL_ENV=sys.prefix,
+            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            PYTHONPATH=os.environ["PYTHONPATH"].replace(str(ROOT), str(self.root)),
+            **variables,
         )
         line = f"{line}\nwait $!" if line.endswith("&") else line
         done = subprocess.run(
@@ -243,10 +249,13 @@ def project(tmp_path_factory) -> Project:
     return project
 
 
-@pytest.fixture(scope="module")
-def trained(project) -> Project:
-    project.type("python train.py > train.log 2>&1 &")
-    return project
+@pytest.fixture(scope="module", params=["small", pytest.param("ecapa_tdnn", marks=pytest.mark.slow)])
+def trained(request, project) -> Iterator[Project]:
+    """The project after training: by default of the small model, with --all of ECAPA-TDNN too."""
+    shutil.rmtree(project.root / "ckpt", ignore_errors=True)
+    with in_place_of_ecapa() if request.param == "small" else nullcontext():
+        project.type("python train.py > train.log 2>&1 &")
+        yield project
 
 
 LOSS = re.compile(

@@ -134,7 +134,7 @@ def test_keys_of_the_command_line_that_contradict_the_checkpoint_are_refused_wit
         take_settings(config, SETTINGS, "x.ckpt")
     assert str(caught.value) == (
         "x.ckpt: the checkpoint has ecapa_tdnn (in_channels 8, channels 8, emb_size 4, global_context True); the "
-        "command line says --inChannels=80, --channels=16. Leave that out, the checkpoint knows its model; or name "
+        "command line says --inChannels=80, --channels=16. Leave that out, because the checkpoint sets it; or name "
         "another checkpoint."
     )
 

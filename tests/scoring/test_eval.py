@@ -20,7 +20,7 @@ from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.scoring.embeddings import EmbeddingStore
 from tests.stores import write_eval_store
 
-pytestmark = pytest.mark.usefixtures("small_model")  # with ECAPA-TDNN: tests/e2e/test_seed_commands.py
+pytestmark = pytest.mark.usefixtures("small_model")  # with ECAPA-TDNN, of --all: tests/e2e/test_seed_commands.py
 FRONT_END = Fbank(n_mels=8).to_dict()
 MODEL = {"name": "ecapa_tdnn", "in_channels": 8, "channels": 8, "emb_size": 6, "global_context": True}
 

@@ -9,9 +9,9 @@ from typing import Any, Optional
 from mindvox.deploy.pretrained import is_cached
 from mindvox.home import model_folder
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, public_model
-from mindvox.terminal import table_lines
+from mindvox.terminal import folded, table_lines
 
-COLUMNS = ("name", "cached", "licence", "MB", "same from", "source", "what it is")
+COLUMNS = ("name", "cached", "licence", "MB", "same from")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -61,11 +61,10 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Return a table with one line for each model."""
-    rows = [COLUMNS, *(_row(model) for model in found)]
-    return "\n".join(
-        [*table_lines(rows), "", "`mindvox fetch NAME` fetches a model; `mindvox models NAME` shows more."]
-    )
+    """Return a table with one line for each model, each followed by what it is."""
+    head, *rows = table_lines([COLUMNS, *(_row(model) for model in found)])
+    lines = [line for row, model in zip(rows, found, strict=True) for line in (row, f"  {model['summary']}")]
+    return "\n".join([head, *lines, "", "`mindvox fetch NAME` fetches a model; `mindvox models NAME` shows more."])
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:
@@ -75,8 +74,6 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
         model["licence"],
         _megabytes(model["num_bytes"]),
         f"{model['thresholds']['same']:.2f}" if model["thresholds"] else "-",
-        model["source"].split("/resolve/")[0],
-        model["summary"],
     )
 
 
@@ -103,7 +100,8 @@ def details(model: dict[str, Any]) -> str:
         "in the cache": model["folder"] if model["cached"] else f"no: mindvox fetch {model['name']}",
     }
     width = max(map(len, lines))
-    return "\n".join([model["name"], *(f"  {key:{width}}  {value}" for key, value in lines.items() if value)])
+    known = (f"  {key:{width}}  {value}" for key, value in lines.items() if value)
+    return "\n".join([model["name"], *(folded(line, hanging=width + 2) for line in known)])
 
 
 def markdown_table() -> str:

@@ -33,16 +33,17 @@ def _add(file: TokenFile, arguments: argparse.Namespace) -> None:
 def _list(file: TokenFile, arguments: argparse.Namespace) -> None:
     rows = [COLUMNS]
     for token in file.all():
+        expires = None if token.expires is None else as_text(token.expires)
         known = {
             "id": token.id,
             "name": token.name,
             "scopes": list(token.scopes),
             "created": as_text(token.created),
-            "expires": None if token.expires is None else as_text(token.expires),
+            "expires": expires,
         }
         if arguments.json:
             print(json.dumps(known, ensure_ascii=False))
-        rows.append((token.id, token.name, ",".join(token.scopes), known["expires"] or "never"))
+        rows.append((token.id, token.name, ",".join(token.scopes), expires or "never"))
     if len(rows) > 1 and not arguments.json:
         print("\n".join(table_lines(rows)))
 

@@ -251,11 +251,11 @@ def _read_meta(folder: Path) -> dict[str, Any]:
     try:
         version, _, stored = meta["format_version"], meta["sha256"], meta["front_end"]
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the description of a store ({error}). Prepare it anew.") from None
+        raise InputError(f"{path}: not the description of a store ({error}). Prepare it again.") from None
     if version != FORMAT_VERSION:
-        raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it anew.")
+        raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it again.")
     if stored is not None and not isinstance(stored, dict):
-        raise InputError(f"{path}: not the description of a store (front_end). Prepare it anew.")
+        raise InputError(f"{path}: not the description of a store (front_end). Prepare it again.")
     return meta
 
 
@@ -270,7 +270,7 @@ def _read_index(path: Path, header: tuple[str, ...]) -> tuple[list[str], list[st
             )
         expected += int(count)
     if not rows:
-        raise InputError(f"{path}: no utterances in it. Prepare it anew.")
+        raise InputError(f"{path}: no utterances in it. Prepare it again.")
     return [row[0] for row in rows], [row[1] for row in rows], np.array([int(row[3]) for row in rows])
 
 
@@ -278,13 +278,13 @@ def _map_content(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
     try:
         content = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file. Copy the whole folder again or prepare it anew.") from None
+        raise InputError(f"{path}: no such file. Copy the whole folder again or prepare it again.") from None
     except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: damaged ({error}). Copy it again or prepare it anew.") from None
+        raise InputError(f"{path}: damaged ({error}). Copy it again or prepare it again.") from None
     if content.shape != shape or content.dtype != dtype:
         raise InputError(
             f"{path}: {INDEX_FILE} and {META_FILE} expect {dtype} {shape}, got {content.dtype} {content.shape}. "
-            "Copy the whole folder again or prepare it anew."
+            "Copy the whole folder again or prepare it again."
         )
     return content
 
@@ -298,7 +298,7 @@ def _check_content(folder: Path, meta: Mapping[str, Any]) -> None:
     if content_sha256(folder, names) != meta["sha256"]:
         raise InputError(
             f"{folder}: {' and '.join(names)} are not the content that {META_FILE} names: they are damaged or "
-            "were replaced. Copy the whole folder again or prepare it anew."
+            "were replaced. Copy the whole folder again or prepare it again."
         )
     if os.access(folder, os.W_OK):  # without write access, the content is read each time
         write_json(folder / META_FILE, {**meta, "files": files})

@@ -324,7 +324,7 @@ def read_plan(folder: PathLike) -> dict[str, Any]:
     plan = read_json(path)
     keys = {"kind", "front_end", "settings", "num_shards", "shard_utterances", "skipped"}
     if not isinstance(plan, dict) or plan.pop("format_version", None) != FORMAT_VERSION or set(plan) != keys:
-        raise InputError(f"{path}: not a plan of format_version {FORMAT_VERSION}. Prepare the store anew.")
+        raise InputError(f"{path}: not a plan of format_version {FORMAT_VERSION}. Prepare the store again.")
     return plan
 
 

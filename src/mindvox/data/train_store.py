@@ -119,12 +119,12 @@ def read_manifest(folder: PathLike) -> Manifest:
     num_records = sum(shard.num_utterances for shard in manifest.shards)
     if manifest.num_utterances != num_records:
         raise InputError(
-            f"{path}: says {manifest.num_utterances} records, got {num_records} in its shards. Prepare it anew."
+            f"{path}: says {manifest.num_utterances} records, got {num_records} in its shards. Prepare it again."
         )
     for shard in manifest.shards:
         shard_path = Path(folder, shard.file)
         if not (shard_path.exists() and index_path(shard_path).exists()):
-            raise InputError(f"{shard_path}: missing, or its .db is. Copy the whole folder again or prepare it anew.")
+            raise InputError(f"{shard_path}: missing, or its .db is. Copy the whole folder again or prepare it again.")
         if shard_path.stat().st_size != shard.num_bytes:
             raise InputError(
                 f"{shard_path}: expected {shard.num_bytes} bytes, got {shard_path.stat().st_size}. Copy it again."
@@ -136,15 +136,15 @@ def _parse_manifest(stored: Any, path: Path) -> Manifest:
     try:
         version = stored["format_version"]
         if version != FORMAT_VERSION:
-            raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it anew.")
+            raise InputError(f"{path}: expected format_version {FORMAT_VERSION}, got {version}. Prepare it again.")
         shards = [Shard(**shard) for shard in stored["shards"]]
         skipped = [Skipped(**entry) for entry in stored["skipped"]]
         if stored["kind"] not in (FEATURES, WAVEFORM):
-            raise InputError(f"{path}: expected kind {FEATURES} or {WAVEFORM}, got {stored['kind']}. Prepare it anew.")
+            raise InputError(f"{path}: expected kind {FEATURES} or {WAVEFORM}, got {stored['kind']}. Prepare it again.")
         rest = {key: value for key, value in stored.items() if key not in ("format_version", "shards", "skipped")}
         return Manifest(**rest, shards=shards, skipped=skipped)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a manifest of a training store ({error}). Prepare it anew.") from None
+        raise InputError(f"{path}: not a manifest of a training store ({error}). Prepare it again.") from None
 
 
 def shard_paths(folder: PathLike) -> list[str]:

@@ -36,7 +36,7 @@ def verify_train_store(folder: PathLike) -> None:
     frames = [_verify_shard(Path(folder, shard.file), shard.num_utterances, manifest) for shard in manifest.shards]
     num_records = sum(shard.num_utterances for shard in manifest.shards)
     if (manifest.num_utterances, manifest.num_frames) != (num_records, sum(frames)):
-        raise InputError(f"{folder}: {MANIFEST_FILE} contradicts the shards: prepare the store anew.")
+        raise InputError(f"{folder}: {MANIFEST_FILE} contradicts the shards: prepare the store again.")
     print(
         f"{folder}: verified: {num_records} records ({manifest.kind}) of {manifest.num_speakers} speakers in "
         f"{len(manifest.shards)} shards, {len(manifest.skipped)} recordings skipped"
@@ -54,13 +54,13 @@ def _verify_shard(path: Path, num_expected: int, manifest: Manifest) -> int:
             else:
                 check_wave(record.utt_id, record.wave)
         except ValueError as error:
-            raise InputError(f"{path}: {error} Prepare the store anew.") from None
+            raise InputError(f"{path}: {error} Prepare the store again.") from None
         if not 0 <= record.label < manifest.num_speakers:
             raise InputError(f"{path}: {record.utt_id}: label {record.label} of {manifest.num_speakers} speakers.")
         num_records += 1
         num_frames += len(record[2])
     if num_records != num_expected:
-        raise InputError(f"{path}: {MANIFEST_FILE} says {num_expected} records, got {num_records}. Prepare it anew.")
+        raise InputError(f"{path}: {MANIFEST_FILE} says {num_expected} records, got {num_records}. Prepare it again.")
     return num_frames
 
 
@@ -75,5 +75,5 @@ def verify_eval_store(folder: PathLike) -> None:
         raise InputError(f"{folder}: damaged: not the content that {META_FILE} names. Copy it again.")
     for row, utt_id in enumerate(store.utt_ids):
         if not np.isfinite(store.of_utterance(row)).all():
-            raise InputError(f"{folder}: {utt_id}: features that are not finite. Prepare the store anew.")
+            raise InputError(f"{folder}: {utt_id}: features that are not finite. Prepare the store again.")
     print(f"{folder}: verified: {len(store.utt_ids)} utterances of {len(set(store.spk_ids))} speakers")

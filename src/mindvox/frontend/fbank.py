@@ -53,7 +53,7 @@ class Fbank(Filterbank):
         top_db: float = option(80.0, "dynamic range below the greatest value, dB; lower values are raised", above=0)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             return transform_problems(self) + frequencies_problems(self)
 
     name = "fbank"

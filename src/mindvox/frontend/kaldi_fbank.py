@@ -54,7 +54,7 @@ class KaldiFbank(Filterbank):
         subtract_mean: bool = option(True, "subtract the mean of each bin over the frames of a crop")
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             sizes = (_samples(self.win_length_ms, self.sample_rate), _samples(self.hop_length_ms, self.sample_rate))
             found = sizes_problems(self, *sizes, _power_of_two(sizes[0])) + frequencies_problems(self)
             if sizes[0] < 2:

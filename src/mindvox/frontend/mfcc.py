@@ -32,7 +32,7 @@ class Mfcc(MelSpectral):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             if self.n_mfcc > self.n_mels:
                 return [f"n_mfcc: expected at most n_mels, {self.n_mels}, got {self.n_mfcc}."]
             return []

@@ -44,7 +44,7 @@ class PreparationOptions:
     zeros_after_ms: float = option(0.0, "length of zeros appended to a recording before embedding, ms", minimum=0)
 
     def problems(self) -> list[str]:
-        """Return what is wrong between keys, one line each."""
+        """Return one line for each conflict between keys."""
         found = []
         if self.raise_level_db > 0:
             found.append(f"raise_level_db: expected at most 0 dB, which is full scale, got {self.raise_level_db:g}.")

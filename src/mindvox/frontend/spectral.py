@@ -68,7 +68,7 @@ class SpectralOptions:
     )
 
     def problems(self) -> list[str]:
-        """Return what is wrong between keys, one line each."""
+        """Return one line for each conflict between keys."""
         found = transform_problems(self)
         if self.log != "none" and self.floor == self.offset == 0:
             found.append(f"log: {self.log} of 0 is infinite: expected `floor` or `offset` above 0.")
@@ -90,7 +90,7 @@ class MelOptions(SpectralOptions):
     )
 
     def problems(self) -> list[str]:
-        """Return what is wrong between keys, one line each."""
+        """Return one line for each conflict between keys."""
         return frequencies_problems(self)
 
 

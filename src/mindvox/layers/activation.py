@@ -1,4 +1,4 @@
-"""Activations whose framework form is wrong on a device, or unknown to the runtimes of exports."""
+"""Activations whose framework form is wrong on a device, or unsupported by the runtimes of exports."""
 
 import math
 

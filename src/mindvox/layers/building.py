@@ -1,4 +1,4 @@
-"""Which device a network is built for: layers choose the form of their operations by it."""
+"""The device for which a network is built; layers choose the form of their operations accordingly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,10 +29,10 @@ def building_for(device_target: str) -> Iterator[None]:
 
 
 def building_form() -> str:
-    """Return the form in which a layer that is built now has to be: "product" or "native"."""
+    """Return the form for a layer that is built now: "product" or "native"."""
     return "product" if _target.get() == "CPU" else "native"
 
 
 def has_lstm() -> bool:
-    """Return whether what a layer is built for now knows LSTM as one operation with the weights of MindSpore's CPU."""
+    """Return whether the present target supports LSTM as one operation with the weight layout of MindSpore's CPU."""
     return _target.get() in ("CPU", ONNX)

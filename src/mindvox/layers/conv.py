@@ -27,14 +27,14 @@ class Conv2d(nn.Cell):
     shape (out, in / groups, k, k) in all forms.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: bins and frames seen at once.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        kernel_size: kernel size over frequency and time.
         stride: distance between outputs, bins and frames.
         dilation: distance between the inputs that are seen at once, bins and frames.
-        groups: groups of channels that are convolved apart.
-        bias: add one value a channel.
-        padding: what is behind the edges: "reflect" mirrors at the edge value, "zero" is 0, "valid": nothing is
+        groups: number of channel groups that are convolved separately.
+        bias: add one value per channel.
+        padding: padding at the edges: "reflect" mirrors at the edge value, "zero" is 0, "valid": nothing is
             added, and the output is shorter.
         pad: bins and frames that are added on each side; None: as many as keep the size when the stride is 1, for
             which the kernel size must be odd.
@@ -248,9 +248,9 @@ class ContextConv1d(Conv1d):
     in float32, most of the rounding of its gradient. Parameters are those of `Conv1d` over the joined input.
 
     Args:
-        channels: channels of a frame.
-        context_channels: channels of the context.
-        out_channels: channels of the output.
+        channels: number of channels of a frame.
+        context_channels: number of channels of the context.
+        out_channels: number of output channels.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -276,8 +276,8 @@ class Product(nn.Cell):
     The framework's CPU kernel for that gradient takes 1.5 to 2.2 times as long as a forward product (2.10).
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
 
     Inputs:
         - **x** - (B, in_channels, F, T).

@@ -1,4 +1,4 @@
-"""The layers behind a pooling."""
+"""The layers after a pooling."""
 
 from mindspore import Tensor, nn, ops
 
@@ -10,9 +10,9 @@ class EmbeddingLayers(nn.Cell):
     """A linear layer, or two with ReLU and batch norm between them (Snyder et al. 2018, x-vectors).
 
     Args:
-        in_channels: numbers of an utterance, from the pooling.
-        emb_size: size of an embedding.
-        two: there is a second layer, and its output is the embedding.
+        in_channels: size of the pooled statistics of an utterance.
+        emb_size: embedding size.
+        two: whether there is a second layer, whose output is the embedding.
 
     Inputs:
         - **x** - (B, in_channels).

@@ -1,4 +1,4 @@
-"""Frames that count, in a batch of utterances that were padded to one length."""
+"""Masks of the valid frames in a batch of utterances padded to one length."""
 
 import mindspore as ms
 from mindspore import Tensor, ops

@@ -27,7 +27,7 @@ class ChannelLayerNorm(nn.Cell):
     """Normalise the channels of each frame, or of each bin of a frame, in float32 (Ba et al. 2016, arXiv:1607.06450).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: added to the biased variance.
 
     Inputs:

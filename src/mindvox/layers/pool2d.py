@@ -1,4 +1,4 @@
-"""Maxima and means of neighbours in frequency and time."""
+"""Max and mean pooling over neighbours in frequency and time."""
 
 from mindspore import Tensor, nn, ops
 

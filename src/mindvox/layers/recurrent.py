@@ -40,7 +40,7 @@ class Gru(_Recurrent):
     """Gated recurrent unit: h' = (1 - z) n + z h, n = tanh(W_n x + b_n + r (U_n h + c_n)), r and z sigmoids.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         hidden_size: channels of the state.
 
     Inputs:
@@ -140,7 +140,7 @@ class Lstm(_Recurrent):
     and T is known when it is compiled.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         hidden_size: channels of the state.
 
     Inputs:

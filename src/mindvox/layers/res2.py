@@ -47,7 +47,7 @@ class Res2Block(ResidualBlock):
     Each group is joined by the result of the one before it. Activations end at 20.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         planes: channels of the block's layer.
         stride: of the first convolution, bins and frames.
         base_width: channels of a group, of 64 planes.

@@ -17,7 +17,7 @@ class Res2Bottleneck(ResidualBlock):
     stage no group is joined, the 3x3 convolutions have the stride, and the last group is averaged with it.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         channels: channels of the block's stage; the output has four times as many.
         stride: over frequency and time; 1 unless `is_first`.
         is_first: the block is the first of its stage.

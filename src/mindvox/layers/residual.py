@@ -44,8 +44,8 @@ class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions with a residual connection.
 
     Args:
-        in_channels: channels of the input.
-        width: channels of the output.
+        in_channels: number of input channels.
+        width: number of output channels.
         stride: of the first convolution, bins and frames.
         attention: scales the output of the second batch norm before the sum; None: nothing does.
 
@@ -75,7 +75,7 @@ class Bottleneck(ResidualBlock):
     """A 3x3 convolution between two 1x1 ones, with a residual connection. The 3x3 one has the stride.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         width: channels inside.
         stride: bins and frames.
         expansion: channels of the output, as a multiple of `width`.

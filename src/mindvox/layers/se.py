@@ -15,7 +15,7 @@ class SEBlock(nn.Cell):
     """Scale each channel by a gate computed from the utterance's mean.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
         bottleneck: channels between the two products.
 
     Inputs:
@@ -42,7 +42,7 @@ class SEBlock2d(nn.Cell):
     """Scale each channel of a map by a gate computed from its mean over frequency and time.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
         reduction: the two products have channels // reduction channels between them.
 
     Inputs:

@@ -40,8 +40,8 @@ class SEBasicBlock(ResidualBlock):
     Where it departs from a ResNet's block: the first ReLU stands before its batch norm.
 
     Args:
-        in_channels: channels of the input.
-        channels: channels of the output.
+        in_channels: number of input channels.
+        channels: number of output channels.
         stride: over frequency and time.
 
     Inputs:

@@ -15,7 +15,7 @@ class SelfAttention(nn.Cell):
     Memory grows with the square of the number of frames.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
         num_heads: parts of the channels that have weights of their own; divides `channels`.
 
     Inputs:

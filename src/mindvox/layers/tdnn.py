@@ -10,11 +10,11 @@ class TDNNBlock(nn.Cell):
     """Convolve over time, rectify, normalise, in SpeechBrain's order.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         kernel_size: frames seen at once, odd.
         dilation: distance between them, frames.
-        padding: what is behind the edges, see `Conv2d`.
+        padding: padding at the edges, see `Conv2d`.
         affine: see `batch_norm_2d`.
 
     Inputs:

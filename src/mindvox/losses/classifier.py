@@ -166,7 +166,7 @@ class MarginClassifier(CosineClassifier):
         scale: float = option(30.0, "factor on the cosines", above=0)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             found = [
                 f"{first}: expected at most {last} {getattr(self, last):g}, got {getattr(self, first):g}."
                 for first, last in (("margin_from_epoch", "margin_to_epoch"), ("margin_from_share", "margin_to_share"))

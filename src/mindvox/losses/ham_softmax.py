@@ -22,7 +22,7 @@ class HamSoftmax(Objective):
     the authors' code, the curvature only limits that radius, and distances are those of curvature 1.
 
     Args:
-        emb_size: size of an embedding.
+        emb_size: embedding size.
         num_classes: training speakers K.
         keys: see `Options`.
 

@@ -18,7 +18,7 @@ class Softmax(Objective):
     """Cross entropy over a linear layer's outputs.
 
     Args:
-        emb_size: size of an embedding.
+        emb_size: embedding size.
         num_classes: training speakers K.
         keys: see `Options`.
 

@@ -15,7 +15,7 @@ class SoftmaxPrototypical(Objective):
     """The sum of `Softmax` over every utterance and `AngularPrototypical` over the batch.
 
     Args:
-        emb_size: size of an embedding.
+        emb_size: embedding size.
         num_classes: training speakers K.
         keys: see `Options`.
 

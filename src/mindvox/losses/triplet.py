@@ -49,7 +49,7 @@ class Triplet(BatchObjective):
         hard_rank: int = option(10, "greatest rank of a hard negative by nearness, from 0", minimum=0)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             found = []
             if self.num_utterances != 2:
                 found.append(f"num_utterances: expected 2, anchor and positive, got {self.num_utterances}.")

@@ -34,7 +34,7 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     Args:
         checkpoint: the file; a folder: its last checkpoint.
         device_target: see `create_model`.
-        fold: take the form without batch norms where the architecture has one: faster, the same up to rounding.
+        fold: use the form without batch norms if the architecture has one: faster, equal up to rounding.
 
     Returns:
         The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
@@ -79,7 +79,7 @@ def trained_model(
 
 
 def fewest_frames(settings: Mapping[str, Any]) -> int:
-    """Return the fewest frames that the model of these settings embeds."""
+    """Return the fewest frames that the model of these settings takes."""
     choice = section_of(settings, "the checkpoint")
     least = MODELS.get(choice.name).min_frames
     return least if isinstance(least, int) else least(choice.options)
@@ -100,7 +100,7 @@ def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
 
 
 def windows_of(settings: Mapping[str, Any]) -> Optional[Windows]:
-    """Return the windows that a model takes an utterance in; None: it takes any length."""
+    """Return the windows in which a model embeds an utterance; None: it takes any length."""
     choice = section_of(settings, "the checkpoint")
     cls = MODELS.get(choice.name)
     return cls.windows(choice.options) if hasattr(cls, "windows") else None
@@ -137,18 +137,18 @@ def section_of(settings: Mapping[str, Any], source: PathLike) -> Choice:
 
 
 def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike) -> Config:
-    """Return the configuration with the model of a checkpoint, and print which model that is.
+    """Return the configuration with the model of a checkpoint, and print the model.
 
-    A checkpoint knows its model. The keys of a YAML file describe the model of a new training; those that differ are
-    not used, which is printed. One that was given on the command line and differs is a mistake.
+    A checkpoint stores its model. Keys of a YAML file describe the model of a new training; differing keys are
+    ignored, and a line says so. A differing key of the command line is an error.
 
     Args:
-        config: the settings of the user.
+        config: the user's settings.
         settings: the model's, from the checkpoint's meta.
         checkpoint: its file, for the messages.
 
     Raises:
-        InputError: a key of the command line says another model.
+        InputError: the command line sets another model.
     """
     others = config.model.differing(settings)
     wrong = [given for given in others if given.is_of_command_line]
@@ -156,7 +156,7 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
         said = ", ".join(f"--{given.key}={given.value}" for given in wrong)
         raise InputError(
             f"{checkpoint}: the checkpoint has {describe(settings)}; the command line says {said}. Leave that "
-            "out, the checkpoint knows its model; or name another checkpoint."
+            "out, because the checkpoint sets it; or name another checkpoint."
         )
     print(f"model: {describe(settings)}, of {checkpoint}")
     if others:

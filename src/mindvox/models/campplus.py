@@ -30,7 +30,7 @@ class Front(nn.Cell):
     """2-D convolutions that reduce frequency by 8 (the paper's front-end convolution module).
 
     Args:
-        in_channels: size of a feature frame, F.
+        in_channels: feature size, F.
 
     Inputs:
         - **feats** - (B, T, F).
@@ -106,8 +106,8 @@ class MaskedConv(nn.Cell):
     frames of a segment, so the mask is computed once a segment.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         dilation: distance between the three frames that are seen at once.
 
     Inputs:
@@ -139,9 +139,9 @@ class DenseLayer(nn.Cell):
     """Reduce the channels, then convolve with a mask; each after batch norm and ReLU.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         bottleneck: channels between the two.
-        out_channels: channels of the output.
+        out_channels: number of output channels.
         dilation: see `MaskedConv`.
 
     Inputs:
@@ -168,7 +168,7 @@ class DenseBlock(nn.Cell):
     """Layers each of which sees the input and the results of all before it, and a layer that halves the channels.
 
     Args:
-        in_channels: channels of the input.
+        in_channels: number of input channels.
         num_layers: number of layers.
         growth_rate: channels that each layer adds.
         bottleneck: see `DenseLayer`.
@@ -206,7 +206,7 @@ class CamPlusPlus(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 3.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

@@ -1,4 +1,4 @@
-"""Checkpoints: weights and other state under exact names, and one JSON text that says what they are."""
+"""Checkpoints: weights and other state under exact names, and a JSON text that describes them."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def checkpoint_path(folder: PathLike, model: str, epoch: int, step: int) -> Path
 
 
 def list_checkpoints(folder: PathLike) -> dict[int, Path]:
-    """Return the checkpoints of a folder by their steps, in rising order; best.ckpt is not among them."""
+    """Return the checkpoints of a folder by their steps, ascending, without best.ckpt."""
     folder = Path(folder)
     files = folder.iterdir() if folder.is_dir() else ()
     found = [(int(match[2]), file) for file in files if (match := CHECKPOINT_NAME.fullmatch(file.name))]
@@ -36,7 +36,7 @@ def list_checkpoints(folder: PathLike) -> dict[int, Path]:
 
 
 def find_checkpoint(path: PathLike) -> Path:
-    """Return `path` when it is a file; for a folder, its checkpoint of the most steps; for a public model, its own."""
+    """Return `path` if it is a file; for a folder, its checkpoint with the most steps; for a public model, its own."""
     path = find_model(path, CHECKPOINT)
     if not path.is_dir():
         return path
@@ -66,7 +66,7 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, An
         Arrays by name ("model.*", "loss.*", "opt.*"), and the meta.
 
     Raises:
-        InputError: no such file, damaged (its checksum is tested), or not of this project.
+        InputError: the file does not exist, is damaged (its checksum is verified), or is not of this project.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such checkpoint.")

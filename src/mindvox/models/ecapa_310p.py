@@ -31,7 +31,7 @@ class FrameAttention(nn.Cell):
     """Weights of the frames for each channel: two products with ReLU between, and softmax over time.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -97,7 +97,7 @@ class JoovvhanEcapa(nn.Cell):
         self.returns_attention = False
 
     def return_further(self, names: Sequence[str]) -> None:
-        """From now on return the embedding and these of `further_outputs`, in the order of the alphabet."""
+        """From now on return the embedding and these of `further_outputs`, in alphabetical order."""
         self.returns_attention = "attention" in names
 
     def construct(self, feats: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:

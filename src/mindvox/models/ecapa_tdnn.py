@@ -31,11 +31,11 @@ class Res2NetBlock(nn.Cell):
     """Convolve the channels in `scale` splits, each seeing the result of the one before (Gao et al. 2019).
 
     Args:
-        channels: channels of input and output, a multiple of `scale`.
-        kernel_size: frames seen at once.
+        channels: number of input and output channels, a multiple of `scale`.
+        kernel_size: kernel size, frames.
         dilation: distance between them, frames.
         scale: number of splits.
-        padding: what is behind the edges, see `Conv2d`.
+        padding: padding at the edges, see `Conv2d`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -69,10 +69,10 @@ class SERes2NetBlock(nn.Cell):
     """1x1 layer, Res2Net block, 1x1 layer, squeeze-excitation, with a residual connection (paper, figure 1).
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
         kernel_size: frames that the Res2Net block sees at once.
         dilation: distance between them, frames.
-        padding: what is behind the edges, see `Conv2d`.
+        padding: padding at the edges, see `Conv2d`.
         inner_channels: channels of the Res2Net block; None: as many as outside.
 
     Inputs:
@@ -116,7 +116,7 @@ class EcapaTdnn(nn.Cell):
           poolings than asp and asp_local, which cannot leave padding out, it must be None.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length. After `return_further(["attention"])` a tuple of them and
+        Embeddings, (B, emb_size), not length-normalised. After `return_further(["attention"])` a tuple of them and
         the weights of the frames, (B, T, 3 * channels).
 
     Raises:
@@ -149,7 +149,7 @@ class EcapaTdnn(nn.Cell):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys."""
+            """Return one line for each conflict between keys."""
             if self.global_context or self.pooling == "asp":
                 return []
             return [f"global_context: false belongs to pooling asp, got pooling {self.pooling}. Leave it out."]
@@ -204,7 +204,7 @@ class EcapaTdnn(nn.Cell):
         self.returns_attention = False
 
     def return_further(self, names: Sequence[str]) -> None:
-        """From now on return the embedding and these of `further_outputs`, in the order of the alphabet."""
+        """From now on return the embedding and these of `further_outputs`, in alphabetical order."""
         self.returns_attention = "attention" in names
 
     def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Union[Tensor, tuple[Tensor, Tensor]]:

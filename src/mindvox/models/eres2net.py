@@ -46,7 +46,7 @@ class Res2Options:
     )
 
     def problems(self) -> list[str]:
-        """Return what is wrong between keys."""
+        """Return one line for each conflict between keys."""
         if self.m_channels * self.base_width < FULL_WIDTH:
             return [
                 f"m_channels: {self.m_channels} times base_width {self.base_width} is below {FULL_WIDTH}, so that a "
@@ -74,7 +74,7 @@ class ERes2Net(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     Options = Res2Options

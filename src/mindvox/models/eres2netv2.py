@@ -30,7 +30,7 @@ class ERes2NetV2(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

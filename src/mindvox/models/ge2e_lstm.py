@@ -43,7 +43,7 @@ class Ge2eLstm(nn.Cell):
         window_step: int = option(77, "distance between two windows, frames", minimum=1)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             if self.window_step <= self.window_frames:
                 return []
             return [f"window_step: expected at most window_frames, {self.window_frames}, got {self.window_step}."]

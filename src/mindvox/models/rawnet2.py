@@ -172,8 +172,8 @@ class ResidualBlock(nn.Cell):
     (the paper's FMS in the form "mul-add").
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
         normalises: the input of the first convolution has gone through batch norm and leaky ReLU. None: there is no
             such norm; False: there is one, without effect, whose weights the authors' files have.
 
@@ -224,7 +224,7 @@ class RawNet2(nn.Cell):
         - **feats** - waveforms, divided by their largest absolute value, (B, num_samples, 1).
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass
@@ -246,7 +246,7 @@ class RawNet2(nn.Cell):
         gru_size: int = option(1024, "state size of the GRU", minimum=1)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             return [] if self.in_channels == 1 else [f"in_channels: expected 1, got {self.in_channels}."]
 
     min_frames = 1  # a short utterance is repeated, see `windows`

@@ -155,7 +155,7 @@ class SeparableBlock(nn.Cell):
     """Twice a 3x3 convolution of each channel and a product over channels, and a residual connection.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
 
     Inputs:
         - **x** - (B, channels, F, T).
@@ -182,8 +182,8 @@ class TimeBlock(nn.Cell):
     """A convolution over time of each channel, batch norm, GELU, a product, and a residual connection (ConvNeXt's).
 
     Args:
-        channels: channels of input and output.
-        kernel_size: frames seen at once.
+        channels: number of input and output channels.
+        kernel_size: kernel size, frames.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -208,7 +208,7 @@ class TimeContext(nn.Cell):
     """Add to each frame what follows from many frames, computed with few channels.
 
     Args:
-        channels: channels of input and output.
+        channels: number of input and output channels.
         hidden_channels: channels of the convolutions and the self-attention between.
 
     Inputs:
@@ -240,7 +240,7 @@ class ReDimNet2(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 4.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass
@@ -260,7 +260,7 @@ class ReDimNet2(nn.Cell):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys."""
+            """Return one line for each conflict between keys."""
             size = self.resolved()
             if self.in_channels % size.bins():
                 return [f"in_channels: {self.size} needs a multiple of {size.bins()}, got {self.in_channels}."]

@@ -39,7 +39,7 @@ class Res2Net(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= `min_frames(options)`.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass
@@ -58,7 +58,7 @@ class Res2Net(nn.Cell):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys."""
+            """Return one line for each conflict between keys."""
             least = -(-FULL_WIDTH // self.base_width)
             narrow = [f"layer{index}_channels" for index, (size, _) in enumerate(self.stages(), 1) if size < least]
             return [f"{key}: expected at least {least} with base_width {self.base_width}." for key in narrow]

@@ -25,7 +25,7 @@ class Res2Net3DSpeaker(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     Options = Res2Options

@@ -29,7 +29,7 @@ class Res2NetSE34(ResNetSE34V2):
         - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

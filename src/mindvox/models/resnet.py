@@ -41,7 +41,7 @@ class ResNet(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass
@@ -69,7 +69,7 @@ class ResNet(nn.Cell):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys."""
+            """Return one line for each conflict between keys."""
             own = self.own_blocks
             if self.depth == 0 and (self.block == "auto" or 0 in own):
                 return ["depth: 0 needs block, and at least 1 in each of layer1_blocks to layer4_blocks."]

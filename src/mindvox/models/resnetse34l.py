@@ -26,7 +26,7 @@ class ResNetSE34L(nn.Cell):
         - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >= 5.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

@@ -43,7 +43,7 @@ class SimAMResNet(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 9.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass
@@ -64,7 +64,7 @@ class SimAMResNet(nn.Cell):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys."""
+            """Return one line for each conflict between keys."""
             own = self.own_blocks
             if self.depth == 0 and 0 in own:
                 return ["depth: 0 needs at least 1 in each of layer1_blocks to layer4_blocks."]

@@ -33,7 +33,7 @@ class Tdnn(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= `min_frames(options)`.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

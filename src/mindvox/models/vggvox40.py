@@ -33,7 +33,7 @@ class VGGVox40(nn.Cell):
           `min_frames(options)`: 63, or 95 where the pooling has an unbiased variance.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

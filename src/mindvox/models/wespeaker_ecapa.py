@@ -25,7 +25,7 @@ class WespeakerBlock(nn.Cell):
     `SERes2NetBlock` lets the first split pass, and mirrors at the edges.
 
     Args:
-        channels: channels of input and output, a multiple of `scale`.
+        channels: number of input and output channels, a multiple of `scale`.
         dilation: distance between the three frames that a split's layer sees.
         scale: number of splits of the Res2Net block.
 
@@ -71,7 +71,7 @@ class WespeakerEcapa(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

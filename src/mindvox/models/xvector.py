@@ -29,7 +29,7 @@ class XVector(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 16.
 
     Outputs:
-        Embeddings, (B, emb_size), not normalised in length.
+        Embeddings, (B, emb_size), not length-normalised.
     """
 
     @dataclass

@@ -130,11 +130,6 @@ class WorkerPool:
         return sum(lane.is_ready for lane in self._lanes)
 
     @property
-    def num_workers(self) -> int:
-        """How many workers there are when all can work."""
-        return len(self._lanes)
-
-    @property
     def _is_failing(self) -> bool:
         return all(lane.cannot_start for lane in self._lanes)
 

@@ -171,7 +171,7 @@ class PostgresStore(SpeakerStore):
         centroid = centroid_of(speaker.samples)
         values = stored_terms(speaker.terms)
         other = "SELECT 1 FROM mindvox_speakers WHERE public_id = %s AND name != %s"
-        if run(other, [speaker.id, speaker.name]).fetchone():
+        if speaker.id and run(other, [speaker.id, speaker.name]).fetchone():
             raise id_is_taken(speaker.id)
         row = run(
             'INSERT INTO mindvox_speakers (public_id, name, centroid, "group", consent, expires, created, changed) '

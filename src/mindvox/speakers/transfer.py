@@ -105,9 +105,12 @@ def _quality_in(sample: dict[str, Any]) -> Optional[Quality]:
     known = sample.get("quality")
     if known is None:
         return None
-    quality = Quality(**{name: None if value is None else float(value) for name, value in known.items()})
-    numbers = [value for value in asdict(quality).values() if value is not None]
-    if None in (quality.duration_s, quality.net_speech_s, quality.clipped_share) or not np.isfinite(numbers).all():
+    numbers: dict[str, Any] = {name: None if value is None else float(value) for name, value in known.items()}
+    quality = Quality(**numbers)
+    if (
+        None in (quality.duration_s, quality.net_speech_s, quality.clipped_share)
+        or not np.isfinite([value for value in numbers.values() if value is not None]).all()
+    ):
         raise ValueError(f"quality: expected finite numbers, got {known}")
     return quality
 

@@ -23,9 +23,9 @@ class ContextTDNN(nn.Cell):
     Parameters are those of `TDNNBlock` over the joined input.
 
     Args:
-        channels: channels of a frame.
-        context_channels: channels of the context.
-        out_channels: channels of the output.
+        channels: number of channels of a frame.
+        context_channels: number of channels of the context.
+        out_channels: number of output channels.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -48,7 +48,7 @@ class AttentiveStatisticsPooling(nn.Cell):
     """Pool by an attentive mean and deviation for each channel (Desplanques et al. 2020, arXiv:2005.07143, eq. 1-4).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         attention_channels: channels between the two products of the attention.
         global_context: the attention sees the utterance's mean and biased deviation beside each frame.
         eps: floor of a variance.
@@ -107,7 +107,7 @@ class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):
     """`AttentiveStatisticsPooling` whose attention sees each frame alone, without the global context.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         attention_channels, eps: see there.
     """
 

@@ -20,7 +20,7 @@ class Astp(AttentiveStatistics):
     sees the unbiased deviation.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         attention_channels: channels between the two products of the attention.
         global_context: the attention sees the utterance's mean and unbiased deviation beside each frame.
         eps: added to the context's variance, and floor of the result's.
@@ -60,7 +60,7 @@ class LocalAstp(Astp):
     """`Astp` whose attention sees each frame alone, without the global context.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         attention_channels, eps: see there.
     """
 

@@ -1,4 +1,4 @@
-"""What attentive poolings share: sums over the frames, weighted by what a subclass finds in them."""
+"""Base classes of attentive poolings: sums over the frames with weights from a subclass."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ class AttentiveMean(nn.Cell):
 
     Args:
         name: of the pooling, for the message.
-        channels: channels of the input.
+        channels: number of input channels.
         eps: must be 0: there is no variance.
 
     Attributes:
@@ -49,7 +49,7 @@ class AttentiveStatistics(nn.Cell):
     """Pool by a weighted mean and a weighted, biased deviation.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: floor of a variance.
 
     Attributes:

@@ -16,7 +16,7 @@ class ChannelAttention(nn.Cell):
     """Weigh the frames of each channel by two products with ReLU and batch norm between them.
 
     Args:
-        channels: channels of a frame.
+        channels: number of channels of a frame.
         attention_channels: channels between the two products.
 
     Inputs:

@@ -18,7 +18,7 @@ class FrameAttention(nn.Cell):
     """Weigh frames by how much tanh of a linear layer looks like a vector (Cai et al. 2018, arXiv:1804.05160, eq. 2-3).
 
     Args:
-        channels: channels of a frame.
+        channels: number of channels of a frame.
 
     Inputs:
         - **x** - (B, channels, T).

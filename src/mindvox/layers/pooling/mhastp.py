@@ -18,7 +18,7 @@ class Attention(nn.Cell):
     """Weigh frames, all channels alike.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         attention_channels: channels between the two products.
 
     Inputs:
@@ -43,7 +43,7 @@ class MultiHeadAstp(nn.Cell):
     """Split the channels between heads; pool each head by a mean and a deviation with weights of its own.
 
     Args:
-        channels: channels of the input, a multiple of the number of heads.
+        channels: number of input channels, a multiple of the number of heads.
         attention_channels: channels between the two products of a head's attention.
         num_heads: number of heads.
         eps: floor of a variance.

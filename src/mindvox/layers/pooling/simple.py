@@ -12,7 +12,7 @@ class MeanPooling(nn.Cell):
     """Pool by the mean over time (temporal average pooling, TAP).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: must be 0: there is no variance.
 
     Inputs:
@@ -42,7 +42,7 @@ class MaxPooling(nn.Cell):
     Frames that share the maximum share its gradient.
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: must be 0: there is no variance.
 
     Inputs:

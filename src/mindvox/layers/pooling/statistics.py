@@ -1,4 +1,4 @@
-"""Means and deviations over time: what every pooling here computes."""
+"""Means and deviations over time, shared by the poolings."""
 
 from typing import Optional
 
@@ -97,7 +97,7 @@ class StatisticsPooling(nn.Cell):
     """Pool by mean and unbiased deviation (Snyder et al. 2018, x-vectors).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: added to the variance: 0 is 3D-Speaker's and mvector's StatsPool.
 
     Inputs:
@@ -125,7 +125,7 @@ class Tstp(StatisticsPooling):
     """Pool by mean and unbiased deviation, as wespeaker does (its temporal statistics pooling, TSTP).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's and mvector's.
 
     Inputs:
@@ -143,7 +143,7 @@ class Tsdp(nn.Cell):
     """Pool by the unbiased deviation alone (wespeaker's temporal standard deviation pooling, TSDP).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's.
 
     Inputs:
@@ -171,7 +171,7 @@ class Tsp(nn.Cell):
     """Pool by mean and unbiased variance, without a root (mvector's temporal statistics pooling, TSP).
 
     Args:
-        channels: channels of the input.
+        channels: number of input channels.
         eps: must be 0: there is no root.
 
     Inputs:

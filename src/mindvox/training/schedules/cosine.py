@@ -29,7 +29,7 @@ class Cosine(WarmedUp):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             found = rate_problems(self)
             if 0 < self.decay_epochs <= self.warmup_epochs:
                 found.append(

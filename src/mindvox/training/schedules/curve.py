@@ -93,7 +93,7 @@ class WarmedUp(Curve):
         )
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             if self.warmup_start and not self.warmup_epochs:
                 return ["warmup_start: there is no warm-up: set warmup_epochs above 0."]
             return []

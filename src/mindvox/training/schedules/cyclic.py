@@ -26,7 +26,7 @@ class Cyclic(Curve):
         cycle_decay: float = option(1.0, "height of a cycle, as a share of the previous one", above=0)
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             found = rate_problems(self)
             if self.cycle_decay > 1:
                 found.append(f"cycle_decay: expected at most 1, got {self.cycle_decay:g}.")

@@ -21,7 +21,7 @@ class Exponential(WarmedUp):
         base_lrate: float = least_rate()
 
         def problems(self) -> list[str]:
-            """Return what is wrong between keys, one line each."""
+            """Return one line for each conflict between keys."""
             found = rate_problems(self)
             if self.base_lrate == 0:
                 found.append("base_lrate: an exponential schedule cannot end at 0.")
