@@ -245,7 +245,9 @@ def main() -> int:
     parser.add_argument("--num", type=int, default=400, help="recordings for each number of callers")
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--minutes", type=float, default=10, help="of the long run; 0: none")
-    parser.add_argument("--short", action="store_true", help="48 recordings, and half a minute: to see that it works")
+    parser.add_argument(
+        "--short", action="store_true", help="48 recordings, half a minute, no verdict: to see that it works"
+    )
     parser.add_argument("--model", default=DEFAULT_MODEL)
     arguments = parser.parse_args()
     number, minutes = (48, 0.5) if arguments.short else (arguments.num, arguments.minutes)
@@ -274,7 +276,7 @@ def main() -> int:
     share = best / max(alone, again)
     print(f"throughput of /v1/embed: {share:.2f} of Embedder's, at least {LEAST_SHARE:g} is wanted")
     print(f"memory in {minutes:g} minutes: {growth:+.1%}, less than {MOST_GROWTH:.0%} is wanted")
-    return 0 if share >= LEAST_SHARE and growth < MOST_GROWTH else 1
+    return 0 if arguments.short or (share >= LEAST_SHARE and growth < MOST_GROWTH) else 1
 
 
 if __name__ == "__main__":

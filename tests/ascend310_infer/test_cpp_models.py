@@ -32,7 +32,7 @@ from tests.model_sizes import model_keys, num_bins
 
 IN_CPP = {"fbank", "kaldi_fbank", "samples"}  # front ends that C++ computes; others go inside the model
 BY_TURNS = [name for name in FRONT_ENDS if name != "samples"]
-WINDOW_S = 0.8  # of a model that takes any length
+WINDOW_S = 0.8  # of a model that takes any length, or twice the least that it takes
 LENGTHS = (0.7, 1.0, 1.3, 3.7)  # windows: less than one, one, one and a bit, several
 LEAST_COSINE = 0.99999
 BOUNDS = {"features": 5e-5, "waveform": 1e-3}  # of the greatest value: other sums; features in single precision
@@ -88,8 +88,8 @@ def test_program_and_library_give_the_embeddings_of_python(program, case, tmp_pa
     exported = ExportedModel.read(model)
     front_end = FRONT_ENDS.get(case.front_end)(**settings_of(case))
     rate, shift_s = front_end.sample_rate, front_end.frame_shift_s
-    max_frames = round(WINDOW_S / shift_s)
-    window_s = exported.windows.num_frames * shift_s if exported.windows else WINDOW_S
+    max_frames = max(round(WINDOW_S / shift_s), 2 * exported.min_frames)
+    window_s = (exported.windows.num_frames if exported.windows else max_frames) * shift_s
     (tmp_path / "wav").mkdir()
     for length in LENGTHS:
         samples = speech(round(length * window_s * rate))
@@ -137,7 +137,7 @@ def settings_of(case: Case) -> dict[str, Any]:
     if case.front_end == "samples":
         return {"peak": True, **case.settings}
     if case.front_end == "spectrogram":
-        return {"n_fft": 2 * (bins - 1), "win_length_ms": 1.0, **case.settings}
+        return {"n_fft": 2 * (bins - 1), "win_length_ms": 0.8, **case.settings}
     return {FRONT_ENDS.get(case.front_end).size_option: bins, **case.settings}
 
 

@@ -420,19 +420,20 @@ def test_kaldi_features_are_those_of_python(checks, tmp_path, settings):
         assert np.abs(feats - expected).max() <= KALDI_BOUND, num_samples
 
 
-def test_script_scores_as_the_checkpoint_does(program, worked):
+@pytest.mark.parametrize(
+    ("model", "cut"), [("free.xml", "false"), pytest.param("fixed.onnx", "true", marks=pytest.mark.slow)]
+)
+def test_script_scores_as_the_checkpoint_does(program, worked, model, cut):
     """A free model at full length, a fixed one with cut_wav."""
-    config = "--config_path=config.yaml"
-    for model, cut in (("free.xml", "false"), ("fixed.onnx", "true")):
-        options = (config, f"--cut_wav={cut}")
-        evaluated = score_lines(must(worked, sys.executable, ROOT / "eval.py", *options, "--model_path=ckpt",
-                                     "--allow_seen_speakers=true"))  # fmt: skip
-        assert len(evaluated) == 3
-        infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", model, "eval", "0", *options)
-        assert score_lines(must(worked, *infer)) == evaluated
-        assert score_lines((worked / "acc.log").read_text()) == evaluated
-        engine = json.loads((worked / "infer_result" / "norm" / "meta.json").read_text())["engine"]
-        assert engine.startswith("openvino ") and engine.endswith(" CPU f32")
+    options = ("--config_path=config.yaml", f"--cut_wav={cut}")
+    evaluate = (sys.executable, ROOT / "eval.py", *options, "--model_path=ckpt", "--allow_seen_speakers=true")
+    evaluated = score_lines(must(worked, *evaluate))
+    assert len(evaluated) == 3
+    infer = ("bash", ROOT / "scripts" / "run_infer_310.sh", model, "eval", "0", *options)
+    assert score_lines(must(worked, *infer)) == evaluated
+    assert score_lines((worked / "acc.log").read_text()) == evaluated
+    engine = json.loads((worked / "infer_result" / "norm" / "meta.json").read_text())["engine"]
+    assert engine.startswith("openvino ") and engine.endswith(" CPU f32")
 
 
 def test_script_passes_the_programs_options_and_refuses_what_it_cannot_do(program, worked):
@@ -604,12 +605,13 @@ def test_files_of_a_store_may_begin_with_a_byte_order_mark(program, worked, tmp_
     assert EmbeddingStore.open(tmp_path / "out").utt_ids == EvalStore.open(worked / "eval").utt_ids
 
 
-def test_two_programs_in_one_folder_write_one_after_the_other(program, worked, tmp_path):
+@pytest.mark.parametrize("num_times", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_two_programs_in_one_folder_write_one_after_the_other(program, worked, tmp_path, num_times):
     """Each pair leaves the embeddings and the identity of one of both."""
     inputs = {"eval": len(LENGTHS), "norm": 12}
     hashes = {EvalStore.open(worked / name).sha256: count for name, count in inputs.items()}
     out = tmp_path / "out"
-    for _ in range(20):
+    for _ in range(num_times):
         running = [
             subprocess.Popen(
                 [program, "--model=free.xml", f"--data={name}", "--output", out], cwd=worked, text=True,

@@ -112,7 +112,7 @@ def test_wrong_file_is_refused_with_the_line(write, text, message):
 def test_missing_file_and_column_are_named(write, tmp_path):
     with pytest.raises(InputError, match="no such score file"):
         read_scores(tmp_path / "none.tsv")
-    with pytest.raises(InputError, match="no column 'plda'; there are baseline, s-norm"):
+    with pytest.raises(InputError, match="no column 'plda'; the columns are baseline, s-norm"):
         read_scores(write(HEADER + LINES[0])).column("plda")
 
 

@@ -26,7 +26,7 @@ from mindvox.speakers.identification import (
     naming_of,
 )
 from mindvox.speakers.listening import Heard, Listener, UnfitRecording
-from mindvox.speakers.store import NEW, NoSuchSpeaker, SpeakerStore, Terms
+from mindvox.speakers.store import NEW, NoSuchSpeaker, SpeakerExists, SpeakerStore, Terms
 
 DEFAULT_RULES, EVERYBODY = Rules(), Candidates()
 
@@ -85,9 +85,12 @@ def enrol_all(
     with closing(_hear_each(listener, corpus, recordings, channel, hearers)) as hearings:
         for name, group in missing.items():
             heard, left_out = hear_all(group, lambda _: _heard(next(hearings)), progress)
-            if mode == NEW and _is_enrolled(store, name):  # by another process meanwhile
+            try:
+                before = samples_before(store, name, mode)
+                enrolment = decide(store, name, heard, left_out, before, mode, terms, rules)
+            except SpeakerExists:  # another process enrolled this one meanwhile
                 continue
-            yield decide(store, name, heard, left_out, samples_before(store, name, mode), mode, terms, rules)
+            yield enrolment
 
 
 def _is_enrolled(store: SpeakerStore, name: str) -> bool:
