@@ -27,7 +27,7 @@ def test_embeddings_equal_those_of_pytorch():
         for num_frames in (9, 37):
             feats = Tensor(weights.features(f"x{num_frames}", 2, num_frames, 20))
             embedding = model.set_train(False)(feats).asnumpy()
-            np.testing.assert_allclose(embedding, expected[f"eval_{num_frames}"], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(embedding, expected[f"eval_{num_frames}"], rtol=0, atol=2e-6)
         # A batch norm of few numbers divides by small deviations.
         np.testing.assert_allclose(model.set_train()(feats).asnumpy(), expected["train"], rtol=0, atol=1e-5)
 
