@@ -125,7 +125,7 @@ def test_what_is_too_short_for_the_model_is_told_in_seconds(models):
     ("recording", "sample_rate", "said"),
     [
         (np.zeros((2, 8000)), None, "expected samples"),
-        (noise(8000, 0), -1, "expected a rate of 1 to"),
+        (noise(8000, 0), -1, "expected a rate of 2000 to"),
         ("a.wav", 16000, "because a file has its own"),
     ],
 )

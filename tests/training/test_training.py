@@ -172,7 +172,7 @@ def test_training_stops_when_its_time_is_over(store, tmp_path, capsys):
     path = train(
         settings(store, tmp_path, "--max_train_minutes=0.02", "--num_epochs=1000", "--save_checkpoint_epochs=0")
     )
-    assert "overrides num_epochs" in capsys.readouterr().out
+    assert "override num_epochs" in capsys.readouterr().out
     assert len(list(path.parent.glob("*.ckpt"))) == 1
 
 
