@@ -6,11 +6,11 @@ from mindvox.config import ROOT
 from tests.losses.vector_cases import CASES, HEADS
 from tests.vectors import STORED, VECTORS
 
-COVERED = {  # beginning of the files' names: the tests that name them, without it or as they are
-    "front_": ["frontend/test_kaldi_fbank.py", "frontend/test_spectral.py"],
+COVERED = {  # beginning of the files' names: where tests name them, without it or as they are
+    "front_": ["frontend/test_kaldi_fbank.py", "frontend/toolkits.py"],
     "net_": ["models/test_networks.py", "models/test_rawnet2.py"],
     "pool_": ["layers/test_poolings.py"],
-    "resemblyzer": ["frontend/test_spectral.py", "e2e/test_resemblyzer.py"],
+    "resemblyzer": ["frontend/toolkits.py", "e2e/test_resemblyzer.py"],
 }
 
 

@@ -21,7 +21,7 @@ Encode = Callable[[np.ndarray], np.ndarray]
 """Turns finished feats (B, T, F), float32, or waveforms (B, N) into embeddings (B, D)."""
 Run = Callable[[np.ndarray], list[np.ndarray]]
 """Turns an input of the model's shape into all outputs."""
-OUT_OF_MEMORY = re.compile(r"memory|bad_alloc|allocat", re.IGNORECASE)  # matches the engines' out-of-memory errors
+OUT_OF_MEMORY = re.compile(r"memory|alloc", re.IGNORECASE)  # matches the engines' out-of-memory errors
 AUTO = "auto"
 
 
