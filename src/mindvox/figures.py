@@ -1,4 +1,4 @@
-"""What all figures share. They need matplotlib, which is loaded when the first one is made."""
+"""Functions that all figures share. Figures need matplotlib, which is imported when the first one is made."""
 
 import io
 from typing import TYPE_CHECKING

@@ -46,6 +46,7 @@ class PairCalibration:
         false_rejects: greatest share of rejected pairs of one person, 0 to 0.5.
         bands: the bands, a subset of BANDS, that the fit covers. Recordings of other bands get no answer: a telephone
             makes strangers alike, and separates two recordings of one person if only one went through it.
+
     Raises:
         ValueError: the rates are out of range, or a band is unknown.
     """

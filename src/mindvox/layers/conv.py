@@ -141,8 +141,8 @@ class Conv2d(nn.Cell):
     def _place_rows(self, num_stacked: int) -> None:
         """Give each phase of the stride over frequency a product for the taps that see it.
 
-        A product of all bins costs few more than those that its tap sees. To cut its output costs less than to cut
-        the stack, which is as many times larger as there are taps over time (2.10: 0.85 to 1.0 of the time of a step).
+        Each product has all bins, a few more than its taps see. Cutting its output costs less than cutting the stack,
+        which is larger by the number of taps over time (MindSpore 2.10: a step takes 0.85 to 1.0 of the time).
         """
         phases = sorted({row % self.stride[0] for row in self.rows})
         self.phases = [

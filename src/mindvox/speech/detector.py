@@ -157,7 +157,7 @@ class SpeechDetector:
 
 @dataclass(frozen=True)
 class KeepSpeech:
-    """What a detector takes for speech, as a function of samples (N,) at 16 kHz that other processes can be sent.
+    """A function that returns the speech in samples (N,) at 16 kHz. It can be sent to other processes.
 
     Args:
         path: see `SpeechDetector.open`.
@@ -169,7 +169,7 @@ class KeepSpeech:
 
     @classmethod
     def fetched(cls) -> "KeepSpeech":
-        """Return that of the detector that `mindvox fetch silero_vad` brought; for the errors see `SpeechDetector`."""
+        """Return the function with the detector of `mindvox fetch silero_vad`; for the errors see `SpeechDetector`."""
         path = str(model_folder(PUBLIC_NAME) / ONNX)
         SpeechDetector.open()  # fails here, and not in another process
         return cls(path, sha256_file(path))
