@@ -186,6 +186,17 @@ def test_an_idle_worker_that_dies_costs_no_caller_anything(service, client):
     assert client.post("/v1/examine", files=files(recording(1))).json()["problem"] is None
 
 
+def test_a_worker_that_dies_before_it_has_its_job_costs_no_caller_anything(service, client):
+    (before,) = service.worker_ids()
+    os.kill(before, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(client.post, "/v1/examine", files=files(recording(1)))
+        time.sleep(0.5)  # until the job is on its way
+        os.kill(before, signal.SIGKILL)
+        assert asked.result().json()["problem"] is None
+    assert service.worker_ids() != [before]
+
+
 def test_a_port_that_is_taken_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

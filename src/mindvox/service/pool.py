@@ -18,7 +18,7 @@ from mindvox.parallel import one_thread_each
 from mindvox.service import worker
 from mindvox.service.printing import warn
 from mindvox.service.problems import ServiceProblem
-from mindvox.service.worker import DECODED, WorkerSettings
+from mindvox.service.worker import BEGUN, DECODED, WorkerSettings
 
 START_S = 120.0  # that a worker may take to load its models
 LONGEST_ANSWER = 16 << 20  # bytes
@@ -208,7 +208,12 @@ class _Lane(threading.Thread):
             try:
                 if self._has_died():
                     self._restart()
-                job.future.set_result(self._do(job))
+                try:
+                    reply = self._do(job)
+                except ChildProcessError:  # it died with nothing to do, which was not seen yet
+                    self._restart()
+                    reply = self._do(job)
+                job.future.set_result(reply)
             except (InputError, OSError):
                 job.future.set_exception(self._pool.no_worker())
             except BaseException as error:  # whoever waits for the job is told
@@ -218,6 +223,7 @@ class _Lane(threading.Thread):
                 self._revive()
 
     def _do(self, job: Job) -> Reply:
+        """Return the reply to a job; raise ServiceProblem, ChildProcessError when the process died before it had it."""
         assert self._connection is not None
         stage = ""
         try:
@@ -225,6 +231,9 @@ class _Lane(threading.Thread):
             self._connection.send_bytes(json.dumps(header).encode())
             self._connection.send_bytes(job.content)
             answer = self._receive(job.decode_s)
+            if answer.get("stage") == BEGUN:
+                stage = BEGUN
+                answer = self._receive(job.decode_s)
             if answer.get("stage") == DECODED:
                 stage = DECODED
                 answer = self._receive(job.work_s)
@@ -241,6 +250,8 @@ class _Lane(threading.Thread):
             raise self._too_slow(job, stage) from None
         except (EOFError, OSError):  # the process has gone
             self.kill()
+            if not stage:
+                raise ChildProcessError from None
             if stage == DECODED:
                 raise ServiceProblem(
                     500, "failed", f"{job.name}: the process that worked on it ended.", job.name

@@ -4,7 +4,8 @@ It knows neither the store nor the tokens. What it is given and what it answers 
 over by a recording, its answers could still do no more than be wrong.
 
     the service sends     a job: JSON; the recording: bytes
-    it answers            {"stage": "decoded"}; then {"result": ..., "shape": [K, D] or null}; then the numbers, float32
+    it answers            {"stage": "begun"} when it has both, {"stage": "decoded"}, then
+                          {"result": ..., "shape": [K, D] or null}, then the numbers, float32
 """
 
 import json
@@ -35,7 +36,7 @@ from mindvox.speech.detector import SpeechDetector
 from mindvox.speech.quality import Problem
 
 EXAMINE, EMBED, DIARIZE = "examine", "embed", "diarize"
-DECODED = "decoded"
+BEGUN, DECODED = "begun", "decoded"  # how far a job is
 DECODING_BYTES = 2 << 30  # of memory that decoding may take beside what the process has
 
 
@@ -115,6 +116,7 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
             content = connection.recv_bytes()
         except EOFError:
             return
+        _send(connection, {"stage": BEGUN})
         _send(connection, *_answer(worker, connection, job, content))
 
 
