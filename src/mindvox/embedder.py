@@ -80,7 +80,7 @@ class Embeddings:
 
 
 class Embedder:
-    """Embeds recordings with an exported model and its front end.
+    """Embeds recordings with an exported model and its front end. Threads may share it.
 
     Args:
         model_file: the exported model.

@@ -1,11 +1,13 @@
-"""Exported models in Python where memory runs out."""
+"""Exported models in Python where memory runs out, and where threads share them."""
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from mindvox.engines.engine import OUT_OF_MEMORY
+from mindvox.engines.engine import OUT_OF_MEMORY, load_engine
 from tests.deploy.toy import NUM_MELS, make_checkpoint, write_toy
 
 SHORT_THEN_LONG = f"""
@@ -38,3 +40,18 @@ def test_too_little_memory_is_an_error_not_the_result_before(tmp_path, library, 
     done = subprocess.run([sys.executable, "-c", SHORT_THEN_LONG, model], capture_output=True, text=True, check=True)
     said = done.stdout.splitlines()
     assert len(said) == 2 and all(OUT_OF_MEMORY.search(line) for line in said), said
+
+
+@pytest.mark.parametrize(
+    ("library", "suffix"), [("openvino", ".xml"), ("onnxruntime", ".onnx"), ("mindspore", ".mindir")]
+)
+def test_threads_share_a_model(tmp_path, library, suffix):
+    pytest.importorskip(library)
+    model = write_toy(make_checkpoint(tmp_path), (tmp_path / "m").with_suffix(suffix), "--length=0", "--batch_size=0")
+    engine = load_engine(model, library)
+    random = np.random.default_rng(0)
+    batches = [random.normal(size=(2, 40 + 50 * (n % 3), NUM_MELS)).astype(np.float32) for n in range(60)]
+    alone = [engine.encode(batch) for batch in batches]
+    with ThreadPoolExecutor(6) as pool:
+        for found, expected in zip(pool.map(engine.encode, batches), alone, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)

@@ -12,7 +12,6 @@ each stretch of speech has its own, because the network takes two people for one
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING, Optional, Union
 
 import numpy as np
@@ -121,8 +120,6 @@ class Diarization:
 class Diarizer:
     """Loaded models and how they are used. One serves many recordings, one at a time or in threads.
 
-    Threads take turns at embedding: an engine computes one batch at a time, by itself on all cores.
-
     Args:
         embedder: model of speakers.
         options: see there.
@@ -141,7 +138,6 @@ class Diarizer:
         self.options = options or Options()
         self.segmenter = segmenter
         self.detector = detector
-        self._embedding = Lock()
 
     @classmethod
     def open(
@@ -194,8 +190,7 @@ class Diarizer:
         recording = Recording(source, sample_rate, channel)
         windows = self._windows(recording, speech, show_progress)
         progress = Progress(len(windows.activity), "windows") if show_progress else None
-        with self._embedding:
-            voices = embed_voices(self.embedder, recording, windows, self.options.max_speech_s, progress)
+        voices = embed_voices(self.embedder, recording, windows, self.options.max_speech_s, progress)
         if not len(voices.windows):
             note = NOBODY_SPEAKS if not windows.activity.any() else "Too little speech for an embedding."
             return Diarization(recording.name, recording.duration_s, [], notes=[note])

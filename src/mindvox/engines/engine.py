@@ -49,7 +49,7 @@ ENGINES = (AUTO, *LIBRARIES)
 
 @dataclass(frozen=True)
 class Engine:
-    """A loaded model.
+    """A loaded model. Threads may share it.
 
     Attributes:
         name: library, version and device, such as "openvino 2026.4.1 CPU".

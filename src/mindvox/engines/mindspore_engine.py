@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import mindspore as ms
 import numpy as np
@@ -32,7 +33,11 @@ def load(path: Path, exported: ExportedModel, device_target: str, device_id: int
     cell.set_inputs(Tensor(shape=source["shape"], dtype=ms.float32))
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
-        outputs = cell(Tensor(batch))
-        return [output.asnumpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+        with _turn:
+            outputs = cell(Tensor(batch))
+            return [output.asnumpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
     return Engine(library_name("mindspore", target), exported, run)
+
+
+_turn = Lock()  # two graphs at once are a segmentation fault (2.10)

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,14 @@ def load(path: Path, exported: ExportedModel, num_threads: int = 0) -> Engine:
     if exported.file_format == "IR":
         exported.check_metadata(_metadata(model), path)
     names = [output["name"] for output in exported.outputs]
-    request = compiled.create_infer_request()
+    request, turn = compiled.create_infer_request(), Lock()
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
-        # If memory runs out, OpenVINO 2026.4 may report nothing and leave the results of the previous run.
-        for tensor in request.output_tensors:
-            tensor.data[...] = UNWRITTEN
-        results = request.infer([batch])
+        with turn:  # a request refuses a batch while it computes another one
+            # If memory runs out, OpenVINO 2026.4 may report nothing and leave the results of the previous run.
+            for tensor in request.output_tensors:
+                tensor.data[...] = UNWRITTEN
+            results = request.infer([batch])
         if any((results[name] == UNWRITTEN).any() for name in names):
             raise MemoryError(f"OpenVINO: too little memory for an input of shape {batch.shape}")
         return [results[name] for name in names]
