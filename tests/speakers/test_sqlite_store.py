@@ -143,7 +143,7 @@ def test_what_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
     assert (tmp_path / "text.db").read_text().startswith("no database")
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE a (b)")
-    with pytest.raises(InputError, match="a database of something else"):
+    with pytest.raises(InputError, match="got another SQLite database"):
         open_store(tmp_path / "other.db", MODEL)
     assert (tmp_path / "other.db").read_bytes()[18] == 1  # not turned into one with a log
 
