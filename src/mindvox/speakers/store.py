@@ -433,8 +433,8 @@ def model_of_store(where: str, about: Mapping[str, str], given: Optional[ModelId
     version = about.get("format_version")
     if version not in (str(WITHOUT_QUALITY), str(FORMAT_VERSION)):
         raise InputError(
-            f"{where}: a store of format {version}, but this version reads {FORMAT_VERSION}. Export the speakers with the "
-            "version that made it (`mindvox speakers export --all`), and import them into a new store."
+            f"{where}: a store of format {version}, but this version reads {FORMAT_VERSION}. Export the speakers with "
+            "the version that made it (`mindvox speakers export --all`), and import them into a new store."
         )
     stored = ModelIdentity(about["model"], about["fingerprint"], int(about["emb_size"]))
     check_model(where, stored, given)
