@@ -133,5 +133,5 @@ def test_layouts_of_ami_and_voxconverse_are_read(tmp_path):
     soundfile.write(tmp_path / "abjxc.wav", np.zeros(160), RATE)
     with pytest.raises(InputError, match="could be abjxc: keep one of them"):
         read_referenced(tmp_path, tmp_path / "rttm")
-    with pytest.raises(InputError, match="no recording ES2004a, which the reference names"):
+    with pytest.raises(InputError, match="no recording ES2004a, but the reference names it"):
         read_referenced(tmp_path / "audio", tmp_path / "rttm")

@@ -227,15 +227,15 @@ def test_enrol_notes_recordings_through_a_telephone(files, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda known: known.pop("name"), r"all.jsonl:2: expected a speaker.*no 'name'"),
+        (lambda known: known.pop("name"), r"all.jsonl:2: expected one speaker.*no 'name'"),
         (lambda known: known.update(format_version=9), r"all.jsonl:2: an export of format 9"),
         (
             lambda known: known["model"].update(fingerprint="0"),
             r"all.jsonl:2: its speakers were enrolled with the model",
         ),
         (lambda known: known["samples"][0].update(embedding=[1]), "expected an embedding of 16 numbers"),
-        (lambda known: known["samples"][0].update(embedding="x"), r"all.jsonl:2: expected a speaker"),
-        (lambda known: known["samples"][0].update(quality={"snr_db": 3}), r"all.jsonl:2: expected a speaker"),
+        (lambda known: known["samples"][0].update(embedding="x"), r"all.jsonl:2: expected one speaker"),
+        (lambda known: known["samples"][0].update(quality={"snr_db": 3}), r"all.jsonl:2: expected one speaker"),
         (lambda known: known["samples"][0]["quality"].update(duration_s=None), "quality: expected finite numbers"),
         (lambda known: known["samples"][0]["quality"].update(snr_db=float("inf")), "quality: expected finite numbers"),
     ],
