@@ -247,7 +247,7 @@ def test_workers_that_cannot_start_again_refuse_and_are_tried_on(monkeypatch, ca
             job.future.result(10)
         assert caught.value.status_code == 503 and caught.value.code == "busy"
     until(lambda: lane.cannot_start and pool.num_restarts > 3)
-    with pytest.raises(ServiceProblem, match="No worker can work"):
+    with pytest.raises(ServiceProblem, match="No worker is running"):
         pool.submit(jobs[0])
     pool.close()
     assert not lane.is_alive() and "there is no model" in capsys.readouterr().err
