@@ -50,8 +50,8 @@ def test_a_folder_is_enrolled_and_a_folder_is_identified(corpus, capsys):
         assert store.get("carl").terms.group == "staff"
     assert identify_main(["others", "--out=found.jsonl"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("3 speakers; a name is given from 0.7000 on")
-    assert lines[1] == "found.jsonl: 1 identified, 1 inconclusive, 1 unknown"
+    assert lines[0].startswith("3 speakers; a name needs a score of at least 0.7000")
+    assert lines[2] == "found.jsonl: 1 identified, 1 inconclusive, 1 unknown"
     found = [json.loads(line) for line in (corpus / "found.jsonl").read_text().splitlines()]
     answers = {one["recording"]: (one["answer"], one["name"], one["code"]) for one in found}
     assert answers == {

@@ -254,15 +254,15 @@ def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates
     found = []
     model = Thresholds.of_model(model_file)
     if model is not None:
-        found.append((model.accept, f"{model.source}: the same person in a comparison of two"))
+        found.append((model.accept, f"{model.source}: the same person in a comparison of two recordings"))
     for background in (background_of(model_file), _population(store)):
         if background is not None:
             value = background.threshold(max(num_speakers, 1), candidates.target_rate)
             found.append((min(value, 1.0), background.source))
     if not found:
         raise UsageError(
-            f"{model_file}: nothing is known of this model's scores of different speakers, and fewer than "
-            f"{LEAST_POPULATION} are enrolled. Give --threshold; `mindvox eval` prints the one of equal error rates."
+            f"{model_file}: this model has no threshold, and fewer than {LEAST_POPULATION} speakers are enrolled to "
+            "compute one. Give --threshold; `mindvox eval` prints the one of equal error rates."
         )
     value, origin = max(found)
     return NameThreshold(value, origin, num_speakers, candidates.target_rate)
@@ -280,4 +280,4 @@ def _population(store: SpeakerStore) -> Optional[Background]:
         return None
     centroids = store.centroids(MOST_POPULATION)
     cosines = (centroids @ centroids.T)[np.triu_indices(len(centroids), 1)]
-    return fit_background(cosines, f"how alike {len(centroids)} enrolled speakers are")
+    return fit_background(cosines, f"the cosines between {len(centroids)} enrolled speakers")
