@@ -109,7 +109,7 @@ def test_short_speech_is_not_asked_for_its_voices_and_long_speech_not_everywhere
         ({"net_speech_s": 0.9}, "too_short", "0.9 s of speech, at least 1 s are needed"),
         ({"clipped_share": 0.2}, "too_noisy", "20.0% of its samples are clipped, at most 10.0% may be"),
         ({"snr_db": -3.0}, "too_noisy", "speech is -3 dB over the noise, at least 0 dB are needed"),
-        ({"voice_agreement": 0.1}, "several_speakers", "agree by 0.10, at least 0.35 is expected of one voice"),
+        ({"voice_agreement": 0.1}, "several_speakers", "parts is 0.10, at least 0.35 is expected for one voice"),
     ],
 )
 def test_problems(changes, code, said):

@@ -208,7 +208,7 @@ def decide(
         return refused(
             ODD,
             f"{', '.join(names)}: another voice {'or channel ' if notes else ''}than the other recordings (cosine "
-            f"{between:.2f}, at least {rules.min_agreement:g} is expected of one voice)",
+            f"{between:.2f}, at least {rules.min_agreement:g} is expected for one voice)",
             names,
         )
     same_voice: tuple[Match, ...] = ()
