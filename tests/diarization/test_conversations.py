@@ -18,7 +18,7 @@ from tests.diarization.talk import RATE, voice
 
 
 class Loud:
-    """Take for speech what is above a hundredth of full scale."""
+    """A toy detector: samples above 0.01 of full scale are speech."""
 
     def segments(self, waveform):
         blocks = np.abs(waveform[: len(waveform) // 160 * 160]).reshape(-1, 160).max(axis=1) > 0.01

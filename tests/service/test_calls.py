@@ -1,4 +1,4 @@
-"""What the calls answer."""
+"""The answers of the calls."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is said about recordings of a band that the model's calibration does not know, and the ratio with a speaker."""
+"""Answers about recordings of a band that the calibration does not cover, and the ratio with a speaker."""
 
 from dataclasses import asdict, replace
 

@@ -118,7 +118,7 @@ def test_lists_name_recordings(corpus):
 
 @dataclass(frozen=True)
 class ToyChoice:
-    """The toy, for processes that open it; `dies_once`, a file, makes the first that opens it kill itself."""
+    """Opens the toy in worker processes; while the file `dies_once` exists, one process removes it and kills itself."""
 
     folder: str
     dies_once: str = ""
@@ -132,7 +132,7 @@ class ToyChoice:
 
 @pytest.mark.parametrize("dies", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_processes_enrol_and_identify_as_one_does(corpus, dies):
-    """Also when one of them was killed and the work was started again."""
+    """This also holds if a process is killed and the work is restarted."""
     flag = corpus / "flag"
     hearers = Hearers(ToyChoice(str(corpus), str(flag)), Workers(2))
 

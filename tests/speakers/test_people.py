@@ -1,4 +1,4 @@
-"""Enrolment and identification by recordings."""
+"""Enrolment and identification with recordings."""
 
 import numpy as np
 import pytest

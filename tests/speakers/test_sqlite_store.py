@@ -25,7 +25,7 @@ GRAM = 8  # bytes: two numbers of an embedding in a row
 
 
 def stored_bytes(path):
-    """Return what all files of a store hold."""
+    """Return the content of all files of a store."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
 
 

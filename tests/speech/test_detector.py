@@ -1,4 +1,4 @@
-"""Silero's detector: what the network is given, and how probabilities become segments."""
+"""Silero's detector: the input of the network, and how probabilities become segments."""
 
 from pathlib import Path
 

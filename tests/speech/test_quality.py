@@ -10,7 +10,7 @@ GOOD = Quality(5.0, 4.0, -25.0, 0.0, 30.0, 8000.0, 0.8)
 
 
 def tone_bursts(duration_s=4.0, amplitude=0.8, noise=0.0, seed=0):
-    """Return half a second of loud noise, half a second of none, and so on, over steady noise; (N,)."""
+    """Return loud noise in every other half second, over steady noise; (N,)."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(duration_s * RATE)) / RATE
     loud = (times % 1.0) < 0.5
@@ -74,7 +74,7 @@ def test_nothing_to_hear(loud):
 
 
 def voices(*numbers):
-    """Return an `embed` that gives consecutive windows the voices of these numbers, orthogonal to each other."""
+    """Return an `embed` that gives consecutive windows these voices, by number; the voices are orthogonal."""
     left = list(numbers)
 
     def embed(part):

@@ -100,7 +100,7 @@ class Trials:
                 raise InputError(f"{path}: a calibration needs the truth of each trial; this format has none.")
             for name in (trial.enrol, trial.test):
                 if name not in found:
-                    raise InputError(f"{path}:{line_no}: {name} is none of the recordings of {corpus.folder}.")
+                    raise InputError(f"{path}:{line_no}: {name} is not a recording of {corpus.folder}.")
         return cls(path, trials, line_nos)
 
     def named(self, recordings: Sequence[Recording]) -> list[Recording]:
