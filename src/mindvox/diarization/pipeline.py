@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NETWORK, DETECTOR = "pyannote", "silero"
 SEGMENTATIONS = (NETWORK, DETECTOR)
 NOBODY_SPEAKS = "Nobody speaks."
-MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.02  # this much overlap, and this share of the speech, needs two speakers
+MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.02  # with this much overlap, in s and share, there are two speakers
 PART_SAMPLES = 600 * SAMPLE_RATE  # samples that the speech detector processes at once
 
 

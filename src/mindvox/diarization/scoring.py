@@ -28,7 +28,7 @@ class Measure:
     """What is scored.
 
     Args:
-        collar_s: unscored time on each side of every boundary of the reference's turns, s.
+        collar_s: unscored time in s on each side of every boundary of the reference's turns.
         skip_overlap: whether time in which more than one reference speaker talks is left unscored.
     """
 

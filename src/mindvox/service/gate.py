@@ -257,7 +257,7 @@ class _Call:
             if b"cache-control" not in names:
                 more["Cache-Control"] = "no-store" if is_call else "no-cache"
             if self._expects_body():
-                more["Connection"] = "close"  # otherwise the rest of the body would have to be read
+                more["Connection"] = "close"  # otherwise the server would go on reading the rest
             message["headers"] = [
                 *message["headers"],
                 *((name.lower().encode(), value.encode()) for name, value in more.items()),

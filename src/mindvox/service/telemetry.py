@@ -31,7 +31,7 @@ class Metrics:
             *("mindvox_requests", "Requests by call and status.", ["call", "status"]), registry=self._registry
         )
         self.seconds = Histogram(
-            *("mindvox_request_seconds", "Time of a request, s.", ["call"]),
+            *("mindvox_request_seconds", "Duration of a request in s.", ["call"]),
             registry=self._registry,
             buckets=BUCKETS,
         )
@@ -40,8 +40,8 @@ class Metrics:
         )
         for name, text, read in (
             ("mindvox_waiting_recordings", "Recordings that wait for a worker.", lambda: pool.num_waiting),
-            ("mindvox_workers", "Workers that can work.", lambda: pool.num_alive),
-            ("mindvox_worker_restarts", "Workers that were started again.", lambda: pool.num_restarts),
+            ("mindvox_workers", "Workers that are ready.", lambda: pool.num_alive),
+            ("mindvox_worker_restarts", "Restarts of workers.", lambda: pool.num_restarts),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
 

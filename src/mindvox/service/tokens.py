@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[Token, ...]:
             raise ValueError(f"format {content['format_version']}")
         return tuple(Token(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in content["tokens"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected what `mindvox tokens` writes ({error}).") from None
+        raise InputError(f"{path}: expected a file that `mindvox tokens` wrote ({error}).") from None
 
 
 def _write(path: Path, tokens: tuple[Token, ...]) -> None:

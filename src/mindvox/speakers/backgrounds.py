@@ -37,7 +37,9 @@ class Background:
             ValueError: the rate is not between 0 and 1, or `num_speakers` is below 1.
         """
         if not 0 < target_rate < 1 or num_speakers < 1:
-            raise ValueError(f"expected a rate between 0 and 1 and speakers, got {target_rate} and {num_speakers}.")
+            raise ValueError(
+                f"expected a rate between 0 and 1 and at least 1 speaker, got {target_rate} and {num_speakers}."
+            )
         each = -np.expm1(np.log1p(-target_rate) / num_speakers)
         return self.location - self.scale * NormalDist().inv_cdf(each)
 
@@ -45,13 +47,9 @@ class Background:
 def fit_background(scores: np.ndarray, source: str) -> Background:
     """Fit a normal distribution to the upper tail of cosines (N,) between different speakers.
 
-    Speakers of different sex score far lower than speakers of the same sex. So all scores together are not normally
+    Speakers of different sexes score far lower than speakers of the same sex. So all scores together are not normally
     distributed, and their standard deviation says nothing about the tail. The fit is a line through the upper
     quantiles.
-
-    Args:
-        scores: (N,).
-        source: the data on which they were measured.
 
     Raises:
         ValueError: there are too few scores for a tail.

@@ -212,7 +212,7 @@ def _finished_lines(out: Path) -> tuple[dict[str, int], set[str]]:
                 counts[known["answer"]] = counts.get(known["answer"], 0) + 1
             except (ValueError, KeyError, TypeError):
                 raise InputError(
-                    f"{out}:{line_no}: expected lines that identified recordings before. Choose another file."
+                    f"{out}:{line_no}: expected lines that `mindvox identify-all` wrote. Choose another file."
                 ) from None
             whole += len(line)
     os.truncate(out, whole)

@@ -235,9 +235,9 @@ def _notes(samples: Sequence[Sample], rules: Rules) -> tuple[str, ...]:
     if not found:
         return ()
     names = ", ".join(source for source, _ in found)
-    what = "without --threshold `identify` gives no answer about this speaker"
+    what = "`identify` gives no answer about this speaker without --threshold"
     if len(samples) > 1:
-        what += ", and whether the recordings are of one voice cannot be told"
+        what += ", and it cannot be checked that the recordings are of one voice"
     return (f"{names}: {found[0][1]}: {what}.",)
 
 

@@ -63,7 +63,7 @@ class Listener:
 
         Raises:
             UnfitRecording: the recording cannot be used.
-            UnreadRecording: the package that reads it is not installed.
+            UnreadRecording: the package that reads this format is not installed.
             InputError, ValueError: see `Embedder.embed`.
         """
         source = AN_ARRAY
