@@ -338,6 +338,6 @@ def test_lengths_that_cannot_be_recorded(home, seconds):
 
 def test_without_sounddevice_the_command_says_what_to_install(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(InputError, match=r"needs sounddevice, .*: pip install -e '\.\[microphone\]'"):
+    with pytest.raises(InputError, match=r"needs the package sounddevice: pip install -e '\.\[microphone\]'"):
         main([str(home / "a.wav"), "--record=2"])
     assert microphone.INSTALL.endswith("apt-get install libportaudio2")
