@@ -1,4 +1,4 @@
-"""Calls of the service from Python: `pip install -e '.[client]'`.
+"""Call the service from Python; install with `pip install -e '.[client]'`.
 
     with Client("http://127.0.0.1:8000") as client:
         anna = client.enrol("Anna", ["anna1.flac", "anna2.flac"], consent="signed form, 2026-11-01")
@@ -22,21 +22,21 @@ from mindvox.files import PathLike
 
 VARIABLE = "MINDVOX_TOKEN"
 TRY_AGAIN = (429, 503)
-LONGEST_WAIT_S = 60.0  # of what the service asks for; a locked speaker takes longer, and is not waited for
+LONGEST_WAIT_S = 60.0  # longest wait before a retry; a locked speaker takes longer, so there is no retry
 PAGE = 200
 
 Recording = Union[PathLike, bytes, tuple[str, bytes]]
-"""A file; its bytes; or a name for it, and its bytes."""
+"""A file; the bytes of a file; or a name and the bytes."""
 
 
 class ServiceError(InputError):
     """The service did not answer a call.
 
     Attributes:
-        status: of HTTP; 0: the service could not be reached.
-        code: why, in the words of docs/service.md, such as "no_such_speaker"; empty where there is none.
-        problem: everything that the service said.
-        retry_after_s: when to try again, s; None: it did not say.
+        status: the HTTP status; 0: the service could not be reached.
+        code: the reason, a code of docs/service.md, for example "no_such_speaker"; empty if there is none.
+        problem: the whole problem that the service returned.
+        retry_after_s: when to retry, in s; None: the service did not say.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class ServiceError(InputError):
 
 
 class Client:
-    """A service, and how it is called. One client serves many calls, in several threads too.
+    """A client of the service. It serves many calls, also from several threads.
 
     Args:
-        address: of the service.
-        token: one that `mindvox tokens add` printed; None: $MINDVOX_TOKEN, else no token.
-        timeout_s: longest wait for an answer, s.
-        retries: how often a call is tried again when the service is busy; it says when.
-        transport: what carries the calls; for tests.
+        address: the address of the service.
+        token: a token that `mindvox tokens add` printed; None: $MINDVOX_TOKEN, or no token if that is not set.
+        timeout_s: longest wait for an answer in s.
+        retries: how often a call is retried if the service is busy; the service says when.
+        transport: the HTTP transport; for tests.
     """
 
     def __init__(
@@ -73,7 +73,12 @@ class Client:
     def verify(
         self, first: Recording, second: Optional[Recording] = None, speaker: Optional[str] = None
     ) -> dict[str, Any]:
-        """Say whether two recordings, or a recording and the enrolled speaker of an id, are the same person.
+        """Say whether two recordings, or a recording and an enrolled speaker, are the same person.
+
+        Args:
+            first: a recording.
+            second: the recording to compare with.
+            speaker: the id of the speaker to compare with.
 
         Raises:
             ValueError: neither or both of `second` and `speaker` are given.
@@ -85,7 +90,7 @@ class Client:
         return self._post("/v1/verify", recordings, speaker=speaker)
 
     def examine(self, recording: Recording) -> dict[str, Any]:
-        """Return the quality of a recording, and what is wrong with it ("problem"; None: nothing)."""
+        """Return the quality of a recording, and why it cannot be used ("problem"; None: it can)."""
         return self._post("/v1/examine", [recording])
 
     def enrol(
@@ -99,24 +104,24 @@ class Client:
         """Enrol a speaker and return it, with its id.
 
         Args:
-            name: must be free.
-            recordings: one or, better, several.
+            name: the speaker's name; it must be free.
+            recordings: one or more recordings; several are better.
             consent: what the person agreed to.
-            group: to which searches can be limited.
-            expires: ISO 8601; None: never.
+            group: name of a group, to which searches can be limited.
+            expires: when to delete the speaker, ISO 8601; None: never.
 
         Raises:
-            ServiceError: code "already_enrolled", or why the recordings cannot be used; `problem["enrolment"]` says
-                more.
+            ServiceError: code "already_enrolled", or why the recordings cannot be used; `problem["enrolment"]` has the
+                details.
         """
         return self._post("/v1/speakers", recordings, name=name, consent=consent, group=group, expires=expires)
 
     def add(self, speaker: str, recordings: Sequence[Recording]) -> dict[str, Any]:
-        """Add recordings to the speaker of an id."""
+        """Add recordings to the speaker with an id."""
         return self._post(f"/v1/speakers/{speaker}/recordings", recordings)
 
     def identify(self, recording: Recording, group: Optional[str] = None) -> dict[str, Any]:
-        """Say who of the enrolled speakers speaks in a recording; "speaker" is None for a stranger."""
+        """Say which enrolled speaker speaks in a recording; "speaker" is None for a stranger."""
         return self._post("/v1/identify", [recording], group=group)
 
     def diarize(
@@ -128,7 +133,7 @@ class Client:
         max_speakers: Optional[int] = None,
         names: bool = False,
     ) -> dict[str, Any]:
-        """Say who speaks when; with `names` enrolled speakers have theirs."""
+        """Say who speaks when; with `names`, enrolled speakers get their names."""
         return self._post(
             "/v1/diarize",
             [recording],
@@ -139,11 +144,11 @@ class Client:
         )
 
     def embed(self, recording: Recording) -> list[float]:
-        """Return the embedding of a recording, where the service gives embeddings."""
+        """Return the embedding of a recording, if the service allows embeddings."""
         return self._post("/v1/embed", [recording])["embedding"]
 
     def speakers(self, group: Optional[str] = None) -> Iterator[dict[str, Any]]:
-        """Yield all speakers, or a group's, in the order of their names."""
+        """Yield all speakers, or those of a group, in the order of their names."""
         after: Optional[str] = ""
         while after is not None:
             page = self._call("GET", "/v1/speakers", params=_given(after=after, limit=PAGE, group=group))
@@ -151,24 +156,24 @@ class Client:
             after = page["next"]
 
     def find(self, name: str) -> Optional[dict[str, Any]]:
-        """Return the speaker of a name; None: there is none."""
+        """Return the speaker with a name; None: there is none."""
         found = self._call("GET", "/v1/speakers", params={"name": name})["speakers"]
         return found[0] if found else None
 
     def speaker(self, speaker: str) -> dict[str, Any]:
-        """Return the speaker of an id."""
+        """Return the speaker with an id."""
         return self._call("GET", f"/v1/speakers/{speaker}")
 
     def rename(self, speaker: str, name: str) -> dict[str, Any]:
-        """Give the speaker of an id another name."""
+        """Rename the speaker with an id."""
         return self._call("PATCH", f"/v1/speakers/{speaker}", json={"name": name})
 
     def delete(self, speaker: str) -> None:
-        """Delete the speaker of an id."""
+        """Delete the speaker with an id."""
         self._call("DELETE", f"/v1/speakers/{speaker}")
 
     def ready(self) -> dict[str, Any]:
-        """Return what the service runs; raise ServiceError when it cannot work."""
+        """Return the service's model, engine and sizes; raise ServiceError if it cannot process requests."""
         return self._call("GET", "/v1/ready")
 
     def close(self) -> None:
@@ -210,7 +215,7 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _part(recording: Recording, number: int) -> tuple[str, bytes]:
-    """Return a name and the bytes of a recording."""
+    """Return the name and the bytes of a recording."""
     if isinstance(recording, tuple):
         return recording
     if isinstance(recording, bytes):
@@ -226,7 +231,7 @@ def _error_of(answer: httpx.Response) -> ServiceError:
     try:
         problem = answer.json()
         code, detail = str(problem["code"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError):  # somebody between the service and us
+    except (ValueError, KeyError, TypeError):  # the answer of a proxy, not of the service
         problem, code, detail = {}, "", answer.reason_phrase
     after = answer.headers.get("retry-after", "")
     message = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {code}: {detail}"

@@ -14,7 +14,7 @@ from mindvox.rules import INCONCLUSIVE, Rule, Thresholds
 from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
 from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Problem, Quality, measure, problem
 
-UNUSABLE = "unusable"  # problem of a recording that cannot be read or embedded, beside those of speech.quality
+UNUSABLE = "unusable"  # code of a recording that cannot be read or embedded; see also the codes of speech.quality
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
 
 
 def no_decision(rule: Rule, both: tuple[Examined, Examined], unfit: Examined) -> Decision:
-    """Return the answer where one of two recordings cannot be used."""
+    """Return the answer if one of two recordings cannot be used."""
     assert unfit.problem is not None
     return Decision(INCONCLUSIVE, None, None, rule.thresholds, both, f"{unfit.name}: {unfit.problem.text}".rstrip("."))
 

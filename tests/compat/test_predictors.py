@@ -16,7 +16,7 @@ from tests.speakers.toys import RATE, LoudIsSpeech, toy_embedder, voice
 
 @pytest.fixture(autouse=True)
 def toys(tmp_path, monkeypatch):
-    """Toys in place of the model and the detector; recordings `<speaker>-<number>.wav`."""
+    """Use a toy model and a toy detector, with recordings `<speaker>-<number>.wav`."""
     embedder = toy_embedder(tmp_path)
     for module in (mvector, wespeaker):
         monkeypatch.setattr(module.Embedder, "open", lambda model: embedder)
@@ -81,7 +81,7 @@ def test_mvector_without_a_folder_registers_nobody(toys):
     with pytest.raises(InputError, match="use_gpu"):
         MVectorPredictor(use_gpu=True)
     for name in ("../Anna", "a/b", ".."):
-        with pytest.raises(InputError, match="a folder can have"):
+        with pytest.raises(InputError, match="a valid name of a folder"):
             MVectorPredictor(audio_db_path="audio_db").register("1-0.wav", name)
 
 
@@ -145,7 +145,7 @@ def test_mvectors_comparison_prints_its_line(toys, capsys):
 
 @pytest.fixture
 def menu(monkeypatch, capsys):
-    """Run mvector's menu with these answers, then the end of the input; return what it printed."""
+    """Run mvector's menu with these answers until the input ends; return what it printed."""
 
     def run(*answers, arguments=()):
         left = list(answers)

@@ -36,7 +36,7 @@ def data(tmp_path):
         (["half", "1", "--data_path=x"], "half"),
         (["full", "0", "--data_path=x"], "NUM_DEVICES: expected at least 1"),
         (["full", "1", "--data_path=x", "--name=a/b"], "--name: expected the name of a folder"),
-        (["full", "1", "--data_path=DATA", "--resume=no"], "--resume: is set by this command"),
+        (["full", "1", "--data_path=DATA", "--resume=no"], "--resume: this command sets it"),
         (["full", "1", "--data_path=DATA", "--num_epoch=3"], "num_epochs"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Two voices that are tones, a network that hears them by their bands, and a model that tells them apart."""
+"""Toys: two voices that are tones, a network that detects them by their bands, and a model that separates them."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ def voice(name: str, seconds: float) -> np.ndarray:
 
 
 def talk(*turns: tuple[str, float, float], duration_s: float) -> np.ndarray:
-    """Return a recording in which the voices sound from start to end, s, over very soft noise."""
+    """Return a recording in which each voice sounds from start to end, in s, over very soft noise."""
     waveform = 1e-4 * np.random.default_rng(0).standard_normal(round(duration_s * RATE)).astype(np.float32)
     for name, start_s, end_s in turns:
         first = round(start_s * RATE)
@@ -28,7 +28,7 @@ def talk(*turns: tuple[str, float, float], duration_s: float) -> np.ndarray:
 
 
 class BandSegmenter(Segmenter):
-    """Hear a voice where its band is loud; who is heard first in a window is its first speaker."""
+    """A toy network that detects a voice if its band is loud; speakers are numbered by first appearance in a window."""
 
     def __init__(self) -> None:
         self.num_batches = 0
@@ -48,7 +48,7 @@ class BandSegmenter(Segmenter):
 
 
 class OneVoiceSegmenter(BandSegmenter):
-    """Take all who are heard in a window for its first speaker, as the network does with similar voices."""
+    """A toy network that merges all voices of a window into its first speaker, as happens with similar voices."""
 
     def activity(self, waveforms: np.ndarray) -> np.ndarray:
         heard = super().activity(waveforms)

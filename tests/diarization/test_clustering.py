@@ -11,7 +11,7 @@ from mindvox.errors import UsageError
 
 
 def groups(sizes: list[int], spread: float = 0.1, seed: int = 0, size: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings near one axis for each group, shuffled, and which group each is of."""
+    """Return shuffled embeddings, those of a group near one axis, and the group of each."""
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     points = np.eye(size)[truth] + spread * rng.standard_normal((len(truth), size))

@@ -18,7 +18,7 @@ from tests.diarization.talk import RATE, voice
 
 
 class Loud:
-    """Take for speech what is above a hundredth of full scale."""
+    """A toy detector: samples above 0.01 of full scale are speech."""
 
     def segments(self, waveform):
         blocks = np.abs(waveform[: len(waveform) // 160 * 160]).reshape(-1, 160).max(axis=1) > 0.01
@@ -133,5 +133,5 @@ def test_layouts_of_ami_and_voxconverse_are_read(tmp_path):
     soundfile.write(tmp_path / "abjxc.wav", np.zeros(160), RATE)
     with pytest.raises(InputError, match="could be abjxc: keep one of them"):
         read_referenced(tmp_path, tmp_path / "rttm")
-    with pytest.raises(InputError, match="no recording ES2004a, which the reference names"):
+    with pytest.raises(InputError, match="no recording ES2004a, but the reference names it"):
         read_referenced(tmp_path / "audio", tmp_path / "rttm")

@@ -1,6 +1,6 @@
-"""Recordings at the edges, with the real networks: silence, music, one word, one speaker.
+"""Edge cases with the real networks: silence, music, one word, one speaker.
 
-The models are fetched into the user's cache where they are not there yet.
+Missing models are fetched into the user's cache.
 """
 
 import os

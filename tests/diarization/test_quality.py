@@ -1,4 +1,4 @@
-"""What is measured on the speech of each speaker of a recording."""
+"""The measured quality of each speaker's speech in a recording."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def noise(duration_s, highest_hz):
 
 @pytest.fixture
 def talk(tmp_path):
-    """Two seconds of one voice, two through a telephone, one more of the first."""
+    """2 s of one voice, 2 s of another through a telephone, and 1 s of the first."""
     waveform = 0.1 * np.concatenate([noise(2, 8000), noise(2, 3400), noise(1, 8000)])
     soundfile.write(tmp_path / "talk.wav", waveform, RATE, "FLOAT")
     return Recording(tmp_path / "talk.wav")

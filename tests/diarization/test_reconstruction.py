@@ -1,4 +1,4 @@
-"""Which cluster each frame of a window goes to."""
+"""The assignment of clusters to the frames of windows."""
 
 import numpy as np
 import pytest

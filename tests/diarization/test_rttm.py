@@ -39,7 +39,7 @@ def test_folder_comments_other_kinds_and_nine_fields_are_read(tmp_path):
     [
         ("a 1 0 1 A", r"x.rttm:2: expected 'SPEAKER <recording>"),
         ("SPEAKER a 1 0 1 A", r"x.rttm:2: expected 'SPEAKER <recording>"),
-        ("SPEAKER a 1 -1 1 <NA> <NA> A <NA> <NA>", "x.rttm:2: start and duration: expected seconds, from 0 on, got -1"),
+        ("SPEAKER a 1 -1 1 <NA> <NA> A <NA> <NA>", r"2: start and duration: expected seconds of at least 0, got -1"),
         ("SPEAKER a 1 0 nan <NA> <NA> A <NA> <NA>", "expected seconds"),
         ("SPEAKER a 1 zero 1 <NA> <NA> A <NA> <NA>", "got zero and 1"),
     ],

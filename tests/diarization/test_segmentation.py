@@ -22,7 +22,7 @@ ROUNDING = 1e-4  # the published network amplifies float32 rounding of 4 recurre
 
 
 def waveform(num_samples: int, seed: int) -> np.ndarray:
-    """See make_pyannet.py."""
+    """The waveform of make_pyannet.py."""
     rng = np.random.default_rng(seed)
     times = np.arange(num_samples) / 16000
     tones = sum(

@@ -32,7 +32,7 @@ CARD["thresholds"] = {"same": 0.9, "different": 0.5, "why": "two words are not e
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Exported small models by what they take; `kaldi` has Kaldi's front end."""
+    """Small exported models by their kind of input; `kaldi` has Kaldi's front end."""
     folder = tmp_path_factory.mktemp("models")
     with in_place_of_ecapa():
         return export_all(folder)
@@ -63,7 +63,7 @@ def embedders(models):
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory):
-    """Folder of recordings: usable ones of several lengths, rates and channels, and others."""
+    """A folder of recordings: usable ones of several lengths, rates and channels, and unusable ones."""
     folder = tmp_path_factory.mktemp("recordings")
     (folder / "anna").mkdir()
     (folder / "bert").mkdir()
@@ -91,7 +91,7 @@ def noise(num_samples, seed):
 
 
 class Recorder:
-    """An engine that notes its batches; an embedding is the mean of each bin's absolute values.
+    """A toy engine that records its batches; an embedding is the mean of each bin's absolute values.
 
     Args:
         answer: makes embeddings of a batch in its place.

@@ -35,7 +35,7 @@ def home(models, tmp_path, monkeypatch):
 
 
 def verify(arguments):
-    """Call the command without looking at quality: the recordings are noise."""
+    """Call the command without the quality check, because the recordings are noise."""
     return main([*arguments, "--no_quality"])
 
 

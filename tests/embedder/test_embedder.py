@@ -1,4 +1,4 @@
-"""Recordings to embeddings: the same numbers whatever holds the samples, and a reason for what cannot be used."""
+"""Embeddings are the same for a file and for its samples, and an unusable recording gets a reason."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Embeddings of long lists: in processes, part by part, and after a kill."""
+"""Embeddings of long lists: in worker processes, part by part, and after a kill."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def small_parts(monkeypatch):
 
 @pytest.fixture
 def of_one(model, ten_recordings, tmp_path):
-    """What one process makes of the recordings."""
+    """The embeddings that one process makes of the recordings."""
     return extract(EmbedderChoice(str(model), num_threads=1), recordings_below(ten_recordings), tmp_path / "of_one")
 
 

@@ -27,7 +27,7 @@ def quality(net_speech_s=4.0, snr_db=20.0, bandwidth_hz=8000.0):
 
 @pytest.fixture(scope="module")
 def people():
-    """Embeddings, qualities and speakers; the less speech, the farther from the speaker's own direction."""
+    """Embeddings, qualities and speakers; with less speech, an embedding is farther from its speaker's direction."""
     rng = np.random.default_rng(3)
     speakers = np.repeat(np.arange(NUM_SPEAKERS), RECORDINGS)
     lengths = rng.uniform(1.0, 8.0, len(speakers))

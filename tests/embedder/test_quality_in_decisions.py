@@ -1,4 +1,4 @@
-"""Decisions by recordings' quality and by a calibration of pairs; loud noise is what the stand-in takes for speech."""
+"""Decisions with quality and with a calibration of pairs; the toy detector takes loud noise for speech."""
 
 import json
 import math
@@ -27,7 +27,7 @@ RATE = 16000
 
 
 def loud(duration_s, seed):
-    """Return what the stand-in takes for speech: loud noise, with soft gaps of 60 ms as between words."""
+    """Return speech for the toy detector: loud noise, with soft gaps of 60 ms as between words."""
     samples = noise(round(duration_s * RATE), seed)
     is_gap = np.arange(len(samples)) % (RATE // 2) > 0.44 * RATE
     return np.where(is_gap, 0.1 * samples, 0.8 * np.sign(samples) + 0.1 * samples)
@@ -248,7 +248,7 @@ def test_a_missing_decoder_says_nothing_about_the_recording(embedder, detector, 
 
 @pytest.fixture
 def home(models, tmp_path, monkeypatch):
-    """The cache with a toy in the public model's place, and the stand-in in Silero's."""
+    """The cache with a toy as the public model, and the toy detector as Silero's."""
     folder = tmp_path / "home" / "models"
     (folder / "silero_vad").mkdir(parents=True)
     write_loud_detector(folder / "silero_vad" / "model.onnx")
@@ -338,6 +338,6 @@ def test_lengths_that_cannot_be_recorded(home, seconds):
 
 def test_without_sounddevice_the_command_says_what_to_install(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(InputError, match=r"needs sounddevice, .*: pip install -e '\.\[microphone\]'"):
+    with pytest.raises(InputError, match=r"needs the package sounddevice: pip install -e '\.\[microphone\]'"):
         main([str(home / "a.wav"), "--record=2"])
     assert microphone.INSTALL.endswith("apt-get install libportaudio2")

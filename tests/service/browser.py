@@ -17,7 +17,7 @@ PAUSE_S = 0.3  # before somebody speaks
 
 
 def missing() -> str:
-    """Return what the tests of the page need and is not here; empty: all is."""
+    """Return what the tests of the page need but is not installed; empty: nothing is missing."""
     absent = [name for name in ("playwright", "axe_playwright_python") if find_spec(name) is None]
     if CHROMIUM is None:
         absent.append("chromium (scripts/install_system_packages.sh --tests)")
@@ -25,10 +25,10 @@ def missing() -> str:
 
 
 class Microphone:
-    """What the browser's microphone hears; it reads the file again for each recording.
+    """The audio that the browser's microphone hears; the browser rereads the file for each recording.
 
     Args:
-        path: a file that this makes, .wav.
+        path: the .wav file to write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Microphone:
         self.play(np.zeros(RATE, np.float32))
 
     def play(self, waveform: np.ndarray) -> float:
-        """Let it hear samples (N,), after a pause, and return how long they are, s."""
+        """Play samples (N,) after a pause, and return their length in s."""
         heard = np.concatenate([np.zeros(round(PAUSE_S * RATE), np.float32), waveform])
         new = self.path.with_suffix(".new")
         soundfile.write(new, heard, RATE, subtype="PCM_16", format="WAV")

@@ -1,4 +1,4 @@
-"""What tests of the service send, and what they expect of a refusal."""
+"""Helpers to send requests to the service and to check refusals."""
 
 from tests.service.toys import recording
 

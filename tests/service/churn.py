@@ -1,4 +1,4 @@
-"""Callers that enrol and delete until the service is killed, and what it had acknowledged to them by then."""
+"""Callers that enrol and delete until the service is killed, and a record of what it acknowledged."""
 
 import random
 import time
@@ -14,10 +14,10 @@ NUM_CALLERS, LEAST_CHANGES = 3, 12
 
 
 class Churn:
-    """What services acknowledged.
+    """Records what services acknowledged.
 
     Args:
-        seed: of the moments of the kills.
+        seed: seed for the times of the kills.
     """
 
     def __init__(self, seed):
@@ -42,7 +42,7 @@ class Churn:
                 self.enrolled.pop(caller.result(), None)
 
     def _work(self, running, caller):
-        """Enrol and delete, and return of whom nothing is known, because the answer never came."""
+        """Enrol and delete; return the speakers whose state is unknown, because no answer arrived."""
         mine = []
         with running.client() as client:
             for number in range(1000):

@@ -18,7 +18,7 @@ NO_RATE = "--requests_per_minute=0"
 
 
 class InProcess:
-    """A caller of an application in this process."""
+    """A client of an application in this process."""
 
     def __init__(self, app):
         self._app = app
@@ -44,7 +44,7 @@ def toy_home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def service(toy_home, tmp_path_factory):
-    """A service with tokens, one worker and no limit of the rate."""
+    """A service with tokens, one worker and no rate limit."""
     folder = tmp_path_factory.mktemp("service")
     running = Running(folder, *toy_home, "--num_workers=1", NO_RATE, "--allow_embeddings").start()
     yield running
@@ -53,7 +53,7 @@ def service(toy_home, tmp_path_factory):
 
 @pytest.fixture
 def application(toy_home, tmp_path):
-    """Make an application in this process, with a file of tokens and without workers, and return its caller."""
+    """Make an application in this process, with tokens and without workers, and return a client for it."""
     from mindvox.service.app import create_app
     from mindvox.service.settings import Settings
     from mindvox.service.telemetry import AuditLog
@@ -82,7 +82,7 @@ def application(toy_home, tmp_path):
 
 @pytest.fixture
 def client(service):
-    """A caller who may do everything, and an empty store afterwards."""
+    """A client with all scopes; the store is emptied after the test."""
     with service.client() as caller:
         yield caller
         for speaker in caller.get("/v1/speakers", params={"limit": 1000}).json()["speakers"]:

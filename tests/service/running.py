@@ -20,12 +20,12 @@ class Running:
     """A service that runs; see `mindvox serve`.
 
     Args:
-        folder: gets its store, tokens and logs.
+        folder: folder for its store, tokens and logs.
         home: folder for models.
-        model: of speakers.
-        options: of the command.
-        needs_token: there is a token of each scope, and one of all, in `tokens`.
-        store: of speakers; empty: a file in `folder`.
+        model: the speaker model.
+        options: options of the command.
+        needs_token: whether `tokens` has a token for each scope, and one for all scopes.
+        store: the store of speakers; empty: a file in `folder`.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Running:
         return httpx.Client(base_url=self.address, headers=headers, timeout=60, **more)
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """Kill it, as in a power failure."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
 
     def stop(self) -> int:
-        """Tell it to end, and return how it did."""
+        """Tell it to end, and return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(60)
@@ -89,7 +89,7 @@ class Running:
         return code
 
     def left_behind(self) -> list[str]:
-        """Return the files that are left in its folder for temporary ones, but for those of ONNX Runtime itself."""
+        """Return the files left in its folder for temporary files, except those of ONNX Runtime."""
         return [path.name for path in self.temporary.iterdir() if path.name not in OF_ONNX_RUNTIME]
 
     def worker_ids(self) -> list[int]:
@@ -105,7 +105,7 @@ class Running:
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process has ended, even if nobody has asked yet how."""
+    """Return whether a process has ended, also if it is still a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

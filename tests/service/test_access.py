@@ -1,4 +1,4 @@
-"""Who may call: tokens and their scopes, hosts and origins, rates, and what is noted of a call."""
+"""Access: tokens and their scopes, hosts and origins, rates, and the audit log."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ NEEDED = {  # the scopes that allow a call, by hand
 
 
 def call(client, endpoint):
-    """Call an endpoint with what it needs at least."""
+    """Call an endpoint with the least input that it accepts."""
     path = endpoint.path.format(speaker=NOBODY)
     if endpoint.method == "PATCH":
         return client.patch(path, json={"name": "Anna"})

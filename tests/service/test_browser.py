@@ -63,7 +63,7 @@ def browser(microphone):
 
 
 class View:
-    """The page as somebody uses it.
+    """The page as a user sees it.
 
     Args:
         page: playwright's.
@@ -110,7 +110,7 @@ class View:
         return self.page.locator(f"{place} .advice").inner_text()
 
     def barriers(self):
-        """Return what axe finds on the page as it is."""
+        """Return the accessibility problems that axe finds on the page."""
         from axe_playwright_python.sync_playwright import Axe
 
         found = Axe().run(self.page).response["violations"]
@@ -125,7 +125,7 @@ def toy_view(new_view, service):
 
 @pytest.fixture
 def new_view(browser, microphone):
-    """Open the page of a service; at the end of the test nothing has failed in it."""
+    """Open the page of a service; at the end, check that nothing failed in it."""
     contexts, failures = [], []
 
     def opened(service, may_fail=False, token="", **options):
@@ -228,7 +228,7 @@ FLOATS = "const floats = (text) => new Float32Array(Uint8Array.from(atob(text), 
 
 
 def as_text(samples):
-    """Return samples as FLOATS reads them; playwright would send each number by itself."""
+    """Return samples as text for FLOATS, because playwright would send each number on its own."""
     return base64.b64encode(np.asarray(samples, "<f4").tobytes()).decode()
 
 

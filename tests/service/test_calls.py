@@ -1,4 +1,4 @@
-"""What the calls answer."""
+"""The answers of the calls."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_examine_says_what_is_wrong(client):
     short = client.post("/v1/examine", files=files(recording(1, duration_s=0.7))).json()
     assert short["problem"]["code"] == "too_short" and short["quality"]["net_speech_s"] < 1
     text = client.post("/v1/examine", files=files(b"no recording at all")).json()
-    assert text["problem"] == {"code": "unusable", "text": "no recording of a kind that is read here"}
+    assert text["problem"] == {"code": "unusable", "text": "not a recording in a known format"}
     cut = client.post("/v1/examine", files=files(recording(1)[:20000])).json()
     assert cut["problem"]["code"] == "unusable" and "truncated" in cut["problem"]["text"]
 

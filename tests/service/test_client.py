@@ -56,7 +56,7 @@ def test_the_example_of_the_page_runs(service, client, tmp_path, monkeypatch, ca
 
 
 def test_every_call_has_a_method(client):
-    """But for two that are for machines: whether the process lives, and its counts."""
+    """Except for two calls for machines: the health check and the metrics."""
     done = {"/v1/health", "/metrics"}
     called = set(re.findall(r'"(/(?:v1|metrics)[^"]*)"', inspect.getsource(mindvox.client)))
     described = client.get("/v1/openapi.json").json()["paths"]

@@ -1,4 +1,4 @@
-"""The description of the service (OpenAPI): requests by it, and some against it, get the answers that it has."""
+"""The OpenAPI description: requests that follow it, and some that break it, get the answers that it lists."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_every_call_has_examples_and_problems(described):
 
 @pytest.mark.parametrize("number", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
 def test_requests_by_the_description_get_its_answers(service, described, client, number, record_property):
-    """MINDVOX_REQUESTS=5000 pytest -m slow --junitxml=FILE asks for longer, and writes how often each status came."""
+    """MINDVOX_REQUESTS=5000 pytest -m slow --junitxml=FILE sends more requests, and writes the count of each status."""
     schema = schemathesis.openapi.from_dict(described)
     settings = hypothesis.settings(
         max_examples=number,

@@ -1,4 +1,4 @@
-"""What is sent to break the service: broken audio, bombs, endless and slow senders, and workers that die."""
+"""Hostile input: broken audio, decompression bombs, endless and slow senders, and workers that die."""
 
 import io
 import os
@@ -171,7 +171,7 @@ def test_what_is_too_large_is_refused(strict, caller):
 
 
 def ask(strict, start, parts, pause_s=0.0, wait_s=10.0):
-    """Send bytes, part by part, and return what is answered until the connection is closed, and after which time."""
+    """Send bytes, part by part; return what the service answers until it closes the connection, and the time taken."""
     started = time.monotonic()
     answer = b""
     with socket.create_connection(("127.0.0.1", strict.port), timeout=wait_s) as connection:
@@ -302,7 +302,7 @@ def test_two_services_share_a_store_through_an_end_and_a_kill(service, client, t
 
 
 def end_while_it_works(running):
-    """Tell a service with one worker to end, and see that it finishes first what it has accepted."""
+    """Tell a service with one worker to end, and check that it finishes the accepted requests first."""
     number, num_before = 6, running.audit_log.read_text().count("POST /v1/examine")
     (worker,) = running.worker_ids()
     with running.client() as client, ThreadPoolExecutor(number) as threads:
@@ -318,7 +318,7 @@ def end_while_it_works(running):
 
 
 def is_closed(port):
-    """Tell whether no connection is taken any more."""
+    """Return whether no connection is accepted any more."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""What an operator fears: full disks, locked stores, clocks set back, workers that cannot start, callers that leave."""
+"""Failures in operation: full disks, locked stores, clocks set back, workers that cannot start, callers that leave."""
 
 import json
 import os
@@ -32,7 +32,7 @@ LARGEST_STORE = 1 << 20  # bytes of it and of its log, while few are enrolled
 
 @contextmanager
 def full_disk(process, largest_bytes):
-    """Let a process make no file larger than this, as on a disk without room."""
+    """Limit the size of files that a process may write, as on a full disk."""
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_bytes, hard))
     try:
@@ -108,7 +108,7 @@ def test_a_store_that_another_program_locks_is_waited_for(service, client):
 
 
 def test_a_deletion_is_acknowledged_while_a_back_up_reads(service, client):
-    """Others go on meanwhile, and the operator is told what is left."""
+    """Other calls continue meanwhile, and the operator is told that bytes are left."""
     anna, bert = enrol(client, "Anna", 1), enrol(client, "Bert", 2)
     reader = sqlite3.connect(service.folder / "speakers.db", isolation_level=None)
     reader.execute("BEGIN")
@@ -148,7 +148,7 @@ def test_a_clock_that_is_set_back_locks_nobody_for_long(service, client):
 
 
 def test_a_caller_that_leaves_is_not_worked_for(service, client):
-    """The job of a caller that has gone is taken out of the queue."""
+    """The job of a caller that has disconnected is taken out of the queue."""
     (busy,) = service.worker_ids()
     os.kill(busy, signal.SIGSTOP)
     try:
@@ -247,7 +247,7 @@ def test_workers_that_cannot_start_again_refuse_and_are_tried_on(monkeypatch, ca
             job.future.result(10)
         assert caught.value.status_code == 503 and caught.value.code == "busy"
     until(lambda: lane.cannot_start and pool.num_restarts > 3)
-    with pytest.raises(ServiceProblem, match="No worker can work"):
+    with pytest.raises(ServiceProblem, match="No worker is running"):
         pool.submit(jobs[0])
     pool.close()
     assert not lane.is_alive() and "there is no model" in capsys.readouterr().err

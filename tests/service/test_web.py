@@ -19,7 +19,7 @@ OF_THE_PAGE = {"unreachable", "other"}
 
 
 def used_keys() -> tuple[set[str], list[re.Pattern[str]]]:
-    """Return the keys that the page uses by their names, and patterns of those that it puts together."""
+    """Return the keys that the page uses literally, and patterns for those that it composes."""
     keys = set(re.findall(r'data-(?:text|label)="([^"]+)"', (WEB / "index.html").read_text(encoding="utf-8")))
     patterns = []
     for script in SCRIPTS:

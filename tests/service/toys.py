@@ -1,4 +1,4 @@
-"""A model and a detector that load at once, as files: the service's workers are processes of their own."""
+"""A model and a detector that load fast, as files, because the service's workers are separate processes."""
 
 import io
 import json
@@ -20,7 +20,7 @@ SAME, DIFFERENT = 0.98, 0.97
 
 
 def write_home(folder: Path) -> Path:
-    """Write a folder for models whose detector takes loud for speech; return a model of speakers in it."""
+    """Write a folder for models with a detector that takes loud samples for speech; return the speaker model in it."""
     detector = folder / "models" / "silero_vad" / "model.onnx"
     detector.parent.mkdir(parents=True)
     write_loud_detector(detector)
@@ -33,7 +33,7 @@ def write_home(folder: Path) -> Path:
 
 
 def write_model(path: Path) -> None:
-    """Write a model whose embedding is the mean of the features over time, without its own mean."""
+    """Write a model whose embedding is the mean of the features over time, minus the mean of its own values."""
     graph = helper.make_graph(
         [
             helper.make_node("ReduceMean", ["feats"], ["spectrum"], axes=[1], keepdims=0),

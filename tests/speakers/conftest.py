@@ -15,7 +15,7 @@ QUALITY = Quality(5.25, 4.5, -25.5, 0.0, None, 8000.0, 0.625)
 
 
 class Clock:
-    """A time that the test sets."""
+    """A clock that the test sets."""
 
     def __init__(self):
         self.now = 1_000_000.0

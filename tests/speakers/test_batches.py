@@ -50,8 +50,8 @@ def test_a_folder_is_enrolled_and_a_folder_is_identified(corpus, capsys):
         assert store.get("carl").terms.group == "staff"
     assert identify_main(["others", "--out=found.jsonl"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("3 speakers; a name is given from 0.7000 on")
-    assert lines[1] == "found.jsonl: 1 identified, 1 inconclusive, 1 unknown"
+    assert lines[0].startswith("3 speakers; a name needs a score of at least 0.7000")
+    assert lines[2] == "found.jsonl: 1 identified, 1 inconclusive, 1 unknown"
     found = [json.loads(line) for line in (corpus / "found.jsonl").read_text().splitlines()]
     answers = {one["recording"]: (one["answer"], one["name"], one["code"]) for one in found}
     assert answers == {
@@ -118,7 +118,7 @@ def test_lists_name_recordings(corpus):
 
 @dataclass(frozen=True)
 class ToyChoice:
-    """The toy, for processes that open it; `dies_once`, a file, makes the first that opens it kill itself."""
+    """Opens the toy in worker processes; while the file `dies_once` exists, one process removes it and kills itself."""
 
     folder: str
     dies_once: str = ""
@@ -132,7 +132,7 @@ class ToyChoice:
 
 @pytest.mark.parametrize("dies", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_processes_enrol_and_identify_as_one_does(corpus, dies):
-    """Also when one of them was killed and the work was started again."""
+    """This also holds if a process is killed and the work is restarted."""
     flag = corpus / "flag"
     hearers = Hearers(ToyChoice(str(corpus), str(flag)), Workers(2))
 

@@ -100,7 +100,7 @@ def test_nobody_at_all_is_refused(people):
         (["people", "--to=x", "--false_accepts=0.9"], UsageError, "--false_accepts, .*expected a rate"),
         (["people", "--to=x", "--least_cosine=2"], UsageError, "expected a cosine"),
         (["people"], UsageError, "required: --to"),
-        (["people", "--to=x", "--trials=trials.txt"], InputError, "trials.txt:1: eve/0.wav is none of the recordings"),
+        (["people", "--to=x", "--trials=trials.txt"], InputError, "trials.txt:1: eve/0.wav is not a recording of"),
     ],
 )
 def test_mistakes(people, tmp_path, arguments, error, message):

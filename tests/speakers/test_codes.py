@@ -1,4 +1,4 @@
-"""Codes of 8 bits: the search in them is exact, and what is deleted leaves them."""
+"""8-bit codes: the search is exact, and deleted speakers are erased from them."""
 
 import json
 
@@ -22,7 +22,7 @@ KEY = "SELECT id FROM speakers WHERE name = ?"
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Codes from 100 speakers on, in parts of 256."""
+    """Use codes from 100 speakers on, in parts of 256."""
     monkeypatch.setattr(sqlite_store, "IN_MEMORY", 100)
     monkeypatch.setattr(codes, "PART_ROWS", 256)
     monkeypatch.setattr(codes, "LEAST_CHANGED", 20)
@@ -30,7 +30,7 @@ def small(monkeypatch):
 
 
 def vectors_of(count, seed=0):
-    """Return embeddings in clusters, so that many are nearly alike."""
+    """Return embeddings in clusters, so that many are similar."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((20, SIZE))
     return (centres[np.arange(count) % 20] + 0.1 * rng.standard_normal((count, SIZE))).astype(np.float32)
@@ -121,7 +121,7 @@ def test_changes_are_followed_by_every_process(store, tmp_path):
 
 
 def code_of(store, name):
-    """Return the code of a speaker as it is in the files."""
+    """Return the code of a speaker from the files."""
     vectors = store._vectors
     row = int(np.searchsorted(vectors._keys, store._connection.execute(KEY, (name,)).fetchone()[0]))
     part = vectors._parts[row // codes.PART_ROWS]

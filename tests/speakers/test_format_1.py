@@ -1,7 +1,7 @@
-"""Stores of format 1, as the version wrote them that kept no quality beside a sample.
+"""Stores of format 1, written by the version that did not store the quality of samples.
 
 format_1/sqlite.sql is what `sqlite3.Connection.iterdump`, and format_1/postgres.sql what `pg_dump --inserts`, made of
-such stores (without pg_dump's settings): Anna with two recordings, Bert with one, and somebody who was deleted.
+these stores (without pg_dump's settings): Anna with two recordings, Bert with one, and a deleted speaker.
 """
 
 import sqlite3
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "format_1"
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def place(request, tmp_path):
-    """Where a store of format 1 is."""
+    """The place of a store of format 1."""
     if request.param == "sqlite":
         connection = sqlite3.connect(tmp_path / "speakers.db")
         connection.executescript((FOLDER / "sqlite.sql").read_text())

@@ -1,4 +1,4 @@
-"""Enrolment and identification by recordings."""
+"""Enrolment and identification with recordings."""
 
 import numpy as np
 import pytest
@@ -201,7 +201,7 @@ def test_the_threshold_follows_from_whatever_asks_for_most(people, listener, tmp
     alike = [Sample(vector(0) + 0.3 * vector(number), "a") for number in range(1, LEAST_POPULATION + 1)]
     people.put_all(Speaker(f"{number}", (sample,)) for number, sample in enumerate(alike))
     found = name_threshold(people, model_file)
-    assert found.value > 0.85 and found.origin == f"how alike {LEAST_POPULATION} enrolled speakers are"
+    assert found.value > 0.85 and found.origin == f"the cosines between {LEAST_POPULATION} enrolled speakers"
     assert name_threshold(people, model_file, Candidates(threshold=0.2)).value == 0.2
 
 

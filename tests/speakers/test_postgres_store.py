@@ -57,7 +57,7 @@ def test_after_an_erasure_no_file_has_the_embedding(server):
 
 
 def in_files(server, embedding):
-    """Tell whether the tables' and indices' files have two numbers of an embedding in a row."""
+    """Return whether files of the tables and indices contain two consecutive numbers of an embedding."""
     data = b"".join(path.read_bytes() for path in (server.folder / "base").rglob("*") if path.is_file())
     raw = embedding.tobytes()
     return any(raw[first : first + 8] in data for first in range(0, len(raw) - 7, 4))

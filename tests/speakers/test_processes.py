@@ -23,7 +23,7 @@ def kill_while_enrolling(place, num_acknowledged):
 
 
 def check_enrolled(store, num_acknowledged):
-    """All that was confirmed is there, whole, and at most one speaker more, which is whole too."""
+    """Check that all confirmed speakers are complete, and that at most one more speaker exists, also complete."""
     count = store.count()
     assert num_acknowledged <= count <= num_acknowledged + 1
     for number in range(count):

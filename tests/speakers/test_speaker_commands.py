@@ -13,6 +13,7 @@ import soundfile
 from mindvox.arguments import Parser
 from mindvox.cli import speaker_arguments
 from mindvox.cli.enrol import main as enrol
+from mindvox.cli.identify import describe
 from mindvox.cli.identify import main as identify
 from mindvox.cli.quality_arguments import add_limit_arguments
 from mindvox.cli.speaker_batches import enrol_main as enrol_all
@@ -22,8 +23,11 @@ from mindvox.cli.verify import main as verify
 from mindvox.errors import InputError, UsageError
 from mindvox.pair_calibration import PairCalibration
 from mindvox.scoring.linear_llr import LinearLlr
+from mindvox.speakers.backgrounds import BACKGROUNDS
+from mindvox.speakers.identification import NameThreshold
 from mindvox.speakers.store import NoSuchSpeaker, SpeakerExists, open_store
 from mindvox.speech.quality import BANDS, Limits
+from mindvox.terminal import WIDTH
 from tests.speakers.toys import RATE, SAME, LoudIsSpeech, toy_embedder, toy_listener, voice
 
 ONLY_NARROW = PairCalibration("toy", "1" * 64, LinearLlr(("cosine",), (20.0,), -10.0), None, "", {}, bands=BANDS[:1])
@@ -65,14 +69,22 @@ def test_enrol_and_identify(files, capsys):
     assert lines[1].startswith("  1-0.wav: 3.0 s of speech, cosine 1.00 with") and len(lines) == 3
     assert identify(["1-2.wav"]) == 0
     lines = said(capsys)
-    assert lines[0].startswith(f"1 speaker; a name is given from {SAME:.4f} on for 0.01 false names of strangers (toy")
-    assert lines[1].startswith("1-2.wav: Anna (Anna 0.99")
+    least = f"a name needs a score of at least {SAME:.4f}"
+    assert lines[0] == f"1 speaker; {least}, which at most 0.01 of strangers reach"
+    assert lines[1].startswith("  threshold from toy")
+    assert lines[2].startswith("1-2.wav: Anna (Anna 0.99")
     assert identify(["2-0.wav"]) == 3
-    assert said(capsys)[1].startswith("2-0.wav: unknown (Anna ")
+    assert said(capsys)[2].startswith("2-0.wav: unknown (Anna ")
     assert identify(["silent.wav"]) == 4
-    assert said(capsys)[1] == "silent.wav: inconclusive: no speech was found in its 1.0 s"
+    assert said(capsys)[2] == "silent.wav: inconclusive: no speech was found in its 1.0 s"
     assert identify(["1-2.wav", "silent.wav", "2-0.wav"]) == 4
     assert identify(["1-2.wav", "2-0.wav"]) == 3
+
+
+@pytest.mark.parametrize("origin", [BACKGROUNDS["campplus_zh_en"].source, "a " * 90])
+def test_lines_about_the_threshold_fit_a_terminal(origin):
+    lines = describe(NameThreshold(0.7, origin, 1_000_000, 0.0001)).splitlines()
+    assert len(lines) > 1 and max(map(len, lines)) <= WIDTH
 
 
 def test_what_cannot_be_enrolled_is_exit_code_4(files, capsys):
@@ -131,7 +143,7 @@ def test_candidates_can_be_limited(files, capsys):
     assert identify(["1-1.wav", "--group=b"]) == 3
     assert identify(["1-1.wav", "--among", "Bert", "Carl", "--num_candidates=1"]) == 3
     assert identify(["1-1.wav", "--group=a", "--threshold=0.999999"]) == 3
-    assert "a name is given from 1.0000 on (given)" in said(capsys)[-2]
+    assert "a name needs a score of at least 1.0000 (given)" in said(capsys)[-2]
 
 
 def test_speakers_are_managed(files, capsys):
@@ -227,15 +239,15 @@ def test_enrol_notes_recordings_through_a_telephone(files, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda known: known.pop("name"), r"all.jsonl:2: expected a speaker.*no 'name'"),
+        (lambda known: known.pop("name"), r"all.jsonl:2: expected one speaker.*no 'name'"),
         (lambda known: known.update(format_version=9), r"all.jsonl:2: an export of format 9"),
         (
             lambda known: known["model"].update(fingerprint="0"),
             r"all.jsonl:2: its speakers were enrolled with the model",
         ),
         (lambda known: known["samples"][0].update(embedding=[1]), "expected an embedding of 16 numbers"),
-        (lambda known: known["samples"][0].update(embedding="x"), r"all.jsonl:2: expected a speaker"),
-        (lambda known: known["samples"][0].update(quality={"snr_db": 3}), r"all.jsonl:2: expected a speaker"),
+        (lambda known: known["samples"][0].update(embedding="x"), r"all.jsonl:2: expected one speaker"),
+        (lambda known: known["samples"][0].update(quality={"snr_db": 3}), r"all.jsonl:2: expected one speaker"),
         (lambda known: known["samples"][0]["quality"].update(duration_s=None), "quality: expected finite numbers"),
         (lambda known: known["samples"][0]["quality"].update(snr_db=float("inf")), "quality: expected finite numbers"),
     ],

@@ -25,7 +25,7 @@ GRAM = 8  # bytes: two numbers of an embedding in a row
 
 
 def stored_bytes(path):
-    """Return what all files of a store hold."""
+    """Return the content of all files of a store."""
     return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
 
 
@@ -126,7 +126,7 @@ def test_the_audit_cannot_be_changed(store):
 
 def test_a_store_of_another_model_is_refused(tmp_path):
     SqliteStore.open(tmp_path / "speakers.db", MODEL).close()
-    with pytest.raises(InputError, match=r"enrolled with the model toy \(ffffffffffff\), this is other"):
+    with pytest.raises(InputError, match=r"enrolled with the model toy \(ffffffffffff\), got other"):
         SqliteStore.open(tmp_path / "speakers.db", ModelIdentity("other", "0" * 64, 16))
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
     assert (tmp_path / "text.db").read_text().startswith("no database")
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE a (b)")
-    with pytest.raises(InputError, match="a database of something else"):
+    with pytest.raises(InputError, match="got another SQLite database"):
         open_store(tmp_path / "other.db", MODEL)
     assert (tmp_path / "other.db").read_bytes()[18] == 1  # not turned into one with a log
 
@@ -151,7 +151,7 @@ def test_what_is_no_store_is_refused_and_stays_as_it_was(tmp_path):
 def test_a_store_of_another_format_says_what_to_do(tmp_path):
     with SqliteStore.open(tmp_path / "speakers.db", MODEL) as store:
         store._connection.execute("UPDATE about SET value = '9' WHERE key = 'format_version'")
-    with pytest.raises(InputError, match=r"format 9, this version reads 1.*speakers import|speakers export"):
+    with pytest.raises(InputError, match=r"format 9, but this version reads 2.*speakers export"):
         open_store(tmp_path / "speakers.db", MODEL)
 
 

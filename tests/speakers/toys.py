@@ -1,4 +1,4 @@
-"""Voices that are coloured noise, a model that hears the colour, and a detector that takes loud for speech."""
+"""Toys: voices of coloured noise, a model that embeds the colour, and a detector that takes loud samples for speech."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def voice(speaker, seed=0, duration_s=3.0, level=0.1):
 
 
 class LoudIsSpeech:
-    """In place of the detector: from the first to the last sample above a hundredth of full scale."""
+    """A toy detector: speech is from the first to the last sample above 0.01 of full scale."""
 
     def segments(self, waveform):
         loud = np.flatnonzero(np.abs(waveform) > 0.01)
@@ -40,7 +40,7 @@ class LoudIsSpeech:
 
 
 def toy_embedder(folder: Path, card=CARD) -> Embedder:
-    """Return a model whose embedding is the log power in bands; `card` is what is known of it, None: nothing."""
+    """Return a model whose embedding is the log power in bands; `card` is the model's card, None: no card."""
     if card is not None:
         (folder / "card.json").write_text(json.dumps(card))
     exported = ExportedModel(

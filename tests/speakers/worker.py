@@ -1,6 +1,6 @@
 """A process that works on a store: python -m tests.speakers.worker PLACE enrol|churn NUMBER [SECONDS [LARGE]].
 
-From LARGE speakers on it searches codes, which it makes again after a few changes.
+From LARGE speakers on it searches codes, and rebuilds them after a few changes.
 """
 
 import random
@@ -26,7 +26,7 @@ def enrol(place, count):
 
 
 def churn(place, worker, seconds):
-    """Enrol, add, rename, identify and delete at random; at last print the speakers that must be there."""
+    """Enrol, add, rename, identify and delete at random; at the end print the speakers that must exist."""
     rng = random.Random(worker)
     alive = {}
     end = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""A detector of speech that takes what is loud for speech, and Silero's where it was fetched."""
+"""A toy detector that takes loud samples for speech, and Silero's detector if it was fetched."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Silero's detector: what the network is given, and how probabilities become segments."""
+"""Silero's detector: the input of the network, and how probabilities become segments."""
 
 from pathlib import Path
 
@@ -112,7 +112,7 @@ def test_without_a_path_the_fetched_file_is_taken(loud_file, tmp_path, monkeypat
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"a\.onnx: no such file, expected Silero's detector of speech\.$"):
+    with pytest.raises(InputError, match=r"a\.onnx: no such file, expected Silero's speech detector\.$"):
         SpeechDetector.open(tmp_path / "a.onnx")
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(InputError, match=r"text\.onnx: ONNX Runtime cannot load it"):

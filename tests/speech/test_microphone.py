@@ -1,4 +1,4 @@
-"""Recording from a microphone, with a stand-in for sounddevice: no machine of the tests has one."""
+"""Recording from a microphone, with a stand-in for sounddevice: the test machines have no microphone."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ from mindvox.speech.microphone import level_line, record
 
 
 class PortAudioError(Exception):
-    """What sounddevice raises."""
+    """Stands in for sounddevice's error."""
 
 
 class Stream:

@@ -10,7 +10,7 @@ GOOD = Quality(5.0, 4.0, -25.0, 0.0, 30.0, 8000.0, 0.8)
 
 
 def tone_bursts(duration_s=4.0, amplitude=0.8, noise=0.0, seed=0):
-    """Return half a second of loud noise, half a second of none, and so on, over steady noise; (N,)."""
+    """Return loud noise in every other half second, over steady noise; (N,)."""
     rng = np.random.default_rng(seed)
     times = np.arange(round(duration_s * RATE)) / RATE
     loud = (times % 1.0) < 0.5
@@ -74,7 +74,7 @@ def test_nothing_to_hear(loud):
 
 
 def voices(*numbers):
-    """Return an `embed` that gives consecutive windows the voices of these numbers, orthogonal to each other."""
+    """Return an `embed` that gives consecutive windows these voices, by number; the voices are orthogonal."""
     left = list(numbers)
 
     def embed(part):
@@ -109,7 +109,7 @@ def test_short_speech_is_not_asked_for_its_voices_and_long_speech_not_everywhere
         ({"net_speech_s": 0.9}, "too_short", "0.9 s of speech, at least 1 s are needed"),
         ({"clipped_share": 0.2}, "too_noisy", "20.0% of its samples are clipped, at most 10.0% may be"),
         ({"snr_db": -3.0}, "too_noisy", "speech is -3 dB over the noise, at least 0 dB are needed"),
-        ({"voice_agreement": 0.1}, "several_speakers", "agree by 0.10, at least 0.35 is expected of one voice"),
+        ({"voice_agreement": 0.1}, "several_speakers", "parts is 0.10, at least 0.35 is expected for one voice"),
     ],
 )
 def test_problems(changes, code, said):

@@ -26,6 +26,7 @@ from mindvox.speakers.identification import (
     name_threshold,
 )
 from mindvox.speakers.store import ModelIdentity, open_store
+from mindvox.terminal import folded
 
 EXIT_CODES = {IDENTIFIED: 0, UNKNOWN: 3, INCONCLUSIVE: 4}
 
@@ -51,10 +52,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def describe(threshold: NameThreshold) -> str:
-    """Return a line about the score from which a name is given."""
-    rate = "" if threshold.target_rate is None else f" for {threshold.target_rate:g} false names of strangers"
-    speakers = quantity(threshold.num_speakers, "speaker")
-    return f"{speakers}; a name is given from {threshold.value:.4f} on{rate} ({threshold.origin})"
+    """Return the number of speakers and the threshold for a name, in one or two lines."""
+    line = f"{quantity(threshold.num_speakers, 'speaker')}; a name needs a score of at least {threshold.value:.4f}"
+    if threshold.target_rate is None:
+        return f"{line} ({threshold.origin})"
+    source = folded(f"  threshold from {threshold.origin}")
+    return f"{line}, which at most {threshold.target_rate:g} of strangers reach\n{source}"
 
 
 def _line(path: Path, found: Identification) -> str:

@@ -1,6 +1,6 @@
 """mvector's comparison of two recordings: mindvox infer-contrast --audio_path1=a.wav --audio_path2=b.wav.
 
-The printed line is mvector's. `mindvox verify` gives its reasons, and does not take silence for a voice.
+It prints mvector's line. `mindvox verify` also gives reasons, and refuses silence.
 """
 
 from collections.abc import Sequence

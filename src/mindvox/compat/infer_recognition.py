@@ -1,7 +1,7 @@
-"""mvector's menu: enrol, recognise and delete users by microphone: mindvox infer-recognition --audio_db_path=audio_db.
+"""mvector's menu to enrol, recognise and delete users by microphone: mindvox infer-recognition --audio_db_path=FOLDER.
 
-Questions and answers are those of mvector. When it waits for the return key, a path can be entered in place of a
-recording. `mindvox enrol`, `identify` and `speakers` do the same with files, and check the recordings.
+Questions and answers are those of mvector. When it waits for the return key, the path of a file can be entered instead.
+`mindvox enrol`, `identify` and `speakers` do the same with files, and check the recordings.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Listen = Callable[[], Audio]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Enrol, recognise and delete users by a menu, until the input ends."""
+    """Enrol, recognise and delete users from a menu, until the input ends."""
     arguments = _parser().parse_args(argv)
     seconds = arguments.record_seconds
     if not 0 < seconds <= LONGEST_S:

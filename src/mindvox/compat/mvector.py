@@ -73,7 +73,7 @@ class MVectorPredictor:
 
         Args:
             audio_data: a path, an opened file, a file's bytes, or samples (N,).
-            sample_rate: of samples, Hz.
+            sample_rate: sample rate of samples in Hz.
         """
         if isinstance(audio_data, np.ndarray):
             return self.embedder.embed(audio_data, sample_rate)
@@ -166,7 +166,7 @@ def _folder_name(user_name: str) -> str:
     """Return a user's name after checking that it can be a folder's name."""
     name = check_name(user_name)
     if name in (".", "..") or any(character in name for character in "/\\:"):
-        raise InputError(f"name of a user: expected one that a folder can have, got {user_name!r}.")
+        raise InputError(f"name of a user: expected a valid name of a folder, got {user_name!r}.")
     return name
 
 

@@ -73,7 +73,7 @@ class Experiment:
         given = [word.lstrip("-").partition("=")[0] for word in self.keys]
         taken = [key for key in given if key in OWN_KEYS]
         if taken:
-            raise UsageError(f"--{taken[0]}: is set by this command. To choose it, use train.py and eval.py.")
+            raise UsageError(f"--{taken[0]}: this command sets it. To choose it, use train.py and eval.py.")
         keys = {
             "train_data_path": self.stores / "train",
             "ckpt_save_dir": folder.models,
@@ -268,7 +268,7 @@ def _check_data(experiment: Experiment) -> None:
         if not (experiment.data / name).exists():
             raise InputError(
                 f"--data_path: {experiment.data} has no {name}. Expected VoxCeleb2/wav, VoxCeleb1/dev_wav, "
-                f"VoxCeleb1/eval_wav and VoxCeleb1/{TRIALS}: mindvox get-data brings them (docs/data.md)."
+                f"VoxCeleb1/eval_wav and VoxCeleb1/{TRIALS}: mindvox get-data downloads them (docs/data.md)."
             )
 
 

@@ -26,8 +26,7 @@ class Speaker:
     """wespeaker's class on an exported model.
 
     Differences: embeddings are NumPy arrays; an unusable recording raises UnusableRecording. As in wespeaker, a
-        recording
-    without speech has the embedding None after `set_vad(True)`.
+    recording without speech has the embedding None after `set_vad(True)`.
 
     Args:
         model_dir: a public model, an exported model, or a folder with one.

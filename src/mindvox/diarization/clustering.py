@@ -1,4 +1,4 @@
-"""Which embeddings are of the same speaker: labels 0, 1, ... of embeddings (E, D) of length 1."""
+"""Cluster embeddings (E, D) of length 1 into speakers, labelled 0, 1, ..."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from mindvox.errors import InputError, UsageError
 
-MAX_AT_ONCE = 2000  # embeddings that are clustered together; of more, parts first. 2000 are an hour
-NUM_FINE = 200  # clusters of a part, in clustering on two levels
-NEIGHBOURS_SHARE, MIN_NEIGHBOURS = 0.012, 6  # of spectral clustering's graph: 3D-Speaker's diar.yaml and code
+MAX_AT_ONCE = 2000  # most embeddings clustered at once, about an hour; more are first clustered in parts
+NUM_FINE = 200  # clusters per part, in two-level clustering
+NEIGHBOURS_SHARE, MIN_NEIGHBOURS = 0.012, 6  # neighbours in spectral clustering's graph: 3D-Speaker's diar.yaml, code
 MAX_SPECTRAL_SPEAKERS = 15  # 3D-Speaker's diar.yaml
-MAX_SPEAKERS = 100  # that are told apart; labels of frames are int8
+MAX_SPEAKERS = 100  # most speakers; labels of frames are int8
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many speakers there may be.
+    """Bounds of the number of speakers.
 
     Args:
-        least, most: bounds, both inclusive; None: MAX_SPEAKERS.
+        least, most: the bounds, both inclusive; None: MAX_SPEAKERS.
 
     Raises:
-        UsageError: no number lies between them.
+        UsageError: no number is within the bounds.
     """
 
     least: int = 1
@@ -38,7 +38,7 @@ class Count:
             )
 
     def clipped(self, number: int, possible: int) -> int:
-        """Return the number within the bounds that is nearest to `number`; never more than `possible`."""
+        """Return the number within the bounds nearest to `number`, but at most `possible`."""
         return min(max(number, self.least), self.most or MAX_SPEAKERS, possible)
 
 
@@ -49,17 +49,17 @@ def cluster(
     count: Optional[Count] = None,
     min_cluster_size: int = 1,
 ) -> np.ndarray:
-    """Return the labels (E,) of embeddings, each of length 1, in the order of their first appearance.
+    """Return the labels (E,) of embeddings, numbered in the order of first appearance.
 
-    More than MAX_AT_ONCE are clustered on two levels: parts of them into small clusters, whose means are clustered.
+    More than MAX_AT_ONCE embeddings are clustered on two levels: each part into small clusters, then their means.
 
     Args:
-        embeddings: (E, D).
+        embeddings: (E, D), each of length 1.
         method: one of CLUSTERINGS.
-        threshold: cosine; speakers that are less alike are not joined. Of "agglomerative" alone.
+        threshold: cosine below which clusters are not merged; used by "agglomerative" only.
         count: bounds of the number of speakers; None: none.
-        min_cluster_size: smaller clusters are given to the most similar larger one, unless `count` asks for more
-            speakers. At most a tenth of the embeddings, as pyannote.audio has it.
+        min_cluster_size: smaller clusters are merged into the most similar larger one, unless `count` asks for more
+            speakers. It is limited to a tenth of the embeddings, as in pyannote.audio.
 
     Raises:
         UsageError: there is no such method.
@@ -78,13 +78,13 @@ def cluster(
 
 
 def in_order(labels: np.ndarray) -> np.ndarray:
-    """Number labels 0, 1, ... by their first appearance."""
+    """Renumber labels 0, 1, ... in the order of first appearance."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
 def _fine_clusters(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return small clusters (E,), of which there are at most MAX_AT_ONCE, and their sizes."""
+    """Return the labels (E,) of at most MAX_AT_ONCE small clusters, and their sizes."""
     labels = np.arange(len(embeddings))
     while labels.max() >= MAX_AT_ONCE:
         means = _means(embeddings, labels)
@@ -112,24 +112,24 @@ def _linkage(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _cut(tree: np.ndarray, number: int) -> np.ndarray:
-    """Return `number` clusters of a tree, from 0 on: all merges but the last ones."""
+    """Return labels from 0 for `number` clusters of a tree: undo its last merges."""
     num_leaves = len(tree) + 1
     if number >= num_leaves:
         return np.arange(num_leaves)
-    order = np.arange(len(tree), dtype=float)  # as distance, so that equal distances are cut apart, too
+    order = np.arange(len(tree), dtype=float)  # used as the distance, so that ties can be cut, too
     return fcluster(np.column_stack([tree[:, :2], order, tree[:, 3]]), len(tree) - number + 0.5, "distance") - 1
 
 
 def _agglomerative(
     means: np.ndarray, threshold: float, count: Count, weights: np.ndarray, least_size: int
 ) -> np.ndarray:
-    """Average linkage until no two clusters' embeddings are as similar as `threshold` on average."""
+    """Merge clusters by average linkage while their mean cosine is at least `threshold`."""
     tree = _linkage(means)
     wanted = 1 + int(np.count_nonzero(tree[:, 2] > 1 - threshold))
     labels = _cut(tree, wanted)
     sizes = np.bincount(labels, weights)
     number = count.clipped(max(1, int(np.count_nonzero(sizes >= least_size))), len(means))
-    # Small clusters may stand between large ones in the tree: cut lower until there are as many large ones as wanted.
+    # Splitting may only yield small clusters at first: cut lower until there are enough large ones.
     while np.count_nonzero(sizes >= least_size) < number and wanted < len(means):
         wanted += 1
         sizes = np.bincount(_cut(tree, wanted), weights)
@@ -137,7 +137,7 @@ def _agglomerative(
 
 
 def _largest(means: np.ndarray, labels: np.ndarray, number: int, weights: np.ndarray) -> np.ndarray:
-    """Keep the `number` largest clusters and give the embeddings of others to the most similar one."""
+    """Keep the `number` largest clusters; move the other embeddings to the most similar of these."""
     sizes = np.bincount(labels, weights)
     kept = np.sort(np.argsort(-sizes, kind="stable")[:number])
     centroids = _means(means * weights[:, None], labels)[kept]
@@ -148,7 +148,7 @@ def _largest(means: np.ndarray, labels: np.ndarray, number: int, weights: np.nda
 
 
 def _spectral(means: np.ndarray, threshold: float, count: Count, weights: np.ndarray, least_size: int) -> np.ndarray:
-    """Spectral clustering as 3D-Speaker has it: each embedding's nearest ones, Laplacian, widest gap of eigenvalues."""
+    """Spectral clustering as in 3D-Speaker: graph of nearest neighbours, Laplacian, widest gap between eigenvalues."""
     try:
         from sklearn.cluster import KMeans
     except ImportError:
@@ -172,5 +172,5 @@ def _spectral(means: np.ndarray, threshold: float, count: Count, weights: np.nda
 
 
 Clustering = Callable[[np.ndarray, float, Count, np.ndarray, int], np.ndarray]
-"""Means (K, D), threshold, bounds, numbers of embeddings (K,) and the least size of a cluster, to labels (K,)."""
+"""Takes means (K, D), threshold, bounds, numbers of embeddings (K,) and least cluster size; returns labels (K,)."""
 CLUSTERINGS: dict[str, Clustering] = {"agglomerative": _agglomerative, "spectral": _spectral}

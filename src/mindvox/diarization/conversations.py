@@ -1,8 +1,8 @@
-"""Conversations that are mixed from recordings of single speakers, with who speaks when.
+"""Mix conversations from recordings of single speakers; who speaks when is known.
 
-Speech comes from a corpus, cut where a speaker pauses. Turns of random length follow each other with random pauses;
-some begin before the last one ends, until the wanted share of the speech is overlap. Rooms and noise are added at the
-end. Everything follows from the seed.
+The speech comes from a corpus and is cut at the speakers' pauses. Turns of random length follow each other with random
+pauses. Some turns begin before the previous one ends, until the requested share of speech overlaps. Rooms and noise are
+added at the end. The seed determines everything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,32 +17,32 @@ from mindvox.diarization.turns import MAX_PAUSE_S, Turn
 from mindvox.errors import InputError, UsageError
 from mindvox.frontend.distortions import add_noise, reverberate, room_spectrum
 
-LEVEL_DB = -26.0  # root mean square of a speaker, dB below full scale
-MAX_OVERLAP_OF_TURN = 0.5  # share of the shorter of two turns that may overlap, so that never three talk at once
+LEVEL_DB = -26.0  # root mean square of a speaker, dB relative to full scale
+MAX_OVERLAP_OF_TURN = 0.5  # largest overlap of two turns, as a share of the shorter one: never three talk at once
 TRIES = 20
 
 
 class Detector(Protocol):
-    """What finds speech; `mindvox.speech.detector.SpeechDetector` is one."""
+    """A speech detector, for example `mindvox.speech.detector.SpeechDetector`."""
 
     def segments(self, waveform: np.ndarray) -> Sequence[tuple[float, float]]:
-        """Return speech, (start, end) in seconds, of 16 kHz samples."""
+        """Return the speech in 16 kHz samples, (start, end) in seconds."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """How conversations are drawn.
+    """Options for drawing conversations.
 
     Args:
-        speech_s: speech of each speaker, s; a speaker who has less is heard with all of it.
-        turn_s: a turn ends at the first pause behind an exponential length of this mean, s.
-        pause_s: mean pause between turns, s; exponential.
-        overlap: time in which two talk, as a share of the time in which anybody talks.
-        snr_db: bounds of the ratio of speech to noise, dB, where there is noise.
-        level_db: speakers' levels differ by up to this much to each side, dB.
+        speech_s: speech per speaker in s; of a speaker with less, all speech is used.
+        turn_s: mean of an exponentially distributed length in s; a turn ends at the first pause after this length.
+        pause_s: mean pause between turns in s; exponentially distributed.
+        overlap: time in which two speakers talk, as a share of the time in which anybody talks, 0 to 0.3.
+        snr_db: lower and upper bound of the signal-to-noise ratio in dB, if noise is added.
+        level_db: largest deviation of a speaker's level from LEVEL_DB, up or down, in dB.
 
     Raises:
-        UsageError: a value is impossible.
+        UsageError: a value is out of range.
     """
 
     speech_s: float = 30.0
@@ -54,7 +54,7 @@ class Conversation:
 
     def __post_init__(self) -> None:
         if min(self.speech_s, self.turn_s, self.pause_s) <= 0 or self.level_db < 0:
-            raise UsageError(f"expected lengths above 0 s and a range of levels from 0 dB on, got {self}.")
+            raise UsageError(f"expected lengths above 0 s and level_db of at least 0 dB, got {self}.")
         if not 0 <= self.overlap <= 0.3:
             raise UsageError(f"overlap: expected 0 to 0.3 of the speech, got {self.overlap:g}.")
         if self.snr_db[0] > self.snr_db[1]:
@@ -63,11 +63,11 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A conversation.
+    """A mixed conversation.
 
     Attributes:
         waveform: (N,), float32, 16 kHz.
-        turns: who speaks when; pauses of less than 0.3 s are inside a turn.
+        turns: who speaks when; pauses shorter than 0.3 s do not end a turn.
     """
 
     waveform: np.ndarray
@@ -75,7 +75,7 @@ class Mixture:
 
 
 def speech_pieces(waveform: np.ndarray, detector: Detector) -> list[np.ndarray]:
-    """Cut a recording (N,) where the speaker pauses for 0.3 s or more, and drop the pauses."""
+    """Cut a recording (N,) at pauses of 0.3 s or more, and drop the pauses."""
     joined: list[tuple[float, float]] = []
     for start, end in detector.segments(waveform):
         if joined and start - joined[-1][1] < MAX_PAUSE_S:
@@ -96,13 +96,13 @@ def mix(
 
     Args:
         pieces: speech of each speaker, without pauses at the ends; see `speech_pieces`.
-        options: how it is drawn.
-        seed: of everything that is random.
-        rooms: each speaker stands in one of these rooms; None: no echo.
-        noises: one of them is in the background; None: silence.
+        options: how the conversation is drawn.
+        seed: seed of all random numbers.
+        rooms: each speaker gets the echo of one of these rooms; None: no echo.
+        noises: one of these is mixed into the background; None: no noise.
 
     Raises:
-        InputError: a speaker has no speech, or the turns do not give so much overlap.
+        InputError: a speaker has no speech, or the turns leave too little room for the overlap.
     """
     rng = np.random.default_rng(seed)
     for speaker, own in pieces.items():
@@ -127,7 +127,7 @@ def mix(
 
 
 def overlap_share(turns: Sequence[Turn]) -> float:
-    """Return the time in which more than one talks, as a share of the time in which anybody does."""
+    """Return the time in which more than one speaker talks, as a share of the time in which anybody talks."""
     edges = sorted([(turn.start_s, 1) for turn in turns] + [(turn.end_s, -1) for turn in turns])
     speech_s = overlap_s = 0.0
     number = 0
@@ -158,9 +158,9 @@ def _draw_turns(pieces: Sequence[np.ndarray], options: Conversation, rng: np.ran
 def _draw_order(
     pieces: Mapping[str, Sequence[np.ndarray]], options: Conversation, rng: np.random.Generator
 ) -> tuple[list[str], list[np.ndarray], np.ndarray]:
-    """Return who talks in each turn, the turns, and how many samples of a turn the next one may overlap.
+    """Return the speaker of each turn, the turns, and how many samples of each turn the next one may overlap.
 
-    They are drawn again where they leave too little room for the overlap that is wanted.
+    The turns are redrawn if they leave too little room for the requested overlap.
     """
     share = 0.0
     for _ in range(TRIES):
@@ -175,12 +175,12 @@ def _draw_order(
             return order, speeches, room
     raise InputError(
         f"turns of {options.turn_s:g} s on average leave room for {share:.0%} of overlap, not for "
-        f"{options.overlap:.0%}: take less overlap or more speech."
+        f"{options.overlap:.0%}: ask for less overlap or give more speech."
     )
 
 
 def _alternating(counts: Mapping[str, int], rng: np.random.Generator) -> list[str]:
-    """Return whose turn it is: at random by how many turns each has left, twice the same speaker's only at the end."""
+    """Return the order of speakers, drawn in proportion to their remaining turns; nobody repeats except at the end."""
     left = dict(counts)
     order: list[str] = []
     while any(left.values()):
@@ -196,10 +196,10 @@ def _alternating(counts: Mapping[str, int], rng: np.random.Generator) -> list[st
 def _draw_starts(
     lengths: Sequence[int], room: np.ndarray, options: Conversation, rng: np.random.Generator
 ) -> list[int]:
-    """Return the first sample of each turn: pauses, and overlaps until there is as much as wanted."""
+    """Return the first sample of each turn, with pauses, and with overlaps up to the requested share."""
     wanted = options.overlap * sum(lengths) / (1 + options.overlap)
     overlaps = np.zeros(len(room))
-    while wanted - overlaps.sum() >= 1:  # each round overlaps some further turns, up to what they have room for
+    while wanted - overlaps.sum() >= 1:  # each round lengthens some overlaps, up to the limit of their turns
         drawn = rng.uniform(0.2, 1.0, len(room)) * room * rng.integers(2, size=len(room))
         drawn = np.minimum(drawn, room - overlaps)
         overlaps += drawn * min(1.0, (wanted - overlaps.sum()) / max(drawn.sum(), 1e-9))

@@ -1,8 +1,8 @@
-"""Recordings with a reference of who speaks when: AMI's and VoxConverse's layouts, and any other of files and RTTM.
+"""Recordings with a reference of who speaks when: the layouts of AMI and VoxConverse, or any audio files with RTTM.
 
-- AMI: `amicorpus/ES2004a/audio/ES2004a.Mix-Headset.wav`, with RTTM from AMI-diarization-setup (`ES2004a.rttm` each).
+- AMI: `amicorpus/ES2004a/audio/ES2004a.Mix-Headset.wav`, with RTTM from AMI-diarization-setup, e.g. `ES2004a.rttm`.
 - VoxConverse: `audio/abjxc.wav`, and `dev/abjxc.rttm` from its repository.
-- Otherwise: files named after their recording, and RTTM files that name it.
+- Otherwise: audio files named after their recordings, and RTTM files with these names.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from mindvox.diarization.turns import Turn
 from mindvox.errors import InputError
 from mindvox.files import PathLike
 
-MICROPHONES = (".Mix-Headset", ".Mix-Lapel", ".Array1-01")  # endings of AMI's file names; the first is preferred
+MICROPHONES = (".Mix-Headset", ".Mix-Lapel", ".Array1-01")  # endings of AMI's file names, in order of preference
 
 
 class Referenced(NamedTuple):
@@ -33,11 +33,11 @@ def read_referenced(audio_folder: PathLike, rttm: PathLike) -> dict[str, Referen
     """Return the recordings that a reference names, by name, in its order.
 
     Args:
-        audio_folder: recordings at any depth below it.
-        rttm: RTTM file, or folder of such files.
+        audio_folder: folder with the recordings, at any depth.
+        rttm: an RTTM file, or a folder of RTTM files.
 
     Raises:
-        InputError: a recording of the reference is missing, or two files could be it.
+        InputError: a recording of the reference is missing, or two files match its name.
     """
     by_stem: dict[str, list[Path]] = {}
     for name in walk_audio(audio_folder).names:
@@ -52,4 +52,4 @@ def _file(recording: str, by_stem: dict[str, list[Path]], folder: PathLike) -> P
             return files[0]
         if files:
             raise InputError(f"{folder}: both {files[0]} and {files[1]} could be {recording}: keep one of them.")
-    raise InputError(f"{folder}: no recording {recording}, which the reference names. Get it, or leave its lines out.")
+    raise InputError(f"{folder}: no recording {recording}, but the reference names it. Get it, or remove its lines.")

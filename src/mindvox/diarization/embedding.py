@@ -1,4 +1,4 @@
-"""Embeddings of who talks in each window, in batches."""
+"""Embed the speakers of each window, in batches."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
@@ -14,25 +14,25 @@ from mindvox.frontend.front_end import FrontEnd
 from mindvox.progress import Progress
 
 BATCH_SIZE = 32  # stretches
-LENGTH_STEP = 25  # feature frames: lengths are cut to multiples of it, so that batches fill
-MIN_STRETCH_FRAMES = 50  # feature frames, 0.5 s: a shorter stretch is not embedded on its own
-MIN_SPEECH_FRAMES = 20  # feature frames, 0.2 s: of less no embedding is made
-PART_FRAMES = 6000  # feature frames that are computed at once, 60 s
+LENGTH_STEP = 25  # feature frames; lengths are cut to multiples of this, so that batches fill
+MIN_STRETCH_FRAMES = 50  # feature frames, 0.5 s; a shorter stretch is not embedded on its own
+MIN_SPEECH_FRAMES = 20  # feature frames, 0.2 s; less speech is not embedded
+PART_FRAMES = 6000  # feature frames computed at once, 60 s
 
 
 class Voices(NamedTuple):
     """Embeddings of the speakers of all windows.
 
-    A speaker of a window has one embedding for each stretch: frames without a break in which nobody else talks. The
-    network sometimes takes two people, who talk one after the other, for one; their stretches have different voices.
-    Speakers without a stretch of 0.5 s have one embedding of all their speech in the window.
+    A stretch is a run of frames in which only one speaker talks. A speaker of a window has one embedding per stretch,
+    because the network sometimes merges two people who talk one after the other; their stretches have different voices.
+    A speaker without a stretch of 0.5 s has one embedding of all their speech in the window.
 
     Attributes:
-        windows, speakers: which window, and which of its speakers, (E,); sorted.
-        starts, stops: first frame of the stretch in the window, and the one behind its last, (E,); both 0 where the
-            embedding is of no stretch.
-        embeddings: of length 1, float32 (E, D).
-        alone_s: speech without overlap that there is for the embedding, s, (E,); 0 where there is overlap in it.
+        windows, speakers: index of the window and of the speaker in it, (E,); sorted.
+        starts, stops: first frame of the stretch in the window, and the frame after its last, (E,); both 0 if the
+            embedding is not of one stretch.
+        embeddings: (E, D), float32, of length 1.
+        alone_s: speech without overlap from which the embedding was made, in s, (E,); 0 if it includes overlap.
     """
 
     windows: np.ndarray
@@ -44,7 +44,7 @@ class Voices(NamedTuple):
 
 
 class _Speech(NamedTuple):
-    """Speech that is embedded: a row of `Voices`, and its frames on the grid of features."""
+    """Speech to be embedded: the values of a row of `Voices`, and the numbers of its feature frames."""
 
     speaker: int
     start: int
@@ -56,14 +56,14 @@ class _Speech(NamedTuple):
 def embed_voices(
     embedder: Embedder, recording: Recording, windows: Windows, max_speech_s: float, progress: Optional[Progress] = None
 ) -> Voices:
-    """Return the embeddings of the speakers of each window; who hardly talks is left out.
+    """Return the embeddings of the speakers of each window; speakers with less than 0.2 s of speech are left out.
 
     Args:
-        max_speech_s: of a longer stretch only so much is embedded, s.
+        max_speech_s: only the first part, of this length in s, of a longer stretch is embedded.
         progress: counts windows.
 
     Raises:
-        InputError: the model takes no features of frames, or another sample rate than 16 kHz.
+        InputError: the model does not take features of any length, or its sample rate is not 16 kHz.
         UnusableRecording: the file is damaged.
     """
     front_end, exported = embedder.front_end, embedder.engine.exported
@@ -89,7 +89,7 @@ def embed_voices(
             embeddings[number] = embedding / max(float(np.linalg.norm(embedding)), 1e-12)
 
     for window, first in enumerate(windows.first_frames):
-        inside = windows.activity[window, : windows.num_frames - first]  # what is heard behind the end is no speech
+        inside = windows.activity[window, : windows.num_frames - first]  # ignore frames after the recording's end
         for speech in _speeches(inside, int(first), front_end):
             own = speech.frames[:max_frames]
             feats = features.at(own[: max(LENGTH_STEP, len(own) // LENGTH_STEP * LENGTH_STEP)])
@@ -112,11 +112,11 @@ def embed_voices(
 
 
 def _speeches(activity: np.ndarray, first: int, front_end: FrontEnd) -> Iterator[_Speech]:
-    """Yield what is embedded of a window.
+    """Yield the speech of a window that is embedded.
 
     Args:
-        activity: of the window, bool (T, S).
-        first: frame of the recording in which it begins.
+        activity: whether each speaker talks in each frame of the window, bool (T, S).
+        first: frame of the recording in which the window begins.
     """
     middles = _Middles(first, len(activity), front_end)
     alone = activity & (activity.sum(axis=1, keepdims=True) == 1)
@@ -137,7 +137,7 @@ def _speeches(activity: np.ndarray, first: int, front_end: FrontEnd) -> Iterator
 
 
 class _Middles:
-    """Which feature frames of the recording have their middles in which frames of a window."""
+    """Maps frames of a window to the feature frames of the recording whose middles are in them."""
 
     def __init__(self, first: int, num_frames: int, front_end: FrontEnd) -> None:
         shift, half = front_end.frame_shift_s * SAMPLE_RATE, front_end.num_samples(1) / 2
@@ -156,7 +156,7 @@ class _Middles:
 
 
 class _Features:
-    """Features of a recording, each computed once; they are asked for from the start to the end, window by window."""
+    """Features of a recording, each computed once; the windows must be requested from start to end."""
 
     def __init__(self, front_end: FrontEnd, recording: Recording) -> None:
         self._front_end, self._recording = front_end, recording

@@ -1,4 +1,4 @@
-"""Names for the speakers of a diarization, from the store of enrolled speakers; and voices for the store."""
+"""Name the speakers of a diarization from the store of enrolled speakers, or enrol them there."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,18 +19,19 @@ from mindvox.speech.quality import Quality
 def name_speakers(
     found: Diarization, store: SpeakerStore, embedder: Embedder, candidates: Optional[Candidates] = None
 ) -> Diarization:
-    """Give the speakers who are enrolled their names; the others stay speaker_1, speaker_2, ...
+    """Give enrolled speakers their names; the others remain speaker_1, speaker_2, ...
 
-    Two speakers who are both the same enrolled one become one. A speaker about whom `identify` has no answer, as
-    through a telephone, gets no name, and a note says why.
+    Two speakers identified as the same enrolled speaker become one. A speaker for whom `identify` has no answer, for
+    example because of a telephone, gets no name, and a note says why.
 
     Args:
-        store: who is enrolled, by the embeddings of the same model.
-        candidates: who it may be, and how sure the answer must be; None: see `Candidates`.
+        store: the enrolled speakers, with embeddings of the same model.
+        candidates: the speakers that may be named, and how sure the answer must be; None: see `Candidates`.
 
     Raises:
-        UsageError: no threshold follows from what is known, see `name_threshold`.
-        InputError: the store is of another model, or an enrolled name is one of speaker_1, speaker_2, ...
+        UsageError: no threshold can be computed, see `name_threshold`.
+        InputError: the store is for another model, or an enrolled speaker's name is that of an unnamed one, e.g.
+            speaker_1.
     """
     store.require(ModelIdentity.of(embedder))
     if not found.speakers:
@@ -46,7 +47,9 @@ def name_speakers(
     names = {speaker: answer.name for speaker, answer in zip(found.speakers, answers, strict=True) if answer.name}
     taken = set(names.values()) & (set(found.speakers) - set(names))
     if taken:
-        raise InputError(f"{min(taken)} is both an enrolled speaker and one who is not: give the first another name.")
+        raise InputError(
+            f"{min(taken)} is the name of an enrolled speaker and of another one in the recording: rename the first."
+        )
     scores: dict[str, float] = {}
     embeddings: dict[str, np.ndarray] = {}
     qualities: dict[str, Quality] = {}
@@ -82,16 +85,16 @@ def enrol_speakers(
     terms: Optional[Terms] = None,
     min_speech_s: float = Rules.min_net_speech_s,
 ) -> None:
-    """Enrol voices of a recording, all of them or none.
+    """Enrol speakers of a recording, all of them or none.
 
     Args:
-        names: the name in the store of each of `found.speakers` that is enrolled.
+        names: for each speaker to enrol, maps the name in the recording to the name in the store.
         mode, terms: see `SpeakerStore.put`.
-        min_speech_s: least speech that a voice must have, s.
+        min_speech_s: least speech per speaker in s.
 
     Raises:
-        UsageError: there is no such speaker in the recording.
-        SpeakerExists, InputError: see `SpeakerStore.put`; or too little speech.
+        UsageError: the recording has no speaker of that name.
+        SpeakerExists, InputError: see `SpeakerStore.put`; or a speaker has too little speech.
     """
     store.require(ModelIdentity.of(embedder))
     for speaker in names:
@@ -101,7 +104,7 @@ def enrol_speakers(
         seconds = speech_of(found.turns, speaker)
         if seconds < min_speech_s:
             raise InputError(
-                f"{found.recording}: {speaker} has {seconds:.1f} s of speech, {min_speech_s:g} s are needed."
+                f"{found.recording}: {speaker} has {seconds:.1f} s of speech, at least {min_speech_s:g} s are needed."
             )
     speakers = [
         Speaker(

@@ -1,4 +1,4 @@
-"""Files of a diarization: RTTM, JSON, CSV, labels for Audacity, WebVTT, and a timeline in HTML and PNG."""
+"""Write a diarization as RTTM, JSON, CSV, labels for Audacity, WebVTT, or a timeline in HTML and PNG."""
 
 import html
 from collections.abc import Callable, Iterable
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b5b95", "#7a7a00")
-WIDTH, ROW, LEFT, TICKS = 1000, 26, 150, 10  # of the timeline, pixels; and about how many times it names
+WIDTH, ROW, LEFT, TICKS = 1000, 26, 150, 10  # the timeline's sizes in pixels, and its number of time intervals
 STYLE = "body{font:14px sans-serif;margin:2em}rect:hover{opacity:.6}td,th{padding:.2em .8em;text-align:left}"
 
 
 def write_all(folder: PathLike, found: Diarization, kinds: Optional[Iterable[str]] = None) -> list[Path]:
-    """Write files into a folder, named after the recording, and return their paths.
+    """Write files named after the recording into a folder and return their paths.
 
-    Names in RTTM have underscores for blanks; in the other files they are as they are.
+    RTTM has underscores instead of blanks in names; the other files have the names unchanged.
 
     Args:
-        kinds: of KINDS; None: see `default_kinds`.
+        kinds: the kinds of files, keys of KINDS; None: see `default_kinds`.
 
     Raises:
-        InputError: a PNG is asked for, and matplotlib is not installed.
+        InputError: a PNG is requested, but matplotlib is not installed.
     """
     written = []
     for kind in default_kinds() if kinds is None else kinds:
@@ -43,7 +43,7 @@ def write_all(folder: PathLike, found: Diarization, kinds: Optional[Iterable[str
 
 
 def default_kinds() -> list[str]:
-    """Return all of KINDS; without the PNG where matplotlib is not installed."""
+    """Return all KINDS, without PNG if matplotlib is not installed."""
     return [kind for kind in KINDS if kind != PNG or find_spec("matplotlib") is not None]
 
 
@@ -87,13 +87,13 @@ def _write_csv(path: Path, found: Diarization) -> None:
 
 
 def _write_labels(path: Path, found: Diarization) -> None:
-    """Write a label track of Audacity: start, end and text, separated by tabs."""
+    """Write a label track for Audacity: start, end and text, separated by tabs."""
     lines = [f"{turn.start_s:.6f}\t{turn.end_s:.6f}\t{' '.join(turn.speaker.split())}\n" for turn in found.turns]
     _write_text(path, "".join(lines))
 
 
 def _write_vtt(path: Path, found: Diarization) -> None:
-    """Write WebVTT: one cue a turn, with a voice tag (W3C, section 6.4); players show the speaker's name."""
+    """Write WebVTT: one cue per turn, with a voice tag (W3C, section 6.4); players show the speaker's name."""
     cues = [
         f"{_clock(turn.start_s)} --> {_clock(turn.end_s)}\n<v {name}>{name}</v>\n"
         for turn in found.turns
@@ -108,7 +108,7 @@ def _write_html(path: Path, found: Diarization) -> None:
 
 
 def timeline(found: Diarization) -> str:
-    """Return a page with one line a speaker and a bar for each turn; it needs nothing but a browser."""
+    """Return an HTML page with one line per speaker and one bar per turn; it has no scripts or external files."""
     speakers = found.speakers
     length_s = max(found.duration_s, 1e-3)
     height = ROW * len(speakers) + 30
@@ -156,7 +156,7 @@ def _write_png(path: Path, found: Diarization) -> None:
 
 
 def timeline_figure(found: Diarization) -> "Figure":
-    """Draw what `timeline` shows: one line a speaker, the first at the top, and a bar for each turn.
+    """Draw what `timeline` shows: one line per speaker, the first at the top, and one bar per turn.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -180,7 +180,7 @@ def timeline_figure(found: Diarization) -> "Figure":
 
 
 def _tick(time_s: float, length_s: float) -> str:
-    """Return a time on the axis of a recording of `length_s`."""
+    """Return the label of a time on the axis, for a recording of `length_s`."""
     return duration(time_s) if length_s >= TICKS else f"{time_s:.1f} s"
 
 
@@ -189,7 +189,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _clock(seconds: float) -> str:
-    """Return hh:mm:ss.mmm."""
+    """Return a time as hh:mm:ss.mmm."""
     whole, milliseconds = divmod(_milliseconds(seconds), 1000)
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{milliseconds:03}"
 
@@ -209,4 +209,4 @@ KINDS: dict[str, Callable[[Path, Diarization], None]] = {
     "html": _write_html,
     PNG: _write_png,
 }
-"""Writers by the suffix of their file."""
+"""Writers by file suffix."""

@@ -5,9 +5,9 @@
     found.turns  # [Turn(start_s=0.3, end_s=2.1, speaker="speaker_1"), ...]
 
 The steps are those of pyannote.audio 3.1 (Bredin 2023, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech):
-windows of 10 s in which a network tells up to three speakers apart, embeddings of them, clustering over the whole
-recording, and a vote of the windows in each frame. pyannote.audio has one embedding for each speaker of a window; here
-each stretch of speech has its own, because the network takes two people for one now and then.
+windows of 10 s in which a network separates up to three speakers, embeddings of these speakers, clustering over the
+whole recording, and a vote of the windows in each frame. pyannote.audio has one embedding per speaker of a window. Here
+each stretch of speech has its own, because the network sometimes merges two people.
 """
 
 from collections.abc import Sequence
@@ -37,28 +37,29 @@ if TYPE_CHECKING:
 NETWORK, DETECTOR = "pyannote", "silero"
 SEGMENTATIONS = (NETWORK, DETECTOR)
 NOBODY_SPEAKS = "Nobody speaks."
-MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.02  # overlap, and its share of the speech, that one speaker never has
-PART_SAMPLES = 600 * SAMPLE_RATE  # of a long recording that the detector of speech sees at once
+MIN_OVERLAP_S, MIN_OVERLAP_SHARE = 0.5, 0.02  # with this much overlap, in s and share, there are two speakers
+PART_SAMPLES = 600 * SAMPLE_RATE  # samples that the speech detector processes at once
 
 
 @dataclass(frozen=True)
 class Options:
-    """How recordings are diarized. Each default says where it is from.
+    """Options of diarization, with the sources of the defaults.
 
     Args:
-        segmentation: "pyannote": segmentation-3.0 finds speech, changes of speaker and overlaps. "silero": Silero finds
-            speech, one speaker talks at a time.
-        step_s: from one window of the network to the next, s; a quarter of the window. pyannote.audio takes a tenth.
-        max_speech_s: of a longer stretch without break or overlap only so much is embedded, s; more costs time.
+        segmentation: "pyannote": segmentation-3.0 finds speech, speaker changes and overlaps. "silero": Silero finds
+            speech, and one speaker talks at a time.
+        step_s: step between the network's windows in s; a quarter of the window. pyannote.audio uses a tenth.
+        max_speech_s: most speech in s that is embedded per stretch without break or overlap; more takes longer.
         clustering: one of CLUSTERINGS.
-        threshold: cosine from which on clusters are one speaker; see docs/diarization.md for what it was fitted on.
-        min_alone_s: an embedding of less speech without overlap is assigned, but makes no cluster, s.
-        min_cluster_size: embeddings that a speaker must have, where there are many; see `cluster`.
-        min_pause_s: shorter pauses of a speaker are filled, s; NIST's rule for turns (Rich Transcription 2009).
-        min_turn_s: shorter turns are dropped, s; pyannote.audio 3.1: 0.
+        threshold: cosine from which clusters are one speaker; docs/diarization.md says on what data it was fitted.
+        min_alone_s: least speech without overlap, in s, for an embedding to be clustered; other embeddings are only
+            assigned to clusters.
+        min_cluster_size: least number of embeddings per speaker in a long recording; see `cluster`.
+        min_pause_s: shorter pauses of a speaker, in s, are filled; NIST's rule for turns (Rich Transcription 2009).
+        min_turn_s: shorter turns, in s, are dropped; pyannote.audio 3.1: 0.
 
     Raises:
-        UsageError: a value is impossible.
+        UsageError: a value is out of range.
     """
 
     segmentation: str = NETWORK
@@ -83,7 +84,7 @@ class Options:
         if not -1 <= self.threshold <= 1:
             raise UsageError(f"threshold: expected a cosine from -1 to 1, got {self.threshold:g}.")
         if self.max_speech_s < 0.5 or min(self.min_alone_s, self.min_pause_s, self.min_turn_s) < 0:
-            raise UsageError(f"expected max_speech_s of at least 0.5 s and other lengths from 0 s on, got {self}.")
+            raise UsageError(f"expected max_speech_s of at least 0.5 s and other lengths of at least 0 s, got {self}.")
         if self.min_cluster_size < 1:
             raise UsageError(f"min_cluster_size: expected at least 1, got {self.min_cluster_size}.")
 
@@ -93,14 +94,14 @@ class Diarization:
     """Who spoke when in a recording.
 
     Attributes:
-        recording: its name.
-        duration_s: its length, s.
-        turns: sorted by time; speakers are speaker_1, speaker_2, ... in the order of their first words. Nobody speaks:
-            empty.
-        embeddings: of each speaker, (D,) float32 of length 1.
-        scores: cosine of each speaker whom the store named with their enrolled voice.
+        recording: the recording's name.
+        duration_s: the recording's duration in s.
+        turns: the turns, sorted by time; speakers are speaker_1, speaker_2, ... in the order of their first words.
+            Empty if nobody speaks.
+        embeddings: the embedding of each speaker, (D,), float32, of length 1.
+        scores: for each speaker named from the store, the cosine with the enrolled voice.
         notes: what a reader must know about the result, one sentence each.
-        qualities: what was measured on the turns of each speaker; their voices agree by None.
+        qualities: the quality of each speaker's turns; `voice_agreement` is None.
     """
 
     recording: str
@@ -118,13 +119,13 @@ class Diarization:
 
 
 class Diarizer:
-    """Loaded models and how they are used. One serves many recordings, one at a time or in threads.
+    """Loaded models and their options. One diarizer serves many recordings, one at a time or in threads.
 
     Args:
-        embedder: model of speakers.
-        options: see there.
-        segmenter: the network of segmentation; needed where the options or the call do not find speech otherwise.
-        detector: the detector of speech, likewise.
+        embedder: the speaker model.
+        options: see Options.
+        segmenter: the segmentation network; needed for the segmentation "pyannote".
+        detector: the speech detector; needed for the segmentation "silero", unless each call gives `speech`.
     """
 
     def __init__(
@@ -146,7 +147,7 @@ class Diarizer:
         """Load the models that the options need.
 
         Args:
-            model, engine: of speakers, see `Embedder.open`. It must take features of 16 kHz and any length.
+            model, engine: the speaker model, see `Embedder.open`. It must take features of 16 kHz and any length.
 
         Raises:
             InputError: a model was not fetched, or is damaged.
@@ -176,15 +177,15 @@ class Diarizer:
         Args:
             source: a file; or samples (N,) or (N, channels), see `audio_of_array`.
             count: bounds of the number of speakers; None: none.
-            sample_rate: of an array, Hz; None: 16000.
-            channel: the only channel that is used, from 0 on; None: the mean of all.
-            speech: where somebody speaks, (start, end) in seconds; None: the options say how it is found. The network
-                then still tells the speakers apart; elsewhere nobody is heard.
-            show_progress: print how far it is, every few seconds.
+            sample_rate: sample rate of an array in Hz; None: 16000.
+            channel: the only channel to use, from 0; None: the mean of all.
+            speech: where somebody speaks, (start, end) in seconds; the network still separates the speakers there, and
+                the rest counts as silence. None: `options.segmentation` finds the speech.
+            show_progress: print the progress every few seconds.
 
         Raises:
-            UnusableRecording: it cannot be read, has no samples, or is longer than a day.
-            InputError: the model of speakers does not fit.
+            UnusableRecording: the source cannot be read, has no samples, or is longer than a day.
+            InputError: the speaker model does not fit.
         """
         count = count or Count()
         recording = Recording(source, sample_rate, channel)
@@ -213,7 +214,7 @@ class Diarizer:
         """Return the mean embedding of each speaker (K, D).
 
         Args:
-            counts: how many talk in each frame.
+            counts: number of speakers in each frame.
         """
         options = self.options
         embeddings = clusterable(voices, options.min_alone_s)
@@ -240,7 +241,7 @@ class Diarizer:
         return windows_of_speech(speech, recording.num_samples)
 
     def _speech(self, recording: Recording, progress: Optional[Progress]) -> list[tuple[float, float]]:
-        """Return where the detector finds speech, part by part of a long recording."""
+        """Return where the detector finds speech; a long recording is processed in parts."""
         if self.detector is None:
             raise ValueError("`detector` is needed for the segmentation 'silero'.")
         found: list[tuple[float, float]] = []
@@ -261,12 +262,12 @@ def diarize(
     max_speakers: Optional[int] = None,
     options: Optional[Options] = None,
 ) -> Diarization:
-    """Say who speaks when in one recording; `Diarizer` serves many and has more options.
+    """Return who speaks when in one recording; `Diarizer` serves many recordings and has more options.
 
     Args:
         source: a file, or samples at 16 kHz; see `Diarizer.diarize`.
-        num_speakers: how many there are; None: found out, within the bounds.
-        min_speakers, max_speakers: bounds, inclusive.
+        num_speakers: number of speakers; None: it is estimated, within the bounds.
+        min_speakers, max_speakers: the bounds, inclusive.
 
     Raises:
         UsageError: the numbers contradict each other.
@@ -276,20 +277,20 @@ def diarize(
 
 
 def count_of(num_speakers: Optional[int], min_speakers: int = 1, max_speakers: Optional[int] = None) -> Count:
-    """Return the bounds that a user's numbers give.
+    """Return a user's numbers as bounds.
 
     Raises:
-        UsageError: a number of speakers is given with bounds, or no number fits.
+        UsageError: both a number of speakers and bounds are given, or no number is within the bounds.
     """
     if num_speakers is None:
         return Count(min_speakers, max_speakers)
     if (min_speakers, max_speakers) != (1, None):
-        raise UsageError("num_speakers: give it alone, or min_speakers and max_speakers.")
+        raise UsageError("num_speakers: give either num_speakers, or min_speakers and max_speakers.")
     return Count(num_speakers, num_speakers)
 
 
 def _two_talk_at_once(counts: np.ndarray) -> bool:
-    """Say whether so much overlap is heard that there must be two speakers."""
+    """Return whether there is enough overlap to conclude that there are at least two speakers."""
     overlap, speech = np.count_nonzero(counts > 1), np.count_nonzero(counts)
     return overlap * FRAME_STEP >= MIN_OVERLAP_S * SAMPLE_RATE and overlap >= MIN_OVERLAP_SHARE * speech
 

@@ -1,4 +1,4 @@
-"""How good the speech of each speaker of a recording is: bandwidth, noise, level."""
+"""Measure the quality of each speaker's speech in a recording: bandwidth, noise, level."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,13 +10,13 @@ from mindvox.diarization.recording import Recording
 from mindvox.diarization.turns import Turn, speakers_of, speech_of
 from mindvox.speech.quality import Quality, measure_speech
 
-MOST_SPEECH_S = 60.0  # of a speaker that is measured
+MOST_SPEECH_S = 60.0  # most speech per speaker that is measured
 
 
 def qualities_of(recording: Recording, turns: Iterable[Turn]) -> dict[str, Quality]:
-    """Return what is measured on the turns of each speaker, the first minute of them; both lengths are those of all.
+    """Return the quality of each speaker, measured on the first minute of their turns; the lengths are of all turns.
 
-    The noise is that in the pauses within turns.
+    The noise is measured in the pauses within turns.
 
     Raises:
         UnusableRecording: the file is damaged.
@@ -32,7 +32,7 @@ def qualities_of(recording: Recording, turns: Iterable[Turn]) -> dict[str, Quali
 
 
 def _speech(recording: Recording, turns: Iterable[Turn]) -> np.ndarray:
-    """Return the samples of turns, one after the other, MOST_SPEECH_S of them."""
+    """Return the samples of turns, concatenated, at most MOST_SPEECH_S of them."""
     parts, left = [np.empty(0, np.float32)], round(MOST_SPEECH_S * SAMPLE_RATE)
     for turn in turns:
         start = round(turn.start_s * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Turns of the whole recording from the windows' speakers and what cluster each belongs to (Bredin 2023)."""
+"""Build the turns of the whole recording from the windows' speakers and their clusters (Bredin 2023)."""
 
 from itertools import pairwise
 
@@ -10,23 +10,24 @@ from mindvox.diarization.frames import Windows, runs_of, time_of
 from mindvox.diarization.turns import Turn, joined
 
 NOBODY = -1
-PART_FRAMES = 100_000  # whose votes are counted at once, 28 minutes
+PART_FRAMES = 100_000  # frames whose votes are counted at once, 28 minutes
 
 
 def centroids_of(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean embedding of each cluster (K, D), of length 1.
 
     Args:
-        embeddings: those that were clustered, (E, D).
+        embeddings: the clustered embeddings, (E, D).
         labels: their clusters, 0 to K - 1.
     """
     return _means(embeddings, labels, np.ones(len(labels)))
 
 
 def clusterable(voices: Voices, least_s: float) -> np.ndarray:
-    """Return the embeddings that make clusters (E, D): those of at least `least_s` of speech without overlap.
+    """Return the embeddings (E, D) to be clustered: those of at least `least_s` of speech without overlap.
 
-    A speaker of a window who has so much, but in shorter stretches, comes with the mean of their embeddings.
+    If a speaker of a window reaches `least_s` only with several stretches together, the mean of their embeddings is
+    used.
     """
     long = voices.alone_s >= least_s
     _, own = np.unique(np.stack([voices.windows, voices.speakers]), axis=1, return_inverse=True)
@@ -36,18 +37,18 @@ def clusterable(voices: Voices, least_s: float) -> np.ndarray:
 
 
 def with_second(centroids: np.ndarray, voices: Voices) -> np.ndarray:
-    """Return the centroid (1, D) of the only speaker, and the voice that is least like theirs, (2, D)."""
+    """Return the only centroid (1, D) together with the embedding that is least similar to it, (2, D)."""
     least_alike = int((voices.embeddings @ centroids[0]).argmin())
     return np.stack([centroids[0], voices.embeddings[least_alike]])
 
 
 def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarray:
-    """Return the cluster of each speaker of a window in each frame (W, T, S), NOBODY where there is none.
+    """Return the cluster of each speaker of a window in each frame (W, T, S), or NOBODY.
 
-    A stretch goes to the most similar cluster, and with it the speech around it, up to a pause or to the middle between
-    two stretches. Other speech goes where its speaker goes: speakers of one window get different clusters, such that
-    the sum of cosines is greatest. So do those who talk at once, where they would get the same one. In a window, or a
-    frame, of more speakers than clusters, those who are left get the most similar one.
+    A stretch gets the most similar cluster. So does the speech around it, up to a pause or to the middle between two
+    stretches. Other speech gets the cluster of its speaker: the speakers of a window get different clusters, with the
+    largest sum of cosines. Speakers who talk at once and would get the same cluster also get different ones in this
+    way. If there are more speakers than clusters, the remaining speakers get the most similar cluster.
     """
     assigned = np.full(windows.activity.shape, NOBODY, np.int8)  # there are at most MAX_SPEAKERS
     bounds = np.flatnonzero(np.diff(voices.windows, prepend=-1, append=-1))
@@ -70,9 +71,9 @@ def assign(windows: Windows, voices: Voices, centroids: np.ndarray) -> np.ndarra
 
 
 def _heard(activity: np.ndarray, voices: Voices, speakers: np.ndarray) -> np.ndarray:
-    """Return whose voice says who talks: of each speaker of a window in each frame (T, S), NOBODY where there is none.
+    """Return which embedding decides on each speaker of a window in each frame (T, S), or NOBODY.
 
-    The numbers count first the `voices` of the window, then the means of its `speakers`.
+    The indices count first the `voices` of the window, then the means of its `speakers`.
     """
     heard = np.full(activity.shape, NOBODY)
     for place, speaker in enumerate(speakers):
@@ -82,13 +83,13 @@ def _heard(activity: np.ndarray, voices: Voices, speakers: np.ndarray) -> np.nda
         for start, stop in runs_of(active) if len(stretches) else ():
             inside = [row for row in stretches if start <= voices.starts[row] < stop]
             middles = ((voices.stops[row] + voices.starts[next_]) // 2 for row, next_ in pairwise(inside))
-            for row, begin in zip(inside, (start, *middles), strict=False):  # one without a stretch has none
+            for row, begin in zip(inside, (start, *middles), strict=False):  # `inside` may be empty
                 found[begin:stop] = row
     return heard
 
 
 def _different(similarity: np.ndarray) -> np.ndarray:
-    """Return a cluster for each speaker of a window, of cosines (S, K)."""
+    """Return a different cluster for each speaker of a window, given cosines (S, K); see `assign`."""
     found = similarity.argmax(axis=1)
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     found[rows] = columns
@@ -102,15 +103,15 @@ def _means(embeddings: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> n
 
 
 def turns_of(windows: Windows, assigned: np.ndarray, counts: np.ndarray, num_clusters: int) -> list[Turn]:
-    """Return turns whose speakers are numbers of clusters.
+    """Return turns with the cluster numbers as speakers.
 
-    In each frame as many speakers talk as the windows count on average: those who most windows say talk there.
+    Each frame has as many speakers as the windows have on average: those with the most votes of windows.
 
     Args:
         assigned: see `assign`.
-        counts: speakers who talk in each frame, see `Windows.counts`.
+        counts: number of speakers in each frame, see `Windows.counts`.
     """
-    votes = np.zeros((windows.num_frames, num_clusters), np.uint8)  # a window of 10 s begins at most every 0.1 s
+    votes = np.zeros((windows.num_frames, num_clusters), np.uint8)  # at most 100 windows per frame: 10 s, every 0.1 s
     for first, own in zip(windows.first_frames, assigned, strict=True):
         kept = own[: windows.num_frames - first]
         for number in np.unique(kept[kept != NOBODY]):

@@ -1,4 +1,4 @@
-"""A recording that is read in parts, so that one of many hours fits into memory."""
+"""A recording that is read in parts, so that many hours fit into memory."""
 
 from pathlib import Path
 from typing import Optional, Union
@@ -9,25 +9,25 @@ from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, TooLong, audio_info, aud
 from mindvox.embedder import AN_ARRAY, UnusableRecording
 from mindvox.files import PathLike
 
-MAX_DURATION_S = 24 * 3600  # memory grows with the length; docs/diarization.md has what 12 hours take
+MAX_DURATION_S = 24 * 3600  # memory grows with the length; docs/diarization.md gives the memory for 12 hours
 
 
 class Recording:
     """Samples at 16 kHz, mono, full scale 1.
 
-    A file of 16 kHz that can be read from the middle is read part by part; any other is read whole, 4 bytes a sample.
+    A seekable file of 16 kHz is read part by part; any other is read whole, with 4 bytes per sample.
 
     Args:
         source: a file; or samples (N,) or (N, channels), see `audio_of_array`.
-        sample_rate: of an array, Hz; None: 16000.
-        channel: the only channel that is used, from 0 on; None: the mean of all.
+        sample_rate: sample rate of an array in Hz; None: 16000.
+        channel: the only channel to use, from 0; None: the mean of all.
 
     Attributes:
-        name: of the file, without folder and suffix.
-        num_samples: length at 16 kHz.
+        name: the file's name without folder and suffix.
+        num_samples: number of samples at 16 kHz.
 
     Raises:
-        UnusableRecording: it cannot be read, has no samples, or is longer than MAX_DURATION_S.
+        UnusableRecording: the source cannot be read, has no samples, or is longer than MAX_DURATION_S.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Recording:
                 if info.can_seek and info.sample_rate == SAMPLE_RATE:
                     _check_length(info.num_samples, SAMPLE_RATE)
                     self.num_samples = info.num_samples
-                    self.part(0, min(1, info.num_samples))  # a channel that is not there, found at once
+                    self.part(0, min(1, info.num_samples))  # detect a missing channel at once
                     return
                 self._waveform = read_audio(source, channel=channel, max_duration_s=MAX_DURATION_S).waveform
         except TooLong as error:
@@ -58,16 +58,16 @@ class Recording:
 
     @property
     def _label(self) -> str:
-        """What it is called in messages."""
+        """The recording's name in messages."""
         return AN_ARRAY if self._path is None else str(self._path)
 
     @property
     def duration_s(self) -> float:
-        """Length, s."""
+        """Duration in s."""
         return self.num_samples / SAMPLE_RATE
 
     def part(self, start: int, stop: int) -> np.ndarray:
-        """Return samples `start` to `stop`, float32, with zeros behind the end.
+        """Return samples `start` to `stop`, float32, with zeros after the end.
 
         Raises:
             UnusableRecording: the file is damaged there.

@@ -1,4 +1,4 @@
-"""RTTM and UEM files: the turns of recordings, and the parts of recordings that are scored.
+"""Read and write RTTM and UEM files: the turns of recordings, and the parts of recordings that are scored.
 
 A line of RTTM (NIST, Rich Transcription 2009 evaluation plan, appendix A) is
 
@@ -16,8 +16,8 @@ from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path, text_lines
 
 SUFFIX = ".rttm"
-NUM_FIELDS = 9  # of a line of RTTM; a tenth, the look-ahead time, came with the plan of 2009
-NOT_TURNS = frozenset(  # further kinds of lines that the plan has
+NUM_FIELDS = 9  # fields of a line of RTTM; the plan of 2009 added a tenth, the look-ahead time
+NOT_TURNS = frozenset(  # other kinds of lines in the plan
     [
         "SEGMENT",
         "NOSCORE",
@@ -38,12 +38,12 @@ RTTM_LINE = "'SPEAKER <recording> <channel> <start> <duration> <NA> <NA> <speake
 
 
 def read_rttm(path: PathLike) -> dict[str, list[Turn]]:
-    """Read turns by recording, sorted by time, from an RTTM file or from the RTTM files below a folder.
+    """Read turns by recording, sorted by time, from an RTTM file or from all RTTM files below a folder.
 
-    Turns of no length are left out: they say nothing. Lines that begin with ;; are comments.
+    Turns of length 0 are left out. Lines that begin with ;; are comments.
 
     Raises:
-        InputError: a line is none of RTTM's, a time is negative or no number, or there is no file.
+        InputError: a line is not RTTM, a time is negative or not a number, or there is no file.
     """
     found: dict[str, list[Turn]] = {}
     for file in _files(Path(path)):
@@ -61,29 +61,29 @@ def read_rttm(path: PathLike) -> dict[str, list[Turn]]:
 
 
 def write_rttm(path: PathLike, turns_of: Mapping[str, Sequence[Turn]]) -> None:
-    """Write an RTTM file, whole or not at all.
+    """Write an RTTM file atomically.
 
-    White space in names becomes an underscore, because it separates fields.
+    White space in names becomes an underscore, because white space separates fields.
 
     Raises:
-        InputError: two names become one by that.
+        InputError: two names become the same in this way.
     """
     names = {turn.speaker for turns in turns_of.values() for turn in turns} | set(turns_of)
     for kind in ([*turns_of], sorted(names - set(turns_of))):
         written = {rttm_name(name): name for name in kind}
         if len(written) != len(kind):
-            raise InputError(f"{path}: names that differ in white space only become one in RTTM: {', '.join(kind)}.")
+            raise InputError(f"{path}: names that differ in white space only are the same in RTTM: {', '.join(kind)}.")
     with atomic_path(path) as temporary:
         temporary.write_text("".join(rttm_text(name, turns) for name, turns in turns_of.items()), encoding="utf-8")
 
 
 def rttm_name(name: str) -> str:
-    """Return a name without white space."""
+    """Return a name with underscores instead of white space."""
     return "_".join(name.split()) or "_"
 
 
 def rttm_text(recording: str, turns: Sequence[Turn]) -> str:
-    """Return the lines of one recording, to a millisecond; turns that round to nothing are left out."""
+    """Return the lines of one recording, in milliseconds; turns that round to length 0 are left out."""
     lines = []
     for turn in sorted(turns):
         start_ms, end_ms = round(1000 * turn.start_s), round(1000 * turn.end_s)
@@ -97,7 +97,7 @@ def read_uem(path: PathLike) -> dict[str, list[tuple[float, float]]]:
     """Read the parts of recordings that are scored, as (start, end) in seconds.
 
     Raises:
-        InputError: a line is none of UEM's, a part ends before it begins, or there is no file.
+        InputError: a line is not UEM, a part ends before it begins, or there is no file.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     for line_no, line in text_lines(path):
@@ -128,5 +128,5 @@ def _times(words: Sequence[str], where: str) -> tuple[float, float]:
     except ValueError:
         first = second = math.nan
     if not (0 <= first < math.inf and 0 <= second < math.inf):
-        raise InputError(f"{where}: expected seconds, from 0 on, got {' and '.join(words)}.")
+        raise InputError(f"{where}: expected seconds of at least 0, got {' and '.join(words)}.")
     return first, second

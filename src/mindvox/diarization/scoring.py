@@ -1,11 +1,11 @@
-"""Error rates of diarization: DER and its parts, JER, and the number of speakers, by pyannote.metrics.
+"""Compute error rates of diarization with pyannote.metrics: DER and its parts, JER, and errors in speaker counts.
 
 - Diarization error rate (DER): missed speech, false alarm and confusion of speakers, as a share of the reference's
-  speech, in which overlapping speakers count each. Speakers are mapped one to one so that the least time is confused.
+  speech. Each of several overlapping speakers counts. Speakers are mapped one to one with the least confused time.
 - Jaccard error rate (JER; Ryant et al. 2019, second DIHARD evaluation plan): 1 - Jaccard index of a reference speaker's
   time and that of the speaker it is mapped to, averaged over reference speakers.
 
-Collars are given on each side of a boundary, as md-eval takes them. pyannote.metrics takes their whole width.
+Collars are given per side of a boundary, as in md-eval. pyannote.metrics takes the whole width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ class Measure:
     """What is scored.
 
     Args:
-        collar_s: unscored time on each side of every boundary of the reference's turns, s.
-        skip_overlap: where more than one speaker of the reference talks is not scored.
+        collar_s: unscored time in s on each side of every boundary of the reference's turns.
+        skip_overlap: whether time in which more than one reference speaker talks is left unscored.
     """
 
     collar_s: float = 0.0
@@ -49,15 +49,15 @@ class Errors:
     """Errors of one recording, or the sums over several.
 
     Attributes:
-        speech_s: scored speech of the reference, s; overlapping speakers count each.
-        missed_s, false_alarm_s, confusion_s: what is wrong, s.
-        jaccard_sum: Jaccard errors of the reference's speakers, each 0 to 1.
-        num_jaccard: speakers of the reference in the scored parts.
-        num_speakers: speakers of the reference.
-        num_found: speakers of the hypothesis.
-        count_error: how far the number of speakers is off; summed without sign.
-        num_recordings: how many.
-        num_right_counts: recordings whose number of speakers is right.
+        speech_s: scored speech of the reference in s; each of several overlapping speakers counts.
+        missed_s, false_alarm_s, confusion_s: time of each kind of error in s.
+        jaccard_sum: sum of the Jaccard errors of the reference's speakers, each 0 to 1.
+        num_jaccard: number of reference speakers in the scored parts.
+        num_speakers: number of speakers in the reference.
+        num_found: number of speakers in the hypothesis.
+        count_error: absolute error of the number of speakers.
+        num_recordings: number of recordings.
+        num_right_counts: number of recordings with the right number of speakers.
     """
 
     speech_s: float = 0.0
@@ -77,7 +77,7 @@ class Errors:
 
     @property
     def der(self) -> Optional[float]:
-        """Diarization error rate; None without reference speech, where there is nothing to divide by."""
+        """Diarization error rate; None without reference speech, because the rate is a share of it."""
         return (self.missed_s + self.false_alarm_s + self.confusion_s) / self.speech_s if self.speech_s else None
 
     @property
@@ -95,9 +95,9 @@ def score(
     """Return the errors of one recording.
 
     Args:
-        reference, hypothesis: turns. How a speaker's time is cut into turns does not matter.
+        reference, hypothesis: the turns. How a speaker's time is divided into turns does not matter.
         measure: what is scored; None: everything, without a collar.
-        parts: scored parts; None: from the first to the last turn of both.
+        parts: the scored parts; None: from the first to the last turn of both.
 
     Raises:
         InputError: pyannote.metrics is not installed.
@@ -145,9 +145,9 @@ def score_all(
 ) -> dict[str, Errors]:
     """Return the errors of recordings by name, in the order of their names.
 
-    A recording without a hypothesis is all missed: systems write nothing where they hear nobody. With `parts`, the
-    recordings there are scored and no other; one of them without a reference has no speech, and whatever is found in
-    it is a false alarm.
+    All speech of a recording without a hypothesis counts as missed: systems write nothing if they hear nobody. With
+    `parts`, only the recordings named there are scored. If one of these has no reference, it has no speech, and all
+    turns of the hypothesis are false alarms.
 
     Raises:
         InputError: no recording is in both; the hypothesis has recordings that neither the reference nor `parts` has;
@@ -158,7 +158,7 @@ def score_all(
     if unknown:
         raise InputError(
             f"the hypothesis has {', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''}, the reference does "
-            "not. A recording without speech is named by a line of a UEM file (--uem)."
+            "not. Name recordings without speech in a UEM file (--uem)."
         )
     if hypothesis and not set(scored) & set(hypothesis):
         raise InputError(f"no recording is in both: the reference has {scored[0]}, the hypothesis {min(hypothesis)}.")
@@ -169,12 +169,12 @@ def score_all(
 
 
 def total(errors: Mapping[str, Errors]) -> Errors:
-    """Return the sums over recordings, whose rates weigh every second of speech alike."""
+    """Return the sums over recordings; rates computed from them weigh every second of speech equally."""
     return sum(errors.values(), Errors())
 
 
 def _metrics() -> tuple[Any, Any]:
-    """Import pyannote.metrics, which takes two seconds."""
+    """Import pyannote.metrics; the import takes two seconds."""
     try:
         import pyannote.core as core
         from pyannote.metrics import diarization

@@ -1,4 +1,4 @@
-"""Who speaks in a window: pyannote's network, or a detector of speech with one speaker a window."""
+"""Find who speaks in a window: with pyannote's network, or with a speech detector and one speaker per window."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 PUBLIC_NAME = "segmentation_pyannote"
 WINDOW_SAMPLES = 160000  # 10 s, the length that the network was trained with
-MAX_SPEAKERS, MAX_AT_ONCE = 3, 2  # that it tells apart in a window, and in a frame
+MAX_SPEAKERS, MAX_AT_ONCE = 3, 2  # most speakers that it separates in a window, and in a frame
 BATCH_SIZE = 16  # windows
-WINDOW_S, WINDOW_STEP_S = 1.5, 0.75  # of windows with one speaker: 3D-Speaker, wespeaker and mvector
-MIN_SPEECH_SHARE = 0.5  # of a window of one speaker, to be more speech than not
+WINDOW_S, WINDOW_STEP_S = 1.5, 0.75  # windows with one speaker: as 3D-Speaker, wespeaker and mvector
+MIN_SPEECH_SHARE = 0.5  # least share of speech in a window with one speaker
 
 
 def powerset(num_speakers: int = MAX_SPEAKERS, max_at_once: int = MAX_AT_ONCE) -> np.ndarray:
-    """Return which speakers each class has, bool (K, S): nobody, each alone, each pair (Plaquet and Bredin 2023)."""
+    """Return the speakers of each class, bool (K, S): nobody, each one alone, each pair (Plaquet and Bredin 2023)."""
     sets = itertools.chain.from_iterable(
         itertools.combinations(range(num_speakers), size) for size in range(max_at_once + 1)
     )
@@ -37,7 +37,7 @@ class Segmenter:
     """pyannote's segmentation-3.0, in ONNX Runtime.
 
     Args:
-        session: waveforms (B, N) to log-probabilities of the classes (B, T, 7).
+        session: takes waveforms (B, N) and returns log-probabilities of the classes (B, T, 7).
     """
 
     def __init__(self, session: "InferenceSession") -> None:
@@ -49,29 +49,30 @@ class Segmenter:
         """Load the network.
 
         Args:
-            path: its ONNX; None: the one that `mindvox fetch` brought.
+            path: its ONNX file; None: the one that `mindvox fetch` downloaded.
 
         Raises:
-            InputError: it is missing or damaged, or another network.
+            InputError: the file is missing, damaged, or another network.
         """
         file = Path(path) if path is not None else model_folder(PUBLIC_NAME) / ONNX
         if not file.is_file():
             hint = "" if path is not None else f" Fetch it first: mindvox fetch {PUBLIC_NAME}"
-            raise InputError(f"{file}: no such file, expected the network of segmentation.{hint}")
-        from mindvox.engines.onnxruntime_engine import open_session  # its library takes a tenth of a second
+            raise InputError(f"{file}: no such file, expected the segmentation network.{hint}")
+        from mindvox.engines.onnxruntime_engine import open_session  # imported here: the import takes 0.1 s
 
         session = open_session(file)
         shapes = [value.shape for value in (*session.get_inputs(), *session.get_outputs())]
         if [len(shape) for shape in shapes] != [2, 3] or shapes[1][2] != len(powerset()):
-            raise InputError(f"{file}: expected waveforms to {len(powerset())} classes, got shapes {shapes}.")
+            raise InputError(
+                f"{file}: expected a network from waveforms to {len(powerset())} classes, got shapes {shapes}."
+            )
         return cls(session)
 
     def windows(self, recording: Recording, step_frames: int, progress: Optional[Progress] = None) -> Windows:
-        """Return who speaks in windows of 10 s; the last one ends with the recording, or less
-        than a frame behind it.
+        """Return who speaks in windows of 10 s; the last one ends with the recording or less than a frame after it.
 
         Args:
-            step_frames: from a window to the next.
+            step_frames: step between windows, in frames.
             progress: counts seconds of the recording.
         """
         step, length = step_frames * FRAME_STEP, WINDOW_SAMPLES
@@ -88,20 +89,20 @@ class Segmenter:
         return Windows(np.array(starts) // FRAME_STEP, np.concatenate(found), num_frames_of(recording.num_samples))
 
     def activity(self, waveforms: np.ndarray) -> np.ndarray:
-        """Return who speaks in each frame, bool (B, T, 3), of waveforms (B, N), float32: the most probable class."""
+        """Return who speaks in each frame, bool (B, T, 3), given waveforms (B, N), float32: the most probable class."""
         name = self._session.get_inputs()[0].name
         (log_probabilities,) = self._session.run(None, {name: waveforms})
         return self._classes[log_probabilities.argmax(axis=2)]
 
 
 def windows_of_speech(segments: Sequence[tuple[float, float]], num_samples: int) -> Windows:
-    """Return windows of 1.5 s, 0.75 s apart, with one speaker each, who talks where the segments say.
+    """Return windows of 1.5 s, 0.75 s apart, each with one speaker who talks within the segments.
 
-    Windows that are speech by less than half are left out, but where only they have a part of the speech.
+    Windows with less than half speech are left out, unless some speech is in no other window.
 
     Args:
         segments: speech, (start, end) in seconds.
-        num_samples: of the recording.
+        num_samples: number of samples in the recording.
     """
     num_frames = num_frames_of(num_samples)
     speech = np.zeros(num_frames, bool)
@@ -116,7 +117,7 @@ def windows_of_speech(segments: Sequence[tuple[float, float]], num_samples: int)
     covered = np.zeros(len(padded), bool)
     for start in starts[kept]:
         covered[start : start + length] = True
-    for index in np.argsort(-share, kind="stable"):  # of the others those that are needed, with most speech first
+    for index in np.argsort(-share, kind="stable"):  # add the other windows that are needed, most speech first
         own = slice(starts[index], starts[index] + length)
         if (activity[index] & ~covered[own]).any():
             kept[index] = covered[own] = True

@@ -1,4 +1,4 @@
-"""Turns: who speaks from when to when. The one form in which diarization is passed on."""
+"""Turns: who speaks from when to when. All parts of diarization exchange this form."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,12 +7,12 @@ MAX_PAUSE_S = 0.3  # a shorter pause is inside a turn: NIST's rule for reference
 
 
 class Turn(NamedTuple):
-    """A speaker talks without a break.
+    """A span of time in which a speaker talks without a break.
 
     Attributes:
-        start_s: where it begins in the recording, s.
-        end_s: where it ends, s.
-        speaker: who it is, a name or a number within the recording.
+        start_s: start in the recording, in s.
+        end_s: end in the recording, in s.
+        speaker: the speaker, a name or a number within the recording.
     """
 
     start_s: float
@@ -26,7 +26,7 @@ def speakers_of(turns: Iterable[Turn]) -> list[str]:
 
 
 def speech_of(turns: Iterable[Turn], speaker: str) -> float:
-    """Return for how many seconds a speaker talks."""
+    """Return how long a speaker talks in s."""
     return sum(turn.end_s - turn.start_s for turn in turns if turn.speaker == speaker)
 
 
@@ -49,5 +49,5 @@ def joined(turns: Iterable[Turn], max_gap_s: float = 0.0) -> list[Turn]:
 
 
 def renamed(turns: Sequence[Turn], names: dict[str, str]) -> list[Turn]:
-    """Give speakers other names; who is not in `names` keeps their own."""
+    """Rename speakers; those who are not in `names` keep their names."""
     return [turn._replace(speaker=names.get(turn.speaker, turn.speaker)) for turn in turns]

@@ -45,7 +45,7 @@ from mindvox.service.voices import Upload, Voices
 from mindvox.speakers.store import ID_PATTERN, MAX_NAME, NEVER, Terms
 from mindvox.speakers.transfer import as_seconds
 
-MAX_FIELDS = 20  # of a form, beside recordings
+MAX_FIELDS = 20  # fields of a form, besides recordings
 MAX_FIELD_BYTES = 16 << 10
 
 MAX_SOURCE = 100  # characters of a recording's name
@@ -61,19 +61,19 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "The token, the host or the origin is not allowed",
         404: "There is no such speaker",
         408: "The request was too slow",
-        409: "A speaker of this name is enrolled already",
+        409: "A speaker with this name is already enrolled",
         413: "The request or a recording is too large or too long",
-        415: "Nothing that is installed here reads the recording",
+        415: "No decoder for this kind of recording is installed",
         422: "The request is not valid, or a recording cannot be used",
         423: "The speaker is locked",
         429: "Too many requests",
-        503: "Too much work at this moment: see Retry-After",
+        503: "The service is busy: see Retry-After",
     }.items()
 }
 
 Recordings = Annotated[
     list[UploadFile],
-    File(min_length=1, description="Recordings in any format that browsers and telephones make, one part each."),
+    File(min_length=1, description="Recordings in any format of browsers and telephones, one part each."),
 ]
 SpeakerInPath = Annotated[str, InPath(pattern=f"^{ID_PATTERN}$", examples=[SPEAKER_ID])]
 Name = Annotated[str, Form(min_length=1, max_length=MAX_NAME, examples=["Anna"])]
@@ -81,14 +81,14 @@ Group = Annotated[Optional[str], Form(max_length=MAX_NAME, description="Only spe
 
 
 class NewName(BaseModel):
-    """Another name for a speaker."""
+    """A new name for a speaker."""
 
     model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=MAX_NAME, examples=["Anna"])
 
 
 class _Routes:
-    """The calls, each of which reads what came and asks `voices`."""
+    """The handlers of the calls; each one reads the request and calls `voices`."""
 
     def __init__(self, settings: Settings, voices: Voices, metrics: Metrics, tokens: TokenFile) -> None:
         self._settings, self._voices, self._metrics, self._tokens = settings, voices, metrics, tokens
@@ -137,43 +137,43 @@ class _Routes:
         return _answered(request, await self._voices.verify(*uploads))
 
     async def identify(self, request: Request, recordings: Recordings, group: Group = None) -> dict[str, Any]:
-        """Say who of the enrolled speakers speaks in a recording."""
+        """Say which enrolled speaker speaks in a recording."""
         (upload,) = await self._uploads(recordings, 1, 1)
         return _answered(request, await self._voices.identify(upload, group or None))
 
     async def examine(self, recordings: Recordings) -> dict[str, Any]:
-        """Say whether a recording is good enough, and what was measured on it."""
+        """Say whether a recording is good enough, and return its measured quality."""
         (upload,) = await self._uploads(recordings, 1, 1)
         return await self._voices.examine(upload)
 
     async def diarize(
         self,
         recordings: Recordings,
-        num_speakers: Annotated[Optional[int], Form(ge=1, le=100, description="How many; absent: found out.")] = None,
+        num_speakers: Annotated[Optional[int], Form(ge=1, le=100, description="How many; absent: estimated.")] = None,
         min_speakers: Annotated[Optional[int], Form(ge=1, le=100)] = None,
         max_speakers: Annotated[Optional[int], Form(ge=1, le=100)] = None,
-        names: Annotated[bool, Form(description="Take the names of speakers who are enrolled.")] = False,
+        names: Annotated[bool, Form(description="Give enrolled speakers their names.")] = False,
     ) -> dict[str, Any]:
         """Say who speaks when in a recording."""
         (upload,) = await self._uploads(recordings, 1, 1)
         return await self._voices.diarize(upload, num_speakers, min_speakers, max_speakers, names)
 
     async def embed(self, recordings: Recordings) -> dict[str, Any]:
-        """Return the embedding of a recording, where the service was started with --allow_embeddings."""
+        """Return the embedding of a recording, if the service was started with --allow_embeddings."""
         if not self._settings.allow_embeddings:
             raise ServiceProblem(
-                403, "not_enabled", "Embeddings are not given away: `mindvox serve --allow_embeddings`."
+                403, "not_enabled", "Embeddings are not enabled; `mindvox serve --allow_embeddings` enables them."
             )
         (upload,) = await self._uploads(recordings, 1, 1)
         return await self._voices.embed(upload)
 
     async def list_speakers(
         self,
-        after: Annotated[str, Query(max_length=MAX_NAME, description="`next` of the page before.")] = "",
+        after: Annotated[str, Query(max_length=MAX_NAME, description="`next` of the previous page.")] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
         group: Annotated[Optional[str], Query(max_length=MAX_NAME)] = None,
         name: Annotated[
-            Optional[str], Query(min_length=1, max_length=MAX_NAME, description="Only of this name.")
+            Optional[str], Query(min_length=1, max_length=MAX_NAME, description="Only the speaker with this name.")
         ] = None,
     ) -> dict[str, Any]:
         """List speakers in the order of their names."""
@@ -190,10 +190,10 @@ class _Routes:
         consent: Annotated[str, Form(max_length=MAX_CONSENT, description="What the person agreed to.")] = "",
         group: Annotated[str, Form(max_length=MAX_NAME)] = "",
         expires: Annotated[
-            Optional[str], Form(max_length=40, description="When the speaker is deleted, ISO 8601; absent: never.")
+            Optional[str], Form(max_length=40, description="When to delete the speaker, ISO 8601; absent: never.")
         ] = None,
     ) -> dict[str, Any]:
-        """Enrol a speaker by recordings, one or, better, several."""
+        """Enrol a speaker from one or more recordings; several are better."""
         uploads = await self._uploads(recordings, 1, self._settings.limits.max_recordings)
         answer = await self._voices.enrol(name, Terms(group, consent, _moment(expires)), uploads)
         request.state.speaker = answer["id"]
@@ -201,17 +201,17 @@ class _Routes:
         return answer
 
     async def show_speaker(self, request: Request, speaker: SpeakerInPath) -> dict[str, Any]:
-        """Show what is known of a speaker, without the voice."""
+        """Show the stored data of a speaker, without embeddings."""
         request.state.speaker = speaker
         return await self._voices.show(speaker)
 
     async def rename_speaker(self, request: Request, speaker: SpeakerInPath, change: NewName) -> dict[str, Any]:
-        """Give a speaker another name."""
+        """Rename a speaker."""
         request.state.speaker = speaker
         return await self._voices.rename(speaker, change.name)
 
     async def delete_speaker(self, request: Request, speaker: SpeakerInPath) -> None:
-        """Delete a speaker and what is kept of the voice."""
+        """Delete a speaker and the stored embeddings."""
         request.state.speaker = speaker
         await self._voices.delete(speaker)
 
@@ -222,12 +222,12 @@ class _Routes:
         return await self._voices.add(speaker, uploads)
 
     async def health(self) -> dict[str, Any]:
-        """Say that the service runs."""
+        """Confirm that the service runs."""
         needs_token = bool(self._tokens.all())
         return {"status": "ok", "needs_token": needs_token, "allows_embeddings": self._settings.allow_embeddings}
 
     async def ready(self) -> dict[str, Any]:
-        """Say whether the service can work."""
+        """Say whether the service can process requests."""
         voices = self._voices
         if not voices.pool.num_alive:
             raise voices.pool.no_worker()
@@ -241,11 +241,11 @@ class _Routes:
         }
 
     async def metrics(self) -> Response:
-        """Return counts for Prometheus."""
+        """Return metrics for Prometheus."""
         return Response(self._metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     async def _uploads(self, recordings: list[UploadFile], least: int, most: int) -> list[Upload]:
-        """Return the recordings; raise ServiceProblem for too few or too many."""
+        """Return the recordings of a request; raise ServiceProblem for too few or too many."""
         if not least <= len(recordings) <= most:
             expected = str(least) if least == most else f"{least} to {most}"
             raise ServiceProblem(422, "invalid_request", f"recordings: expected {expected}, got {len(recordings)}.")
@@ -258,10 +258,10 @@ def create_app(settings: Settings, voices: Voices, tokens: TokenFile, audit: Aud
     """Return the application.
 
     Args:
-        settings: of the service.
-        voices: what answers; it is started and closed with the application.
-        tokens: of callers.
-        audit: gets a line for each call.
+        settings: the settings of the service.
+        voices: computes the answers; it must be started, and is closed with the application.
+        tokens: the callers' tokens.
+        audit: receives a line for each call.
     """
 
     @contextlib.asynccontextmanager
@@ -269,15 +269,15 @@ def create_app(settings: Settings, voices: Voices, tokens: TokenFile, audit: Aud
         yield
         await asyncio.to_thread(voices.close)
 
-    # Recordings stay in memory: nothing is left on a disk, whatever ends the process.
+    # Recordings stay in memory: however the process ends, nothing is left on disk.
     MultiPartParser.spool_max_size = settings.limits.max_bytes
     metrics = Metrics(voices.pool)
     app = FastAPI(
         title="MindVox",
         version=_version(),
         description="Speaker verification: is this the same person, who is this, who spoke when? Errors are problem "
-        "details (RFC 9457) with a `code`. Where the service has tokens, send `Authorization: Bearer TOKEN`.",
-        docs_url=None,  # its page loads scripts from elsewhere
+        "details (RFC 9457) with a `code`. If the service has tokens, send `Authorization: Bearer TOKEN`.",
+        docs_url=None,  # its page loads scripts from other servers
         redoc_url=None,
         openapi_url=calls.DESCRIPTION.path,
         lifespan=lifespan,
@@ -300,7 +300,7 @@ def create_app(settings: Settings, voices: Voices, tokens: TokenFile, audit: Aud
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """Return the description of the calls, with how a token is shown."""
+    """Return the OpenAPI description of the calls, with the security scheme for tokens."""
     description = app.openapi()
     schemes = {"token": {"type": "http", "scheme": "bearer", "description": "`mindvox tokens add` makes one."}}
     description.setdefault("components", {})["securitySchemes"] = schemes
@@ -310,7 +310,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
 def _version() -> str:
     try:
         return version("mindvox")
-    except PackageNotFoundError:  # run from its sources
+    except PackageNotFoundError:  # run from the source tree
         return "0"
 
 
@@ -320,7 +320,7 @@ def _answered(request: Request, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source(given: Optional[str], number: int) -> str:
-    """Return what a recording is called: the last part of the name that it came with, as far as it can be printed."""
+    """Return a recording's name: the printable characters of the file name that the caller gave, without its folder."""
     name = unicodedata.normalize("NFC", re.split(r"[/\\]", given or "")[-1])
     name = "".join(character for character in name if character.isprintable())[:MAX_SOURCE].strip()
     return name if name.strip(".") else f"recording {number}"
@@ -333,7 +333,7 @@ def _moment(text: Optional[str]) -> float:
         return as_seconds(text)
     except (ValueError, OverflowError):
         raise ServiceProblem(
-            422, "invalid_request", "expires: expected a date, ISO 8601, such as 2027-11-27T09:30:00Z."
+            422, "invalid_request", "expires: expected a date in ISO 8601, e.g. 2027-11-27T09:30:00Z."
         ) from None
 
 
@@ -358,7 +358,7 @@ async def _on_input(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_failure(request: Request, error: Exception) -> JSONResponse:
-    detail = f"The service failed on this request; its log has request {request.state.request_id}."
+    detail = f"The service failed on this request; see its log for request {request.state.request_id}."
     return _told(request, ServiceProblem(500, "failed", detail))
 
 

@@ -1,4 +1,4 @@
-"""The calls of the service: method, path, and the scope of a token that each one needs."""
+"""The calls of the service: the method, the path, and the token scope that each one needs."""
 
 import re
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Endpoint:
     """One call.
 
     Args:
-        method: of HTTP.
-        path: with {names} for what varies.
-        scopes: each of which allows it; empty: no token is needed.
+        method: the HTTP method.
+        path: the path, with {names} for its variable parts.
+        scopes: a token with any of these may call it; empty: no token is needed.
     """
 
     method: str
@@ -24,7 +24,7 @@ class Endpoint:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """What its paths look like."""
+        """A pattern that matches its paths."""
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
 
 
@@ -50,7 +50,7 @@ ENDPOINTS = (
 
 
 def endpoint_of(method: str, path: str) -> Optional[Endpoint]:
-    """Return the call that a request means; None: it is none."""
+    """Return the call that a request is for; None: there is no such call."""
     for endpoint in ENDPOINTS:
         if endpoint.method == method and endpoint.pattern.fullmatch(path):
             return endpoint

@@ -1,4 +1,4 @@
-"""What every request passes before it is read: where it comes from, who asks, how often, how much, how slowly."""
+"""Check every request before it is read: origin, token, rate, size and speed."""
 
 import asyncio
 import contextlib
@@ -23,12 +23,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # of one address
-COSTLY, COSTLY_REQUESTS = ("decode_timeout", "failed"), 20  # a worker was killed, and starts again
+WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE = 10, 10  # per address
+COSTLY, COSTLY_REQUESTS = ("decode_timeout", "failed"), 20  # requests that a killed and restarted worker counts as
 UNNOTED = "audit_unavailable"
-NO_ANSWER = 0  # in place of a status, where the caller has gone
-MAX_TEXT_BYTES = 64 << 10  # of a body that is no form with recordings
-DRAIN_S = 2.0  # that what a refused caller still sends is read, so that the refusal arrives
+NO_ANSWER = 0  # logged as the status if the caller has disconnected
+MAX_TEXT_BYTES = 64 << 10  # largest body of a request that is not a form with recordings
+DRAIN_S = 2.0  # how long the rest of a refused request is read, so that the refusal arrives
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -44,13 +44,13 @@ HEADERS = {
 
 
 class Gate:
-    """An application in front of another one.
+    """An ASGI application that checks requests before it passes them to another one.
 
     Args:
-        app: the other one.
-        settings: of the service.
-        tokens: of callers.
-        metrics, audit: what is noted of each call.
+        app: the other application.
+        settings: the settings of the service.
+        tokens: the callers' tokens.
+        metrics, audit: each call is recorded in both.
     """
 
     def __init__(self, app: App, settings: Settings, tokens: TokenFile, metrics: Metrics, audit: AuditLog) -> None:
@@ -59,19 +59,19 @@ class Gate:
         limits = settings.limits
         self._rates = RateLimiter(limits.requests_per_minute, limits.burst)
         self._wrong = RateLimiter(WRONG_TOKENS_PER_MINUTE, WRONG_TOKENS_AT_ONCE)
-        self._held = 0  # bytes of all bodies
+        self._held = 0  # bytes of all request bodies in memory
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection; see ASGI."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # there are no web sockets here
+        if scope["type"] != "http":  # web sockets are not supported
             return
         await _Call(self, Request(scope), receive, send).serve()
 
     def admit(self, request: Request, endpoint: Optional[Endpoint]) -> Optional[Token]:
-        """Return the caller's token; None: none is needed. Raise ServiceProblem for who may not call."""
+        """Return the caller's token; None: none is needed. Raise ServiceProblem if the caller is refused."""
         self._check_origin(request)
         if not _is_call(request) or (endpoint is not None and not endpoint.scopes):
             return None
@@ -84,7 +84,7 @@ class Gate:
         return token
 
     def _check_audit(self) -> None:
-        """Refuse a call that could not be noted, before anything is done."""
+        """Refuse a call that cannot be recorded in the audit log, before anything is done."""
         try:
             self._audit.resume()
         except OSError:
@@ -106,7 +106,7 @@ class Gate:
         if endpoint is not None and not set(endpoint.scopes) & set(token.scopes):
             needed = " or ".join(endpoint.scopes)
             raise ServiceProblem(
-                403, "forbidden", f"This needs the scope {needed}, the token has {', '.join(token.scopes)}."
+                403, "forbidden", f"This call needs the scope {needed}, the token has {', '.join(token.scopes)}."
             )
         return token
 
@@ -114,32 +114,30 @@ class Gate:
         return bool(self._tokens.all()) or not self._settings.is_loopback or bool(self._settings.allowed_hosts)
 
     def _check_origin(self, request: Request) -> None:
-        """Refuse what a page of somebody else makes a browser send."""
+        """Refuse requests that a page of another origin makes a browser send."""
         settings, host = self._settings, request.headers.get("host", "")
         if settings.is_loopback or settings.allowed_hosts:
-            # A page can give its own name this machine's address (DNS rebinding).
+            # A page can point its own host name to this machine's address (DNS rebinding).
             allowed = {*settings.allowed_hosts, *(LOOPBACK_NAMES if settings.is_loopback else ()), settings.host}
             name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
             if name.lower() not in allowed:
-                raise ServiceProblem(
-                    403, "bad_host", "This service is not called by this name; --allowed_host NAME allows it."
-                )
+                raise ServiceProblem(403, "bad_host", "This host name is not allowed; --allowed_host NAME allows it.")
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise ServiceProblem(403, "bad_host", "Pages of other origins may not call this service.")
 
     def count(self, caller: str, number: int) -> None:
-        """Count a request that cost as much as `number` others."""
+        """Count a request as `number` requests."""
         self._rates.count(caller, number)
 
     def hold(self, num_bytes: int) -> None:
-        """Count bytes of a body that are held; raise ServiceProblem when all bodies are too many."""
+        """Count bytes of a body as held; raise ServiceProblem if all bodies together are too large."""
         if self._held + num_bytes > self._settings.limits.max_bodies_bytes:
-            raise ServiceProblem(503, "busy", "Too many uploads at this moment.", retry_after_s=1)
+            raise ServiceProblem(503, "busy", "Too many uploads at once.", retry_after_s=1)
         self._held += num_bytes
 
     def release(self, num_bytes: int) -> None:
-        """Count bytes that are held no more."""
+        """Count bytes as released."""
         self._held -= num_bytes
 
 
@@ -158,8 +156,8 @@ class _Call:
         self._is_noted = False
         self._num_bytes = 0
         self._deadline: Optional[float] = None
-        self._has_body = True  # something of it may still come
-        self._is_gone = False  # the caller went away before the whole body was here
+        self._has_body = True  # more of the body may still arrive
+        self._is_gone = False  # the caller disconnected before the whole body arrived
         self._body_read = asyncio.Event()
 
     async def serve(self) -> None:
@@ -177,11 +175,11 @@ class _Call:
                 await self._answer()
         finally:
             self._gate.release(self._num_bytes)
-            with contextlib.suppress(OSError):  # there is nobody to tell
+            with contextlib.suppress(OSError):  # the caller cannot be told any more
                 self._note(NO_ANSWER)
 
     async def _answer(self) -> None:
-        """Let the application answer, as long as the caller waits for it."""
+        """Let the application answer; cancel it if the caller disconnects."""
         work = asyncio.create_task(self._run(self._gate._app))
         gone = asyncio.create_task(self._until_gone())
         try:
@@ -194,17 +192,17 @@ class _Call:
             work.result()
 
     async def _run(self, app: App) -> None:
-        """Let an application answer; where the call cannot be noted, say that in place of its answer."""
+        """Let an application answer; if the call cannot be recorded, report that instead of the answer."""
         scope = self._request.scope
         try:
             await app(scope, self.receive, self.send)
         except _NotNotedError as error:
-            warn(f"a call was made and is not in the audit log: {error}")
-            problem = _not_noted("The call was made; its answer is withheld.")
+            warn(f"a call was carried out but is not in the audit log: {error}")
+            problem = _not_noted("The call was carried out; its answer is withheld.")
             await problem_response(problem)(scope, self.receive, self._send_as_is)
 
     async def _until_gone(self) -> None:
-        """Wait until the caller has gone, or has its answer."""
+        """Wait until the caller disconnects or has its answer."""
         await self._body_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -215,12 +213,12 @@ class _Call:
             raise self._too_large()
 
     def _too_large(self) -> ServiceProblem:
-        return ServiceProblem(413, "too_large", f"A request of this kind may have {self._max_bytes} bytes.")
+        return ServiceProblem(413, "too_large", f"A request of this kind may have at most {self._max_bytes} bytes.")
 
     async def receive(self) -> Message:
-        """Return what comes next of the body, within its limits of size and time."""
+        """Return the next part of the body, within the limits of size and time."""
         if not self._has_body:
-            return await self._receive()  # a disconnection
+            return await self._receive()  # a disconnect
         if self._deadline is None:
             self._deadline = time.monotonic() + self._limits.body_s
         try:
@@ -243,7 +241,7 @@ class _Call:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send what the application answers, with the headers that every answer has."""
+        """Send a message of the application, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             try:
                 self._note(NO_ANSWER if self._is_gone else message["status"])
@@ -259,7 +257,7 @@ class _Call:
             if b"cache-control" not in names:
                 more["Cache-Control"] = "no-store" if is_call else "no-cache"
             if self._expects_body():
-                more["Connection"] = "close"  # else the rest would be read for ever
+                more["Connection"] = "close"  # otherwise the server would go on reading the rest
             message["headers"] = [
                 *message["headers"],
                 *((name.lower().encode(), value.encode()) for name, value in more.items()),
@@ -276,7 +274,7 @@ class _Call:
         return self._has_body and declares
 
     async def _drain(self) -> None:
-        """Read what is still coming, for a moment: a connection that is closed at once loses the answer."""
+        """Read what still arrives, for up to DRAIN_S: closing the connection at once would lose the answer."""
         give_up = time.monotonic() + DRAIN_S
         while self._has_body and (left := give_up - time.monotonic()) > 0:
             try:
@@ -286,7 +284,7 @@ class _Call:
             self._has_body = message["type"] == "http.request" and bool(message.get("more_body", False))
 
     def _note(self, status: int) -> None:
-        """Note the call, once, and before the caller knows the answer."""
+        """Record the call in metrics and audit log, once, and before the caller gets the answer."""
         if self._is_noted:
             return
         self._is_noted = True
@@ -299,7 +297,7 @@ class _Call:
         if request.state.code in COSTLY:
             self._gate.count(_caller(request, self._token), COSTLY_REQUESTS)
         if endpoint is not None and not endpoint.scopes or not _is_call(request):
-            return  # what tells nothing of anybody
+            return  # nothing about a person
         if request.state.code == UNNOTED:
             return
         speaker = getattr(request.state, "speaker", None)
@@ -320,11 +318,11 @@ class _Call:
 
 
 class _NotNotedError(Exception):
-    """A call was made, and the audit log cannot be written."""
+    """A call was carried out, but the audit log cannot be written."""
 
 
 def _not_noted(what_was_done: str) -> ServiceProblem:
-    detail = f"Calls cannot be noted in the audit log. {what_was_done}"
+    detail = f"Calls cannot be recorded in the audit log. {what_was_done}"
     return ServiceProblem(503, UNNOTED, detail, retry_after_s=5)
 
 
@@ -334,7 +332,7 @@ def problem_response(problem: ServiceProblem) -> JSONResponse:
 
 
 def _is_call(request: Request) -> bool:
-    """Tell whether a request is for the service and not for the page."""
+    """Return whether a request is a call of the service, and not for the web page."""
     path = request.url.path
     return path.startswith("/v1/") or path in ("/v1", "/metrics")
 

@@ -1,4 +1,4 @@
-"""The workers of the service: a bounded queue in front of processes that are started again when they are killed."""
+"""The workers of the service: a bounded queue in front of processes that are restarted when they are killed."""
 
 import json
 import multiprocessing
@@ -20,12 +20,12 @@ from mindvox.service.printing import warn
 from mindvox.service.problems import ServiceProblem
 from mindvox.service.worker import BEGUN, DECODED, WorkerSettings
 
-START_S = 120.0  # that a worker may take to load its models
+START_S = 120.0  # longest time for a worker to load its models
 LONGEST_ANSWER = 16 << 20  # bytes
-RESTART_S, LONGEST_PAUSE_S = 1.0, 30.0  # before a worker that cannot start is tried again; each pause doubles
-CHECK_S = 1.0  # how often it is seen whether a worker without work still lives
-CLOSE_S = 10.0  # that the last jobs may take when the service ends; before, requests have had FINISH_S of server.py
-SMOOTHING = 0.1  # of the mean time of a job
+RESTART_S, LONGEST_PAUSE_S = 1.0, 30.0  # pause before a failed start is retried; it doubles each time
+CHECK_S = 1.0  # how often an idle worker is checked
+CLOSE_S = 10.0  # longest time for the last jobs at shutdown, after the FINISH_S of server.py for requests
+SMOOTHING = 0.1  # weight of the newest job in the mean time of a job
 
 
 @dataclass
@@ -33,11 +33,12 @@ class Job:
     """Work on one recording.
 
     Args:
-        op: EXAMINE, EMBED or DIARIZE.
-        name: of the recording.
-        content: its bytes.
-        options: of the operation.
-        decode_s, work_s: longest time that decoding, and all else, may take, s.
+        op: the operation: EXAMINE, EMBED or DIARIZE.
+        name: the recording's name.
+        content: the recording's bytes.
+        options: the operation's options.
+        decode_s: longest time for decoding in s.
+        work_s: longest time for everything else in s.
     """
 
     op: str
@@ -51,19 +52,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a worker answers: values for JSON, and embeddings (D,) or (K, D); None: there is none."""
+    """The answer of a worker: values for JSON, and embeddings (D,) or (K, D); None: there are none."""
 
     result: Any
     vectors: Optional[np.ndarray]
 
 
 class WorkerPool:
-    """Processes that work, and the queue in front of them.
+    """Worker processes and the queue in front of them.
 
     Args:
-        settings: of each worker.
-        num_workers: how many.
-        max_waiting: most jobs that wait.
+        settings: the settings of each worker.
+        num_workers: number of workers.
+        max_waiting: most jobs in the queue.
     """
 
     def __init__(self, settings: WorkerSettings, num_workers: int, max_waiting: int) -> None:
@@ -72,11 +73,11 @@ class WorkerPool:
         self._lanes = [_Lane(settings, self._jobs, self) for _ in range(num_workers)]
         self.is_closing = threading.Event()
         self.num_restarts = 0
-        self.job_s = 1.0  # mean time of a job
+        self.job_s = 1.0  # mean time of a job in s
         self.engine = ""
 
     def start(self) -> None:
-        """Start the workers and wait until all can work; raise InputError where one cannot."""
+        """Start the workers and wait until all are ready; raise InputError if one cannot start."""
         for lane in self._lanes:
             lane.launch()
         try:
@@ -90,7 +91,7 @@ class WorkerPool:
             lane.start()
 
     def submit(self, job: Job) -> "Future[Reply]":
-        """Queue a job; raise ServiceProblem (busy) when too many wait, or no worker can be started."""
+        """Queue a job; raise ServiceProblem (busy) if the queue is full or no worker can be started."""
         if self._is_failing:
             raise self.no_worker()
         try:
@@ -100,17 +101,17 @@ class WorkerPool:
         return job.future
 
     def busy(self) -> ServiceProblem:
-        """Return the refusal of a job."""
+        """Return the problem for a job that finds the queue full."""
         wait_s = (self._jobs.qsize() + 1) * self.job_s / len(self._lanes)
         return ServiceProblem(503, "busy", "All workers are busy and the queue is full.", retry_after_s=wait_s)
 
     @staticmethod
     def no_worker() -> ServiceProblem:
-        """Return the refusal of a job that nobody can do."""
-        return ServiceProblem(503, "busy", "No worker can work at this moment.", retry_after_s=LONGEST_PAUSE_S)
+        """Return the problem for a job that finds no running worker."""
+        return ServiceProblem(503, "busy", "No worker is running.", retry_after_s=LONGEST_PAUSE_S)
 
     def refuse_waiting(self) -> None:
-        """Refuse the jobs that wait, when no worker is left that could do them."""
+        """Refuse the waiting jobs if no worker can be started."""
         while self._is_failing and not self.is_closing.is_set():
             try:
                 job = self._jobs.get_nowait()
@@ -121,12 +122,12 @@ class WorkerPool:
 
     @property
     def num_waiting(self) -> int:
-        """How many jobs wait."""
+        """Number of waiting jobs."""
         return self._jobs.qsize()
 
     @property
     def num_alive(self) -> int:
-        """How many workers can work."""
+        """Number of workers that are ready."""
         return sum(lane.is_ready for lane in self._lanes)
 
     @property
@@ -134,7 +135,7 @@ class WorkerPool:
         return all(lane.cannot_start for lane in self._lanes)
 
     def close(self) -> None:
-        """Finish what waits, for up to CLOSE_S, then end the workers."""
+        """Finish the waiting jobs for up to CLOSE_S, then end the workers."""
         self.is_closing.set()
         give_up = time.monotonic() + CLOSE_S
         for lane in self._lanes:
@@ -146,7 +147,7 @@ class WorkerPool:
             lane.kill()
 
     def note(self, seconds: float) -> None:
-        """Count a job that took this time, s."""
+        """Include a job of this length, in s, in the mean time."""
         self.job_s += SMOOTHING * (seconds - self.job_s)
 
 
@@ -159,11 +160,11 @@ class _Lane(threading.Thread):
         self._process: Optional[BaseProcess] = None
         self._connection: Optional[Connection] = None
         self.is_ready = False
-        self.cannot_start = False  # the last attempt failed
+        self.cannot_start = False  # whether the last attempt failed
 
     def launch(self) -> None:
         """Start the process."""
-        # Not forked: this process has threads, and the worker shall know nothing of the store and the tokens.
+        # Spawned, not forked: this process has threads, and the worker must not see the store and the tokens.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         with _launching, one_thread_each():
@@ -176,23 +177,23 @@ class _Lane(threading.Thread):
         try:
             answer = self._receive(START_S)
         except (EOFError, OSError, TimeoutError):
-            raise InputError("a worker of the service could not start; what it printed says why.") from None
+            raise InputError("a worker of the service could not start; see its output for the reason.") from None
         if "error" in answer:
             raise InputError(answer["error"])
         self.is_ready = True
         return answer["engine"]
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, whatever it is doing."""
         self.is_ready = False
-        if self._process is not None:  # first, so that a thread that waits for its answer sees its end
+        if self._process is not None:  # first, so that a thread that waits for its answer sees the end
             self._process.kill()
             self._process.join()
         if self._connection is not None:
             self._connection.close()
 
     def run(self) -> None:
-        """Give jobs to the process until there is None."""
+        """Give jobs to the process until the queue yields None."""
         while True:
             try:
                 job = self._jobs.get(timeout=CHECK_S)
@@ -203,27 +204,32 @@ class _Lane(threading.Thread):
             if job is None:
                 return
             if not job.future.set_running_or_notify_cancel():
-                continue  # the caller has gone
+                continue  # the caller has disconnected
             started = time.monotonic()
             try:
                 if self._has_died():
                     self._restart()
                 try:
                     reply = self._do(job)
-                except ChildProcessError:  # it died with nothing to do, which was not seen yet
+                except ChildProcessError:  # it had died while idle, after the check
                     self._restart()
                     reply = self._do(job)
                 job.future.set_result(reply)
             except (InputError, OSError):
                 job.future.set_exception(self._pool.no_worker())
-            except BaseException as error:  # whoever waits for the job is told
+            except BaseException as error:  # the caller that waits for the job gets the error
                 job.future.set_exception(error)
             self._pool.note(time.monotonic() - started)
             if not self.is_ready:
                 self._revive()
 
     def _do(self, job: Job) -> Reply:
-        """Return the reply to a job; raise ServiceProblem, ChildProcessError when the process died before it had it."""
+        """Return the reply to a job.
+
+        Raises:
+            ServiceProblem: the job failed or took too long.
+            ChildProcessError: the process died before it received the job.
+        """
         assert self._connection is not None
         stage = ""
         try:
@@ -248,16 +254,16 @@ class _Lane(threading.Thread):
         except TimeoutError:
             self.kill()
             raise self._too_slow(job, stage) from None
-        except (EOFError, OSError):  # the process has gone
+        except (EOFError, OSError):  # the process has died
             self.kill()
             if not stage:
                 raise ChildProcessError from None
             if stage == DECODED:
                 raise ServiceProblem(
-                    500, "failed", f"{job.name}: the process that worked on it ended.", job.name
+                    500, "failed", f"{job.name}: the process that worked on it died.", job.name
                 ) from None
             raise ServiceProblem(422, "unusable", f"{job.name}: decoding it failed.", job.name) from None
-        except (ValueError, KeyError, TypeError):  # no answer of ours
+        except (ValueError, KeyError, TypeError):  # not a valid answer
             self.kill()
             raise ServiceProblem(
                 500, "failed", f"{job.name}: the process that worked on it failed.", job.name
@@ -265,32 +271,32 @@ class _Lane(threading.Thread):
 
     def _too_slow(self, job: Job, stage: str) -> ServiceProblem:
         if stage == DECODED:
-            return ServiceProblem(503, "timeout", f"{job.name}: it was not done within {job.work_s:g} s.", job.name)
+            return ServiceProblem(503, "timeout", f"{job.name}: not finished within {job.work_s:g} s.", job.name)
         return ServiceProblem(
-            422, "decode_timeout", f"{job.name}: it could not be decoded within {job.decode_s:g} s.", job.name
+            422, "decode_timeout", f"{job.name}: could not be decoded within {job.decode_s:g} s.", job.name
         )
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
-        """Return the next answer; raise TimeoutError, or EOFError when the process has gone."""
+        """Return the next answer; raise TimeoutError, or EOFError if the process has died."""
         assert self._connection is not None
         if not self._connection.poll(timeout_s):
             raise TimeoutError
         return json.loads(self._connection.recv_bytes(LONGEST_ANSWER))
 
     def _has_died(self) -> bool:
-        """Tell whether there is no process, or one that ended while it had nothing to do."""
+        """Return whether there is no process, or it died while idle."""
         return not self.is_ready or self._process is None or not self._process.is_alive()
 
     def _restart(self) -> None:
         self.kill()
         if self._pool.is_closing.is_set():
-            raise InputError("the service ends.")
+            raise InputError("the service is shutting down.")
         self._pool.num_restarts += 1
         self.launch()
         self.await_ready()
 
     def _revive(self) -> None:
-        """Start the process again, after longer and longer pauses while it cannot start."""
+        """Restart the process; while that fails, retry after longer and longer pauses."""
         pause_s = RESTART_S
         while not self._pool.is_closing.is_set():
             try:
@@ -306,4 +312,4 @@ class _Lane(threading.Thread):
                 return
 
 
-_launching = threading.Lock()  # of the environment that a worker inherits
+_launching = threading.Lock()  # guards the environment that a worker inherits

@@ -1,4 +1,4 @@
-"""What the service prints for its operator."""
+"""Print messages for the operator of the service."""
 
 import sys
 import traceback
@@ -6,12 +6,12 @@ from contextlib import suppress
 
 
 def warn(text: object) -> None:
-    """Print a warning; a log that cannot be written, such as on a full disk, stops no call."""
+    """Print a warning; if that fails, for example on a full disk, calls continue."""
     with suppress(OSError):
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def print_failure() -> None:
-    """Print the exception that is being handled."""
+    """Print the current exception."""
     with suppress(OSError):
         traceback.print_exc(file=sys.stderr)

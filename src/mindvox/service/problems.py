@@ -1,21 +1,21 @@
-"""What a caller is told when there is no answer: problem details (RFC 9457) with a code that programs read."""
+"""Errors for callers: problem details (RFC 9457) with a code for programs."""
 
 from typing import Any, Optional
 
 from starlette.exceptions import HTTPException
 
 TITLES = {
-    "already_enrolled": "A speaker of this name is enrolled already",
-    "audit_unavailable": "Calls cannot be noted at this moment",
-    "bad_host": "Host or origin are not allowed",
-    "busy": "Too much work at this moment",
+    "already_enrolled": "A speaker with this name is already enrolled",
+    "audit_unavailable": "Calls cannot be recorded at the moment",
+    "bad_host": "The host or the origin is not allowed",
+    "busy": "The service is busy",
     "decode_timeout": "The recording takes too long to decode",
     "different_voices": "The recordings are of different voices",
     "failed": "The service failed",
     "forbidden": "The token does not allow this",
     "invalid_request": "The request is not valid",
     "locked": "The speaker is locked after failed verifications",
-    "method_not_allowed": "There is no such method here",
+    "method_not_allowed": "This method is not allowed here",
     "no_speech": "There is no speech in the recording",
     "no_such_speaker": "There is no such speaker",
     "not_enabled": "This is not enabled here",
@@ -30,23 +30,23 @@ TITLES = {
     "too_noisy": "The recording is too noisy",
     "too_short": "There is too little speech in the recording",
     "unauthorized": "A token is needed",
-    "unsupported_format": "Nothing that is installed here reads the recording",
+    "unsupported_format": "No decoder for this kind of recording is installed",
     "unusable": "The recording cannot be used",
 }
 MEDIA_TYPE = "application/problem+json"
 
 
 class ServiceProblem(HTTPException):
-    """Why a request has no answer.
+    """An error that is sent to the caller.
 
-    It is an HTTPException so that FastAPI lets it through while it reads a body.
+    It is an HTTPException so that FastAPI does not convert it while it reads a body.
 
     Args:
-        status: of HTTP.
-        code: one of TITLES.
-        detail: what was expected, what came, what to do; it is shown to the caller.
-        recording: the recording that it is about; None: it is about the request.
-        retry_after_s: when to try again, s; None: that would not help.
+        status: the HTTP status.
+        code: a key of TITLES.
+        detail: what was expected, what arrived, and what to do; shown to the caller.
+        recording: the recording that caused the problem; None: the request caused it.
+        retry_after_s: when to retry, in s; None: a retry does not help.
         more: further facts for the caller, for JSON.
     """
 
@@ -67,7 +67,7 @@ class ServiceProblem(HTTPException):
 
     @property
     def content(self) -> dict[str, Any]:
-        """The problem for JSON."""
+        """The problem as values for JSON."""
         named = {} if self.recording is None else {"recording": self.recording}
         return {
             "type": f"urn:mindvox:problem:{self.code}",

@@ -1,4 +1,4 @@
-"""The shapes of answers, for the description of the service (OpenAPI)."""
+"""The schemas of answers, for the OpenAPI description of the service."""
 
 from typing import Annotated, Literal, Optional
 
@@ -15,16 +15,16 @@ class Shape(BaseModel):
 
 
 class QualityShape(Shape):
-    """What was measured on a recording; see mindvox.speech.quality.Quality."""
+    """The measured quality of a recording; see mindvox.speech.quality.Quality."""
 
-    duration_s: float = Field(examples=[4.4], description="Length, s.")
-    net_speech_s: float = Field(examples=[3.4], description="Length of its speech, s.")
-    level_dbfs: Optional[float] = Field(examples=[-31.2], description="Level of the speech, dB below full scale.")
+    duration_s: float = Field(examples=[4.4], description="Duration in s.")
+    net_speech_s: float = Field(examples=[3.4], description="Length of its speech in s.")
+    level_dbfs: Optional[float] = Field(examples=[-31.2], description="Level of the speech in dB, full scale is 0.")
     clipped_share: float = Field(examples=[0.0], description="Share of clipped samples, 0 to 1.")
-    snr_db: Optional[float] = Field(examples=[31.0], description="Speech over steady noise, dB, at most 60.")
-    bandwidth_hz: Optional[float] = Field(examples=[8000.0], description="Highest frequency with speech, Hz.")
+    snr_db: Optional[float] = Field(examples=[31.0], description="Ratio of speech to steady noise in dB, at most 60.")
+    bandwidth_hz: Optional[float] = Field(examples=[8000.0], description="Highest frequency with speech in Hz.")
     voice_agreement: Optional[float] = Field(
-        examples=[None], description="Cosine between parts of the speech; low where several people speak."
+        examples=[None], description="Cosine between parts of the speech; low if several people speak."
     )
 
 
@@ -36,7 +36,7 @@ class ProblemShape(Shape):
 
 
 class RecordingShape(Shape):
-    """A recording that was looked at."""
+    """An examined recording."""
 
     name: str = Field(examples=["a.flac"])
     problem: Optional[ProblemShape] = Field(examples=[None])
@@ -44,7 +44,7 @@ class RecordingShape(Shape):
 
 
 class ThresholdsShape(Shape):
-    """What a score is held against; see mindvox.rules.Thresholds."""
+    """The thresholds that a score is compared with; see mindvox.rules.Thresholds."""
 
     accept: float = Field(examples=[0.713])
     reject: float = Field(examples=[-4.61])
@@ -55,21 +55,21 @@ class ThresholdsShape(Shape):
 
 
 class SpeakerName(Shape):
-    """Who a speaker is."""
+    """The id and the name of a speaker."""
 
     id: Optional[str] = Field(examples=[SPEAKER_ID])
     name: str = Field(examples=["Anna"])
 
 
 class VerifyShape(Shape):
-    """Whether two are the same person."""
+    """Whether two recordings, or a recording and a speaker, are of the same person."""
 
     answer: Literal["accept", "reject", "inconclusive"]
     score: Optional[Score]
     llr: Optional[float] = Field(
         examples=[5.32],
-        description="Log-likelihood ratio; with a speaker, the mean of those with each enrolled recording. null: no "
-        "calibration was used, or it has no answer about this recording or these of the speaker.",
+        description="Log-likelihood ratio; for a speaker, the mean over the enrolled recordings. null: no calibration "
+        "was used, or it has no answer about this recording or the speaker's recordings.",
     )
     thresholds: ThresholdsShape
     reason: str = Field(examples=[""])
@@ -79,7 +79,7 @@ class VerifyShape(Shape):
 
 
 class SpeakerShape(Shape):
-    """What is known of a speaker but for the voice."""
+    """The stored data of a speaker, without embeddings."""
 
     id: str = Field(examples=[SPEAKER_ID])
     name: str = Field(examples=["Anna"])
@@ -93,7 +93,7 @@ class SpeakerShape(Shape):
 
 
 class MatchShape(Shape):
-    """A speaker who is near a voice."""
+    """A speaker with a similar voice."""
 
     id: Optional[str] = Field(examples=[SPEAKER_ID])
     name: str = Field(examples=["Anna"])
@@ -101,17 +101,17 @@ class MatchShape(Shape):
 
 
 class NearShape(Shape):
-    """Another speaker whose voice is as near as one's own."""
+    """Another speaker whose voice seems to be the same."""
 
     name: str
     score: Score
 
 
 class EnrolledShape(SpeakerShape):
-    """A speaker who was enrolled, or got recordings."""
+    """A speaker who was enrolled, or to whom recordings were added."""
 
     same_voice: list[NearShape]
-    notes: list[str] = Field(examples=[[]], description="What follows from recordings of a telephone's band.")
+    notes: list[str] = Field(examples=[[]], description="Consequences of recordings in the telephone band.")
     recordings: list[RecordingShape]
 
 
@@ -119,7 +119,7 @@ class SpeakersShape(Shape):
     """A page of speakers, in the order of their names."""
 
     speakers: list[SpeakerShape]
-    next: Optional[str] = Field(examples=[None], description="`after` of the next page; null: this is the last one.")
+    next: Optional[str] = Field(examples=[None], description="`after` for the next page; null: this is the last one.")
 
 
 class NameThresholdShape(Shape):
@@ -161,7 +161,7 @@ class ConversationSpeaker(Shape):
 
 
 class TurnShape(Shape):
-    """Somebody speaks, without a pause."""
+    """A span of time in which somebody speaks without a pause."""
 
     start_s: float = Field(examples=[0.3])
     end_s: float = Field(examples=[2.1])
@@ -190,7 +190,7 @@ class EmbedShape(Shape):
 
 
 class HealthShape(Shape):
-    """That the service runs."""
+    """The service runs."""
 
     status: Literal["ok"]
     needs_token: bool = Field(description="Whether calls need a token.")
@@ -198,7 +198,7 @@ class HealthShape(Shape):
 
 
 class ReadyShape(Shape):
-    """That the service can work."""
+    """The service can process requests."""
 
     status: Literal["ready"]
     model: str = Field(examples=["campplus_zh_en"])
@@ -208,11 +208,11 @@ class ReadyShape(Shape):
 
 
 class ProblemDetails(BaseModel):
-    """Why there is no answer (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     type: str = Field(examples=["urn:mindvox:problem:no_such_speaker"])
     title: str
     status: int = Field(examples=[404])
     detail: str
-    code: str = Field(examples=["no_such_speaker"], description="For programs; the command line has the same words.")
-    recording: Optional[str] = Field(None, description="The recording that it is about.")
+    code: str = Field(examples=["no_such_speaker"], description="For programs; the same codes as on the command line.")
+    recording: Optional[str] = Field(None, description="The recording that caused the problem.")

@@ -1,4 +1,4 @@
-"""Run the service: a socket, the workers, and uvicorn."""
+"""Run the service: open a socket, start the workers, and run uvicorn."""
 
 import asyncio
 import socket
@@ -15,14 +15,14 @@ from mindvox.service.telemetry import AuditLog
 from mindvox.service.tokens import TokenFile
 from mindvox.service.voices import Voices
 
-FINISH_S = 60  # that accepted requests may take after the service was told to end
-IDLE_S = 5  # that a connection may wait for its next request
+FINISH_S = 60  # longest time for accepted requests at a graceful shutdown
+IDLE_S = 5  # longest idle time of a connection between two requests
 MAX_CONNECTIONS = 1000
 MAX_HEADER_BYTES = 32 << 10
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that waits for the first request, and for the end of headers, for a limited time only."""
+    """HTTP/1.1 with a limited time for the first request and for the headers of each request."""
 
     header_s = 10.0
     _header_timer: Optional[asyncio.TimerHandle] = None
@@ -37,7 +37,7 @@ class PatientProtocol(H11Protocol):
         if self.cycle is not before:
             self._unwatch()
         elif self._header_timer is None and (self.cycle is None or self.cycle.response_complete):
-            self._watch()  # the headers of a further request are not whole
+            self._watch()  # the headers of the next request are incomplete
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._unwatch()
@@ -58,16 +58,16 @@ class PatientProtocol(H11Protocol):
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until it is told to end.
+    """Run the service until it is told to stop.
 
     Raises:
-        UsageError: it would listen to other machines without any token.
-        InputError: the address is taken, the audit log cannot be written, or what it needs is missing.
+        UsageError: it would accept calls from other machines without tokens.
+        InputError: the address is in use, the audit log cannot be written, or a model or package is missing.
     """
     tokens = TokenFile(settings.tokens_file)
     if not tokens.all() and not settings.is_loopback:
         raise UsageError(
-            f"{settings.host}: other machines could reach it, and {tokens.path} has no tokens. Make one first: "
+            f"{settings.host}: other machines can reach this address, but {tokens.path} has no tokens. Make one first: "
             "mindvox tokens add NAME --scopes read,enrol"
         )
     if not tokens.all() and settings.allowed_hosts:
@@ -99,7 +99,7 @@ def serve(settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         if not settings.is_loopback:
-            warn(f"{shown}: tokens and voices arrive unencrypted; let a proxy with TLS stand in front.")
+            warn(f"{shown}: tokens and voices arrive unencrypted; put a proxy with TLS in front.")
         print(f"listening: http://{shown}:{port}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -1,4 +1,4 @@
-"""What the service is told: where it listens, what it opens, and its limits."""
+"""Settings of the service: where it listens, what it opens, and its limits."""
 
 import ipaddress
 import os
@@ -16,26 +16,26 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """What a caller may ask for.
+    """Limits on requests.
 
     Args:
-        max_bytes: largest body of a request, bytes.
-        max_recording_s: longest recording, s.
-        max_conversation_s: longest recording whose speakers are told apart, s.
+        max_bytes: largest body of a request in bytes.
+        max_recording_s: longest recording in s.
+        max_conversation_s: longest recording for diarization in s.
         max_recordings: most recordings in a request.
-        decode_s: longest time that one recording may take to be decoded, s; then its process is killed.
-        work_s: longest time that its embedding may take, s; a conversation may take as long as it is.
-        body_s: a body must have arrived after this time, s.
-        header_s: the headers of a request must have arrived after this time, s.
-        max_waiting: most recordings that wait for a worker; beyond it requests are refused.
-        max_bodies_bytes: most bytes of all bodies that are held at once.
-        requests_per_minute: of one token, or without tokens of one address; 0: any number.
-        burst: requests that may come at once.
-        max_failures: failed verifications of a speaker in a row, after which that speaker is locked; 0: never.
-        lock_s: how long the speaker is locked, s.
+        decode_s: longest time to decode a recording in s; after that its process is killed.
+        work_s: longest time to embed a recording in s; diarization may take as long as max_conversation_s.
+        body_s: longest time in s for the body of a request to arrive.
+        header_s: longest time in s for the headers of a request to arrive.
+        max_waiting: most recordings that wait for a worker; beyond this, requests are refused.
+        max_bodies_bytes: most bytes in memory of all request bodies together.
+        requests_per_minute: requests per token, or per address if there are no tokens; 0: no limit.
+        burst: requests that may arrive at once.
+        max_failures: failed verifications of a speaker in a row until the speaker is locked; 0: never.
+        lock_s: how long the speaker is locked, in s.
 
     Raises:
-        UsageError: a limit is impossible.
+        UsageError: a limit is out of range.
     """
 
     max_bytes: int = 20 * MIB
@@ -64,24 +64,24 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service is told.
+    """Settings of the service.
 
     Args:
         host: address to listen on.
-        port: 0: any that is free.
-        store: of speakers, see `open_store`; None: the default.
-        tokens: file of the tokens; None: `default_tokens()`.
+        port: port to listen on; 0: any free port.
+        store: the store of speakers, see `open_store`; None: the default store.
+        tokens: file with the tokens; None: `default_tokens()`.
         model, engine: see `Embedder.open`.
-        num_workers: processes that decode and embed.
-        trusted_proxies: addresses of proxies whose word for a caller's address is taken (X-Forwarded-For).
-        allowed_hosts: names under which callers may reach it, beside the addresses of this machine.
-        audit_log: file that gets a line a call; None: standard error.
-        allow_embeddings: embeddings may be asked for.
-        threshold: cosine from which on two are one person, for a model that has none of its own; None: the model's.
+        num_workers: number of processes that decode and embed.
+        trusted_proxies: addresses of proxies that are trusted to give the caller's address (X-Forwarded-For).
+        allowed_hosts: further host names under which callers may reach the service.
+        audit_log: file that receives a line per call; None: standard error.
+        allow_embeddings: whether callers may get embeddings.
+        threshold: cosine from which two recordings are of one person; None: the model's threshold or calibration.
         limits: see Limits.
 
     Raises:
-        UsageError: a value is impossible.
+        UsageError: a value is out of range.
     """
 
     host: str = "127.0.0.1"
@@ -108,7 +108,7 @@ class Settings:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the service."""
         if self.host == "localhost":
             return True
         try:
@@ -118,12 +118,12 @@ class Settings:
 
     @property
     def tokens_file(self) -> Path:
-        """The file of the tokens."""
+        """The file with the tokens."""
         return default_tokens() if self.tokens is None else self.tokens
 
 
 def default_tokens() -> Path:
-    """Return where tokens are kept: $MINDVOX_TOKENS, else `mindvox/tokens.json` in the user's folder for data."""
+    """Return the file with the tokens: $MINDVOX_TOKENS, or else `mindvox/tokens.json` in the user's data folder."""
     from mindvox.speakers.store import data_folder
 
     given = os.environ.get("MINDVOX_TOKENS")

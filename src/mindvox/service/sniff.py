@@ -1,4 +1,4 @@
-"""What a recording is by its first bytes; names and media types that callers give are not believed."""
+"""Detect the file format of a recording from its first bytes; file names and media types of callers are not trusted."""
 
 import re
 from typing import Optional
@@ -23,5 +23,5 @@ _PATTERNS = tuple((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in KI
 
 
 def kind_of(content: bytes) -> Optional[str]:
-    """Return the kind of a recording by its first bytes; None: it is none that is read here."""
+    """Return the file format of a recording; None: it is unknown."""
     return next((kind for kind, pattern in _PATTERNS if pattern.match(content)), None)

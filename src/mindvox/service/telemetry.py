@@ -1,4 +1,4 @@
-"""What is known of the service from outside: metrics for Prometheus, and a log of every call."""
+"""Metrics for Prometheus, and a log of every call."""
 
 import errno
 import json
@@ -19,10 +19,10 @@ BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # s
 
 
 class Metrics:
-    """Counts of what the service did since it started.
+    """Counts of calls and answers since the service started.
 
     Args:
-        pool: its workers.
+        pool: the workers of the service.
     """
 
     def __init__(self, pool: WorkerPool) -> None:
@@ -31,7 +31,7 @@ class Metrics:
             *("mindvox_requests", "Requests by call and status.", ["call", "status"]), registry=self._registry
         )
         self.seconds = Histogram(
-            *("mindvox_request_seconds", "Time of a request, s.", ["call"]),
+            *("mindvox_request_seconds", "Duration of a request in s.", ["call"]),
             registry=self._registry,
             buckets=BUCKETS,
         )
@@ -40,8 +40,8 @@ class Metrics:
         )
         for name, text, read in (
             ("mindvox_waiting_recordings", "Recordings that wait for a worker.", lambda: pool.num_waiting),
-            ("mindvox_workers", "Workers that can work.", lambda: pool.num_alive),
-            ("mindvox_worker_restarts", "Workers that were started again.", lambda: pool.num_restarts),
+            ("mindvox_workers", "Workers that are ready.", lambda: pool.num_alive),
+            ("mindvox_worker_restarts", "Restarts of workers.", lambda: pool.num_restarts),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)
 
@@ -51,11 +51,11 @@ class Metrics:
 
 
 class AuditLog:
-    """A line of JSON for each call: when, who, what, and what came of it; no voice, no name, no secret.
+    """A log with one line of JSON per call: when, who, what, and the result; no voice, no name, no secret.
 
     Args:
-        path: the file, to which lines are added; None: standard error. After the file was moved away (logrotate), the
-            next line makes a new one.
+        path: the file to which lines are appended; None: standard error. If the file is moved away (logrotate), the
+            next line creates a new one.
 
     Raises:
         InputError: the file cannot be written.
@@ -64,7 +64,7 @@ class AuditLog:
     def __init__(self, path: Optional[Path]) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._is_torn = False  # the last line has no end
+        self._is_torn = False  # whether the last line is incomplete
         self._num_lost = 0
         if path is not None:
             try:
@@ -73,7 +73,7 @@ class AuditLog:
                 raise InputError(f"{path}: {error.strerror}.") from None
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Add an entry; raise OSError where it cannot be written, as on a full disk."""
+        """Add an entry; raise OSError if it cannot be written, for example on a full disk."""
         with self._lock:
             try:
                 self._add(entry)
@@ -82,7 +82,7 @@ class AuditLog:
                 raise
 
     def resume(self) -> None:
-        """After an entry could not be written, note how many are missing; raise OSError while that is impossible."""
+        """If entries could not be written, log how many are missing; raise OSError if that fails, too."""
         with self._lock:
             if self._num_lost:
                 self._add({"code": "audit_unavailable", "missing": self._num_lost})

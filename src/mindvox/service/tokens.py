@@ -1,4 +1,4 @@
-"""Tokens of callers: random, shown once, kept as hashes in one file."""
+"""Tokens of callers: they are random, shown once, and stored as hashes in one file."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ from mindvox.speakers.store import NEVER
 
 READ, ENROL, ADMIN, METRICS = "read", "enrol", "admin", "metrics"
 SCOPES = {
-    READ: "verify, identify, tell speakers apart, list",
+    READ: "verify, identify, diarize, list speakers",
     ENROL: "enrol speakers, and add recordings to them",
     ADMIN: "delete and rename speakers, get embeddings, read the metrics",
     METRICS: "read the metrics",
@@ -29,13 +29,13 @@ MAX_NAME = 100  # characters
 
 @dataclass(frozen=True)
 class Token:
-    """What is kept of a token.
+    """The stored data of a token.
 
     Attributes:
-        id: first part of the token itself, by which logs and `revoke` call it.
-        name: who has it.
-        sha256: of the whole token. It is 256 random bits, so that no slower hash is needed.
-        scopes: what it allows.
+        id: first part of the token itself; logs and `revoke` use it.
+        name: name of the holder.
+        sha256: hash of the whole token. The token has 256 random bits, so a slow hash is not needed.
+        scopes: the calls that it allows, keys of SCOPES.
         created, expires: seconds since 1970 (UTC); None: it does not expire.
     """
 
@@ -47,15 +47,15 @@ class Token:
     expires: Optional[float]
 
     def is_valid(self, now: float) -> bool:
-        """Tell whether it has not expired."""
+        """Return whether the token has not expired."""
         return self.expires is None or now < self.expires
 
 
 class TokenFile:
-    """The tokens of a file, read again when it changes.
+    """The tokens in a file; the file is reread when it changes.
 
     Args:
-        path: the file; none is there: there are no tokens.
+        path: the file; if it does not exist, there are no tokens.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class TokenFile:
         self._tokens: tuple[Token, ...] = ()
 
     def all(self) -> tuple[Token, ...]:
-        """Return the tokens; raise InputError when the file is none of ours."""
+        """Return the tokens; raise InputError if the file is not a file of tokens."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -76,7 +76,7 @@ class TokenFile:
         return self._tokens
 
     def find(self, text: str, now: Optional[float] = None) -> Optional[Token]:
-        """Return the token that a caller shows; None: it is not valid."""
+        """Return the stored token for the text that a caller sent; None: it is not valid."""
         now = time.time() if now is None else now
         shown = hashlib.sha256(text.encode(errors="replace")).hexdigest()
         found = None
@@ -89,7 +89,7 @@ class TokenFile:
         """Make a token and return it; only its hash is kept.
 
         Raises:
-            InputError: a scope or the name is impossible.
+            InputError: a scope is unknown, or the name is not allowed.
         """
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
@@ -108,7 +108,7 @@ class TokenFile:
         return text
 
     def revoke(self, token_id: str) -> None:
-        """Remove a token by its id, or by its name where that is the only one; raise InputError."""
+        """Remove a token by its id, or by its name if no other token has it; raise InputError."""
         with lock_output(self.path):
             tokens = self.all()
             found = [token for token in tokens if token_id in (token.id, token.name)]
@@ -125,11 +125,11 @@ def _read(path: Path) -> tuple[Token, ...]:
             raise ValueError(f"format {content['format_version']}")
         return tuple(Token(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in content["tokens"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: expected what `mindvox tokens` writes ({error}).") from None
+        raise InputError(f"{path}: expected a file that `mindvox tokens` wrote ({error}).") from None
 
 
 def _write(path: Path, tokens: tuple[Token, ...]) -> None:
-    before = os.umask(0o077)  # nobody but its owner reads it
+    before = os.umask(0o077)  # only the owner may read it
     try:
         write_json(path, {"format_version": FORMAT_VERSION, "tokens": [asdict(token) for token in tokens]})
     finally:

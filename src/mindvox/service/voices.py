@@ -1,4 +1,4 @@
-"""What the service answers, without HTTP: recordings to decisions, by the workers and the store."""
+"""The answers of the service, without HTTP: from recordings to decisions, with the workers and the store."""
 
 import asyncio
 import threading
@@ -57,7 +57,7 @@ from mindvox.speakers.verification import verify_speaker
 from mindvox.speech.quality import Problem, Quality
 
 Result = TypeVar("Result")
-STORE_S = 2.0  # within which a store says how many speakers it has, when it is asked whether all is ready
+STORE_S = 2.0  # longest time for the store to count its speakers in a readiness check
 MEANINGS = {
     ACCEPT: "Both are the same person, by the thresholds.",
     REJECT: "They are different people, by the thresholds.",
@@ -67,7 +67,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Upload:
-    """A recording as it came: what the caller calls it, and its bytes."""
+    """An uploaded recording: the caller's name for it, and its bytes."""
 
     name: str
     content: bytes
@@ -85,8 +85,8 @@ class Voices:
         self.embedder = describe_model(settings.model)
         self._rule = _rule(self.embedder, settings.threshold, has_quality=True)
         self._cosines = _rule(self.embedder, settings.threshold, has_quality=False)
-        self._attempts = asyncio.Lock()  # one looks at the failures and is noted, then the next one does
-        # The workers that are left answer short questions.
+        self._attempts = asyncio.Lock()  # each attempt checks the failures and is counted before the next one
+        # The other workers remain free for short requests.
         self._conversations = threading.Semaphore(max(1, settings.num_workers // 2))
         limits = settings.limits
         self.pool = WorkerPool(
@@ -97,32 +97,32 @@ class Voices:
         self.store: SpeakerStore = open_store(settings.store, ModelIdentity.of(self.embedder))
 
     def start(self) -> None:
-        """Start the workers; raise InputError where they cannot."""
+        """Start the workers; raise InputError if one cannot start."""
         self.pool.start()
 
     def close(self) -> None:
-        """Finish what waits, and release everything."""
+        """Finish the waiting jobs, and release the workers and the store."""
         self.pool.close()
         self.store.close()
 
     async def examine(self, upload: Upload) -> dict[str, Any]:
-        """Return what is known of a recording."""
+        """Return the quality of a recording, and any problem."""
         return examined_facts(await self._examine(upload))
 
     async def verify(self, first: Upload, second: Upload) -> dict[str, Any]:
-        """Say whether two recordings are of the same person."""
+        """Decide whether two recordings are of the same person."""
         both = await self._examine_all((first, second))
         return _decision(decide(self._rule, *both))
 
     async def verify_speaker(self, upload: Upload, speaker_id: str) -> dict[str, Any]:
-        """Say whether a recording is of an enrolled speaker; raise ServiceProblem (locked) after failures."""
+        """Decide whether a recording is of an enrolled speaker; raise ServiceProblem (locked) after failures."""
         who = SpeakerId(speaker_id)
         speaker = await _call(self.store.get, who)
         await self._check_lock(who)
         side = await self._examine(upload)
         decision = verify_speaker(self._rule, self._cosines, side, speaker)
-        if decision.score is not None:  # a recording that cannot be used is no attempt
-            async with self._attempts:  # of many at once, only the first count
+        if decision.score is not None:  # a recording that cannot be used does not count as an attempt
+            async with self._attempts:  # of many attempts at once, those after the lock do not count
                 await self._check_lock(who)
                 await _call(self.store.note_verification, who, decision.answer == ACCEPT)
         answer = _decision(decision)
@@ -132,13 +132,13 @@ class Voices:
         limits = self._settings.limits
         failures = await _call(self.store.failures, who)
         since_s = time.time() - failures.last
-        # A failure that lies further ahead was noted before the clock was set back: it locks nobody until then.
+        # If the clock was set back, a failure may be in the future; beyond lock_s it is ignored.
         is_recent = -limits.lock_s < since_s < limits.lock_s
         if limits.max_failures and failures.number >= limits.max_failures and is_recent:
             raise ServiceProblem(
                 423,
                 "locked",
-                f"{failures.number} verifications of this speaker failed one after the other.",
+                f"{failures.number} verifications of this speaker failed in a row.",
                 retry_after_s=limits.lock_s - since_s,
             )
 
@@ -170,7 +170,7 @@ class Voices:
         def finish() -> tuple[Enrolment, Optional[Speaker]]:
             before: tuple = ()
             name = who
-            if isinstance(who, SpeakerId):  # it may have been renamed or deleted meanwhile
+            if isinstance(who, SpeakerId):  # the speaker may have been renamed or deleted meanwhile
                 speaker = self.store.get(who)
                 name, before = speaker.name, speaker.samples
             done = decide_enrolment(self.store, str(name), heard, left_out, before, mode, terms, rules)
@@ -188,7 +188,7 @@ class Voices:
         }
 
     async def identify(self, upload: Upload, group: Optional[str]) -> dict[str, Any]:
-        """Say who of the enrolled speakers speaks in a recording."""
+        """Return which enrolled speaker speaks in a recording."""
         candidates = Candidates(group=group, threshold=self._settings.threshold)
         examined = await self._examine(upload)
 
@@ -222,7 +222,7 @@ class Voices:
         max_speakers: Optional[int],
         names: bool,
     ) -> dict[str, Any]:
-        """Say who speaks when."""
+        """Return who speaks when."""
         limits = self._settings.limits
         count = count_of(num_speakers, 1 if min_speakers is None else min_speakers, max_speakers)
         options = {
@@ -237,14 +237,14 @@ class Voices:
         except BaseException:
             self._conversations.release()
             raise
-        future.add_done_callback(lambda _: self._conversations.release())  # a worker goes on when the caller has gone
+        future.add_done_callback(lambda _: self._conversations.release())  # a worker continues without its caller
         reply = await asyncio.wrap_future(future)
         if not names or reply.vectors is None:
             return reply.result
         return await _call(self._name, reply)
 
     def _name(self, reply: Reply) -> dict[str, Any]:
-        """Give the speakers of a conversation the names of who is enrolled."""
+        """Give the enrolled speakers of a conversation their names."""
         result = reply.result
         assert reply.vectors is not None
         speakers = [one["speaker"] for one in result["speakers"]]
@@ -267,20 +267,20 @@ class Voices:
         model = self.store.model
         return {
             "recording": upload.name,
-            "embedding": [float(str(value)) for value in reply.vectors],  # the shortest decimals that give it back
+            "embedding": [float(str(value)) for value in reply.vectors],  # the shortest decimals for the float32
             "model": model.name,
             "fingerprint": model.fingerprint,
         }
 
     async def count(self) -> int:
-        """Return how many speakers there are; raise ServiceProblem where the store does not say so soon."""
+        """Return the number of speakers; raise ServiceProblem if the store does not answer within STORE_S."""
         try:
             return await asyncio.wait_for(_call(self.store.count), STORE_S)
         except TimeoutError:
             raise _store_unavailable() from None
 
     async def page(self, after: str, limit: int, group: Optional[str]) -> dict[str, Any]:
-        """Return a page of speakers, and what the next one begins after."""
+        """Return a page of speakers, and the name after which the next page begins."""
         page = await _call(self.store.list, after, limit + 1, group)
         shown = page[:limit]
         return {
@@ -289,16 +289,16 @@ class Voices:
         }
 
     async def list_named(self, name: str) -> dict[str, Any]:
-        """Return the speaker of a name, as a page."""
+        """Return the speaker with a name, as a page."""
         ids = await _call(self.store.ids, [check_name(name)])
         return {"speakers": [await self.show(speaker_id) for speaker_id in ids.values()], "next": None}
 
     async def show(self, speaker_id: str) -> dict[str, Any]:
-        """Return what is known of a speaker but for the voice."""
+        """Return the stored data of a speaker, without embeddings."""
         return _speaker(await _call(self.store.get, SpeakerId(speaker_id)))
 
     async def rename(self, speaker_id: str, name: str) -> dict[str, Any]:
-        """Give a speaker another name."""
+        """Rename a speaker."""
         await _call(self.store.rename, SpeakerId(speaker_id), check_name(name))
         return await self.show(speaker_id)
 
@@ -308,13 +308,13 @@ class Voices:
         def delete() -> None:
             try:
                 self.store.delete(SpeakerId(speaker_id))
-            except NotErased as error:  # the speaker is deleted; what is left in files is the operator's work
+            except NotErased as error:  # the speaker is deleted; the operator must erase the bytes left in files
                 warn(f"store: {error}")
 
         await _call(delete)
 
     async def _examine_all(self, uploads: Sequence[Upload]) -> list[Examined]:
-        """Examine recordings, as many at once as there are workers; after an error none goes on."""
+        """Examine recordings, as many at once as there are workers; an error cancels the others."""
         tasks = [asyncio.create_task(self._examine(upload)) for upload in uploads]
         try:
             return await asyncio.gather(*tasks)
@@ -326,7 +326,7 @@ class Voices:
     async def _examine(self, upload: Upload) -> Examined:
         options = {"max_s": self._settings.limits.max_recording_s}
         if kind_of(upload.content) is None:
-            reason = "no recording of a kind that is read here" if upload.content else "empty file"
+            reason = "not a recording in a known format" if upload.content else "empty file"
             return Examined(upload.name, None, None, Problem(UNUSABLE, reason))
         reply = await self._work(worker.EXAMINE, upload, options, self._settings.limits.work_s)
         quality, found = reply.result["quality"], reply.result["problem"]
@@ -342,17 +342,15 @@ class Voices:
 
     def _submit(self, op: str, upload: Upload, options: dict[str, Any], work_s: float) -> "Future[Reply]":
         if kind_of(upload.content) is None:
-            raise ServiceProblem(
-                422, UNUSABLE, f"{upload.name}: no recording of a kind that is read here.", upload.name
-            )
+            raise ServiceProblem(422, UNUSABLE, f"{upload.name}: not a recording in a known format.", upload.name)
         return self.pool.submit(Job(op, upload.name, upload.content, options, self._settings.limits.decode_s, work_s))
 
 
 def describe_model(model: str) -> Embedder:
-    """Return a model that says what it is, but does not embed: the workers do.
+    """Return a model with its description only; the workers embed.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: the model is missing or damaged.
     """
 
     def run(batch: np.ndarray) -> list[np.ndarray]:
@@ -375,7 +373,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
 
 
 def _speaker(speaker: "Speaker | Summary") -> dict[str, Any]:
-    """Return what is known of a speaker but for the voice."""
+    """Return the stored data of a speaker, without embeddings."""
     if isinstance(speaker, Speaker):
         num_samples = len(speaker.samples)
         speech_s = sum(sample.net_speech_s for sample in speaker.samples)
@@ -385,14 +383,14 @@ def _speaker(speaker: "Speaker | Summary") -> dict[str, Any]:
 
 
 async def _call(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call what waits for the disk or computes, in a thread; turn what the store says into problems."""
+    """Call a function that waits for the disk or computes, in a thread; turn errors of the store into problems."""
     try:
         return await asyncio.to_thread(function, *arguments)
     except NoSuchSpeaker:
-        raise ServiceProblem(404, "no_such_speaker", "There is no speaker of this id, or no more.") from None
+        raise ServiceProblem(404, "no_such_speaker", "There is no speaker with this id (any more).") from None
     except SpeakerExists:
         raise _already_enrolled() from None
-    except InputError as error:  # names and terms were checked before: the disk or the database
+    except InputError as error:  # names and terms were checked before: the disk or the database failed
         warn(f"store: {error}")
         raise _store_unavailable() from None
 

@@ -1,7 +1,7 @@
 """The process that decodes, measures and embeds recordings for the service; it can be killed at any time.
 
-It knows neither the store nor the tokens. What it is given and what it answers are JSON and plain bytes: were it taken
-over by a recording, its answers could still do no more than be wrong.
+It has no access to the store and the tokens. Jobs and answers are JSON and plain bytes only. So even if a malicious
+recording takes over the process, it can only make the answers wrong.
 
     the service sends     a job: JSON; the recording: bytes
     it answers            {"stage": "begun"} when it has both, {"stage": "decoded"}, then
@@ -36,17 +36,17 @@ from mindvox.speech.detector import SpeechDetector
 from mindvox.speech.quality import Problem
 
 EXAMINE, EMBED, DIARIZE = "examine", "embed", "diarize"
-BEGUN, DECODED = "begun", "decoded"  # how far a job is
-DECODING_BYTES = 2 << 30  # of memory that decoding may take beside what the process has
+BEGUN, DECODED = "begun", "decoded"  # stages of a job
+DECODING_BYTES = 2 << 30  # most memory for decoding, in addition to what the process has
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker opens, and the size of the largest file that it may write.
+    """The model of a worker, and its limit on files.
 
     Args:
         model, engine: see `Embedder.open`.
-        max_bytes: of a recording.
+        max_bytes: largest file that the worker may write, in bytes; also the largest recording.
     """
 
     model: str
@@ -55,18 +55,18 @@ class WorkerSettings:
 
 
 class Worker:
-    """Loaded models.
+    """The loaded models of a worker.
 
     Args:
-        settings: what to load.
+        settings: the settings of the worker.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._embedder = Embedder.open(settings.model, settings.engine, num_threads=1)  # there are others beside it
+        self._embedder = Embedder.open(settings.model, settings.engine, num_threads=1)  # other workers run beside it
         self._detector = SpeechDetector.open()
         self._diarizer: Optional[Diarizer] = None
-        if find_spec("av") is not None:  # loading it takes seconds, which are not the first recording's
+        if find_spec("av") is not None:  # loading takes seconds: do it before the first recording
             import_module("av")
 
     @property
@@ -81,12 +81,12 @@ class Worker:
             return read_audio(path, sample_rate=rate, max_duration_s=job["max_s"]).waveform
 
     def examine(self, job: dict[str, Any], waveform: np.ndarray) -> tuple[Any, Optional[np.ndarray]]:
-        """Return what is known of a recording, and its embedding."""
+        """Return the quality of a recording and any problem, and its embedding."""
         examined = examine(self._embedder, waveform, self._detector, name=job["name"])
         return examined_facts(examined), examined.embedding
 
     def embed(self, job: dict[str, Any], waveform: np.ndarray) -> tuple[Any, Optional[np.ndarray]]:
-        """Return the embedding of a recording, whatever is in it."""
+        """Return the embedding of a recording, without a check of its quality."""
         return {}, self._embedder.embed(waveform)
 
     def diarize(self, job: dict[str, Any], waveform: np.ndarray) -> tuple[Any, Optional[np.ndarray]]:
@@ -101,7 +101,7 @@ class Worker:
 
 
 def main(connection: Connection, settings: WorkerSettings) -> None:
-    """Serve one job after the other until the service closes the connection."""
+    """Do one job after the other until the service closes the connection."""
     start_process()
     _forbid_dumps(settings.max_bytes)
     try:
@@ -123,7 +123,7 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
 def _answer(
     worker: Worker, connection: Connection, job: dict[str, Any], content: bytes
 ) -> tuple[dict[str, Any], Optional[np.ndarray]]:
-    """Return the answer to a job, and its numbers."""
+    """Return the answer to a job, and its embeddings."""
     try:
         try:
             waveform = worker.decode(job, content)
@@ -132,9 +132,9 @@ def _answer(
         except TooLong as error:
             return {"problem": "too_long", "detail": error.reason}, None
         except (BadAudio, MemoryError) as error:
-            reason = error.reason if isinstance(error, BadAudio) else "it needs too much memory"
+            reason = error.reason if isinstance(error, BadAudio) else "decoding it needs too much memory"
             return _unusable(job, reason)
-        except Exception as error:  # the libraries that decode share no base for what damaged files make them raise
+        except Exception as error:  # the errors of decoders for damaged files have no common base class
             warn(f"decoding failed: {type(error).__name__}: {error}")
             return _unusable(job, "decoding it failed")
         _send(connection, {"stage": DECODED})
@@ -146,13 +146,13 @@ def _answer(
         return _unusable(job, error.reason)
     except InputError as error:
         return {"problem": "unusable", "detail": str(error)}, None
-    except Exception:  # our own mistake: the caller is told that there is one, the log has it
+    except Exception:  # a bug of ours: the caller is told that there is one, the details are in the log
         print_failure()
         return {"problem": "failed", "detail": "The service failed on this recording."}, None
 
 
 def _unusable(job: dict[str, Any], reason: str) -> tuple[dict[str, Any], Optional[np.ndarray]]:
-    """Return that a recording cannot be used: a finding where recordings are examined, else a problem."""
+    """Return the answer for an unusable recording: a result if recordings are examined, otherwise a problem."""
     if job["op"] == EXAMINE:
         return {"result": examined_facts(Examined(job["name"], None, None, Problem(UNUSABLE, reason)))}, None
     return {"problem": UNUSABLE, "detail": reason}, None
@@ -168,7 +168,7 @@ def _send(connection: Connection, answer: dict[str, Any], vectors: Optional[np.n
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[Path]:
-    """Yield the path of a file with this content; where the system can, it is in memory and has no name."""
+    """Yield the path of a file with this content; if the system can, the file is in memory and has no name."""
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "recording")
@@ -185,7 +185,7 @@ def _as_file(content: bytes) -> Iterator[Path]:
 
 
 def _forbid_dumps(max_bytes: int) -> None:
-    """Let this process leave no image of its memory behind, nor write a large file."""
+    """Forbid this process to write memory dumps and large files."""
     try:
         import resource
     except ImportError:  # Windows
@@ -196,7 +196,7 @@ def _forbid_dumps(max_bytes: int) -> None:
 
 @contextmanager
 def _little_memory() -> Iterator[None]:
-    """Let what runs inside take at most DECODING_BYTES of memory, where the system can (Linux)."""
+    """Limit the additional memory of the block to DECODING_BYTES, if the system can (Linux)."""
     statm = Path("/proc/self/statm")
     if not statm.is_file():
         yield

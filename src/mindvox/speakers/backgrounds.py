@@ -1,4 +1,4 @@
-"""How alike different speakers are, by model: from it follows the score at which a stranger is taken for somebody."""
+"""Scores between different speakers, per model; the threshold for strangers is computed from them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,19 @@ import numpy as np
 
 from mindvox.home import CARD, ONNX, read_card
 
-TAIL_FROM = 0.9  # share of the scores below the tail that a distribution is fitted to
-RARE = 10  # scores beyond the end of the fit: fewer say little about their own share
+TAIL_FROM = 0.9  # quantile at which the fitted tail begins
+RARE = 10  # the fit ends where this many scores remain above; fewer scores estimate a share badly
 FIT_POINTS = 30
 
 
 @dataclass(frozen=True)
 class Background:
-    """Cosines of different speakers, a normal distribution that fits the upper tail.
+    """The upper tail of the cosines between different speakers, as a normal distribution.
 
     Args:
-        location, scale: of the distribution; of the tail, not of all scores.
-        source: what it was measured on.
+        location: mean of the normal distribution that fits the tail, not of all scores.
+        scale: its standard deviation.
+        source: the data on which it was measured.
     """
 
     location: float
@@ -28,24 +29,27 @@ class Background:
     source: str
 
     def threshold(self, num_speakers: int, target_rate: float) -> float:
-        """Return the cosine that a stranger reaches with `target_rate` with at least one of `num_speakers`.
+        """Return the cosine that a stranger reaches with at least one of `num_speakers` with probability `target_rate`.
 
-        The speakers count as independent: all stay below with probability (1 - p) ** num_speakers.
+        The speakers are taken as independent: all scores stay below it with probability (1 - p) ** num_speakers.
 
         Raises:
-            ValueError: the rate is not between 0 and 1, or there is no speaker.
+            ValueError: the rate is not between 0 and 1, or `num_speakers` is below 1.
         """
         if not 0 < target_rate < 1 or num_speakers < 1:
-            raise ValueError(f"expected a rate between 0 and 1 and speakers, got {target_rate} and {num_speakers}.")
+            raise ValueError(
+                f"expected a rate between 0 and 1 and at least 1 speaker, got {target_rate} and {num_speakers}."
+            )
         each = -np.expm1(np.log1p(-target_rate) / num_speakers)
         return self.location - self.scale * NormalDist().inv_cdf(each)
 
 
 def fit_background(scores: np.ndarray, source: str) -> Background:
-    """Fit a normal distribution to the upper tail of cosines (N,) of different speakers.
+    """Fit a normal distribution to the upper tail of cosines (N,) between different speakers.
 
-    Speakers of the other sex score far lower than those of one's own: all scores together are no normal distribution,
-    and their standard deviation says nothing about the tail. So a line is laid through the upper quantiles.
+    Speakers of different sexes score far lower than speakers of the same sex. So all scores together are not normally
+    distributed, and their standard deviation says nothing about the tail. The fit is a line through the upper
+    quantiles.
 
     Raises:
         ValueError: there are too few scores for a tail.
@@ -61,7 +65,7 @@ def fit_background(scores: np.ndarray, source: str) -> Background:
 
 
 def background_of(model_file: Path) -> Optional[Background]:
-    """Return what is known of a public model by its card; None: nothing.
+    """Return the background of a public model; None: none was measured.
 
     Raises:
         InputError: the card is damaged.
@@ -71,7 +75,7 @@ def background_of(model_file: Path) -> Optional[Background]:
     return BACKGROUNDS.get(read_card(model_file.parent)["name"])
 
 
-# Made by `python benchmarks/identification.py`; docs/speakers.md says what was measured.
+# Made by `python benchmarks/identification.py`; docs/speakers.md describes the measurement.
 BACKGROUNDS = {
     "campplus_zh_en": Background(
         location=0.0573,

@@ -33,11 +33,11 @@ DEFAULT_RULES, EVERYBODY = Rules(), Candidates()
 
 @dataclass(frozen=True)
 class Hearers:
-    """Processes that hear recordings; what becomes of them is decided in this one.
+    """Worker processes that hear recordings; this process decides what to do with the results.
 
     Args:
-        choice: of the listener that each of them opens.
-        workers: how many there are, and where.
+        choice: the settings of the listener that each worker opens.
+        workers: how many workers there are, and where.
     """
 
     choice: Choice[Listener]
@@ -62,18 +62,18 @@ def enrol_all(
     progress: Optional[Progress] = None,
     hearers: Optional[Hearers] = None,
 ) -> Iterator[Enrolment]:
-    """Enrol the speakers of a corpus, each one whole, and yield what became of each.
+    """Enrol the speakers of a corpus, each with all recordings or not at all, and yield the result for each.
 
-    With NEW, speakers who are enrolled already are passed over: a run that was cut off goes on where it stopped.
+    With NEW, speakers who are already enrolled are skipped, so an interrupted run continues where it stopped.
 
     Args:
         store, listener, mode, terms, rules, channel: see `enrol`.
         corpus: speakers and their recordings.
         progress: counts the recordings.
-        hearers: who hears them; None: `listener`, in this process.
+        hearers: the worker processes that hear the recordings; None: `listener`, in this process.
 
     Raises:
-        InputError: a process was killed; who is enrolled stays enrolled.
+        InputError: a worker process was killed; speakers enrolled before that stay enrolled.
     """
     rules = rules.of_model(listener.embedder)
     by_speaker = sorted(corpus.recordings, key=lambda recording: recording.spk_id)
@@ -88,7 +88,7 @@ def enrol_all(
             try:
                 before = samples_before(store, name, mode)
                 enrolment = decide(store, name, heard, left_out, before, mode, terms, rules)
-            except SpeakerExists:  # another process enrolled this one meanwhile
+            except SpeakerExists:  # another process has enrolled this speaker meanwhile
                 continue
             yield enrolment
 
@@ -108,7 +108,7 @@ def _hear_each(
     channel: Optional[int],
     hearers: Optional[Hearers],
 ) -> Generator[Heard | UnfitRecording, None, None]:
-    """Yield what is heard of each recording, in their order."""
+    """Yield what is heard in each recording, in the order of the recordings."""
     if hearers is None:
         yield from (_hearing(listener, corpus.folder, recording, channel) for recording in recordings)
         return
@@ -135,7 +135,7 @@ def _heard(hearing: Heard | UnfitRecording) -> Heard:
 
 
 def hear(listener: Listener, folder: PathLike, recording: Recording, channel: Optional[int] = None) -> Heard:
-    """Return what is heard of a recording of a corpus in a folder; see `Listener.hear`."""
+    """Return what is heard in a recording of a corpus in a folder; see `Listener.hear`."""
     try:
         heard = listener.hear(recording.section(folder), None, channel)
     except UnfitRecording as error:
@@ -154,22 +154,22 @@ def identify_all(
     progress: Optional[Progress] = None,
     hearers: Optional[Hearers] = None,
 ) -> dict[str, int]:
-    """Identify the speakers of all recordings of a corpus, a line of JSON each in a file.
+    """Identify the speakers of all recordings of a corpus, and append one line of JSON per recording to a file.
 
-    Recordings that the file has already are passed over: a run that was cut off goes on where it stopped.
+    Recordings that the file already has are skipped, so an interrupted run continues where it stopped.
 
     Args:
         store, listener, candidates, channel: see `identify`.
         out: the file.
-        to_dict: name and answer to what a line says; its key "recording" must be the name.
+        to_dict: turns the name and the answer into the content of a line; its key "recording" must be the name.
         progress: counts the recordings.
         hearers: see `enrol_all`.
 
     Returns:
-        How many lines of the file have each answer.
+        The number of lines in the file, per answer.
 
     Raises:
-        InputError: another process writes the file, it holds something else, or a process was killed.
+        InputError: another process is writing the file, the file holds something else, or a worker process was killed.
     """
     naming = naming_of(store, listener.embedder, candidates)
     with lock_output(out, wait=False):
@@ -196,7 +196,7 @@ def identify_all(
 
 
 def _finished_lines(out: Path) -> tuple[dict[str, int], set[str]]:
-    """Return the answers by number and the names in a file; cut off a last line that is not whole."""
+    """Return how many lines of a file have each answer, and the recordings' names; cut off an incomplete last line."""
     counts: dict[str, int] = {}
     done: set[str] = set()
     if not out.is_file():
@@ -212,7 +212,7 @@ def _finished_lines(out: Path) -> tuple[dict[str, int], set[str]]:
                 counts[known["answer"]] = counts.get(known["answer"], 0) + 1
             except (ValueError, KeyError, TypeError):
                 raise InputError(
-                    f"{out}:{line_no}: expected lines that identified recordings before. Choose another file."
+                    f"{out}:{line_no}: expected lines that `mindvox identify-all` wrote. Choose another file."
                 ) from None
             whole += len(line)
     os.truncate(out, whole)
@@ -220,7 +220,7 @@ def _finished_lines(out: Path) -> tuple[dict[str, int], set[str]]:
 
 
 def problems(enrolments: Sequence[Enrolment]) -> list[tuple[str, str, str]]:
-    """Return name, recording and reason of everything that was not enrolled; no recording: all of the speaker."""
+    """Return (name, recording, reason) for all that was not enrolled; an empty recording means the whole speaker."""
     found = []
     for one in enrolments:
         if not one.enrolled:

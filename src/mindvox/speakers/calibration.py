@@ -1,4 +1,4 @@
-"""One's own calibration for comparisons of two recordings: fitted on recordings of people whom one knows.
+"""A user's own calibration for comparisons of two recordings, fitted on recordings of known people.
 
 made = calibrate(listener, corpus_of("people"), "mine")
 made.calibration.save("mine.json")
@@ -38,13 +38,13 @@ from mindvox.speakers.listening import Listener
 
 @dataclass(frozen=True)
 class Rates:
-    """What a calibration is to keep to.
+    """The error rates that a calibration must keep to.
 
     Args:
         false_accepts, false_rejects, least_cosine: see PairCalibration.
 
     Raises:
-        ValueError: one is out of range.
+        ValueError: a value is out of range.
     """
 
     false_accepts: float = PairCalibration.false_accepts
@@ -59,10 +59,11 @@ class Rates:
 
 @dataclass(frozen=True)
 class OwnCalibration:
-    """A calibration, and what is known of it.
+    """A fitted calibration and the recordings that the fit could not use.
 
     Attributes:
-        calibration: its `card` has the numbers: `fitted_on`, `held_out` (people whom a fit did not see) and `shows`.
+        calibration: the calibration; its `card` has the numbers: `fitted_on`, `held_out` (error rates of people whom
+            the fit did not see) and `shows`.
         left_out: recordings that cannot be used.
     """
 
@@ -72,12 +73,12 @@ class OwnCalibration:
 
 @dataclass(frozen=True)
 class Trials:
-    """A trial list whose names are those of a corpus.
+    """A trial list over the recordings of a corpus.
 
     Attributes:
         path: the file.
-        trials: its lines.
-        line_nos: their numbers.
+        trials: the trials in it.
+        line_nos: the line number of each trial.
     """
 
     path: PathLike
@@ -89,7 +90,7 @@ class Trials:
         """Read a list; for the formats see `read_numbered_trials`.
 
         Raises:
-            InputError: it is wrong, blind, or names recordings that the corpus lacks.
+            InputError: the list is damaged, has no labels, or names recordings that the corpus lacks.
         """
         known = [recording.utt_id for recording in corpus.recordings]
         line_nos, trials = read_numbered_trials(path, trial_format, known=known)
@@ -99,7 +100,7 @@ class Trials:
                 raise InputError(f"{path}: a calibration needs the truth of each trial; this format has none.")
             for name in (trial.enrol, trial.test):
                 if name not in found:
-                    raise InputError(f"{path}:{line_no}: {name} is none of the recordings of {corpus.folder}.")
+                    raise InputError(f"{path}:{line_no}: {name} is not a recording of {corpus.folder}.")
         return cls(path, trials, line_nos)
 
     def named(self, recordings: Sequence[Recording]) -> list[Recording]:
@@ -108,10 +109,10 @@ class Trials:
         return [recording for recording in recordings if recording.utt_id in names]
 
     def speakers(self) -> dict[str, str]:
-        """Return a speaker for each recording: recordings that trials say are of one person have the same.
+        """Return a speaker for each recording; target trials, also in chains, put recordings under one speaker.
 
         Raises:
-            InputError: a trial says that two people speak in recordings that others say are of one.
+            InputError: a nontarget trial has two recordings that other trials put under one speaker.
         """
         parent: dict[str, str] = {}
 
@@ -129,13 +130,13 @@ class Trials:
         return speakers
 
     def check(self, speakers: dict[str, str]) -> None:
-        """Raise InputError where a trial's truth is not that of the speakers."""
+        """Raise InputError if a trial's label contradicts the speakers of its recordings."""
         for line_no, trial in zip(self.line_nos, self.trials, strict=True):
             if trial.is_target != (speakers[trial.enrol] == speakers[trial.test]):
                 said, known = ("one person", "two") if trial.is_target else ("two people", "one")
                 raise InputError(
-                    f"{self.path}:{line_no}: says that {trial.enrol} and {trial.test} are of {said}, but their folders "
-                    f"or other lines say of {known}. Correct the list."
+                    f"{self.path}:{line_no}: says that {trial.enrol} and {trial.test} are of {said}, but by their "
+                    f"folders or other lines they are of {known}. Correct the list."
                 )
 
 
@@ -148,21 +149,21 @@ def calibrate(
     channel: Optional[int] = None,
     progress: Optional[Progress] = None,
 ) -> OwnCalibration:
-    """Fit a calibration on pairs of a corpus's recordings, and test it on people whom a fit did not see.
+    """Fit a calibration on pairs of a corpus's recordings, and test it by cross-validation over speakers.
 
-    With fewer than SPEAKERS_FOR_QUALITY speakers the ratio follows from the cosine alone.
+    With fewer than SPEAKERS_FOR_QUALITY speakers the ratio is computed from the cosine alone.
 
     Args:
-        listener: the model, and the limits: what they refuse is left out, as `verify` refuses it.
-        corpus: recordings and their speakers; without speakers, `trials` tell them.
-        name: what messages call the calibration.
-        trials: the pairs; None: all, of many a drawn part, see `draw_pairs`.
-        rates: what it is to keep to.
+        listener: the model and the limits; recordings outside the limits are left out, as `verify` refuses them.
+        corpus: recordings and their speakers; if it has no speakers, they are derived from `trials`.
+        name: the calibration's name in messages.
+        trials: the pairs; None: all pairs, or a random part if there are many, see `draw_pairs`.
+        rates: the error rates that the calibration must keep to.
         channel: see `Embedder.embed`.
         progress: counts the recordings.
 
     Raises:
-        InputError: there are fewer than LEAST_SPEAKERS speakers with two usable recordings, or the pairs are too few.
+        InputError: there are fewer than LEAST_SPEAKERS speakers with two usable recordings, or there are too few pairs.
     """
     recordings = corpus.recordings if trials is None else trials.named(corpus.recordings)
     by_name = {recording.utt_id: recording.spk_id for recording in recordings}
@@ -215,7 +216,7 @@ def calibrate(
 
 
 def _check_enough(corpus: Corpus, num_speakers: int, num_left_out: int, rates: Rates) -> None:
-    """Raise InputError where so few speakers say nothing about others."""
+    """Raise InputError if there are too few speakers to fit a calibration."""
     if num_speakers >= LEAST_SPEAKERS:
         return
     needed = speakers_needed(rates.false_accepts, rates.false_rejects)
@@ -228,7 +229,7 @@ def _check_enough(corpus: Corpus, num_speakers: int, num_left_out: int, rates: R
 
 
 def _held_out(pairs: Pairs, names: Sequence[str], made: PairCalibration) -> dict[str, Any]:
-    """Return error rates by fits on other people than those compared, at the thresholds of `made`."""
+    """Return cross-validated error rates at the thresholds of `made`: no fit saw the speakers it is tested on."""
     ratios, tested = cross_validate(pairs, names)
     thresholds = made.thresholds
     is_accepted = ratios >= thresholds.accept

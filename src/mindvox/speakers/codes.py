@@ -1,16 +1,16 @@
-"""Exact search among very many unit vectors: codes of 8 bits in files that are mapped into memory, by faiss.
+"""Exact search among millions of unit vectors: faiss searches 8-bit codes in memory-mapped files.
 
-A code is a vector whose numbers are rounded. Its product with a query is off by at most the length of what rounding
-took away; `error` is the greatest such length. So the codes tell what may be among the best k (`could_be_best`). That
-is read in single precision from the store and compared in double precision.
+A code is a vector whose numbers are rounded to 8 bits. Its product with a query is off by at most the length of the
+rounding error, and `error` is the largest of these lengths. So the codes tell which speakers may be among the best k
+(`could_be_best`). The vectors of these are read in single precision from the store and compared in double precision.
 
-    speakers.db-codes-<number>-<part>.faiss   codes of PART_ROWS speakers, by rising key
+    speakers.db-codes-<number>-<part>.faiss   codes of PART_ROWS speakers, in ascending order of their keys
     speakers.db-codes-<number>.npy            the keys
-    speakers.db-codes-<number>.json           error, number of parts; written last: without it the files are none
+    speakers.db-codes-<number>.json           error, number of parts; written last: without it the set is unfinished
 
-<number> is the entry of the audit that the codes follow. Later changes are held in memory as vectors. When there are
-too many, the files are made again. The code of a speaker who is deleted or changed is overwritten in place, which every
-process that has mapped the file sees.
+<number> is the audit entry up to which the codes are complete. Later changes are held in memory as vectors; when there
+are too many, the files are rebuilt. The code of a deleted or changed speaker is overwritten in place, and every process
+that has mapped the file sees the change.
 """
 
 import os
@@ -28,17 +28,17 @@ from mindvox.files import atomic_path, read_json, sync, write_json
 from mindvox.parallel import num_cores
 from mindvox.speakers.search import Hits, Vectors, best, could_be_best
 
-PART_ROWS = 1 << 16  # threads share a query part by part
-NOTHING = 128  # in place of each number of a code that was erased: about 0
-SPARE = 64  # further candidates that are asked for at once
-FEW_ALLOWED = 20_000  # so few are compared without codes
-CHANGED_SHARE = 0.05  # of the speakers; the codes are made again beyond it
-LEAST_CHANGED = 10_000
+PART_ROWS = 1 << 16  # speakers per part; threads share a query part by part
+NOTHING = 128  # overwrites each number of an erased code; it stands for a value of about 0
+SPARE = 64  # candidates requested beyond k at once
+FEW_ALLOWED = 20_000  # up to this many allowed speakers are compared without codes
+CHANGED_SHARE = 0.05  # share of changed speakers beyond which the codes are rebuilt
+LEAST_CHANGED = 10_000  # fewer changed speakers never cause a rebuild
 
 Fetch = Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]
-"""Keys to those that there are (N,), in any order, and their vectors (N, D)."""
+"""Takes keys; returns those that exist (N,), in any order, and their vectors (N, D)."""
 Chunks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
-"""Returns keys (N,) and vectors (N, D) of all speakers in parts, keys rising; called twice."""
+"""Returns keys (N,) and vectors (N, D) of all speakers in chunks, in ascending order of keys; called twice."""
 
 
 def is_installed() -> bool:
@@ -51,7 +51,7 @@ class CodeFiles:
 
     Args:
         store: the file of the store.
-        number: entry of the audit that they follow.
+        number: the audit entry up to which the codes are complete.
     """
 
     def __init__(self, store: Path, number: int) -> None:
@@ -61,7 +61,7 @@ class CodeFiles:
 
     @property
     def about(self) -> Path:
-        """The description, which makes them valid."""
+        """The description; the set is valid once it exists."""
         return self._folder / f"{self._stem}.json"
 
     @property
@@ -70,23 +70,23 @@ class CodeFiles:
         return self._folder / f"{self._stem}.npy"
 
     def part(self, number: int) -> Path:
-        """The codes of a part."""
+        """The file with the codes of a part."""
         return self._folder / f"{self._stem}-{number}.faiss"
 
     @classmethod
     def all_of(cls, store: Path) -> "list[CodeFiles]":
-        """Return the sets of codes of a store, the newest first, unfinished ones included."""
+        """Return all sets of codes of a store, finished or not, newest first."""
         pattern = re.compile(re.escape(f"{store.name}-codes-") + r"(\d+)[-.].*")
         numbers = {int(match[1]) for match in map(pattern.fullmatch, os.listdir(store.parent)) if match}
         return [cls(store, number) for number in sorted(numbers, reverse=True)]
 
     @property
     def is_finished(self) -> bool:
-        """Whether the description is there."""
+        """Whether the description exists."""
         return self.about.is_file()
 
     def remove_unfinished(self) -> None:
-        """Remove the files unless they are finished; nobody else may be making them."""
+        """Remove the files if the set is unfinished; no other process may be writing it."""
         if not self.is_finished:
             self.remove()
 
@@ -98,9 +98,9 @@ class CodeFiles:
                 path.unlink(missing_ok=True)
 
     def erase(self, keys: Iterable[int]) -> None:
-        """Overwrite the codes of speakers, those that are there.
+        """Overwrite the codes of speakers; keys without a code are ignored.
 
-        Nothing is done to files that are being made: who makes them looks afterwards what was deleted meanwhile.
+        An unfinished set is left alone: the process that writes it erases deleted speakers afterwards.
         """
         if not self.is_finished:
             return
@@ -113,7 +113,7 @@ class CodeFiles:
                 mine = [row for row in rows if row // PART_ROWS == part and int(known[row]) in wanted]
                 if mine:
                     self._overwrite(part, mine, len(known), emb_size)
-        except (OSError, ValueError, KeyError):  # damaged, or newer ones have just taken their place
+        except (OSError, ValueError, KeyError):  # damaged, or just replaced by a newer set
             self.remove()
 
     def _overwrite(self, part: int, rows: list[int], num_rows: int, emb_size: int) -> None:
@@ -161,13 +161,13 @@ def write_codes(files: CodeFiles, emb_size: int, chunks: Chunks) -> None:
 
 
 def _hide(path: Path) -> None:
-    """Let nobody but its owner read a file, as the store's own."""
+    """Make a file readable by its owner only, like the store's file."""
     path.chmod(0o600)
 
 
 def _of_parts(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Cut chunks where a part ends."""
-    free = PART_ROWS  # rows of the part that is being filled
+    """Split chunks at the ends of parts."""
+    free = PART_ROWS  # free rows of the current part
     for keys, vectors in chunks:
         while len(keys):
             yield keys[:free], vectors[:free]
@@ -177,21 +177,21 @@ def _of_parts(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple
 
 
 def _empty_index(emb_size: int, largest: float) -> Any:
-    """Return an index of numbers from -largest to largest."""
+    """Return an empty faiss index for vectors of numbers from -largest to largest."""
     import faiss
 
     index = faiss.IndexScalarQuantizer(emb_size, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
-    # What faiss would learn from examples: the least number and the range.
+    # Set what faiss would learn from examples: the smallest number and the range.
     faiss.copy_array_to_vector(np.array([-largest, 2 * largest], np.float32), index.sq.trained)
     index.is_trained = True
     return index
 
 
 class CodedVectors:
-    """Unit vectors by key as codes in files, later ones as they are; the same interface as Vectors.
+    """Unit vectors by key, as codes in files; later vectors are in memory. The interface is that of Vectors.
 
     Args:
-        files: finished codes.
+        files: a finished set of codes.
         emb_size: D.
         fetch: reads vectors from the store.
     """
@@ -205,7 +205,7 @@ class CodedVectors:
         self._keys = np.load(files.keys, mmap_mode="r", allow_pickle=False)
         parts = range(about["num_parts"])
         self._parts = [faiss.read_index(str(files.part(part)), faiss.IO_FLAG_MMAP_IFC) for part in parts]
-        self._error = about["error"] + (emb_size + 4) * 2.0**-23  # of the code, and of single precision
+        self._error = about["error"] + (emb_size + 4) * 2.0**-23  # error of the codes plus that of single precision
         self._is_gone = np.zeros(len(self._keys), bool)
         self._num_gone = 0
         self._recent = Vectors(emb_size)
@@ -216,27 +216,27 @@ class CodedVectors:
 
     @property
     def keys(self) -> np.ndarray:
-        """The keys, in no order."""
+        """The keys, in no particular order."""
         return np.concatenate([self._keys[~self._is_gone], self._recent.keys])
 
     @property
     def is_outdated(self) -> bool:
-        """Whether so much has changed that the codes should be made again."""
+        """Whether enough has changed that the codes should be rebuilt."""
         changed = self._num_gone + len(self._recent)
         return changed > max(LEAST_CHANGED, CHANGED_SHARE * len(self._keys))
 
     def vectors(self, keys: np.ndarray) -> np.ndarray:
-        """Return the vectors (N, D) of keys that are there."""
+        """Return the vectors (N, D) of existing keys."""
         found, vectors = self._fetch(keys.tolist())
         place = {key: row for row, key in enumerate(found.tolist())}
         return vectors[[place[key] for key in keys.tolist()]]
 
     def put_all(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        """Store unit vectors (N, D) under keys that are not there."""
+        """Store unit vectors (N, D) under new keys."""
         self._recent.put_all(keys, vectors)
 
     def remove_all(self, keys: Iterable[int]) -> None:
-        """Forget keys, those that are there, and overwrite their codes."""
+        """Remove keys and overwrite their codes; unknown keys are ignored."""
         keys = list(keys)
         self._recent.remove_all(keys)
         rows = np.searchsorted(self._keys, keys)
@@ -276,7 +276,7 @@ class CodedVectors:
             yield best(keys, vectors, query, k)
 
     def _nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the greatest products of codes with each query, and the rows, (Q, count), the best first."""
+        """Return the largest products of the codes with each query, and their rows, both (Q, count), best first."""
         given = np.ascontiguousarray(queries, np.float32)
 
         def search(number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -284,7 +284,7 @@ class CodedVectors:
             scores, rows = part.search(given, min(count, part.ntotal))
             return scores, rows + number * PART_ROWS
 
-        # faiss shares several queries among threads, but not one.
+        # faiss shares several queries among threads, but does not split a single one.
         is_single = len(given) == 1 and self._threads is not None
         call = self._threads.map if is_single and self._threads is not None else map
         found = list(call(search, range(len(self._parts))))
@@ -296,10 +296,15 @@ class CodedVectors:
 def _complete(
     scores: np.ndarray, rows: np.ndarray, is_open: np.ndarray, k: int, error: float, is_all: bool = False
 ) -> Optional[np.ndarray]:
-    """Return the rows that may be among the best k; None: there may be others than these (N,), the best first.
+    """Return the rows that may be among the best k; None: rows that were not found may be among them, too.
 
     Args:
-        is_all: there are no others.
+        scores: the best scores that were found, (N,), best first.
+        rows: their rows, (N,).
+        is_open: whether each row of the codes may be returned.
+        k: the number of speakers wanted.
+        error: how far a score may be off.
+        is_all: whether the scores are those of all rows.
     """
     kept = is_open[rows]
     near = rows[kept][could_be_best(scores[kept], k, error)]

@@ -1,4 +1,4 @@
-"""Enrol a speaker: several recordings that agree with each other, and with nobody else's."""
+"""Enrol a speaker, after a check that the recordings agree and that no other enrolled speaker has the same voice."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,26 +29,26 @@ from mindvox.speakers.store import (
 )
 
 TOO_LITTLE, ODD = "too_little_speech", "different_voices"
-NEAREST = 5  # other speakers that are looked at for the same voice
+NEAREST = 5  # number of other speakers that are checked for the same voice
 
 One = TypeVar("One")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an enrolment must keep to.
+    """The rules that an enrolment must keep to.
 
     Args:
-        min_net_speech_s: least speech of all usable recordings together, s, those enrolled before included.
-        min_agreement: least mean cosine between the two groups of recordings that differ most; None: the score below
-            which the model's thresholds mean different people, or, of a model without, nothing is asked for.
-        same_voice: cosine from which another enrolled speaker is reported as the same voice; None: the score from
-            which the model's thresholds mean the same person, or, of a model without, nothing is reported.
-        pairs: where it has no answer about two recordings, a cosine of them shows no same voice, and a note says so;
-            None: the model's calibration, or, of a model without, there is no such limit.
+        min_net_speech_s: least net speech in s of all usable recordings together, including those enrolled before.
+        min_agreement: least mean cosine between the two groups of recordings that differ most; None: the `reject`
+            threshold of the model, or no limit if the model has no thresholds.
+        same_voice: cosine from which another enrolled speaker is reported as the same voice; None: the `accept`
+            threshold of the model, or no report if the model has no thresholds.
+        pairs: rule for pairs of recordings; if it gives no answer about the recordings, no same voice is reported, and
+            a note says why. None: the model's calibration, or no rule if the model has none.
 
     Raises:
-        ValueError: a rule is impossible.
+        ValueError: a rule is out of range.
     """
 
     min_net_speech_s: float = 2.0
@@ -62,11 +62,11 @@ class Rules:
             raise ValueError(f"expected a length of at least 0 s and cosines from -1 to 1, got {self}.")
 
     def of_model(self, embedder: Embedder) -> "Rules":
-        """Return these rules with what they leave to the model."""
+        """Return these rules with every None replaced by the model's value, if the model has one."""
         return self.completed(Thresholds.of_model(embedder.model_file), PairCalibration.of_model(embedder))
 
     def completed(self, thresholds: Optional[Thresholds], pairs: Optional[Rule]) -> "Rules":
-        """Return these rules with what they leave to a model of these thresholds and this rule of pairs."""
+        """Return these rules with every None replaced by a model's thresholds and by its rule for pairs."""
         rules = replace(self, pairs=pairs if self.pairs is None else self.pairs)
         if thresholds is None:
             return rules
@@ -77,7 +77,7 @@ class Rules:
         )
 
     def why_silent(self, samples: Iterable[Sample]) -> str:
-        """Return why cosines of these recordings show no same voice; empty: they do."""
+        """Return why cosines of these recordings cannot show the same voice; empty: they can."""
         return "" if self.pairs is None else self.pairs.why_silent([sample.quality for sample in samples])
 
 
@@ -87,8 +87,8 @@ class Taken:
 
     Attributes:
         source: its name.
-        net_speech_s: length of its speech, s.
-        agreement: mean cosine with the speaker's other recordings; None: there are none.
+        net_speech_s: length of its speech in s.
+        agreement: mean cosine with the speaker's other recordings; None: it is the only one.
     """
 
     source: str
@@ -98,7 +98,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A recording that cannot be used, the code of the reason, and the reason; see UnfitRecording."""
+    """A recording that cannot be used, with the reason as a code and in words; see UnfitRecording."""
 
     source: str
     code: str
@@ -107,19 +107,19 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What became of an enrolment.
+    """The result of an enrolment.
 
     Attributes:
-        name: the speaker's, as the store has it.
+        name: the speaker's name in the store.
         enrolled: whether the recordings are in the store now.
-        code: why not: TOO_LITTLE, ODD, or the code of the only recording; empty: they are.
-        reason: the same in words.
+        code: why they are not: TOO_LITTLE, ODD, or the code of the only recording; empty if they are.
+        reason: the same reason in words.
         taken: recordings that can be used.
-        left_out: those that cannot.
-        odd: the recordings, those from before included, that differ from the others so much that they seem to be of
-            somebody else.
-        same_voice: other speakers whose voice is as near as one's own, the nearest first.
-        notes: what follows from recordings that the model's calibration has no answer about, a sentence each.
+        left_out: recordings that cannot be used.
+        odd: recordings, new or enrolled before, that differ from the others so much that they seem to be of another
+            person.
+        same_voice: other speakers whose voice seems to be the same, nearest first.
+        notes: consequences of recordings that the model's calibration has no answer about, one sentence each.
     """
 
     name: str
@@ -144,19 +144,19 @@ def enrol(
     sample_rate: Optional[int] = None,
     channel: Optional[int] = None,
 ) -> Enrolment:
-    """Enrol a speaker by recordings, all usable ones or, where they contradict each other, none.
+    """Enrol a speaker with all usable recordings, or with none if the recordings break the rules.
 
     Args:
-        store: gets the embeddings of the recordings and their names; not the recordings.
+        store: receives the recordings' embeddings and names, but not the recordings.
         listener: the model of the store, and the limits.
         name, mode, terms: see `SpeakerStore.put`.
         recordings: at least one.
-        rules: what they must keep to.
+        rules: the rules that the recordings must keep to.
         sample_rate, channel: see `Embedder.embed`.
 
     Raises:
-        SpeakerExists: NEW, and the name is taken.
-        InputError: the name is impossible, or see `Listener.hear`. A recording that cannot be used is no error.
+        SpeakerExists: the mode is NEW and the name is taken.
+        InputError: the name is not allowed, or see `Listener.hear`. A recording that cannot be used is not an error.
     """
     name = check_name(name)
     if mode not in MODES:
@@ -178,11 +178,11 @@ def decide(
     terms: Optional[Terms],
     rules: Rules,
 ) -> Enrolment:
-    """Enrol what was heard where it keeps to the rules; see `enrol`.
+    """Enrol a speaker with the recordings heard if they keep to the rules; see `enrol`.
 
     Args:
-        before: samples of the speaker that stay.
-        rules: with nothing left to the model.
+        before: the speaker's samples that the store keeps.
+        rules: the rules, completed by `Rules.of_model`.
     """
     new = [Sample(one.embedding, one.source, quality=one.quality) for one in heard]
     samples = [*before, *new]
@@ -208,7 +208,7 @@ def decide(
         return refused(
             ODD,
             f"{', '.join(names)}: another voice {'or channel ' if notes else ''}than the other recordings (cosine "
-            f"{between:.2f}, at least {rules.min_agreement:g} is expected of one voice)",
+            f"{between:.2f}, at least {rules.min_agreement:g} is expected for one voice)",
             names,
         )
     same_voice: tuple[Match, ...] = ()
@@ -221,7 +221,7 @@ def decide(
 
 
 def _samples_of(store: SpeakerStore, name: str) -> tuple[Sample, ...]:
-    """Return a speaker's samples; none where the speaker was deleted at this moment."""
+    """Return a speaker's samples; none if the speaker was deleted meanwhile."""
     try:
         return store.get(name).samples
     except NoSuchSpeaker:
@@ -229,15 +229,15 @@ def _samples_of(store: SpeakerStore, name: str) -> tuple[Sample, ...]:
 
 
 def _notes(samples: Sequence[Sample], rules: Rules) -> tuple[str, ...]:
-    """Return what follows from samples that the rule of pairs has no answer about."""
+    """Return the note about samples that the rule for pairs has no answer about."""
     silent = [(sample.source or "a recording", rules.why_silent([sample])) for sample in samples]
     found = [(source, reason) for source, reason in silent if reason]
     if not found:
         return ()
     names = ", ".join(source for source, _ in found)
-    what = "without --threshold `identify` gives no answer about this speaker"
+    what = "`identify` gives no answer about this speaker without --threshold"
     if len(samples) > 1:
-        what += ", and whether the recordings are of one voice cannot be told"
+        what += ", and it cannot be checked that the recordings are of one voice"
     return (f"{names}: {found[0][1]}: {what}.",)
 
 
@@ -247,7 +247,7 @@ def enrolment_facts(done: Enrolment) -> dict[str, Any]:
 
 
 def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, ...]:
-    """Return the samples that stay; raise SpeakerExists before any work where the store would do so after it."""
+    """Return the speaker's samples that the store keeps; raise SpeakerExists before any work if the name is taken."""
     try:
         speaker: Optional[Speaker] = store.get(name)
     except NoSuchSpeaker:
@@ -260,10 +260,10 @@ def samples_before(store: SpeakerStore, name: str, mode: str) -> tuple[Sample, .
 def hear_all(
     recordings: Iterable[One], hear: Callable[[One], Heard], progress: Optional[Progress] = None
 ) -> tuple[list[Heard], list[LeftOut]]:
-    """Return what is heard of those recordings that can be used, and the others with the reason.
+    """Return what is heard in the usable recordings, and the other recordings with the reason.
 
     Args:
-        recordings: of any form that `hear` takes.
+        recordings: the recordings, in any form that `hear` takes.
         hear: raises UnfitRecording for a recording that cannot be used.
         progress: counts the recordings.
     """
@@ -282,13 +282,13 @@ def _agreement(embeddings: Sequence[np.ndarray]) -> tuple[list[Optional[float]],
     """Compare the embeddings of one speaker.
 
     Returns:
-        Of each, the mean cosine with the others; the mean cosine between the two groups that average linkage leaves;
-        the places of the smaller group, both groups' where they are equally large.
+        The mean cosine of each embedding with the others; the mean cosine between the two groups that average linkage
+        leaves; the indices of the smaller group, or all indices if both groups have the same size.
     """
     count = len(embeddings)
     if count < 2:
         return [None] * count, None, []
-    from scipy.cluster.hierarchy import cut_tree, linkage  # a quarter of a second
+    from scipy.cluster.hierarchy import cut_tree, linkage  # imported here: the import takes 0.25 s
     from scipy.spatial.distance import squareform
 
     unit = unit_rows(np.stack(embeddings))

@@ -1,7 +1,7 @@
-"""Who of the enrolled speakers is this? A name, or that it is a stranger.
+"""Identify which enrolled speaker speaks, or that it is a stranger.
 
-The more speakers are enrolled, the more chances a stranger has to resemble one of them. So the score from which a name
-is given follows from their number and from the rate at which strangers may be given one.
+The more speakers are enrolled, the more likely a stranger resembles one of them. So the score from which a name is
+given is computed from the number of speakers and from the share of strangers that may be given a name.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,11 +22,11 @@ from mindvox.speakers.verification import compare
 from mindvox.speech.quality import Quality
 
 IDENTIFIED, UNKNOWN, INCONCLUSIVE = "identified", "unknown", "inconclusive"
-OTHER_BAND = "other_band"  # code of a comparison that the model's calibration has no answer for
+OTHER_BAND = "other_band"  # the model's calibration has no answer for recordings of this band
 TARGET_RATE = 0.01
 NUM_CANDIDATES = 5
-LEAST_POPULATION = 50  # enrolled speakers whose likeness among each other says something: 1,225 pairs
-MOST_POPULATION = 1000  # of them that are compared
+LEAST_POPULATION = 50  # fewest enrolled speakers from whose cosines (1,225 pairs) a threshold is computed
+MOST_POPULATION = 1000  # most enrolled speakers that are compared for it
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class NameThreshold:
     """The score from which a name is given.
 
     Attributes:
-        value: cosine.
-        origin: where it is from.
-        num_speakers: candidates that it is for.
+        value: the threshold, a cosine.
+        origin: where it comes from.
+        num_speakers: number of candidates that it is for.
         target_rate: share of strangers that may be given a name; None: the user gave the value.
     """
 
@@ -51,9 +51,9 @@ class Naming:
     """When a name is given.
 
     Attributes:
-        threshold: the score from which one is.
-        calibration: of the model. Where it has no answer about two recordings, there is none here either; None: the
-            model has none, or the user gave the threshold.
+        threshold: the score from which a name is given.
+        calibration: the model's calibration. If it has no answer about two recordings, identification has none either.
+            None: the model has no calibration, or the user gave the threshold.
     """
 
     threshold: NameThreshold
@@ -65,17 +65,18 @@ class Identification:
     """The answer for one recording.
 
     Attributes:
-        answer: IDENTIFIED; UNKNOWN: nobody reaches the threshold; INCONCLUSIVE: the recording cannot be used, or it or
-            the nearest speaker's recordings are of a band that the model's calibration does not know.
-        name: who it is; None unless IDENTIFIED.
+        answer: IDENTIFIED; UNKNOWN: nobody reaches the threshold; INCONCLUSIVE: the recording cannot be used, or the
+            model's calibration does not cover the band of the recording or of the nearest speaker's recordings.
+        name: the speaker's name; None unless IDENTIFIED.
         score: cosine with the nearest speaker's centroid; None: nobody is enrolled, or the recording cannot be used.
-        threshold: what the score was held against.
-        candidates: the nearest speakers, the nearest first.
-        code, reason: why it is INCONCLUSIVE, OTHER_BAND or see UnfitRecording; else empty.
-        quality: what was measured on the recording; None: it could not be read, or only its embedding was given.
-        llr: natural logarithm of how much likelier the recording is when the nearest speaker speaks than when one other
-            person does, see `compare`; it does not know among how many speakers that one was found. None: the model has
-            no calibration, or a quality is not known.
+        threshold: the threshold with which the score was compared.
+        candidates: the nearest speakers, nearest first.
+        code: why the answer is INCONCLUSIVE: OTHER_BAND, or a code of UnfitRecording; otherwise empty.
+        reason: the same reason in words.
+        quality: the recording's measured quality; None: it could not be read, or only its embedding was given.
+        llr: natural logarithm of the likelihood ratio of the nearest speaker against one other person, see `compare`;
+            it does not account for the number of speakers searched. None: the model has no calibration, or a quality is
+            unknown.
     """
 
     answer: str
@@ -91,17 +92,17 @@ class Identification:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Who it may be, and how sure the answer must be.
+    """The speakers that an answer may name, and how sure it must be.
 
     Args:
-        among: only speakers of these names; None: all.
+        among: only speakers with these names; None: all.
         group: only speakers of this group; None: all.
-        target_rate: share of strangers that may be given a name.
-        threshold: cosine from which a name is given, in place of the one that follows from `target_rate`; None: that.
+        target_rate: share of strangers that may be given a name, between 0 and 1.
+        threshold: cosine from which a name is given; None: it is computed from `target_rate`.
         num_shown: most candidates in the answer.
 
     Raises:
-        UsageError: a value is impossible.
+        UsageError: a value is out of range.
     """
 
     among: Optional[Collection[str]] = None
@@ -127,17 +128,17 @@ def identify(
     sample_rate: Optional[int] = None,
     channel: Optional[int] = None,
 ) -> Identification:
-    """Say who of the enrolled speakers speaks in a recording.
+    """Identify which enrolled speaker speaks in a recording.
 
     Args:
-        store: who is enrolled.
+        store: the enrolled speakers.
         listener: the model of the store, and the limits.
         recording, sample_rate, channel: see `Embedder.embed`.
-        candidates: who it may be.
+        candidates: the speakers that the answer may name.
 
     Raises:
-        UsageError: no threshold follows from what is known, see `name_threshold`.
-        InputError: see `Listener.hear`. A recording that cannot be used is no error but INCONCLUSIVE.
+        UsageError: no threshold can be computed, see `name_threshold`.
+        InputError: see `Listener.hear`. A recording that cannot be used is not an error: the answer is INCONCLUSIVE.
     """
     naming = naming_of(store, listener.embedder, candidates)
     try:
@@ -161,12 +162,13 @@ def identify_embeddings(
     naming: Naming,
     qualities: Sequence[Optional[Quality]],
 ) -> list[Identification]:
-    """Say of each embedding (Q, D) whose it is.
+    """Identify the speaker of each embedding (Q, D).
 
     Args:
-        candidates: who it may be.
+        candidates: the speakers that an answer may name.
         naming: see `naming_of`.
-        qualities: of the recordings, Q; one that is not known (None) tells no band, and there is no ratio.
+        qualities: the quality of each recording, Q; for an unknown one (None) the band is not checked, and the answer
+            has no ratio.
 
     Raises:
         ValueError: see `SpeakerStore.search`.
@@ -179,7 +181,7 @@ def identify_embeddings(
 
 
 def identification_facts(name: str, found: Identification) -> dict[str, Any]:
-    """Return everything about the answer for a recording of this name, for JSON."""
+    """Return everything about the answer for a recording with this name, for JSON."""
     return {"recording": name, **asdict(found), "candidates": [match._asdict() for match in found.candidates]}
 
 
@@ -207,10 +209,10 @@ def _judge(
 def _ratio(
     store: SpeakerStore, embedding: np.ndarray, name: str, calibration: PairCalibration, quality: Quality
 ) -> tuple[Optional[float], str]:
-    """Return the log-likelihood ratio with an enrolled speaker, and why there is none; empty: it is not known why."""
+    """Return the log-likelihood ratio with an enrolled speaker, and the calibration's reason if it gives none."""
     try:
         samples = store.get(name).samples
-    except NoSuchSpeaker:  # renamed or deleted at this moment
+    except NoSuchSpeaker:  # renamed or deleted meanwhile
         return None, ""
     found = compare(calibration, embedding, quality, samples)
     if found is None:
@@ -220,7 +222,7 @@ def _ratio(
 
 
 def naming_of(store: SpeakerStore, embedder: Embedder, candidates: Candidates = Candidates()) -> Naming:
-    """Return when a name is given; for the errors see `name_threshold`.
+    """Return when a name is given; see `name_threshold` for the errors.
 
     Args:
         embedder: the store's model.
@@ -232,16 +234,19 @@ def naming_of(store: SpeakerStore, embedder: Embedder, candidates: Candidates = 
 def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates = Candidates()) -> NameThreshold:
     """Return the score from which a name is given.
 
-    Unless the user gives it, it is the greatest of: the score that one stranger in 1 / `target_rate` reaches with some
-    candidate, by what is known of the model's scores of different speakers; the same by how alike the enrolled
-    speakers are, where there are LEAST_POPULATION; the score from which the model means the same person in a comparison
-    of two. The second makes it stricter where all speak a language, or through a device, that makes them alike.
+    If the user does not give it, it is the largest of these:
+
+    - the model's own threshold for the same person in a comparison of two recordings;
+    - the score that a share `target_rate` of strangers reaches with at least one candidate, computed from the model's
+      background;
+    - the same score computed from the cosines between the enrolled speakers, if there are LEAST_POPULATION. It is
+      stricter if a common language or device makes the enrolled speakers alike.
 
     Args:
-        model_file: of the store's model.
+        model_file: the file of the store's model.
 
     Raises:
-        UsageError: of this model nothing is known, and there are too few speakers.
+        UsageError: the model has neither thresholds nor a background, and too few speakers are enrolled.
     """
     num_speakers = _num_candidates(store, candidates)
     if candidates.threshold is not None:
@@ -249,15 +254,15 @@ def name_threshold(store: SpeakerStore, model_file: Path, candidates: Candidates
     found = []
     model = Thresholds.of_model(model_file)
     if model is not None:
-        found.append((model.accept, f"{model.source}: the same person in a comparison of two"))
+        found.append((model.accept, f"{model.source}: the same person in a comparison of two recordings"))
     for background in (background_of(model_file), _population(store)):
         if background is not None:
             value = background.threshold(max(num_speakers, 1), candidates.target_rate)
             found.append((min(value, 1.0), background.source))
     if not found:
         raise UsageError(
-            f"{model_file}: nothing is known of this model's scores of different speakers, and fewer than "
-            f"{LEAST_POPULATION} are enrolled. Give --threshold; `mindvox eval` prints the one of equal error rates."
+            f"{model_file}: this model has no threshold, and fewer than {LEAST_POPULATION} speakers are enrolled to "
+            "compute one. Give --threshold; `mindvox eval` prints the one of equal error rates."
         )
     value, origin = max(found)
     return NameThreshold(value, origin, num_speakers, candidates.target_rate)
@@ -270,9 +275,9 @@ def _num_candidates(store: SpeakerStore, candidates: Candidates) -> int:
 
 
 def _population(store: SpeakerStore) -> Optional[Background]:
-    """Return how alike the enrolled speakers are; None: there are too few."""
+    """Return the background of the enrolled speakers among each other; None: there are too few speakers."""
     if store.count() < LEAST_POPULATION:
         return None
     centroids = store.centroids(MOST_POPULATION)
     cosines = (centroids @ centroids.T)[np.triu_indices(len(centroids), 1)]
-    return fit_background(cosines, f"how alike {len(centroids)} enrolled speakers are")
+    return fit_background(cosines, f"the cosines between {len(centroids)} enrolled speakers")

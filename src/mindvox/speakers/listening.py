@@ -1,4 +1,4 @@
-"""What is heard of a recording: an embedding, and whether it is good enough to tell who speaks."""
+"""Turn a recording into an embedding, or refuse it if it is too poor to tell who speaks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +15,30 @@ from mindvox.speech.quality import Limits, Quality
 
 
 class UnfitRecording(UnusableRecording):
-    """A recording that says too little about who speaks.
+    """A recording that is too poor to tell who speaks.
 
     Args:
         name, reason: see UnusableRecording.
         code: no_speech, too_short, too_noisy, several_speakers, or UNUSABLE.
-        quality: what was measured; None: it could not be read.
+        quality: the measured quality; None: the recording could not be read.
     """
 
     def __init__(self, name: str, reason: str, code: str, quality: Optional[Quality] = None) -> None:
         super().__init__(name, reason)
         self.code, self.quality = code, quality
 
-    def __reduce__(self) -> tuple[Any, ...]:  # another process sends it
+    def __reduce__(self) -> tuple[Any, ...]:  # for pickle: worker processes send it
         return type(self), (self.name, self.reason, self.code, self.quality)
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is known of a recording that can be used.
+    """The embedding and the quality of a usable recording.
 
     Attributes:
-        source: its file's name without the folder, or "the array".
-        embedding: (D,), float32, not normalised in length.
-        quality: what was measured.
+        source: the file's name without its folder, or "the array".
+        embedding: (D,), float32, not scaled to length 1.
+        quality: the measured quality.
     """
 
     source: str
@@ -47,23 +47,23 @@ class Heard:
 
 
 class Listener:
-    """A model, and a judge of what it is given.
+    """A model together with a check of the recordings that it is given.
 
     Args:
         embedder: the model.
         detector: finds the speech.
-        limits: what a recording must keep to; None: the defaults.
+        limits: the limits that a recording must keep to; None: the defaults.
     """
 
     def __init__(self, embedder: Embedder, detector: SpeechDetector, limits: Optional[Limits] = None) -> None:
         self.embedder, self.detector, self.limits = embedder, detector, limits or Limits()
 
     def hear(self, recording: Recording, sample_rate: Optional[int] = None, channel: Optional[int] = None) -> Heard:
-        """Return what is heard of a recording; for the arguments see `Embedder.embed`.
+        """Return the embedding and the quality of a recording; see `Embedder.embed` for the arguments.
 
         Raises:
-            UnfitRecording: it cannot be used, and why.
-            UnreadRecording: the package that reads it is not installed.
+            UnfitRecording: the recording cannot be used.
+            UnreadRecording: the package that reads this format is not installed.
             InputError, ValueError: see `Embedder.embed`.
         """
         source = AN_ARRAY
@@ -78,11 +78,11 @@ class Listener:
 
 @dataclass(frozen=True)
 class ListenerChoice:
-    """What another process opens its own listener by: the model and the limits; the detector is the fetched one."""
+    """The settings with which another process opens its own listener; the detector is always the fetched one."""
 
     embedder: EmbedderChoice
     limits: Limits
 
     def open(self) -> Listener:
-        """Load model and detector."""
+        """Load the model and the detector."""
         return Listener(self.embedder.open(), SpeechDetector.open(), self.limits)

@@ -1,11 +1,11 @@
 """The store of speakers in a PostgreSQL database with the extension pgvector.
 
-The database searches, exactly: it compares the query with every centroid. What rounding could have moved among the best
-is compared again in double precision, so that both stores give the same answer.
+The search in the database is exact: it compares the query with every centroid. Speakers that may be among the best,
+given the rounding, are compared again in double precision, so that both stores give the same answer.
 
-A row that is deleted stays in PostgreSQL's files until its table is rewritten. So `delete` hides a speaker at once,
-from everybody, and `erase` (`mindvox speakers purge`) removes the bytes. The database's own log and its back-ups keep
-them for as long as its administrator has set.
+A deleted row stays in PostgreSQL's files until its table is rewritten. So `delete` hides a speaker from everybody at
+once, and `erase` (`mindvox speakers purge`) removes the bytes. The database's own log and its backups keep them for as
+long as its administrator has set.
 """
 
 import threading
@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     import psycopg
 
 CONNECT_S = 10
-SPARE = 32  # further candidates that are asked for at once
-LOCK_KEY = 0x6D765350  # of who makes the tables
+SPARE = 32  # candidates requested beyond k at once
+LOCK_KEY = 0x6D765350  # advisory lock held while the tables are made
 SCHEMA = """
 CREATE TABLE mindvox_about (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE mindvox_speakers (
@@ -124,9 +124,9 @@ Run = Callable[..., "psycopg.Cursor"]
 
 
 class PostgresStore(SpeakerStore):
-    """Speakers in a PostgreSQL database; see SpeakerStore, but for `delete`: the bytes stay until `erase`.
+    """Speakers in a PostgreSQL database; as SpeakerStore, except that after `delete` the bytes stay until `erase`.
 
-    One connection serves all threads, one call at a time. After it was lost, the next call connects again.
+    One connection serves all threads, one call at a time. If it is lost, the next call connects again.
 
     Args:
         address: "postgresql://user@host/database", see libpq.
@@ -144,11 +144,11 @@ class PostgresStore(SpeakerStore):
     def open(
         cls, address: str, model: Optional[ModelIdentity] = None, clock: Callable[[], float] = time.time
     ) -> "PostgresStore":
-        """Open the store in a database, or make one for a model where there is none.
+        """Open the store in a database; if there is none, make one for a model.
 
         Raises:
             InputError: psycopg is not installed; the database cannot be reached, or has no pgvector; it has no store
-                and `model` is None; the store is of another model.
+                and `model` is None; the store is for another model.
         """
         store = cls(address, clock)
         try:
@@ -184,10 +184,10 @@ class PostgresStore(SpeakerStore):
             return
         if mode == NEW:
             raise already_enrolled(speaker.name)
-        # Others who change this speaker wait here.
+        # Other processes that change this speaker wait here.
         row = run("SELECT id FROM mindvox_speakers WHERE name = %s FOR UPDATE", [speaker.name]).fetchone()
         if row is None:
-            raise NoSuchSpeaker(f"{speaker.name}: deleted by somebody else at this moment. Enrol again.")
+            raise NoSuchSpeaker(f"{speaker.name}: another process has just deleted this speaker. Enrol again.")
         if mode == REPLACE:
             run("DELETE FROM mindvox_samples WHERE speaker = %s", row)
         else:
@@ -233,7 +233,7 @@ class PostgresStore(SpeakerStore):
             _note(run, now, RENAMED, key, name, new_name)
 
     def delete(self, who: Who) -> None:
-        """Delete a speaker, whom nobody finds any more; the bytes stay until `erase`. Raise NoSuchSpeaker."""
+        """Delete a speaker, who is no longer found; the bytes stay until `erase`. Raise NoSuchSpeaker."""
         with self._writing() as run:
             key, name, *_ = self._row(run, who, "FOR UPDATE")
             run("DELETE FROM mindvox_speakers WHERE id = %s", [key])
@@ -281,7 +281,7 @@ class PostgresStore(SpeakerStore):
             scores = np.array([row[3] for row in rows])
             if len(rows) < wanted or scores[-1] < scores[k - 1] - 2 * error:
                 break
-            wanted *= 8  # more may be as near
+            wanted *= 8  # rows that were not fetched may be as near
         near = could_be_best(scores, k, error)
         names = {rows[place][0]: rows[place][1] for place in near}
         vectors = np.array([rows[place][2] for place in near], np.float32).reshape(-1, self.model.emb_size)
@@ -320,10 +320,10 @@ class PostgresStore(SpeakerStore):
         return num_deleted
 
     def erase(self) -> None:
-        """Rewrite the tables without what was deleted (VACUUM FULL, which locks them), and let the old files go.
+        """Rewrite the tables without the deleted rows (VACUUM FULL, which locks them) and release the old files.
 
         Raises:
-            NotErased: the user does not own the tables, or may not let the database write a checkpoint.
+            NotErased: the user does not own the tables, or may not run CHECKPOINT.
         """
         import psycopg
 
@@ -334,7 +334,7 @@ class PostgresStore(SpeakerStore):
                 connection.execute("CHECKPOINT")
             except psycopg.errors.InsufficientPrivilege as error:
                 raise NotErased(
-                    f"{self.where}: what was deleted is found no more, but its bytes stay in the files ({error}). Let "
+                    f"{self.where}: deleted data cannot be found, but its bytes stay in the files ({error}). Let "
                     "the owner of the tables run `mindvox speakers purge`, with the role pg_checkpoint."
                 ) from None
 
@@ -345,7 +345,7 @@ class PostgresStore(SpeakerStore):
 
     @contextmanager
     def _connected(self) -> "Iterator[psycopg.Connection]":
-        """Yield the connection, for one call at a time; turn what the database says into an InputError."""
+        """Yield the connection, for one call at a time; turn an error of the database into an InputError."""
         try:
             import psycopg
         except ImportError:
@@ -354,7 +354,7 @@ class PostgresStore(SpeakerStore):
             try:
                 if self._kept is None or self._kept.closed:
                     self._kept = psycopg.connect(self._address, autocommit=True, connect_timeout=CONNECT_S)
-                    info = self._kept.info  # which leaves the password out
+                    info = self._kept.info  # without the password
                     self.where = f"postgresql://{info.host}:{info.port}/{info.dbname}"
                 yield self._kept
             except psycopg.Error as error:
@@ -362,20 +362,20 @@ class PostgresStore(SpeakerStore):
 
     @contextmanager
     def _reading(self) -> Iterator[Run]:
-        """Yield what runs statements in a transaction."""
+        """Yield the function that runs statements in a transaction."""
         with self._connected() as connection, connection.transaction():
             yield connection.execute
 
     @contextmanager
     def _writing(self, expire: bool = True) -> Iterator[Run]:
-        """Yield what runs statements in a transaction that is whole or absent; delete first who has expired."""
+        """Yield the function that runs statements in an atomic transaction; delete expired speakers first."""
         with self._reading() as run:
             if expire:
                 _expire(run, self._clock())
             yield run
 
     def _row(self, run: Run, who: Who, lock: str = "") -> tuple:
-        """Return key, name, times, id and terms of a speaker; raise NoSuchSpeaker."""
+        """Return the key, name, times, id and terms of a speaker; raise NoSuchSpeaker."""
         column, value = ("public_id", who.value) if isinstance(who, SpeakerId) else ("name", check_name(who))
         row = run(
             'SELECT id, name, created, changed, public_id, "group", consent, expires FROM mindvox_speakers '
@@ -388,7 +388,7 @@ class PostgresStore(SpeakerStore):
 
 
 def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdentity:
-    """Make the tables of a store that is new, or complete those of before, and return its model."""
+    """Make the tables of a new store, or update those of an earlier format; return the store's model."""
     import psycopg
 
     run("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
@@ -411,7 +411,7 @@ def _prepare(run: Run, where: str, model: Optional[ModelIdentity]) -> ModelIdent
             run(f"ALTER TABLE mindvox_samples {columns}")
         except psycopg.errors.InsufficientPrivilege as error:
             raise InputError(
-                f"{where}: a store of format {WITHOUT_QUALITY}, which only the owner of its tables can bring to "
+                f"{where}: a store of format {WITHOUT_QUALITY}; only the owner of its tables can update it to format "
                 f"{FORMAT_VERSION} ({str(error).splitlines()[0]}). Let the owner run `mindvox speakers list` once."
             ) from None
         run("UPDATE mindvox_about SET value = %s WHERE key = 'format_version'", [str(FORMAT_VERSION)])
@@ -454,7 +454,7 @@ def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
 
 
 def _expire(run: Run, now: float) -> int:
-    """Delete the speakers who have expired and return their number."""
+    """Delete the expired speakers and return their number."""
     rows = run("DELETE FROM mindvox_speakers WHERE expires <= %s RETURNING id, name", [now]).fetchall()
     for key, name in rows:
         _note(run, now, EXPIRED, key, name)

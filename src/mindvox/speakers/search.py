@@ -5,7 +5,7 @@ from typing import Optional
 
 import numpy as np
 
-BLOCK_SCORES = 1 << 24  # computed at once: 64 MB
+BLOCK_SCORES = 1 << 24  # most scores computed at once: 64 MB
 FIRST_ROWS = 1024
 Hits = list[tuple[int, float]]
 
@@ -13,8 +13,8 @@ Hits = list[tuple[int, float]]
 class Vectors:
     """Unit vectors by key, and the exact search among them.
 
-    Scores are computed in single precision first. Whatever could be among the best k, given how far rounding can shift
-    a score, is computed again in double precision. So the answer does not depend on the linear algebra library.
+    Scores are computed in single precision first. Those that could be among the best k, given how far rounding can
+    shift a score, are recomputed in double precision. So the answer does not depend on the linear algebra library.
 
     Args:
         emb_size: D.
@@ -33,15 +33,15 @@ class Vectors:
 
     @property
     def keys(self) -> np.ndarray:
-        """The keys, in no order."""
+        """The keys, in no particular order."""
         return self._keys[: len(self)]
 
     def vectors(self, keys: np.ndarray) -> np.ndarray:
-        """Return the vectors (N, D) of keys that are there."""
+        """Return the vectors (N, D) of existing keys."""
         return self._vectors[[self._row_of[key] for key in keys.tolist()]]
 
     def put_all(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        """Store unit vectors (N, D) under keys that are not there yet."""
+        """Store unit vectors (N, D) under new keys."""
         first, after = len(self), len(self) + len(keys)
         if after > len(self._keys):
             capacity = max(after, 2 * len(self._keys))
@@ -51,12 +51,12 @@ class Vectors:
         self._row_of.update(zip(keys.tolist(), range(first, after), strict=True))
 
     def remove_all(self, keys: Iterable[int]) -> None:
-        """Forget keys, those that are there."""
+        """Remove keys; unknown keys are ignored."""
         for key in keys:
             self._remove(key)
 
     def _remove(self, key: int) -> None:
-        """Forget a key; the last row takes its place."""
+        """Remove a key; the last row moves into its row."""
         row = self._row_of.pop(key, None)
         if row is None:
             return
@@ -67,10 +67,10 @@ class Vectors:
         self._vectors[last] = 0
 
     def search(self, queries: np.ndarray, k: int, allowed: Optional[Collection[int]] = None) -> list[Hits]:
-        """Return the k keys of the greatest products with each query, the best first; of equal ones the lower key.
+        """Return the k keys with the largest products with each query, best first; ties by the lower key.
 
         Args:
-            queries: (Q, D), of length 1, float64.
+            queries: (Q, D), each of length 1, float64.
             k: at least 1.
             allowed: only these keys; None: all.
         """
@@ -95,16 +95,16 @@ class Vectors:
 def rounding_of(emb_size: int) -> float:
     """Return how far rounding can shift a product of unit vectors (D,) in single precision.
 
-    |rounded x.y - x.y| <= D u |x||y| (Higham 2002, section 3.1), and |x| = |y| = 1 but for their own rounding.
+    |rounded x.y - x.y| <= D u |x||y| (Higham 2002, section 3.1), and |x| = |y| = 1 except for their own rounding.
     """
     return (emb_size + 4) * 2.0**-24
 
 
 def could_be_best(scores: np.ndarray, k: int, error: float) -> np.ndarray:
-    """Return the places in scores (N,), each at most `error` off, that may be among the k greatest true scores.
+    """Return the indices of scores (N,), each off by at most `error`, that may be among the k largest true scores.
 
-    k true scores are at least the k-th given one less the error. What reaches that has a given score of at least that
-    less another error.
+    The k-th largest true score is at least the k-th largest given score minus `error`. A true score that reaches this
+    bound has a given score of at least the bound minus `error`.
     """
     if k >= len(scores):
         return np.arange(len(scores))
@@ -113,7 +113,7 @@ def could_be_best(scores: np.ndarray, k: int, error: float) -> np.ndarray:
 
 
 def best(keys: np.ndarray, vectors: np.ndarray, query: np.ndarray, k: int) -> Hits:
-    """Return the k keys of the greatest products in double precision, the best first; of equal ones the lower key."""
+    """Return the k keys with the largest products in double precision, best first; ties by the lower key."""
     scores = np.einsum("nd,d->n", vectors.astype(np.float64), query)
     order = np.lexsort((keys, -scores))[:k]
     return [(int(keys[place]), float(np.clip(scores[place], -1, 1))) for place in order]

@@ -1,18 +1,19 @@
 """The store of speakers in one SQLite file.
 
-What a deleted speaker leaves in the file. SQLite's `secure_delete` overwrites what it frees, but not what balancing its
-trees has copied elsewhere before: a few bytes in a thousand deletions stayed (3.40). So embeddings lie in tables of
-rows of one length that are only ever appended and overwritten in place, with zeros when a speaker is deleted, and used
-again for the next; such tables are never rebalanced. The log (`-wal`) still has earlier pages; a deletion ends with
-emptying it.
+Erasing a deleted speaker's bytes: SQLite's `secure_delete` overwrites the pages that it frees, but not copies that the
+rebalancing of a tree has left elsewhere; a few bytes in a thousand deletions remained (3.40). So embeddings are in
+tables whose rows all have one length. A row is appended once and then only overwritten in place: with zeros when its
+speaker is deleted, and with the next embedding after that. These tables are never rebalanced. The log (`-wal`) still
+holds earlier pages, so a deletion empties it at the end.
 
 SQLite before 3.51.3 can damage a database when one process empties the log a second time while another one commits (its
-"WAL-reset bug"; seen here with 3.40: a speaker was missing from an index after a minute of eight processes). So whoever
-commits or empties the log holds a lock on a database beside it, PATH-lock, which is empty: SQLite's own locks are those
-that every system has, and they end with the process.
+"WAL-reset bug"; seen here with 3.40: with eight processes, a speaker was missing from an index after a minute). So a
+process that commits or empties the log holds a lock on an empty database beside the store, PATH-lock. SQLite's own
+locks work on every system and end with the process.
 
-Every change has a row in `audit`, written in its transaction. The rows since the last search tell which vectors in
-memory are out of date, whichever process changed them. Of many speakers, codes are held in place of vectors (`codes`).
+Every change has a row in `audit`, written in the same transaction. The rows since the last search tell which vectors in
+memory are out of date, whichever process changed them. For many speakers, codes replace the vectors in memory
+(`codes`).
 """
 
 import os
@@ -79,11 +80,11 @@ from mindvox.speakers.store import (
 if TYPE_CHECKING:
     from mindvox.speakers.codes import CodedVectors, CodeFiles
 
-WAIT_S = 60.0  # for other processes that write, or still read what is to be erased
+WAIT_S = 60.0  # longest wait for other processes that write, or still read data to be erased
 RETRY_S = 0.01
-READERS_S = 0.1  # that who empties the log waits for readers, before writers have their turn
+READERS_S = 0.1  # longest wait for readers in one attempt to empty the log; writers wait meanwhile
 ROWS_AT_ONCE = 20_000
-FEW = 500  # values in one statement; SQLite allows 32,766
+FEW = 500  # most values in one statement; SQLite allows 32,766
 APPLICATION_ID = 0x6D765350  # "mvSP", in the file's header
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -135,7 +136,7 @@ CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT RAISE(AB
 """
 IS_LIVE = "(expires IS NULL OR expires > :now)"
 IN_GROUP = '(:group IS NULL OR "group" = :group)'
-IN_MEMORY = 100_000  # speakers; of more, codes are searched, where faiss is installed
+IN_MEMORY = 100_000  # speakers; with more, codes are searched if faiss is installed
 CENTROIDS = "SELECT speakers.id, vector FROM speakers JOIN centroids ON slot = centroid"
 Run = Callable[..., sqlite3.Cursor]
 
@@ -148,9 +149,9 @@ class SqliteStore(SpeakerStore):
 
     Args:
         path: an existing store, see `open`.
-        connection: to it.
-        gate: connection to the database that is locked by who commits or empties the log.
-        model: whose embeddings it holds.
+        connection: the connection to it.
+        gate: the connection to the lock database; a process locks it to commit or to empty the log.
+        model: the model that made the embeddings in the store.
         clock: returns seconds since 1970; for tests.
     """
 
@@ -169,22 +170,23 @@ class SqliteStore(SpeakerStore):
         self._lock = threading.RLock()
         self._path = path
         self._vectors: Union[Vectors, CodedVectors] = Vectors(model.emb_size)
-        self._seen = 0  # number of the last entry of the audit that the vectors follow
+        self._seen = 0  # number of the last audit entry that the vectors include
 
     @classmethod
     def open(
         cls, path: PathLike, model: Optional[ModelIdentity] = None, clock: Callable[[], float] = time.time
     ) -> "SqliteStore":
-        """Open a store, or make one for a model where there is none.
+        """Open a store; if there is none, make one for a model.
 
         Raises:
-            InputError: there is none and `model` is None; it is of another model; it is no store; it cannot be written.
+            InputError: there is no store and `model` is None; the store is for another model; the file is something
+                else; it cannot be written.
         """
         path = Path(path)
         if model is None and not path.is_file():
             raise no_store(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # nobody but its owner reads voices
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # only the owner may read voices
         with _said_clearly(str(path)):
             connection, gate = _connect(path), _connect(Path(f"{path}-lock"))
             try:
@@ -192,7 +194,7 @@ class SqliteStore(SpeakerStore):
                 with _alone(gate):
                     found = _prepare(path, connection, model)
                 store = cls(path, connection, gate, found, clock)
-                with suppress(NotErased):  # what a killed process left; the next one tries again
+                with suppress(NotErased):  # erase what a killed process left; the next process tries again
                     store.erase(wait_s=0)
             except BaseException:
                 with suppress(sqlite3.Error), _alone(gate):
@@ -318,7 +320,7 @@ class SqliteStore(SpeakerStore):
         with self._reading() as run:
             first = run("SELECT min(expires) FROM speakers WHERE expires IS NOT NULL").fetchone()[0]
         if first is not None and first <= self._clock():
-            with self._writing():  # deletes who has expired
+            with self._writing():  # deletes expired speakers
                 pass
         with self._searching() as run:
             found = self._vectors.search(queries, k, _allowed(run, among, group))
@@ -344,7 +346,7 @@ class SqliteStore(SpeakerStore):
     def purge(self) -> int:
         with self._writing(expire=False) as run:
             num_deleted = _expire(run, self._clock())
-        with self._reading() as run:  # what a killed process has left in codes
+        with self._reading() as run:  # erase what a killed process has left in codes
             for files in self._code_files():
                 files.erase(_changed(run, files.number))
         with suppress(InputError), self._making_codes(wait=False):
@@ -357,14 +359,14 @@ class SqliteStore(SpeakerStore):
         """Move the log into the file and empty it.
 
         Args:
-            wait_s: for other processes that still read what the log has; None: WAIT_S.
+            wait_s: longest wait in s for other processes that still read the log; None: WAIT_S.
 
         Raises:
-            NotErased: they read on.
+            NotErased: a process still reads the log after that time.
         """
         give_up = time.monotonic() + (WAIT_S if wait_s is None else wait_s)
         while True:
-            with self._lock:  # between two attempts other threads go on
+            with self._lock:  # released between two attempts, so that other threads continue
                 if self._empty_log(max(give_up - time.monotonic(), 0)):
                     return
             if time.monotonic() >= give_up:
@@ -372,21 +374,21 @@ class SqliteStore(SpeakerStore):
             time.sleep(RETRY_S)
 
     def _empty_log(self, wait_s: float) -> bool:
-        """Return whether the log could be moved into the file and emptied, after waiting for readers."""
+        """Move the log into the file and empty it, after waiting for readers; return whether that was possible."""
         self._connection.execute(f"PRAGMA busy_timeout = {round(min(wait_s, READERS_S) * 1000)}")
         try:
             with _alone(self._gate):
                 return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):  # SQLite does not wait for another process that empties it
+            if "locked" in str(error):  # SQLite does not wait for another process that empties the log
                 return False
-            raise self._not_erased(f"its bytes are still in the log ({error})", "that is mended") from None
+            raise self._not_erased(f"its bytes are still in the log ({error})", "the cause is removed") from None
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {round(WAIT_S * 1000)}")
 
     def _not_erased(self, why: str, when: str) -> NotErased:
         return NotErased(
-            f"{self.where}: what was deleted is found no more, but {why}. Run `mindvox speakers purge` when {when}."
+            f"{self.where}: deleted data cannot be found, but {why}. Run `mindvox speakers purge` when {when}."
         )
 
     def close(self) -> None:
@@ -396,10 +398,10 @@ class SqliteStore(SpeakerStore):
 
     @contextmanager
     def _writing(self, expire: bool = True) -> Iterator[Run]:
-        """Yield what runs statements in a transaction that is whole or absent.
+        """Yield the function that runs statements in an atomic transaction.
 
         Args:
-            expire: delete first who has expired.
+            expire: whether to delete expired speakers first.
         """
         has_expired = False
         with self._lock, _said_clearly(self.where):
@@ -419,12 +421,12 @@ class SqliteStore(SpeakerStore):
                 for files in self._code_files():
                     files.erase(changed)
             if has_expired:
-                with suppress(NotErased):  # no matter of who asked for something else; the next erasure does it
+                with suppress(NotErased):  # the caller asked for something else; the next erasure does it
                     self.erase()
 
     @contextmanager
     def _reading(self) -> Iterator[Run]:
-        """Yield what runs statements on one state of the store."""
+        """Yield the function that runs statements on one state of the store."""
         with self._lock, _said_clearly(self.where):
             self._connection.execute("BEGIN")
             try:
@@ -443,7 +445,7 @@ class SqliteStore(SpeakerStore):
 
     @contextmanager
     def _searching(self) -> Iterator[Run]:
-        """Yield what runs statements on one state of the store, which the vectors in memory follow."""
+        """Yield the function that runs statements on one state of the store; the vectors in memory match that state."""
         while True:
             with self._reading() as run:
                 if self._follow(run):
@@ -451,11 +453,11 @@ class SqliteStore(SpeakerStore):
                     return
 
     def _follow(self, run: Run) -> bool:
-        """Bring the vectors in memory to the state of the store; False: that has to be done with a newer state."""
+        """Update the vectors in memory to the state of the store; return False if a newer state is needed for that."""
         last = _last_entry(run)
         if last == self._seen:
             return True
-        seen, self._seen = self._seen, 0  # until all is done
+        seen, self._seen = self._seen, 0  # 0 until the update is complete
         if seen == 0 and not self._needs_codes(run):
             self._vectors = Vectors(self.model.emb_size)
             for keys, vectors in self._in_chunks(run(CENTROIDS)):
@@ -466,7 +468,7 @@ class SqliteStore(SpeakerStore):
         return True
 
     def _apply(self, run: Run, vectors: "Union[Vectors, CodedVectors]", since: int) -> bool:
-        """Take over what has changed since an entry of the audit; return whether other codes are wanted."""
+        """Apply the changes since an audit entry to `vectors`; return whether its codes should be rebuilt."""
         rows = run("SELECT DISTINCT speaker FROM audit WHERE number > ? AND action != ?", (since, RENAMED))
         changed = [row[0] for row in rows]
         vectors.remove_all(changed)
@@ -481,11 +483,11 @@ class SqliteStore(SpeakerStore):
         return is_installed()
 
     def _renew_codes(self, run: Run, last: int, wait: bool) -> bool:
-        """Take the newest codes that there are, or make some; see `_follow`.
+        """Take the newest codes, or make new ones; return as `_follow` does.
 
         Args:
-            last: the last entry of the audit.
-            wait: for another process that makes some; False: go on with the vectors in memory meanwhile.
+            last: number of the last audit entry.
+            wait: whether to wait while another process makes codes; False: continue with the vectors in memory.
         """
         from mindvox.speakers.codes import CodeFiles, write_codes
 
@@ -494,10 +496,10 @@ class SqliteStore(SpeakerStore):
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._making_codes(wait))
-            except InputError:  # another process makes some
+            except InputError:  # another process is making codes
                 self._seen = last
                 return True
-            if (is_done := self._take_codes(run, last)) is not None:  # made meanwhile
+            if (is_done := self._take_codes(run, last)) is not None:  # another process has made them meanwhile
                 return is_done
             for files in self._code_files():
                 files.remove_unfinished()
@@ -507,10 +509,10 @@ class SqliteStore(SpeakerStore):
             for files in self._code_files():
                 if files.number < last:
                     files.remove()
-        return False  # what was deleted meanwhile is erased from them with a newer state
+        return False  # a newer state is needed to erase from the codes what was deleted meanwhile
 
     def _take_codes(self, run: Run, last: int) -> Optional[bool]:
-        """Take the newest codes; return whether that is done, see `_follow`, or None: there are none that are good."""
+        """Take the newest codes and return as `_follow` does; None: there are no usable codes."""
         for files in self._code_files():
             if files.is_finished and files.number > last:
                 return False
@@ -519,7 +521,7 @@ class SqliteStore(SpeakerStore):
         return None
 
     def _use_codes(self, run: Run, files: "CodeFiles", last: int) -> bool:
-        """Search codes from now on; return whether others are wanted."""
+        """Search these codes from now on; return whether they should be rebuilt."""
         from mindvox.speakers.codes import CodedVectors
 
         def fetch(keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -531,7 +533,7 @@ class SqliteStore(SpeakerStore):
         return is_outdated
 
     def _making_codes(self, wait: bool) -> AbstractContextManager[None]:
-        """Keep other processes from making codes; raise InputError where they do so, unless `wait`."""
+        """Keep other processes from making codes; if one is making them, wait, or raise InputError without `wait`."""
         return lock_output(self._path.with_name(f"{self._path.name}-codes"), wait)
 
     def _code_files(self) -> "Sequence[CodeFiles]":
@@ -542,7 +544,7 @@ class SqliteStore(SpeakerStore):
         return CodeFiles.all_of(self._path)
 
     def _fetch(self, run: Run, keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return those of the keys that there are, and their centroids."""
+        """Return the keys that exist, and their centroids."""
         found = [np.empty(0, np.int64)]
         vectors = [np.empty((0, self.model.emb_size), np.float32)]
         for part in _in_parts(keys):
@@ -564,7 +566,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def _alone(gate: sqlite3.Connection) -> Iterator[None]:
-    """Keep others from committing, and from emptying the log, while the block runs."""
+    """Keep other connections from committing and from emptying the log while the block runs."""
     gate.execute("BEGIN EXCLUSIVE")
     try:
         yield
@@ -573,11 +575,11 @@ def _alone(gate: sqlite3.Connection) -> Iterator[None]:
 
 
 def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelIdentity]) -> ModelIdentity:
-    """Set a connection up, make the tables of a store that is new or complete those of before; return its model."""
+    """Set up a connection; make the tables of a new store, or update those of an earlier format; return the model."""
     run = connection.execute
     application, num_tables = run("PRAGMA application_id").fetchone()[0], _num_tables(run)
     if application != APPLICATION_ID and num_tables:
-        raise InputError(f"{path}: expected a store of speakers, this is a database of something else.")
+        raise InputError(f"{path}: expected a store of speakers, got another SQLite database. Choose another file.")
     _use_log(path, connection)
     for pragma in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
         run(f"PRAGMA {pragma}")
@@ -585,7 +587,7 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
     try:
         if not _num_tables(run):  # another process may have made them since
             if model is None:
-                raise no_store(path, "an empty file, no store of speakers")
+                raise no_store(path, "an empty file, not a store of speakers")
             run(f"PRAGMA application_id = {APPLICATION_ID}")
             for statement in SCHEMA.split(";\n"):
                 run(statement)
@@ -605,13 +607,13 @@ def _prepare(path: Path, connection: sqlite3.Connection, model: Optional[ModelId
 
 
 def _use_log(path: Path, connection: sqlite3.Connection) -> None:
-    """Let the store keep a log, so that readers and a writer do not wait for each other."""
+    """Turn on the write-ahead log, so that readers and a writer do not wait for each other."""
     give_up = time.monotonic() + WAIT_S
     while True:
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
-        except sqlite3.OperationalError:  # SQLite does not wait here while another process does the same
+        except sqlite3.OperationalError:  # SQLite does not wait here for another process that does the same
             if time.monotonic() > give_up:
                 raise
             time.sleep(RETRY_S)
@@ -620,12 +622,12 @@ def _use_log(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _last_entry(run: Run) -> int:
-    """Return the number of the last entry of the audit."""
+    """Return the number of the last audit entry."""
     return run("SELECT ifnull(max(number), 0) FROM audit").fetchone()[0]
 
 
 def _changed(run: Run, since: int) -> list[int]:
-    """Return the speakers whose centroid of before is not valid any more since an entry of the audit."""
+    """Return the speakers whose centroid at an audit entry is no longer valid."""
     rows = run(
         "SELECT DISTINCT speaker FROM audit WHERE number > ? AND action IN (?, ?, ?, ?)",
         (since, ADDED, REPLACED, DELETED, EXPIRED),
@@ -639,7 +641,7 @@ def _num_tables(run: Run) -> int:
 
 @contextmanager
 def _said_clearly(where: str) -> Iterator[None]:
-    """Turn what SQLite says of a file into an InputError."""
+    """Turn an error of SQLite into an InputError."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -656,7 +658,7 @@ def _key(cursor: sqlite3.Cursor) -> int:
 
 
 def _fill(run: Run, table: str, vector: np.ndarray) -> int:
-    """Store a vector in a row that is free, else in a new one; return its slot."""
+    """Store a vector in a free row, or in a new one if none is free; return its slot."""
     row = run(f"SELECT slot FROM free_{table} LIMIT 1").fetchone()
     if row is None:
         return _key(run(f"INSERT INTO {table} (vector) VALUES (?)", (_bytes(vector),)))
@@ -670,7 +672,7 @@ def _overwrite(run: Run, table: str, slot: int, vector: np.ndarray) -> None:
 
 
 def _empty(run: Run, table: str, slot: int) -> None:
-    """Overwrite a vector with zeros; its row can be used again."""
+    """Overwrite a vector with zeros and mark its row as free."""
     run(f"UPDATE {table} SET vector = zeroblob(length(vector)) WHERE slot = ?", (slot,))
     run(f"INSERT INTO free_{table} VALUES (?)", (slot,))
 
@@ -713,7 +715,7 @@ def _delete(run: Run, row: sqlite3.Row, action: str, now: float) -> None:
 
 
 def _expire(run: Run, now: float) -> int:
-    """Delete the speakers who have expired and return their number."""
+    """Delete the expired speakers and return their number."""
     rows = run("SELECT * FROM speakers WHERE expires <= ?", (now,)).fetchall()
     for row in rows:
         _delete(run, row, EXPIRED, now)

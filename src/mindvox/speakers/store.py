@@ -1,7 +1,7 @@
-"""What a store of speakers is: what it keeps of a person, and what can be asked of it.
+"""The interface of a speaker store, and the data that it keeps of a person.
 
-SQLite is the store that needs no server (`sqlite_store`); PostgreSQL with pgvector has the same interface
-(`postgres_store`). `open_store` takes either.
+`sqlite_store` needs no server; `postgres_store` keeps the speakers in PostgreSQL with pgvector. Both have the same
+interface, and `open_store` opens either.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 NEW, ADD, REPLACE = "new", "add", "replace"
 MODES = (NEW, ADD, REPLACE)
 ENROLLED, ADDED, REPLACED, RENAMED, DELETED, EXPIRED = "enrolled", "added", "replaced", "renamed", "deleted", "expired"
-FORMAT_VERSION = 2  # of the tables
-WITHOUT_QUALITY = 1  # the format before: samples have no QUALITY_COLUMNS; opening such a store adds them
+FORMAT_VERSION = 2  # format of the tables
+WITHOUT_QUALITY = 1  # the previous format: samples have no QUALITY_COLUMNS; opening a store adds them
 QUALITY_COLUMNS = ("duration_s", "level_dbfs", "clipped_share", "snr_db", "bandwidth_hz", "voice_agreement")
-"""What a store keeps of a sample's Quality beside `net_speech_s`, under its names; no duration: it is not known."""
+"""The fields of a sample's Quality that a store keeps beside `net_speech_s`; without a duration it is unknown."""
 VARIABLE = "MINDVOX_SPEAKERS"
 POSTGRES = ("postgresql://", "postgres://")
 MAX_NAME = 200  # characters
 NEVER = math.inf
-FIRST = 100  # speakers that `list` returns unless told otherwise
+FIRST = 100  # default number of speakers that `list` returns
 ID_PATTERN = "[0-9a-f]{32}"
 
 
@@ -52,11 +52,11 @@ class SpeakerExists(InputError):  # noqa: N818 - a finding about a name
 
 
 class NotErased(InputError):  # noqa: N818 - the deletion itself went through
-    """A deleted speaker is found no more, but the bytes are still in a file of the store."""
+    """A deleted speaker cannot be found any more, but the bytes are still in a file of the store."""
 
 
 class SpeakerId(NamedTuple):
-    """A speaker's id: random, and the same whatever the speaker is called."""
+    """A speaker's id: it is random and does not change when the speaker is renamed."""
 
     value: str
 
@@ -66,11 +66,11 @@ Who = Union[str, SpeakerId]
 
 
 class Failures(NamedTuple):
-    """Verifications of a speaker that failed since the last one that did not.
+    """Failed verifications of a speaker since the last accepted one.
 
     Attributes:
         number: how many.
-        last: when the last one was, seconds since 1970 (UTC); 0: there is none.
+        last: time of the last failure, seconds since 1970 (UTC); 0: there is none.
     """
 
     number: int
@@ -79,10 +79,10 @@ class Failures(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The model that made a store's embeddings; those of two models cannot be compared.
+    """The model that made a store's embeddings; embeddings of different models cannot be compared.
 
     Attributes:
-        name: what the user calls it; for messages.
+        name: the user's name for it; for messages.
         fingerprint: SHA-256 of the model file and of its front end.
         emb_size: D.
     """
@@ -106,11 +106,11 @@ class Sample:
     """One recording of a speaker.
 
     Attributes:
-        embedding: (D,), float32, as the model gives it: its length is not normalised.
-        source: what the recording is called; the file's name without its folder.
-        net_speech_s: seconds of speech in it; that of `quality` where it is known.
-        added: when, seconds since 1970 (UTC); the store sets it where it is 0.
-        quality: what was measured on the recording; None: it is not known, as of samples of stores of format 1.
+        embedding: (D,), float32, as the model gives it: not scaled to length 1.
+        source: the recording's name: its file's name without the folder.
+        net_speech_s: net speech in s; taken from `quality` if that is known.
+        added: time of enrolment, seconds since 1970 (UTC); the store sets it if it is 0.
+        quality: the recording's measured quality; None: unknown, as for samples from a store of format 1.
     """
 
     embedding: np.ndarray
@@ -126,12 +126,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Terms:
-    """On which terms a speaker is kept.
+    """The terms on which a speaker is kept.
 
     Attributes:
         group: name of a group of speakers, to which a search can be limited; empty: none.
-        consent: what the person agreed to, when and how, in the user's words; empty: nothing is known.
-        expires: seconds since 1970 (UTC) from which the speaker is found no more and is deleted; NEVER.
+        consent: what the person agreed to, when and how, in the user's words; empty: unknown.
+        expires: time from which the speaker is no longer found and is deleted, seconds since 1970 (UTC); or NEVER.
     """
 
     group: str = ""
@@ -145,10 +145,10 @@ class Speaker:
 
     Attributes:
         name: unique in the store.
-        samples: at least one, the oldest first.
+        samples: at least one, oldest first.
         terms: see Terms.
         created, changed: seconds since 1970 (UTC).
-        id: 32 hexadecimal digits, unique in the store; it draws them where this is empty.
+        id: 32 hexadecimal digits, unique in the store; the store draws an id if this is empty.
     """
 
     name: str
@@ -160,12 +160,12 @@ class Speaker:
 
     @property
     def centroid(self) -> np.ndarray:
-        """What is searched, (D,)."""
+        """The vector that a search compares with, (D,), see `centroid_of`."""
         return centroid_of(self.samples)
 
 
 class Summary(NamedTuple):
-    """A speaker without the embeddings: a line of a list. See Speaker; `net_speech_s` is of all samples together."""
+    """A speaker without the embeddings: an entry of a list. See Speaker; `net_speech_s` is the sum over all samples."""
 
     name: str
     num_samples: int
@@ -177,20 +177,20 @@ class Summary(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A speaker that a search found: name, and cosine of the embedding with the centroid, from -1 to 1."""
+    """A speaker that a search found: the name, and the cosine of the embedding with the centroid, from -1 to 1."""
 
     name: str
     score: float
 
 
 class AuditEntry(NamedTuple):
-    """What was done to the store, without the voice.
+    """One change of the store, without embeddings.
 
     Attributes:
-        number: rises with every entry.
-        at: seconds since 1970 (UTC).
+        number: increases with every entry.
+        at: time of the change, seconds since 1970 (UTC).
         action: ENROLLED, ADDED, REPLACED, RENAMED, DELETED or EXPIRED.
-        name: the speaker's name before it.
+        name: the speaker's name before the change.
         detail: number of samples, or the new name.
     """
 
@@ -201,7 +201,7 @@ class AuditEntry(NamedTuple):
     detail: str
 
 
-# The class has a method of the name `list`.
+# SpeakerStore has a method called `list`, which hides the builtin in its annotations.
 Summaries = list[Summary]
 Matches = list[Match]
 Found = list[Matches]
@@ -211,19 +211,19 @@ Entries = list[AuditEntry]
 class SpeakerStore(ABC):
     """Speakers by name, their embeddings, and the exact search among them.
 
-    Several processes and threads may use one store at once. What a method has returned from is on the disk, whole. A
-    speaker whose time has expired is treated as absent, and is deleted by the next change of the store.
+    Several processes and threads may use one store at once. When a method returns, its changes are complete and on
+    disk. An expired speaker is treated as absent, and is deleted by the next change of the store.
 
     Attributes:
         where: the file or the address, for messages.
-        model: whose embeddings the store holds.
+        model: the model that made the embeddings in the store.
     """
 
     where: str
     model: ModelIdentity
 
     def require(self, model: ModelIdentity) -> None:
-        """Raise InputError unless the store is of this model."""
+        """Raise InputError if the store is for another model."""
         check_model(self.where, self.model, model)
 
     def put(self, name: str, samples: Sequence[Sample], terms: Optional[Terms] = None, mode: str = NEW) -> None:
@@ -232,22 +232,22 @@ class SpeakerStore(ABC):
         Args:
             name: see `check_name`.
             samples: at least one.
-            terms: None: a speaker who is there keeps those of before, a new one has those of `Terms()`.
-            mode: NEW: the name must be free. ADD: samples beside those that are there, if any. REPLACE: in their place.
+            terms: None: an existing speaker keeps the present terms, a new speaker gets `Terms()`.
+            mode: NEW: the name must be free. ADD: keep the existing samples, if any. REPLACE: replace them.
 
         Raises:
-            SpeakerExists: NEW, and the name is taken.
-            InputError: a name or an embedding is impossible.
+            SpeakerExists: the mode is NEW and the name is taken.
+            InputError: a name or an embedding is not allowed.
         """
         self.put_all([Speaker(name, tuple(samples), terms or Terms())], mode, keep_terms=terms is None)
 
     @abstractmethod
     def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
-        """Enrol speakers, all of them or, after an error, none; return how many.
+        """Enrol speakers and return how many; an error leaves the store unchanged.
 
         Args:
             speakers, mode: see `put`.
-            keep_terms: speakers who are there keep their terms.
+            keep_terms: whether existing speakers keep their terms.
         """
 
     @abstractmethod
@@ -256,23 +256,27 @@ class SpeakerStore(ABC):
 
     @abstractmethod
     def rename(self, who: Who, new_name: str) -> None:
-        """Give a speaker another name; raise NoSuchSpeaker, or SpeakerExists when it is taken."""
+        """Give a speaker another name; raise NoSuchSpeaker, or SpeakerExists if the new name is taken."""
 
     @abstractmethod
     def delete(self, who: Who) -> None:
-        """Delete a speaker; raise NoSuchSpeaker, or NotErased where `erase` does."""
+        """Delete a speaker; raise NoSuchSpeaker, or NotErased as `erase` does."""
 
     @abstractmethod
     def ids(self, names: Collection[str]) -> dict[str, str]:
-        """Return the ids of those speakers of these names that there are, by name."""
+        """Return the ids of the speakers with these names, by name; names that do not exist are left out."""
 
     @abstractmethod
     def failures(self, who: Who) -> Failures:
-        """Return how many verifications of a speaker failed since the last that did not; raise NoSuchSpeaker."""
+        """Return the failed verifications of a speaker since the last accepted one; raise NoSuchSpeaker."""
 
     @abstractmethod
     def note_verification(self, who: Who, is_accepted: bool) -> Failures:
-        """Count a verification that failed, or forget those that did, and return `failures`; raise NoSuchSpeaker."""
+        """Count a failed verification, or reset the count after an accepted one; return `failures`.
+
+        Raises:
+            NoSuchSpeaker: there is no such speaker.
+        """
 
     @abstractmethod
     def list(self, after: str = "", limit: int = FIRST, group: Optional[str] = None) -> Summaries:
@@ -280,7 +284,7 @@ class SpeakerStore(ABC):
 
         Args:
             after: the name after which the list begins.
-            limit: most of them.
+            limit: most speakers to return.
             group: only speakers of this group; None: all.
         """
 
@@ -292,48 +296,48 @@ class SpeakerStore(ABC):
     def search(
         self, embeddings: np.ndarray, k: int = 1, among: Optional[Collection[str]] = None, group: Optional[str] = None
     ) -> Found:
-        """Return the k most similar speakers of each embedding, the best first.
+        """Return the k most similar speakers for each embedding, best first.
 
-        The answer is exact: cosines are compared in double precision, and equal ones stand in the order of enrolment.
+        The answer is exact: cosines are compared in double precision, and ties are in the order of enrolment.
 
         Args:
             embeddings: (Q, D), finite and not zero; lengths do not matter.
-            k: at least 1; fewer are returned where there are fewer speakers.
-            among: only speakers of these names; None: all. Names that the store does not have are no error.
+            k: at least 1; fewer speakers are returned if the store has fewer.
+            among: only speakers with these names; None: all. Names that the store does not have are ignored.
             group: only speakers of this group; None: all.
 
         Raises:
-            ValueError: shape or values are not these.
+            ValueError: `embeddings` or `k` are not as described.
         """
 
     @abstractmethod
     def centroids(self, limit: int) -> np.ndarray:
-        """Return the centroids (N, D), float32, of at most `limit` speakers, spread over the store."""
+        """Return the centroids (N, D), float32, of at most `limit` speakers, spread evenly over the store."""
 
     @abstractmethod
     def audit(self, after: int = 0, limit: int = FIRST, name: Optional[str] = None) -> Entries:
-        """Return what was done, the oldest first.
+        """Return entries of the audit, oldest first.
 
         Args:
-            after: the number of an entry after which the list begins.
-            limit: most entries.
-            name: only those of a speaker, including those before it was renamed to this; None: all.
+            after: the number of the entry after which the list begins.
+            limit: most entries to return.
+            name: only entries of this speaker, including those under earlier names; None: all.
         """
 
     @abstractmethod
     def purge(self) -> int:
-        """Delete the speakers whose time has expired and `erase`; return their number."""
+        """Delete the expired speakers and call `erase`; return their number."""
 
     @abstractmethod
     def erase(self) -> None:
-        """Remove what deleted speakers have left in the files; raise NotErased where that has to wait."""
+        """Remove what deleted speakers have left in the files; raise NotErased if that is not possible now."""
 
     @abstractmethod
     def close(self) -> None:
         """Release the store; it must not be used any more."""
 
     def names(self, group: Optional[str] = None) -> Iterator[str]:
-        """Yield the names of all speakers, or of a group's, in their order."""
+        """Yield the names of all speakers, or of those of a group, in order."""
         after = ""
         while page := self.list(after, 1000, group):
             yield from (line.name for line in page)
@@ -349,13 +353,14 @@ class SpeakerStore(ABC):
 
 
 def default_store() -> str:
-    """Return where speakers are kept unless the user says otherwise.
+    """Return the default place of the speaker store.
 
-    $MINDVOX_SPEAKERS: a file, or the address of a PostgreSQL database; else `mindvox/speakers.db` in the user's folder
-    for application data. It is not in the cache, which may be emptied at any time.
+    It is $MINDVOX_SPEAKERS, a file or the address of a PostgreSQL database, if that is set; otherwise
+    `mindvox/speakers.db` in the user's folder for application data. The cache would be wrong: it may be emptied at any
+    time.
 
     Raises:
-        InputError: there is no home folder to look in.
+        InputError: the user has no home folder.
     """
     return os.environ.get(VARIABLE) or str(data_folder(VARIABLE) / "speakers.db")
 
@@ -364,10 +369,10 @@ def data_folder(variable: str) -> Path:
     """Return the user's folder for this application's data.
 
     Args:
-        variable: environment variable that names the file itself, for the message.
+        variable: environment variable that can name the file instead; for the message.
 
     Raises:
-        InputError: there is no home folder to look in.
+        InputError: the user has no home folder.
     """
     try:
         if os.name == "nt":
@@ -386,11 +391,12 @@ def open_store(place: Optional[PathLike] = None, model: Optional[ModelIdentity] 
 
     Args:
         place: a file, or the address of a PostgreSQL database, `postgresql://...`; None: `default_store`.
-        model: whose embeddings are stored or searched; a store that does not exist is made for it. None: that of a
-            store that exists.
+        model: the model of the embeddings; if there is no store at `place`, one is made for this model. None: the store
+            must exist.
 
     Raises:
-        InputError: there is no such store and no model is given, it is of another model, or it is none.
+        InputError: the store does not exist and no model is given, it is for another model, or `place` holds something
+            else.
     """
     where = default_store() if place is None else str(place)
     if where.startswith(POSTGRES):
@@ -403,33 +409,32 @@ def open_store(place: Optional[PathLike] = None, model: Optional[ModelIdentity] 
 
 
 def check_model(where: str, stored: ModelIdentity, given: Optional[ModelIdentity]) -> None:
-    """Raise InputError when a store is of another model."""
+    """Raise InputError if a store is for another model."""
     if given is not None and stored.fingerprint != given.fingerprint:
         raise InputError(
-            f"{where}: its speakers were enrolled with the model {stored.name} ({stored.fingerprint[:12]}), this is "
-            f"{given.name} ({given.fingerprint[:12]}), whose embeddings cannot be compared with them. Choose that "
-            "model (--model), or enrol into another store (--store)."
+            f"{where}: its speakers were enrolled with the model {stored.name} ({stored.fingerprint[:12]}), got "
+            f"{given.name} ({given.fingerprint[:12]}), whose embeddings cannot be compared with theirs. Choose the "
+            "store's model (--model), or enrol into another store (--store)."
         )
 
 
 def about_store(model: ModelIdentity) -> dict[str, str]:
-    """Return what a new store notes about itself."""
+    """Return the keys and values that a new store records about itself."""
     about = {"format_version": FORMAT_VERSION, "model": model.name, "fingerprint": model.fingerprint}
     return {key: str(value) for key, value in {**about, "emb_size": model.emb_size}.items()}
 
 
 def model_of_store(where: str, about: Mapping[str, str], given: Optional[ModelIdentity]) -> ModelIdentity:
-    """Return the model of a store by what it notes about itself.
+    """Return the model of a store from what the store records about itself.
 
     Raises:
-        InputError: the store is of a format that is neither this one nor WITHOUT_QUALITY, or of another model than the
-            given one.
+        InputError: the store's format is neither FORMAT_VERSION nor WITHOUT_QUALITY, or its model is not the given one.
     """
     version = about.get("format_version")
     if version not in (str(WITHOUT_QUALITY), str(FORMAT_VERSION)):
         raise InputError(
-            f"{where}: a store of format {version}, this version reads {FORMAT_VERSION}. Export the speakers with the "
-            "version that made it (`mindvox speakers export --all`), and import them into a new store."
+            f"{where}: a store of format {version}, but this version reads {FORMAT_VERSION}. Export the speakers with "
+            "the version that made it (`mindvox speakers export --all`), and import them into a new store."
         )
     stored = ModelIdentity(about["model"], about["fingerprint"], int(about["emb_size"]))
     check_model(where, stored, given)
@@ -437,10 +442,10 @@ def model_of_store(where: str, about: Mapping[str, str], given: Optional[ModelId
 
 
 def check_name(name: str) -> str:
-    """Return a speaker's name as the store keeps it: composed characters (NFC), no blanks around it.
+    """Return a speaker's name in the form that the store keeps: composed characters (NFC), no surrounding blanks.
 
     Raises:
-        InputError: it is empty, longer than MAX_NAME, or has characters that cannot be printed.
+        InputError: the name is empty, longer than MAX_NAME, or has unprintable characters.
     """
     composed = unicodedata.normalize("NFC", name).strip()
     if not composed or len(composed) > MAX_NAME or not composed.isprintable():
@@ -463,7 +468,7 @@ def no_such_speaker(who: Who, where: str) -> NoSuchSpeaker:
 
 
 def id_is_taken(speaker_id: str) -> SpeakerExists:
-    """Return the error for the id of a new speaker that another one has."""
+    """Return the error for a new speaker's id that another speaker has."""
     return SpeakerExists(f"id {speaker_id}: another speaker has it, under another name. Rename or delete that one.")
 
 
@@ -479,19 +484,19 @@ def name_is_taken(name: str) -> SpeakerExists:
 
 def already_enrolled(name: str) -> SpeakerExists:
     """Return the error for a name that is taken."""
-    advice = "Add recordings (--add), or enrol in place of before (--replace)."
+    advice = "Add recordings (--add), or replace the present ones (--replace)."
     return SpeakerExists(f"{name}: enrolled already. {advice}")
 
 
 def checked_all(speakers: Iterable[Speaker], mode: str, emb_size: int, now: float) -> list[Speaker]:
-    """Return speakers as a store takes them, see `checked`; raise ValueError for an impossible mode."""
+    """Return speakers in the form that a store takes, see `checked`; raise ValueError for an unknown mode."""
     if mode not in MODES:
         raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}.")
     return [checked(speaker, emb_size, now) for speaker in speakers]
 
 
 def checked_queries(embeddings: np.ndarray, k: int, emb_size: int) -> np.ndarray:
-    """Return the queries (Q, D) of a search, of length 1; raise ValueError where `SpeakerStore.search` does."""
+    """Return the queries (Q, D) of a search, scaled to length 1; raise ValueError as `SpeakerStore.search` does."""
     queries = unit_rows(embeddings)
     if queries.shape[1] != emb_size or k < 1:
         raise ValueError(f"expected (Q, {emb_size}) and k >= 1, got {queries.shape} and {k}.")
@@ -499,32 +504,32 @@ def checked_queries(embeddings: np.ndarray, k: int, emb_size: int) -> np.ndarray
 
 
 def stored_terms(terms: Terms) -> tuple[str, str, Optional[float]]:
-    """Return terms as a database has them, in the order of Terms; no expiry is NULL."""
+    """Return terms as values for a database, in the order of Terms; NEVER becomes NULL."""
     return terms.group, terms.consent, None if terms.expires == NEVER else terms.expires
 
 
 def stored_quality(sample: Sample) -> tuple[Optional[float], ...]:
-    """Return a sample's quality as a database has it, in the order of QUALITY_COLUMNS; NULLs where it is not known."""
+    """Return a sample's quality as values for a database, in the order of QUALITY_COLUMNS; all NULL if unknown."""
     return tuple(getattr(sample.quality, column) if sample.quality else None for column in QUALITY_COLUMNS)
 
 
 def quality_of(net_speech_s: float, stored: Sequence[Optional[float]]) -> Optional[Quality]:
-    """Return what `stored_quality` stored beside `net_speech_s`."""
+    """Return the quality that `stored_quality` stored beside `net_speech_s`; None: it is unknown."""
     known: dict[str, Any] = dict(zip(QUALITY_COLUMNS, stored, strict=True))
     return None if known["duration_s"] is None else Quality(net_speech_s=net_speech_s, **known)
 
 
 def terms_of(group: str, consent: str, expires: Optional[float]) -> Terms:
-    """Return what `stored_terms` stored."""
+    """Return the terms that `stored_terms` stored."""
     return Terms(group, consent, NEVER if expires is None else expires)
 
 
 def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
-    """Return a speaker with the name as the store keeps it and float32 samples that have a time.
+    """Return a speaker with the name in the store's form and with float32 samples that have a time.
 
     Raises:
-        InputError: name or id are impossible, there is no sample, or one is not a finite embedding (D,) other than
-            zero.
+        InputError: the name or the id is not allowed, there is no sample, or an embedding is not (D,), finite and
+            non-zero.
     """
     name = check_name(speaker.name)
     if speaker.id and not re.fullmatch(ID_PATTERN, speaker.id):
@@ -544,10 +549,10 @@ def checked(speaker: Speaker, emb_size: int, now: float) -> Speaker:
 
 
 def centroid_of(samples: Sequence[Sample]) -> np.ndarray:
-    """Return the direction (D,), float32, of length 1, of the mean of normalised embeddings.
+    """Return the mean (D,) of the embeddings, each scaled to length 1, itself scaled to length 1; float32.
 
     Raises:
-        InputError: the embeddings cancel each other.
+        InputError: the mean of the embeddings is zero.
     """
     mean = unit_rows(np.stack([sample.embedding for sample in samples])).mean(axis=0)
     length = np.linalg.norm(mean)

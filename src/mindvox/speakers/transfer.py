@@ -1,6 +1,6 @@
-"""One person's data as JSON: what a store has of a speaker, to give to that person or to another store.
+"""Export all data of a speaker as JSON, for that person or for another store, and import it.
 
-A file holds one speaker a line.
+A file holds one speaker per line.
 """
 
 import json
@@ -34,7 +34,7 @@ def export_speakers(store: SpeakerStore, names: Iterable[str], path: PathLike) -
     """Write speakers into a file and return their number.
 
     Raises:
-        NoSuchSpeaker: there is none of a name; the file is not written.
+        NoSuchSpeaker: the store has no speaker with one of the names; the file is not written.
     """
     count = 0
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as stream:
@@ -45,7 +45,7 @@ def export_speakers(store: SpeakerStore, names: Iterable[str], path: PathLike) -
 
 
 def export_line(store: SpeakerStore, name: str) -> str:
-    """Return everything that a store has of a speaker, one line of JSON; raise NoSuchSpeaker."""
+    """Return everything that a store has of a speaker, as one line of JSON; raise NoSuchSpeaker."""
     speaker = store.get(name)
     model = store.model
     known = {
@@ -58,7 +58,7 @@ def export_line(store: SpeakerStore, name: str) -> str:
                 "net_speech_s": sample.net_speech_s,
                 "added": as_text(sample.added),
                 "quality": asdict(sample.quality) if sample.quality else None,
-                # The shortest decimals that give the same float32 back.
+                # The shortest decimals that read back as the same float32.
                 "embedding": [float(str(value)) for value in sample.embedding],
             }
             for sample in speaker.samples
@@ -101,7 +101,7 @@ def import_speakers(path: PathLike, model: ModelIdentity) -> Iterator[Speaker]:
 
 
 def _quality_in(sample: dict[str, Any]) -> Optional[Quality]:
-    """Return the quality in a sample of an export; None: it has none, as in exports of earlier versions."""
+    """Return the quality in a sample of an export; None: the sample has none, as in exports of earlier versions."""
     known = sample.get("quality")
     if known is None:
         return None
@@ -116,20 +116,20 @@ def _quality_in(sample: dict[str, Any]) -> Optional[Quality]:
 
 
 def _read(path: PathLike) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield where each line of a file is, and what it holds."""
+    """Yield the place of each line of a file (path:number) and its content."""
     for line_no, line in text_lines(path, "export of speakers"):
         where = f"{path}:{line_no}"
         with _said_clearly(where):
             known = json.loads(line)
             version = known["format_version"]
         if version != FORMAT_VERSION:
-            raise InputError(f"{where}: an export of format {version}, this version reads {FORMAT_VERSION}.")
+            raise InputError(f"{where}: an export of format {version}, but this version reads {FORMAT_VERSION}.")
         yield where, known
 
 
 @contextmanager
 def _said_clearly(where: str) -> Iterator[None]:
-    """Turn what is wrong with a line into an InputError."""
+    """Turn an error about the content of a line into an InputError."""
     try:
         yield
     except InputError:
@@ -137,12 +137,12 @@ def _said_clearly(where: str) -> Iterator[None]:
     except (ValueError, KeyError, TypeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"{where}: expected a speaker as `mindvox speakers export` writes it, one a line ({reason})."
+            f"{where}: expected one speaker per line, as `mindvox speakers export` writes it ({reason})."
         ) from None
 
 
 def facts(speaker: "Speaker | Summary") -> dict[str, Any]:
-    """Return what is known of a speaker but for the voice, for JSON."""
+    """Return all data of a speaker except the samples, for JSON."""
     terms = speaker.terms
     return {
         "id": speaker.id,
@@ -161,7 +161,7 @@ def entry_facts(entry: AuditEntry) -> dict[str, Any]:
 
 
 def whole_audit(store: SpeakerStore, name: Optional[str] = None) -> Iterator[AuditEntry]:
-    """Yield all entries of the audit, of a speaker or of all."""
+    """Yield all entries of the audit, or those of one speaker."""
     after = 0
     while page := store.audit(after, 1000, name):
         yield from page
@@ -169,10 +169,10 @@ def whole_audit(store: SpeakerStore, name: Optional[str] = None) -> Iterator[Aud
 
 
 def as_text(seconds: float) -> str:
-    """Return a time as ISO 8601 in UTC, such as 2026-11-27T09:30:00.25Z."""
+    """Return a time in ISO 8601 and UTC, for example 2026-11-27T09:30:00.25Z."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def as_seconds(text: str) -> float:
-    """Return the time that `as_text` wrote, seconds since 1970; raise ValueError."""
+    """Return a time that `as_text` wrote in seconds since 1970; raise ValueError."""
     return datetime.fromisoformat(text).timestamp()

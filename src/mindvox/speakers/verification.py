@@ -1,4 +1,4 @@
-"""Is a recording of an enrolled speaker? The rule of `verify`, with each of the speaker's enrolled recordings."""
+"""Verify that a recording is of an enrolled speaker: apply the rule of `verify` to each enrolled recording."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
@@ -13,7 +13,7 @@ from mindvox.speech.quality import Quality
 
 
 class Compared(NamedTuple):
-    """A recording, compared with enrolled ones: the mean of the cosines, and what a calibration says."""
+    """The result of comparing a recording with enrolled ones: the mean cosine, and the calibration's verdict."""
 
     score: float
     verdict: Verdict
@@ -22,14 +22,15 @@ class Compared(NamedTuple):
 def compare(
     calibration: PairCalibration, embedding: np.ndarray, quality: Quality, samples: Sequence[Sample]
 ) -> Optional[Compared]:
-    """Compare a recording with those of a speaker's enrolled recordings whose quality is known.
+    """Compare a recording with a speaker's enrolled recordings of known quality.
 
     Args:
-        embedding, quality: of the recording, (D,).
-        samples: of the speaker.
+        embedding: the recording's embedding, (D,).
+        quality: the recording's quality.
+        samples: the speaker's samples.
 
     Returns:
-        None: the quality of no enrolled recording is known, as of speakers whom an earlier version enrolled.
+        None if no enrolled recording has a known quality, as for speakers whom an earlier version enrolled.
     """
     known = [(sample.embedding, sample.quality) for sample in samples if sample.quality is not None]
     if not known:
@@ -42,13 +43,13 @@ def verify_speaker(rule: Rule, cosines: Rule, side: Examined, speaker: Speaker) 
     """Decide whether a recording is of an enrolled speaker.
 
     Args:
-        rule: of two recordings. A calibration judges by the enrolled recordings whose quality is known.
-        cosines: judges the cosine with the speaker's centroid where no quality is known, or `rule` is no calibration.
-            Of bands only the recording's own is known then, and there is no ratio.
-        side: the recording, examined.
+        rule: the rule for two recordings. A calibration uses the enrolled recordings of known quality.
+        cosines: judges the cosine with the speaker's centroid if no quality is known or `rule` is not a calibration.
+            In that case only the recording's own band is checked, and there is no ratio.
+        side: the examined recording.
 
     Returns:
-        Its `recordings` are the recording and the speaker, of whom only the name is given.
+        The decision; its `recordings` are the recording and the speaker, for whom only the name is set.
     """
     both = (side, Examined(speaker.name, None, None, None))
     if side.problem is not None:

@@ -1,1 +1,1 @@
-"""Where there is speech in a recording, and whether it is good enough to say who speaks."""
+"""Find the speech in a recording, and check whether it is good enough to tell who speaks."""

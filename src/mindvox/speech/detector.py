@@ -1,4 +1,4 @@
-"""Find speech in a recording by Silero's detector (snakers4/silero-vad 6.2, MIT), an ONNX that `mindvox fetch` brings.
+"""Find speech with Silero's detector (snakers4/silero-vad 6.2, MIT), an ONNX file that `mindvox fetch` downloads.
 
 detector = SpeechDetector.open()
 detector.segments(waveform)  # [(0.42, 2.91), ...], seconds
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SAMPLE_RATE = 16000  # Hz
-WINDOW_SAMPLES = 512  # that one probability is about
-CONTEXT_SAMPLES = 64  # before them, which the network sees too
-STATE_SHAPE = (2, 1, 128)  # of its recurrent layer
+WINDOW_SAMPLES = 512  # samples per probability
+CONTEXT_SAMPLES = 64  # samples before the window that the network also gets
+STATE_SHAPE = (2, 1, 128)  # state of the recurrent layer
 PUBLIC_NAME = "silero_vad"
 INPUTS = {"input", "state", "sr"}
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How probabilities become segments. The defaults are those of silero-vad.
+    """Rules that turn probabilities into segments. The defaults are those of silero-vad.
+
+    A segment ends at the first window below `offset`, if another window below `offset` follows after `min_silence_s`
+    and no window in between reaches `onset`.
 
     Args:
         onset: a segment begins at the first window of at least this probability.
-        offset: it ends at the first window below this probability, at most `onset`, ...
-        min_silence_s: ... if another one follows so long after it, s, and none of `onset` lies between.
-        min_speech_s: shorter segments are dropped, s.
-        pad_s: added on both sides of a segment, s; neighbours share what is between them.
+        offset: probability below which a segment may end; at most `onset`.
+        min_silence_s: least length in s of the silence that ends a segment.
+        min_speech_s: least length of a segment in s; shorter ones are dropped.
+        pad_s: padding on each side of a segment in s; two neighbours share the gap if it is shorter than both paddings.
 
     Raises:
-        ValueError: a value is impossible.
+        ValueError: a value is out of range.
     """
 
     onset: float = 0.5
@@ -56,11 +59,11 @@ class Segmentation:
             raise ValueError(f"expected lengths of at least 0 s, got {self}.")
 
     def segments(self, probabilities: np.ndarray, duration_s: float) -> list[tuple[float, float]]:
-        """Return start and end of each segment, s, in order and apart.
+        """Return the start and end of each segment in s, in order and without overlap.
 
         Args:
-            probabilities: of consecutive windows, (N,).
-            duration_s: of the recording: no segment ends behind it.
+            probabilities: probability of speech in consecutive windows, (N,).
+            duration_s: duration of the recording in s; no segment ends after it.
         """
         found = [(start, end) for start, end in self._runs(probabilities) if end - start >= self.min_speech_s]
         padded = []
@@ -72,7 +75,7 @@ class Segmentation:
         return padded
 
     def _runs(self, probabilities: np.ndarray) -> Iterator[tuple[float, float]]:
-        """Yield start and end of each run of speech, s, before short ones are dropped."""
+        """Yield the start and end of each run of speech in s, including short ones."""
         window_s = WINDOW_SAMPLES / SAMPLE_RATE
         start = silent_from = None
         for index, probability in enumerate(probabilities):
@@ -107,7 +110,7 @@ class SpeechDetector:
         """Load the network.
 
         Args:
-            path: Silero's ONNX (version 5 or 6); None: the one that `mindvox fetch silero_vad` brought.
+            path: Silero's ONNX file (version 5 or 6); None: the one that `mindvox fetch silero_vad` downloaded.
             segmentation: how `segments` decides.
 
         Raises:
@@ -116,26 +119,26 @@ class SpeechDetector:
         file = model_folder(PUBLIC_NAME) / ONNX if path is None else Path(path)
         if not file.is_file():
             advice = f" Fetch it first: mindvox fetch {PUBLIC_NAME}" if path is None else ""
-            raise InputError(f"{file}: no such file, expected Silero's detector of speech.{advice}")
-        from mindvox.engines.onnxruntime_engine import open_session  # its library takes a tenth of a second
+            raise InputError(f"{file}: no such file, expected Silero's speech detector.{advice}")
+        from mindvox.engines.onnxruntime_engine import open_session  # imported here: the import takes 0.1 s
 
-        session = open_session(file, num_threads=1)  # more only wait for each other
+        session = open_session(file, num_threads=1)  # more threads would only wait for each other
         names = {value.name for value in session.get_inputs()}
         if names != INPUTS:
             raise InputError(
-                f"{file}: expected Silero's detector of speech, with inputs {', '.join(sorted(INPUTS))}, got "
+                f"{file}: expected Silero's speech detector, with inputs {', '.join(sorted(INPUTS))}, got "
                 f"{', '.join(sorted(names))}."
             )
         return cls(session, segmentation)
 
     def probabilities(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the probability of speech in each 512 samples (32 ms), (N,), float32.
+        """Return the probability of speech in each window of 512 samples (32 ms), (N,), float32.
 
         Args:
             waveform: mono, 16 kHz, full scale 1, (M,), floating. N is M / 512, rounded up; zeros fill the last window.
 
         Raises:
-            ValueError: the shape is another, or a sample is not finite.
+            ValueError: the shape or the type is wrong, or a sample is not finite.
         """
         waveform = _checked(waveform)
         num_windows = ceil(len(waveform) / WINDOW_SAMPLES)
@@ -151,13 +154,13 @@ class SpeechDetector:
         return found
 
     def segments(self, waveform: np.ndarray) -> list[tuple[float, float]]:
-        """Return start and end of each stretch of speech, s, in order and apart; none: []. See `probabilities`."""
+        """Return the start and end of each segment of speech in s, in order; see `probabilities` for the argument."""
         return self.segmentation.segments(self.probabilities(waveform), len(waveform) / SAMPLE_RATE)
 
 
 @dataclass(frozen=True)
 class KeepSpeech:
-    """A function that returns the speech in samples (N,) at 16 kHz. It can be sent to other processes.
+    """A picklable function that returns the speech in samples (N,) at 16 kHz.
 
     Args:
         path: see `SpeechDetector.open`.
@@ -169,13 +172,13 @@ class KeepSpeech:
 
     @classmethod
     def fetched(cls) -> "KeepSpeech":
-        """Return the function with the detector of `mindvox fetch silero_vad`; for the errors see `SpeechDetector`."""
+        """Return the function with the fetched detector; see `SpeechDetector.open` for the errors."""
         path = str(model_folder(PUBLIC_NAME) / ONNX)
-        SpeechDetector.open()  # fails here, and not in another process
+        SpeechDetector.open()  # fail here, and not in another process
         return cls(path, sha256_file(path))
 
     def __call__(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the samples in which somebody speaks, one stretch behind the other, (M,)."""
+        """Return the samples in which somebody speaks, concatenated, (M,)."""
         return only_speech(waveform, _opened(self.path).segments(waveform))
 
 
@@ -185,11 +188,11 @@ def _opened(path: str) -> SpeechDetector:
 
 
 def only_speech(waveform: np.ndarray, segments: list[tuple[float, float]]) -> np.ndarray:
-    """Return the samples of the segments, one behind the other, (M',).
+    """Return the samples of the segments, concatenated, (M',).
 
     Args:
-        waveform: 16 kHz, (M,).
-        segments: start and end, s, in order and apart.
+        waveform: samples at 16 kHz, (M,).
+        segments: start and end of each segment in s, in order and without overlap.
     """
     parts = [waveform[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)] for start, end in segments]
     return np.concatenate([waveform[:0], *parts])

@@ -1,4 +1,4 @@
-"""Record from a microphone, by the package sounddevice (extra microphone)."""
+"""Record from a microphone with the package sounddevice (extra microphone)."""
 
 import importlib
 import sys
@@ -13,7 +13,7 @@ from mindvox.errors import InputError
 
 METER_WIDTH = 30
 METER_FLOOR_DB = -60.0
-PATIENCE_S = 5.0  # without a block: a device that does not deliver
+PATIENCE_S = 5.0  # longest wait for a block of samples
 INSTALL = "pip install -e '.[microphone]'; on Debian also: apt-get install libportaudio2"
 LONGEST_S = 600.0
 
@@ -22,8 +22,8 @@ def record(duration_s: float, meter: TextIO = sys.stderr) -> np.ndarray:
     """Return samples (N,), 16 kHz, full scale 1, from the system's default microphone.
 
     Args:
-        duration_s: how long, s, up to ten minutes.
-        meter: gets a line with the level, which is written over again and again where it is a terminal.
+        duration_s: length of the recording in s, at most 600.
+        meter: if this is a terminal, a line on it shows the level and is updated in place.
 
     Raises:
         InputError: sounddevice or PortAudio is not installed, there is no microphone, or it delivers nothing.
@@ -61,7 +61,7 @@ def record(duration_s: float, meter: TextIO = sys.stderr) -> np.ndarray:
 
 
 def level_line(block: np.ndarray, left_s: float) -> str:
-    """Return a bar for the level of samples (N,), with what is left to record, s."""
+    """Return a bar for the level of samples (N,), followed by the time left to record in s."""
     power = float(np.mean(np.square(block, dtype=np.float64)))
     level_db = max(METER_FLOOR_DB, 10 * np.log10(power)) if power > 0 else METER_FLOOR_DB
     filled = min(METER_WIDTH, round((1 - level_db / METER_FLOOR_DB) * METER_WIDTH))
@@ -70,7 +70,7 @@ def level_line(block: np.ndarray, left_s: float) -> str:
 
 
 def _show(meter: TextIO, block: np.ndarray, left_s: float) -> None:
-    """Write over the last line of a terminal; a file gets nothing."""
+    """Overwrite the last line of a terminal; write nothing to a file."""
     if meter.isatty():
         meter.write(f"\r{level_line(block, left_s):<70}")
         meter.flush()
@@ -80,6 +80,6 @@ def _sounddevice() -> ModuleType:
     try:
         return importlib.import_module("sounddevice")
     except ImportError:
-        raise InputError(f"recording needs sounddevice, which is not installed: {INSTALL}") from None
-    except OSError as error:  # it is there, PortAudio is not
+        raise InputError(f"recording needs the package sounddevice: {INSTALL}") from None
+    except OSError as error:  # sounddevice is installed, PortAudio is not
         raise InputError(f"recording needs PortAudio ({error}): {INSTALL}") from None

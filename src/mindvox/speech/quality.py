@@ -1,4 +1,4 @@
-"""How good a recording is for telling who speaks: numbers, and whether they are good enough.
+"""Measure the quality of a recording, and check whether it is good enough to tell who speaks.
 
 quality = measure(waveform, SpeechDetector.open())
 found = problem(quality, Limits())  # None: good enough
@@ -15,40 +15,41 @@ from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector, only_speech
 NARROW_BAND, WIDE_BAND = BANDS = ("narrow-band", "wide-band")
 NO_SPEECH, TOO_SHORT, TOO_NOISY, SEVERAL_SPEAKERS = CODES = ("no_speech", "too_short", "too_noisy", "several_speakers")
 
-FRAME_SAMPLES = 320  # of an energy: 20 ms
-FLOOR_PERCENTILE = 5  # of the frames' energies: what is heard between words
-MIN_FRAMES = 25  # half a second, for a floor
+FRAME_SAMPLES = 320  # samples per energy: 20 ms
+FLOOR_PERCENTILE = 5  # percentile of the frames' energies that is taken as the noise between words
+MIN_FRAMES = 25  # fewest frames for a noise floor: half a second
 MAX_SNR_DB = 60.0
 SPECTRUM_SAMPLES = 1024
-MAX_SPECTRA = 2000  # a minute, evenly spread
-BAND_BINS = 16  # 250 Hz
-NARROW_HZ = 5000.0  # what was sampled at 8 kHz is heard up to 4000 Hz, and, by what filters let through, to 4750
-FAINT_DB = -55.0  # a band below the strongest one by more is empty: telephone speech has -65 above 4.5 kHz
-PLATEAU = 0.999  # of the greatest sample: as high, so that clipping shows after a change of level, too
-VOICE_WINDOW_S = 3.0  # two speakers' windows have cosines below 0.32 here, one speaker's above 0.5 (docs/verify.md)
+MAX_SPECTRA = 2000  # most spectra: a minute, evenly spread
+BAND_BINS = 16  # bins per band: 250 Hz
+NARROW_HZ = 5000.0  # speech sampled at 8 kHz reaches 4000 Hz, or 4750 Hz with the leakage of filters
+FAINT_DB = -55.0  # bands below the strongest one by more are empty: telephone speech has -65 above 4.5 kHz
+PLATEAU = 0.999  # share of the peak that counts as clipped, so that clipping shows after a change of level, too
+VOICE_WINDOW_S = 3.0  # windows of this length have cosines below 0.32 for two speakers, above 0.5 for one (verify.md)
 MAX_VOICE_WINDOWS = 8
 
 Embed = Callable[[np.ndarray], np.ndarray]
-"""Samples (N,), 16 kHz, to an embedding (D,)."""
+"""Takes samples (N,) at 16 kHz and returns an embedding (D,)."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured on a recording.
+    """The measured quality of a recording.
 
     Attributes:
-        duration_s: length, s.
-        net_speech_s: length of its speech, s.
-        level_dbfs: root mean square of the speech, dB below full scale; of everything, where there is none; None: all
-            samples are zero.
-        clipped_share: samples as high as the highest, or as low as the lowest, from 0 to 1: a clipped recording's
-            peaks are flat.
-        snr_db: speech over the steady noise between words, dB, at most 60. Babble and music come and go, and look
-            weaker than they are. None: there is no speech, or less than half a second in all.
-        bandwidth_hz: highest frequency at which speech is heard, Hz, in steps of 250; about 4000 of a telephone. None:
-            there is no speech.
-        voice_agreement: mean cosine between two groups of parts of 3 s of the speech, those that differ most;
-            low where several people speak. None: no `embed` was given, or there are less than two parts.
+        duration_s: duration in s.
+        net_speech_s: length of its speech in s.
+        level_dbfs: root mean square of the speech, or of the whole recording if it has no speech, in dB relative to
+            full scale; None: all samples are zero.
+        clipped_share: share of samples at the highest or the lowest value, 0 to 1: the peaks of a clipped recording are
+            flat.
+        snr_db: ratio of speech to the steady noise between words in dB, at most 60. Changing noise, such as babble and
+            music, is underestimated. None: there is no speech, or the recording is shorter than half a second.
+        bandwidth_hz: highest frequency with speech in Hz, in steps of 250; about 4000 for telephones. None: there is no
+            speech.
+        voice_agreement: the speech is cut into parts of 3 s, and these are split into the two groups that differ most;
+            this is the mean cosine between the groups. It is low if several people speak. None: no `embed` was given,
+            or there are fewer than two parts.
     """
 
     duration_s: float
@@ -62,16 +63,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording must keep to before it is compared.
+    """Limits that a recording must keep to before it is compared.
 
     Args:
-        min_net_speech_s: least length of the speech, s.
-        min_snr_db: least ratio of speech to steady noise, dB.
-        max_clipped_share: greatest share of clipped samples.
-        min_voice_agreement: below it several people are suspected.
+        min_net_speech_s: least length of the speech in s.
+        min_snr_db: least ratio of speech to steady noise in dB.
+        max_clipped_share: greatest share of clipped samples, 0 to 1.
+        min_voice_agreement: least `voice_agreement`, a cosine; below it, several people are suspected.
 
     Raises:
-        ValueError: a limit is impossible.
+        ValueError: a limit is out of range.
     """
 
     min_net_speech_s: float = 1.0
@@ -95,7 +96,7 @@ class Problem:
 
     Attributes:
         code: one of CODES.
-        text: the same in words, with what was measured and what is needed.
+        text: the same reason in words, with the measured and the required value.
     """
 
     code: str
@@ -108,11 +109,10 @@ def measure(waveform: np.ndarray, detector: SpeechDetector, embed: Optional[Embe
     Args:
         waveform: mono, 16 kHz, full scale 1, (N,), floating, N >= 1.
         detector: finds the speech.
-        embed: makes embeddings of parts of 3 s, at most eight, to see whether they are of one voice; None: this is not
-            looked at.
+        embed: embeds at most eight parts of 3 s, to check whether they are of one voice; None: this is not checked.
 
     Raises:
-        ValueError: the waveform has another shape or type, is empty, or has samples that are not finite.
+        ValueError: the waveform has a wrong shape or type, is empty, or has samples that are not finite.
     """
     if not waveform.size:
         raise ValueError("expected at least one sample, got none.")
@@ -120,11 +120,11 @@ def measure(waveform: np.ndarray, detector: SpeechDetector, embed: Optional[Embe
 
 
 def measure_speech(waveform: np.ndarray, speech: np.ndarray, embed: Optional[Embed] = None) -> Quality:
-    """Measure a recording of which the speech is known.
+    """Measure a recording whose speech is already known.
 
     Args:
         waveform, embed: see `measure`.
-        speech: the samples of it in which somebody speaks, (M,); none: nobody does.
+        speech: the samples in which somebody speaks, (M,); M = 0 if nobody speaks.
     """
     has_speech = bool(speech.size)
     return Quality(
@@ -139,12 +139,12 @@ def measure_speech(waveform: np.ndarray, speech: np.ndarray, embed: Optional[Emb
 
 
 def band_of(quality: Quality) -> str:
-    """Return NARROW_BAND for speech as telephones leave it, else WIDE_BAND."""
+    """Return NARROW_BAND for telephone speech, otherwise WIDE_BAND."""
     return NARROW_BAND if quality.bandwidth_hz is not None and quality.bandwidth_hz < NARROW_HZ else WIDE_BAND
 
 
 def problem(quality: Quality, limits: Limits = DEFAULT_LIMITS) -> Optional[Problem]:
-    """Return why a recording is not good enough, the gravest reason first; None: it is."""
+    """Return the most serious reason why a recording is not good enough; None: it is good enough."""
     if quality.net_speech_s == 0:
         return Problem(NO_SPEECH, f"no speech was found in its {quality.duration_s:.1f} s")
     if quality.net_speech_s < limits.min_net_speech_s:
@@ -165,8 +165,8 @@ def problem(quality: Quality, limits: Limits = DEFAULT_LIMITS) -> Optional[Probl
     if quality.voice_agreement is not None and quality.voice_agreement < limits.min_voice_agreement:
         return Problem(
             SEVERAL_SPEAKERS,
-            f"several people seem to speak: parts of it agree by {quality.voice_agreement:.2f}, at least "
-            f"{limits.min_voice_agreement:g} is expected of one voice",
+            f"several people seem to speak: the cosine between its parts is {quality.voice_agreement:.2f}, at least "
+            f"{limits.min_voice_agreement:g} is expected for one voice",
         )
     return None
 
@@ -177,7 +177,7 @@ def _level_dbfs(waveform: np.ndarray) -> Optional[float]:
 
 
 def _powers(waveform: np.ndarray, length: int, centred: bool = False) -> np.ndarray:
-    """Return mean squares of consecutive frames (F,), about their means where `centred`."""
+    """Return the mean squares of consecutive frames (F,), or their variances if `centred`."""
     frames = waveform[: len(waveform) // length * length].reshape(-1, length)
     powers = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / length
     return np.maximum(powers - frames.mean(axis=1, dtype=np.float64) ** 2, 0) if centred else powers
@@ -185,13 +185,13 @@ def _powers(waveform: np.ndarray, length: int, centred: bool = False) -> np.ndar
 
 def _clipped_share(waveform: np.ndarray) -> float:
     low, high = float(waveform.min()), float(waveform.max())
-    if low >= 0 or high <= 0:  # no wave
+    if low >= 0 or high <= 0:  # not an audio wave
         return 0.0
     return (np.count_nonzero(waveform >= PLATEAU * high) + np.count_nonzero(waveform <= PLATEAU * low)) / len(waveform)
 
 
 def _snr_db(waveform: np.ndarray, speech: np.ndarray) -> Optional[float]:
-    """Return speech over noise; the noise is as loud as the softest frames that are not digital silence."""
+    """Return the ratio of speech to noise in dB; the noise is that of the softest frames without digital silence."""
     if len(speech) < FRAME_SAMPLES:
         return None
     powers = _powers(waveform, FRAME_SAMPLES, centred=True)
@@ -227,9 +227,9 @@ def _voice_agreement(speech: np.ndarray, embed: Embed) -> Optional[float]:
 
 
 def _cosine_of_two_groups(cosines: np.ndarray) -> float:
-    """Return the mean cosine between the two groups that average linkage leaves of (W, W), W >= 2.
+    """Return the mean cosine between the two groups that average linkage leaves; cosines (W, W), W >= 2.
 
-    W is small. SciPy's linkage, which enrolment uses, takes a quarter of a second to import, and `verify` answers soon.
+    W is small. SciPy's linkage, used in enrolment, would add 0.25 s of import time to `verify`.
     """
     groups = [[index] for index in range(len(cosines))]
     while len(groups) > 2:
