@@ -79,7 +79,7 @@ def test_shortest_utterances_have_embeddings_of_whole_fours_of_frames():
     [
         ({"size": "b7"}, "size: expected one of b0, b1"),
         ({"in_channels": 80, "size": "b2"}, "in_channels: b2 needs a multiple of 12, got 80"),
-        ({"size": "b0", "in_channels": 80}, r"channels: b0 needs .* the heads of self-attention, got 12 \* 80"),
+        ({"size": "b0", "in_channels": 80}, r"channels: b0 needs .* the number of attention heads, got 12 \* 80"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused(keys, message):

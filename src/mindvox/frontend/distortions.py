@@ -55,8 +55,8 @@ def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
 def reverberate(waveform: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     """Apply a room response and keep the mean absolute amplitude (`AddReverb`).
 
-    The convolution is circular, as in SpeechBrain: the echo of the end falls on the start. In real speech a piece also
-    starts with the echo of what precedes it, and the transform needs no padding.
+    The convolution is circular, as in SpeechBrain: the echo of the end falls on the start. A piece of real speech
+    also starts with an echo of the speech before it, and the transform needs no padding.
 
     Args:
         spectrum: result of `room_spectrum` for this length.
@@ -123,7 +123,7 @@ def drop_frequencies(waveform: np.ndarray, frequencies: Sequence[float], width: 
 
 
 def _notch_taps(frequency: float, width: float) -> np.ndarray:
-    """Return SpeechBrain's `notch_filter` of NOTCH_TAPS: its factor 3 where pi would be, its periodic window."""
+    """Return the taps of SpeechBrain's `notch_filter`, which has a factor 3 instead of pi, and a periodic window."""
     times = np.arange(NOTCH_TAPS) - NOTCH_TAPS // 2
     turn = 2 * np.pi * np.arange(NOTCH_TAPS) / NOTCH_TAPS
     window = 0.42 - 0.5 * np.cos(turn) + 0.08 * np.cos(2 * turn)

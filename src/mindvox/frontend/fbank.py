@@ -25,12 +25,12 @@ class Fbank(Filterbank):
     """Turn a waveform into log mel filterbank energies in dB, before mean subtraction.
 
     The first frame is centred on the first sample, with zeros outside the waveform; the window is a periodic Hamming
-    window. The filters are SpeechBrain's: triangles of height 1 around equally spaced mel frequencies, both sides as
-    wide as the distance to the filter below. The floor, `top_db` below the greatest value, is taken over the given
-    waveform, so that features cut afterwards keep the floor of the whole.
+    window. The filters are SpeechBrain's: triangles of height 1 around equally spaced mel frequencies; both sides are
+    as wide as the distance to the centre of the filter below. The floor is `top_db` below the greatest value of the
+    given waveform; features that are cut afterwards keep this floor.
 
-    Double precision is the default: single, which SpeechBrain uses, is up to 5e-3 dB off far below a frame's strongest
-        bin.
+    Double precision is the default. Single precision, which SpeechBrain uses, is up to 5e-3 dB off in bins far below a
+    frame's strongest bin.
 
     Args:
         dtype: type of the transform; float32 is as exact as SpeechBrain and a third faster, for crops that are used
@@ -72,7 +72,7 @@ class Fbank(Filterbank):
 
     def __call__(self, waveform: np.ndarray, rng: Optional[np.random.Generator] = None) -> np.ndarray:
         feats = self.energies(self.check_waveform(waveform))
-        with np.errstate(divide="ignore"):  # of silence -inf, which the floor replaces
+        with np.errstate(divide="ignore"):  # silence gives -inf, which the floor replaces
             np.log(feats, out=feats)  # several times faster than log10
         feats *= np.float32(10 / np.log(10))
         floor = max(10 * np.log10(self.options.amin), feats.max() - self.options.top_db)

@@ -14,14 +14,15 @@ DB = 10 / math.log(10)
 class FbankCell(nn.Cell):
     """Turn waveforms into log mel filterbank energies in dB, before mean subtraction; see `Fbank`.
 
-    Single precision is up to 3e-3 dB off in bins far below a frame's strongest.
+    Single precision is up to 3e-3 dB off in bins far below a frame's strongest bin.
 
     Args:
         front_end: the front end.
         form: see `FrontEnd.cell`.
 
     Inputs:
-        - **waveform** - (B, N), full scale 1, N >= 1. The floor is under the greatest value of each whole waveform.
+        - **waveform** - (B, N), full scale 1, N >= 1. The floor is `top_db` below the greatest value of
+          each waveform.
 
     Outputs:
         Features, (B, T, F), T = 1 + N // hop.

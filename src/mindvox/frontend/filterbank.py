@@ -15,8 +15,8 @@ GROUP_MELS = 20  # filters in one matrix product: neighbouring filters share few
 class Filterbank(FrontEnd):
     """A front end that takes the energy of each frame in filters, or at each frequency; see `FrontEnd`.
 
-    In double precision only the transform is double; the rest adds and takes logarithms of positive values, for which
-    single precision suffices.
+    With float64, only the transform is computed in double precision. The rest adds positive values and takes
+    logarithms, for which single precision suffices.
 
     Args:
         dtype, settings: see `FrontEnd`.

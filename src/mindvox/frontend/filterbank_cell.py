@@ -35,8 +35,8 @@ class ProductOfBins(nn.Cell):
 class EnergiesCell(nn.Cell):
     """Take the energy of each frame in filters, or at each frequency, in single precision.
 
-    Everything before the power is linear. It is one product with a matrix that holds the window and the sines and
-    cosines of the transform, so that every device can run it.
+    All steps before the power are linear. They are one product with a matrix of the window and the sines and cosines of
+    the transform, so that every device can run it.
 
     Args:
         front_end: provides `analysis` and `filters`.
@@ -60,7 +60,7 @@ class EnergiesCell(nn.Cell):
         self.takes_magnitudes = front_end.takes_magnitudes
         filters = front_end.filters()
         self.filters = None if filters is None else ProductOfBins(filters[: num_rows // 2], form)
-        # In native form the weight of a convolution.
+        # In native form this is the weight of a convolution.
         self.analysis = Tensor(analysis[:, None, None] if form == "native" else analysis, ms.float32)
         padding = (0, 0, pad, pad)
         self.transform = ops.Conv2D(num_rows, (1, self.window_size), pad_mode="pad", pad=padding, stride=(1, self.hop))

@@ -86,8 +86,7 @@ def cut_frames(feats: np.ndarray, num_frames: int) -> np.ndarray:
 def window_edges(num_frames: int, max_frames: int) -> np.ndarray:
     """Return the edges of the windows in which a long utterance is embedded with bounded memory.
 
-    The windows are as few as possible and about equally long: n = ceil(num_frames / max_frames), and window i covers
-        the
+    The windows are as few as possible and about equally long: n = ceil(num_frames / max_frames). Window i covers the
     frames from edge i, floor(i * num_frames / n), to edge i + 1. The C++ program uses the same rule.
 
     Args:

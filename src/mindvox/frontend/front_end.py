@@ -29,9 +29,9 @@ class FrontEnd:
     Attributes:
         name: name in the registry, and "type" in the stored form.
         Options: the keys of the section `front_end`, including `sample_rate`.
-        size_option: the option that sets the size of a frame; None: it follows from several.
+        size_option: the option that sets the size of a frame; None: several options determine it.
         training_options: options that affect only training features; front ends may differ in them.
-        later_options: options that older stored forms lack; those had the defaults.
+        later_options: options that older stored forms lack; their values are then the defaults.
         normalisation: what `finish` does over the frames that the model takes: "none", "mean", "instance" or "peak";
             see `normalised`.
     """
@@ -90,7 +90,7 @@ class FrontEnd:
             waveform: (N,), floating, full scale 1, at `sample_rate`, checked to be usable.
 
         Raises:
-            BadAudio: nothing of it remains.
+            BadAudio: nothing remains of the recording.
             InputError: a required package is not installed.
         """
         return waveform

@@ -11,7 +11,7 @@ from mindvox.frontend.spectral import MelOptions, MelSpectral
 class MelSpectrogram(MelSpectral):
     """Turn a waveform into its energies in mel filters; see `Spectral` and `MelSpectral`.
 
-    The defaults are torchaudio's, which mvector takes where nothing else is said: 128 bins of power, without a
+    The defaults are torchaudio's, which mvector uses unless configured otherwise: 128 bins of power, without a
     logarithm. docs/data.md has the settings of other toolkits.
 
     Args:

@@ -42,7 +42,7 @@ class SpectralOptions:
     win_length_ms: float = option(25.0, "length of the window, ms; centred in n_fft points", above=0)
     hop_length_ms: float = option(12.5, "distance between two frames, ms", above=0)
     window: str = option("hann", "window function of a frame, periodic", choices=WINDOWS)
-    padding: str = option("reflect", "values outside of the waveform: its mirror image, or zeros", choices=PADDINGS)
+    padding: str = option("reflect", "padding at the edges: mirrored samples, or zeros", choices=PADDINGS)
     power: float = option(2.0, "exponent of the spectrum: 1 for magnitudes, 2 for powers", choices=POWERS)
     preemphasis: float = option(
         0.0,
@@ -81,7 +81,7 @@ class SpectralOptions:
 class MelOptions(SpectralOptions):
     """Options that mel_spectrogram and mfcc share."""
 
-    n_mels: int = option(128, "mel bins", minimum=1)
+    n_mels: int = option(128, "number of mel bins", minimum=1)
     f_min: float = option(0.0, "lowest frequency of the filters, Hz", minimum=0)
     f_max: float = option(8000.0, "highest frequency of the filters, Hz", above=0)
     mel_scale: str = option("htk", "mel scale; slaney: linear up to 1000 Hz, then logarithmic", choices=MEL_SCALES)

@@ -19,8 +19,8 @@ class SpectralCell(nn.Cell):
         form: see `FrontEnd.cell`.
 
     Inputs:
-        - **waveform** - (B, N), full scale 1, N >= n_fft / 2 + 1 where it is mirrored. `top_db` is below the greatest
-          value of each whole waveform.
+        - **waveform** - (B, N), full scale 1, N >= n_fft / 2 + 1 with mirrored edges. `top_db` counts from the greatest
+          value of each waveform.
 
     Outputs:
         Features, (B, T, F), T = 1 + N // hop.
@@ -32,7 +32,7 @@ class SpectralCell(nn.Cell):
         pad = front_end.n_fft // 2
         mirrors = options.padding == "reflect"
         self.pad = pad
-        # A matrix product: MindSpore Lite's old readers have no operator that reverses.
+        # A matrix product, because old MindSpore Lite has no operator that reverses an axis.
         self.backwards = ProductOfBins(np.eye(pad)[::-1], form) if mirrors else None
         self.energies = EnergiesCell(front_end, 0 if mirrors else pad, form)
         self.cosines = ProductOfBins(front_end.cosines(), form) if isinstance(front_end, Mfcc) else None

@@ -8,7 +8,7 @@ from mindvox.frontend.spectral import Spectral, SpectralOptions
 class Spectrogram(Spectral):
     """Turn a waveform into the power or magnitude at each of n_fft / 2 + 1 frequencies; see `Spectral`.
 
-    The defaults are torchaudio's, which mvector takes where nothing else is said: powers, without a logarithm.
+    The defaults are torchaudio's, which mvector uses unless configured otherwise: powers, without a logarithm.
 
     Args:
         dtype, settings: see `Spectral`.

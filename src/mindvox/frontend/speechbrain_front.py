@@ -28,8 +28,9 @@ except (ImportError, OSError) as error:  # a torchaudio built for another torch 
 class SpeechBrainFbank(fbank.Fbank):
     """The same front end, computed by SpeechBrain's own `Fbank` in single precision.
 
-    settings: must match SpeechBrain, whose floor and least power are fixed.
-        settings: must be what SpeechBrain can be told: its floor and least power are fixed.
+    Args:
+        dtype: no effect.
+        settings: see `Fbank.Options`; `amin` and `top_db` must have their defaults, which are fixed in SpeechBrain.
     """
 
     def __init__(self, dtype: type = np.float32, **settings: Any) -> None:
@@ -53,7 +54,7 @@ class SpeechBrainFbank(fbank.Fbank):
 
 
 def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """As `distortions.add_noise`, by AddNoise."""
+    """Like `distortions.add_noise`, computed by AddNoise."""
     module = time_domain.AddNoise(snr_low=snr_db, snr_high=snr_db, noise_funct=lambda _: _tensor(noise).clone())
     return module(_tensor(waveform), torch.ones(1))[0].numpy()
 
@@ -64,17 +65,17 @@ def room_spectrum(response: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def reverberate(waveform: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """As `distortions.reverberate`, by what AddReverb calls once it has read a file."""
+    """Like `distortions.reverberate`, computed by the function that AddReverb calls after it has read a file."""
     return sb_reverberate(_tensor(waveform), torch.from_numpy(response), rescale_amp="avg")[0].numpy()
 
 
 def change_speed(waveform: np.ndarray, percent: int) -> np.ndarray:
-    """As `distortions.change_speed`, by SpeedPerturb."""
+    """Like `distortions.change_speed`, computed by SpeedPerturb."""
     return time_domain.SpeedPerturb(16000, [percent])(_tensor(waveform))[0].numpy()
 
 
 def drop_frequencies(waveform: np.ndarray, frequencies: Sequence[float], width: float = 0.05) -> np.ndarray:
-    """As `distortions.drop_frequencies`, by the two functions of DropFreq, which draws frequencies itself."""
+    """Like `distortions.drop_frequencies`, computed by two functions of DropFreq, which draws frequencies itself."""
     taps = torch.zeros(1, 101, 1)
     taps[0, 50, 0] = 1
     for frequency in frequencies:
@@ -83,7 +84,7 @@ def drop_frequencies(waveform: np.ndarray, frequencies: Sequence[float], width: 
 
 
 def drop_chunks(waveform: np.ndarray, starts: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
-    """As `distortions.drop_chunks`, by DropChunk once for each chunk."""
+    """Like `distortions.drop_chunks`, computed by DropChunk once for each chunk."""
     tensor = _tensor(waveform)
     for start, length in zip(map(int, starts), map(int, lengths), strict=True):
         stop = min(start + length, tensor.shape[1])
@@ -92,12 +93,12 @@ def drop_chunks(waveform: np.ndarray, starts: Sequence[int], lengths: Sequence[i
 
 
 def set_peak(waveform: np.ndarray, peak: float) -> np.ndarray:
-    """As `distortions.set_peak`, by RandAmp."""
+    """Like `distortions.set_peak`, computed by RandAmp."""
     return time_domain.RandAmp(amp_low=peak, amp_high=peak)(_tensor(waveform))[0].numpy()
 
 
 def clip_peaks(waveform: np.ndarray, share: float) -> np.ndarray:
-    """As `distortions.clip_peaks`, by DoClip."""
+    """Like `distortions.clip_peaks`, computed by DoClip."""
     return time_domain.DoClip(clip_low=share, clip_high=share)(_tensor(waveform))[0].numpy()
 
 

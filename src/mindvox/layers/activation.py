@@ -1,4 +1,4 @@
-"""Activations whose framework form is wrong on a device, or unsupported by the runtimes of exports."""
+"""Activations that MindSpore computes wrongly on some device, or that runtimes of exported models do not support."""
 
 import math
 
@@ -10,16 +10,17 @@ CEILING = 20.0
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent, through sigmoid: MindSpore's CPU kernel of tanh is wrong by up to 1e-4 (2.10).
+    """Hyperbolic tangent computed from sigmoid: MindSpore's CPU kernel of tanh is wrong by up to 1e-4 (2.10).
 
-    Doubled by sums, the same to the bit: a product with a Python number is Muls, which old MindSpore Lite lacks.
+    Values are doubled by addition, which gives the same bits as a product. A product with a Python number would be
+    Muls, which old MindSpore Lite lacks.
     """
     y = ops.sigmoid(x + x)
     return y + y - 1
 
 
 def silu(x: Tensor) -> Tensor:
-    """Return x times its sigmoid; the framework's own SiLU is unknown to old MindSpore Lite."""
+    """Return x times its sigmoid; old MindSpore Lite does not support the framework's own SiLU."""
     return x * ops.sigmoid(x)
 
 
@@ -27,10 +28,11 @@ class Gelu(nn.Cell):
     """x times the probability that a standard normal number is below x (Hendrycks and Gimpel 2016, arXiv:1606.08415).
 
     Args:
-        approximate: replace the probability by sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), the paper's form with tanh.
+        approximate: replace the probability by sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)), which equals the paper's
+            approximation with tanh.
 
     Inputs:
-        - **x** - of any shape.
+        - **x** - any shape.
 
     Outputs:
         The same shape.
@@ -52,13 +54,13 @@ class Gelu(nn.Cell):
 
 
 class ClippedReLU(nn.Cell):
-    """ReLU that ends at 20: min(max(x, 0), 20), with the gradient of torch's Hardtanh, which is 0 at both bounds.
+    """ReLU with a ceiling: min(max(x, 0), 20), with the gradient of torch's Hardtanh, which is 0 at both bounds.
 
-    NaN passes, so that a training that has failed can be seen. On a CPU (2.10) it passes `maximum` and `minimum` only
-    as their second argument; ReLU, clamp and hardtanh turn it into a bound.
+    NaN passes, so that a failed training is noticed. On a CPU (2.10) `maximum` and `minimum` pass NaN only as their
+    second argument; ReLU, clamp and hardtanh turn it into a bound.
 
     Inputs:
-        - **x** - of any shape.
+        - **x** - any shape.
 
     Outputs:
         The same shape.
@@ -72,5 +74,5 @@ class ClippedReLU(nn.Cell):
         return ops.minimum(CEILING, ops.maximum(0.0, x))
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
-        # Where out > 0 and out < 20. Comparisons and a selection take two to four times as long on a CPU.
+        # Pass dout where 0 < out < 20. Comparisons and a selection take two to four times as long on a CPU.
         return (self.relu_gradient(self.relu_gradient(dout, out), CEILING - out),)

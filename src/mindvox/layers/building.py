@@ -1,4 +1,4 @@
-"""The device for which a network is built; layers choose the form of their operations accordingly."""
+"""The device for which a network is built, which decides the form of operations that layers use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _target: ContextVar[str] = ContextVar("target", default="CPU")
 
 @contextmanager
 def building_for(device_target: str) -> Iterator[None]:
-    """Inside this context, layers are built in the form that a device computes fast.
+    """Within this context, build layers in the form that is fast on a device.
 
     MindSpore's CPU kernels (2.10) for convolutions, and in dynamic graphs for sums and broadcasts, are 10 to 100 times
     slower than its matrix product. A layer that is built for a CPU therefore multiplies ("product"); for any other
@@ -18,8 +18,8 @@ def building_for(device_target: str) -> Iterator[None]:
     Both forms have the same parameters and give the same numbers on a CPU.
 
     Args:
-        device_target: "CPU", "GPU" or "Ascend"; or ONNX, in the form that conversion to ONNX is made from, which a CPU
-            computes too. Without this context, layers are built for a CPU.
+        device_target: "CPU", "GPU" or "Ascend"; or ONNX, the form that is converted to ONNX and that a CPU can compute
+            too. Without this context, layers are built for a CPU.
     """
     token = _target.set(device_target)
     try:
@@ -29,10 +29,10 @@ def building_for(device_target: str) -> Iterator[None]:
 
 
 def building_form() -> str:
-    """Return the form for a layer that is built now: "product" or "native"."""
+    """Return the form in which layers are built at present: "product" or "native"."""
     return "product" if _target.get() == "CPU" else "native"
 
 
 def has_lstm() -> bool:
-    """Return whether the present target supports LSTM as one operation with the weight layout of MindSpore's CPU."""
+    """Return whether the target supports LSTM as one operation, with the weight layout of MindSpore's CPU kernel."""
     return _target.get() in ("CPU", ONNX)

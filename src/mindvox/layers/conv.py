@@ -1,4 +1,4 @@
-"""Convolutions in the form that the target device computes fast; see `building_for`."""
+"""Convolutions in the form that is fast on the target device; see `building_for`."""
 
 import math
 from typing import Optional, Union
@@ -12,7 +12,7 @@ from mindvox.layers.over_time import for_each_frame
 
 PADDINGS = ("reflect", "zero", "valid")
 WIDEST_TRANSPOSED = 2048
-"""Channels up to which a product with the transposed weight is faster than the framework's gradient of the input."""
+"""Number of channels up to which a product with the transposed weight is faster than the framework's input gradient."""
 
 Size = Union[int, tuple[int, int]]
 """One number for both axes, or (frequency, time)."""
@@ -21,23 +21,23 @@ Size = Union[int, tuple[int, int]]
 class Conv2d(nn.Cell):
     """Convolve over frequency and time.
 
-    The product form stacks the inputs that the taps over time see on the channel axis. One product then gives each
-    tap over frequency its own output channels, and these are cut to the bins that the tap sees, and added. Where the
-    input has few channels, it stacks the taps over frequency too and multiplies once. The weight has the framework's
-    shape (out, in / groups, k, k) in all forms.
+    The product form stacks, on the channel axis, the inputs that belong to the taps over time. One product then
+    computes the output channels of each tap over frequency. They are cut to the bins that belong to the tap, and added.
+    If the input has few channels, the taps over frequency are stacked too, and one product gives the result. The weight
+    has the framework's shape (out, in / groups, k, k) in all forms.
 
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
         kernel_size: kernel size over frequency and time.
         stride: distance between outputs, bins and frames.
-        dilation: distance between the inputs that are seen at once, bins and frames.
+        dilation: distance between the inputs of a kernel, bins and frames.
         groups: number of channel groups that are convolved separately.
-        bias: add one value per channel.
-        padding: padding at the edges: "reflect" mirrors at the edge value, "zero" is 0, "valid": nothing is
-            added, and the output is shorter.
-        pad: bins and frames that are added on each side; None: as many as keep the size when the stride is 1, for
-            which the kernel size must be odd.
+        bias: add a trained value per channel.
+        padding: padding at the edges: "reflect" mirrors at the edge value, "zero" adds zeros, "valid" adds nothing, so
+            that the output is shorter.
+        pad: bins and frames added on each side; None: as many as keep the size with stride 1, which needs an odd
+            kernel size.
 
     Inputs:
         - **x** - (B, in_channels, F, T); F is the same in all calls.
@@ -78,19 +78,19 @@ class Conv2d(nn.Cell):
             self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
         self.is_native = building_form() == "native"
         if self.is_native:
-            # Zeros are added by the operation itself, mirrored values by `_extended`.
+            # The operation itself adds zeros; `_extended` adds mirrored values.
             mode = {"pad_mode": "pad", "pad": (self.pad[0],) * 2 + (self.pad[1],) * 2} if padding == "zero" else {}
             self.conv = ops.Conv2D(out_channels, kernel, stride=stride, dilation=dilation, group=groups, **mode)
             return
         self.stacks_rows = groups == 1 and kernel[0] > 1 and in_channels * kernel[0] * kernel[1] <= out_channels
         num_stacked = kernel[1] * in_channels // groups * (kernel[0] if self.stacks_rows else 1)
-        self.product = Product(num_stacked, out_channels)  # where one gives all
-        # A product and nothing else: without the steps of the general form a graph has less to compile.
+        self.product = Product(num_stacked, out_channels)  # for all forms with a single product
+        # Only a product: without the steps of the general form, a graph is compiled faster.
         self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
         self.groups = groups
         self.row_shape = (out_channels, num_stacked, 1, 1)
         self.grouped_shape = (groups, out_channels // groups, num_stacked)
-        # Frames that each tap sees, counted from both ends: constants, so that one graph serves every length.
+        # The frames of each tap, counted from both ends: constants, so that one graph works for every length.
         self.taps = [(start, start - self.spans[1] or None) for start in range(0, self.spans[1] + 1, dilation[1])]
         self.rows = list(range(0, self.spans[0] + 1, dilation[0]))
         self.adds_rows = groups == 1 and kernel[0] > 1 and not self.stacks_rows
@@ -131,7 +131,7 @@ class Conv2d(nn.Cell):
             end = first + num_bins
             seen.append(x[:, :, first:end] if self.stride[0] == 1 else x[:, :, first:end, phase])
         if self.stacks_rows:
-            weight = weight.transpose(0, 2, 3, 1)  # tap-major, as the stack
+            weight = weight.transpose(0, 2, 3, 1)  # tap-major, like the stack
             return self.product(ops.cat(seen, axis=1), weight.reshape(self.row_shape))
         y = self._row(seen[0], weight[:, :, :1])
         for index in range(1, len(seen)):
@@ -139,9 +139,9 @@ class Conv2d(nn.Cell):
         return y
 
     def _place_rows(self, num_stacked: int) -> None:
-        """Give each phase of the stride over frequency a product for the taps that see it.
+        """Create a product for each phase of the stride over frequency, for the taps that use this phase.
 
-        Each product has all bins, a few more than its taps see. Cutting its output costs less than cutting the stack,
+        A product takes all bins, a few more than its taps need. Cutting its output costs less than cutting the stack,
         which is larger by the number of taps over time (MindSpore 2.10: a step takes 0.85 to 1.0 of the time).
         """
         phases = sorted({row % self.stride[0] for row in self.rows})
@@ -155,7 +155,7 @@ class Conv2d(nn.Cell):
 
     def _sum_of_rows(self, x: Tensor, weight: Tensor, num_bins: int) -> Tensor:
         """Multiply the stack (B, k * in, F, T') or its phases (B, k * in, F / stride, stride, T'), and add the rows."""
-        weight = weight.transpose(2, 0, 3, 1)  # tap-major, as the stack
+        weight = weight.transpose(2, 0, 3, 1)  # tap-major, like the stack
         rows = []
         for index, product in enumerate(self.products):
             phase, taps = self.phases[index]
@@ -172,7 +172,7 @@ class Conv2d(nn.Cell):
         return y
 
     def _stacked(self, x: Tensor) -> Tensor:
-        """Return (B, k * in, F, T'): behind one another on the channel axis, what each tap over time sees."""
+        """Return (B, k * in, F, T'): the inputs of each tap over time, concatenated on the channel axis."""
         if len(self.taps) == 1:
             return x if self.stride[1] == 1 else x[:, :, :, :: self.stride[1]]
         if self.stride[1] == 1:
@@ -184,8 +184,8 @@ class Conv2d(nn.Cell):
     def _phases(self, x: Tensor) -> Tensor:
         """Return (B, C, ceil(F / stride), stride, T).
 
-        Bin f is at (f // stride, f % stride). A slice with a step on this axis would do, but its gradient fails on a
-        CPU (2.10).
+        Bin f is at (f // stride, f % stride). A slice with a step would do the same, but its gradient fails on a CPU
+        (2.10).
         """
         step = self.stride[0]
         rest = -x.shape[2] % step
@@ -196,7 +196,7 @@ class Conv2d(nn.Cell):
     def _row(self, x: Tensor, weight: Tensor) -> Tensor:
         """Multiply (B, k * in, F, T) by the taps over time of one tap over frequency, (out, in / groups, 1, k)."""
         if self.kernel[1] > 1:
-            weight = weight.swapaxes(1, 3)  # tap-major, as the stack
+            weight = weight.swapaxes(1, 3)  # tap-major, like the stack
         if self.groups == 1:
             return self.product(x, weight.reshape(self.row_shape) if self.kernel[1] > 1 else weight)
         batch, bins, frames = x.shape[0], x.shape[2], x.shape[3]
@@ -207,11 +207,11 @@ class Conv2d(nn.Cell):
 
 
 class Conv1d(Conv2d):
-    """Convolve over time; by default with mirrored edges, so that T frames stay T frames (SpeechBrain's "same").
+    """Convolve over time; by default edges are mirrored and T frames stay T frames (SpeechBrain's "same").
 
     Args:
         in_channels, out_channels, groups, bias, padding: see `Conv2d`.
-        kernel_size, stride, dilation, pad: as there, frames. The weight is (out, in / groups, 1, k).
+        kernel_size, stride, dilation, pad: see `Conv2d`, frames. The weight is (out, in / groups, 1, k).
 
     Inputs:
         - **x** - (B, in_channels, T); with "reflect", T > pad.
@@ -242,10 +242,10 @@ class Conv1d(Conv2d):
 
 
 class ContextConv1d(Conv1d):
-    """Multiply [x; context], each frame of x joined by the same context, by a weight.
+    """Multiply [x; context] by a weight; the same context is concatenated to each frame of x.
 
-    The context's share of the product is computed once and not for every frame, which saves its part of the work and,
-    in float32, most of the rounding of its gradient. Parameters are those of `Conv1d` over the joined input.
+    The context's part of the product is computed once, not for every frame. This saves work and, in float32, most of
+    the rounding error of its gradient. Parameters are those of `Conv1d` over the concatenated input.
 
     Args:
         channels: number of channels of a frame.
@@ -271,7 +271,7 @@ class ContextConv1d(Conv1d):
 
 
 class Product(nn.Cell):
-    """Multiply channels by a weight; in training, the input's gradient is a product with the transposed weight.
+    """Multiply channels by a weight; in training, compute the input's gradient with the transposed weight.
 
     The framework's CPU kernel for that gradient takes 1.5 to 2.2 times as long as a forward product (2.10).
 
@@ -301,15 +301,15 @@ class Product(nn.Cell):
 
 
 class _InputGradient(nn.Cell):
-    """Return y, the product of x and weight, and give x its gradient by a product with the transposed weight.
+    """Return y, the product of x and weight; compute the gradient of x as a product with the transposed weight.
 
     Args:
-        in_channels: channels of x.
+        in_channels: number of channels of x.
 
     Inputs:
         - **x** - (B, in_channels, F, T).
         - **weight** - (out, in_channels, 1, 1); gets no gradient here.
-        - **y** - (B, out, F, T); its own gradient passes.
+        - **y** - (B, out, F, T); its gradient passes unchanged.
 
     Outputs:
         y.
@@ -332,12 +332,12 @@ def project(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def add_bias(x: Tensor, bias: Tensor) -> Tensor:
-    """Add one value a channel (C,) to (B, C, T): on a CPU, the sum's gradient takes three times as long (2.10)."""
+    """Add one value per channel (C,) to (B, C, T); on a CPU the gradient of a sum takes three times as long (2.10)."""
     return ops.BiasAdd()(x.expand_dims(2), bias.astype(x.dtype)).squeeze(2)
 
 
-# The edges are built from slices: the framework's constant padding has a wrong gradient from the second execution of a
-# CPU graph on (2.10), and its mirror padding cannot be exported.
+# Edges are concatenated from slices: the framework's constant padding gives a wrong gradient from the second execution
+# of a CPU graph on (2.10), and its mirror padding cannot be exported.
 
 
 def _reflect_time(x: Tensor, pad: int) -> Tensor:

@@ -12,7 +12,7 @@ class EmbeddingLayers(nn.Cell):
     Args:
         in_channels: size of the pooled statistics of an utterance.
         emb_size: embedding size.
-        two: whether there is a second layer, whose output is the embedding.
+        two: add a second linear layer, whose output is the embedding.
 
     Inputs:
         - **x** - (B, in_channels).

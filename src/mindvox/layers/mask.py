@@ -7,8 +7,8 @@ from mindspore import Tensor, ops
 def length_mask(lengths: Tensor, num_frames: int) -> Tensor:
     """Return (B, 1, T), 1.0 where a frame belongs to its utterance and 0.0 where it is padding.
 
-    Frame t of T counts when t < length * T in float32: SpeechBrain's `length_to_mask`, whose rounding this keeps. A
-    length of n / T that float32 rounds up can let frame n count as well.
+    Frame t of T is valid if t < length * T in float32, as in SpeechBrain's `length_to_mask`. If float32 rounds a length
+    of n / T up, frame n can be valid too, as there.
 
     Args:
         lengths: share of the T frames that each utterance fills, (B,), float32, in (0, 1].

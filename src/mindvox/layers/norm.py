@@ -16,8 +16,8 @@ def batch_norm_2d(channels: int, affine: bool = True, eps: float = EPS) -> nn.Ba
 
     Args:
         channels: number of channels.
-        affine: train a factor and an offset a channel. Without it, gamma and beta still are parameters, of constant 1
-            and 0.
+        affine: train a factor and an offset per channel. Without it, gamma and beta are still parameters, with the
+            constant values 1 and 0.
         eps: added to the variance.
     """
     return nn.BatchNorm2d(channels, eps=eps, momentum=0.9, affine=affine)
@@ -42,5 +42,5 @@ class ChannelLayerNorm(nn.Cell):
         self.norm = nn.LayerNorm((channels,), begin_norm_axis=-1, begin_params_axis=-1, epsilon=eps)
 
     def construct(self, x: Tensor) -> Tensor:
-        # The operation normalises the last axis alone.
+        # The operation normalises only the last axis.
         return self.norm(x.astype(ms.float32).swapaxes(1, -1)).swapaxes(1, -1).astype(x.dtype)

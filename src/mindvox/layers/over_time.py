@@ -1,9 +1,10 @@
-"""Sums over time and their reverse, in the form that the target device computes fast; see `building_for`.
+"""Sums over time and broadcasts to all frames, in the form that is fast on the target device; see `building_for`.
 
-On a CPU a sum along an axis, and in graphs of dynamic shape an operation between (B, C, T) and (B, C, 1), takes ten
-times as long as a product with a vector of ones (MindSpore 2.10).
+On a CPU a sum along an axis takes ten times as long as a product with a vector of ones (MindSpore 2.10). So does, in
+graphs of dynamic shape, an operation between (B, C, T) and (B, C, 1).
 
-MindSpore Lite, which runs exports, knows neither a tensor's `sum` (SumExt) nor a division by a Python number (Divs).
+MindSpore Lite, which runs exported models, supports neither a tensor's `sum` (SumExt) nor a division by a Python number
+(Divs).
 """
 
 from typing import Optional
@@ -15,7 +16,7 @@ from mindvox.layers.building import building_form
 
 
 def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
-    """Sum x (B, C, T) over its frames, each times its entry of a mask (B, 1, T) when there is one: (B, C, 1)."""
+    """Return the sum (B, C, 1) of x (B, C, T) over its frames, multiplied by a mask (B, 1, T) if one is given."""
     if form == "native":
         return ops.ReduceSum(keep_dims=True)(x if mask is None else x * mask, 2)
     ones = ops.ones((x.shape[0], x.shape[2], 1), x.dtype) if mask is None else mask.swapaxes(1, 2)
@@ -23,7 +24,7 @@ def sum_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor
 
 
 def mean_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
-    """Mean (B, C, 1), float32, of x (B, C, T) over its frames: over all, or those in a mask (B, 1, T) of 0 and 1."""
+    """Return the mean (B, C, 1), float32, of x (B, C, T) over all frames, or over those with 1 in a mask (B, 1, T)."""
     x = x.astype(ms.float32)
     if mask is None and form == "native":
         return ops.ReduceMean(keep_dims=True)(x, 2)
@@ -31,14 +32,14 @@ def mean_over_time(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tenso
 
 
 def count_frames(x: Tensor, form: str, mask: Optional[Tensor] = None) -> Tensor:
-    """Return the number of frames of x (B, C, T), or of those in a mask (B, 1, T): float32 (1, 1, 1) or (B, 1, 1)."""
+    """Return the number of frames, float32: (1, 1, 1) for x (B, C, T), or (B, 1, 1) for a mask (B, 1, T) of 0 and 1."""
     if mask is None:
-        mask = ops.ones_like(ops.stop_gradient(x[:1, :1]).astype(ms.float32))  # not ops.ones: unknown to old Lite
+        mask = ops.ones_like(ops.stop_gradient(x[:1, :1]).astype(ms.float32))  # not ops.ones: old Lite lacks it
     return sum_over_time(mask, form)
 
 
 def for_each_frame(value: Tensor, x: Tensor, form: str) -> Tensor:
-    """Return (B, C, 1) in a shape that can be added to x (B, C, T) or multiplied with it."""
+    """Return a value (B, C, 1) in a shape that can be added to x (B, C, T) or multiplied with it."""
     if form == "native":
         return value
     return ops.BatchMatMul()(value, ops.ones((x.shape[0], 1, x.shape[2]), value.dtype))

@@ -9,9 +9,9 @@ class MaxPool2d(nn.Cell):
     """Take the maximum of neighbouring bins and frames.
 
     Args:
-        kernel_size: bins and frames of a neighbourhood.
+        kernel_size: size of a neighbourhood, bins and frames.
         stride: distance between neighbourhoods, bins and frames.
-        pad: bins and frames that are added on each side, at most half of `kernel_size`; they never are the maximum.
+        pad: bins and frames added on each side, at most half of `kernel_size`; they do not change the maximum.
 
     Inputs:
         - **x** - (B, C, F, T), F and T at least kernel_size - 2 pad.
@@ -26,8 +26,8 @@ class MaxPool2d(nn.Cell):
         self.pool = ops.MaxPool(pair(kernel_size), pair(stride))
 
     def construct(self, x: Tensor) -> Tensor:
-        # Beyond an edge stands its value again, which every neighbourhood there has in it already. A great negative
-        # constant would do too, but constant padding has a wrong gradient (2.10).
+        # Edges are padded with their own values, which every neighbourhood there contains anyway. A large negative
+        # constant would work too, but constant padding has a wrong gradient (2.10).
         if self.pad[1] > 0:
             left = [x[:, :, :, :1] for _ in range(self.pad[1])]
             right = [x[:, :, :, -1:] for _ in range(self.pad[1])]
@@ -40,11 +40,11 @@ class MaxPool2d(nn.Cell):
 
 
 class AvgPool2d(nn.Cell):
-    """Take the mean of neighbouring bins and frames; what is added at the edges are zeros that count.
+    """Take the mean of neighbouring bins and frames; zeros added at the edges are included in the mean.
 
     Args:
         kernel_size, stride: see `MaxPool2d`.
-        pad: bins and frames that are added on each side, at most half of `kernel_size`.
+        pad: bins and frames added on each side, at most half of `kernel_size`.
 
     Inputs:
         - **x** - (B, C, F, T), F and T at least kernel_size - 2 pad.

@@ -12,7 +12,7 @@ from mindvox.layers.building import has_lstm
 
 
 class _Recurrent(nn.Cell):
-    """What recurrent layers share: the weights of all gates behind one another, in PyTorch's order and shapes."""
+    """Base class of recurrent layers: the weights of all gates, concatenated in PyTorch's order and shapes."""
 
     def __init__(self, num_gates: int, in_channels: int, hidden_size: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class _Recurrent(nn.Cell):
         return Parameter(Tensor(np.random.uniform(-bound, bound, shape), ms.float32), name=name)
 
     def inputs_of_gates(self, x: Tensor) -> Tensor:
-        """Multiply all frames of x (B, T, in) at once: (T * B, gates * hidden), the frames outermost."""
+        """Multiply all frames of x (B, T, in) at once: (T * B, gates * hidden), time-major."""
         x = x.swapaxes(0, 1).reshape(-1, self.in_channels)
         return ops.BiasAdd()(self.product(x, self.weight_ih.astype(x.dtype)), self.bias_ih.astype(x.dtype))
 
@@ -44,10 +44,10 @@ class Gru(_Recurrent):
         hidden_size: channels of the state.
 
     Inputs:
-        - **x** - (B, T, in_channels); T is known when the graph is compiled, and each frame adds to the graph.
+        - **x** - (B, T, in_channels); T must be known when the graph is compiled, and the graph grows with T.
 
     Outputs:
-        The state after each frame, (B, T, hidden_size). It begins as zeros.
+        The state after each frame, (B, T, hidden_size). The initial state is zero.
     """
 
     def __init__(self, in_channels: int, hidden_size: int) -> None:
@@ -63,10 +63,10 @@ class Gru(_Recurrent):
 
 
 class _GruSteps(nn.Cell):
-    """The states of a GRU after each frame.
+    """Compute the state of a GRU after each frame.
 
-    The gradient is written out: the framework's own adds up a gradient of the whole weight for each frame, which takes
-    three times as long on a CPU. Here the frames' shares are one product.
+    The gradient is written by hand. The framework's own computes a gradient of the whole weight for each frame and adds
+    them, which takes three times as long on a CPU. Here one product covers all frames.
 
     Args:
         hidden_size: H.
@@ -113,7 +113,7 @@ class _GruSteps(nn.Cell):
         by_reset, by_update, by_new = self.split_gates(ops.BiasAdd()(self.product(before, weight), bias))
         reset, update = ops.sigmoid(reset + by_reset), ops.sigmoid(update + by_update)
         candidate = tanh(new + reset * by_new)
-        # What the gradient of a state is multiplied by to give that of the products with the state before, a gate each.
+        # Per gate: factor from the gradient of a state to the gradient of the product with the previous state.
         to_new = (1 - update) * (1 - candidate * candidate)
         to_update = (before - candidate) * update * (1 - update)
         to_reset = to_new * by_new * reset * (1 - reset)
@@ -136,8 +136,8 @@ class _GruSteps(nn.Cell):
 class Lstm(_Recurrent):
     """Long short-term memory: c' = f c + i g, h' = o tanh(c'); i, f, o sigmoids and g = tanh of W x + b + U h + c.
 
-    On a CPU, and in ONNX, all frames are one operation, and T is free. For another device each frame adds to the graph,
-    and T is known when it is compiled.
+    On a CPU and in ONNX, one operation computes all frames, and T may be dynamic. On other devices the graph grows with
+    T, and T must be known when it is compiled.
 
     Args:
         in_channels: number of input channels.
@@ -147,7 +147,7 @@ class Lstm(_Recurrent):
         - **x** - (B, T, in_channels).
 
     Outputs:
-        The hidden state after each frame, (B, T, hidden_size). Both states begin as zeros.
+        The hidden state after each frame, (B, T, hidden_size). Both initial states are zero.
     """
 
     def __init__(self, in_channels: int, hidden_size: int) -> None:
@@ -162,7 +162,7 @@ class Lstm(_Recurrent):
         return states.swapaxes(0, 1)
 
     def _at_once(self, x: Tensor) -> Tensor:
-        """Return (T, B, hidden). The operation wants all weights in one tensor, and single precision."""
+        """Return (T, B, hidden). The operation needs all weights in one tensor, and single precision."""
         single = x.astype(ms.float32)
         weights = [self.weight_ih.reshape(-1), self.weight_hh.reshape(-1), self.bias_ih + self.bias_hh]
         packed = ops.cat(weights).astype(ms.float32).reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""Res2 blocks of two-dimensional convolutions (Gao et al. 2019, arXiv:1904.01169), and how ERes2Net fuses maps."""
+"""Res2 blocks of two-dimensional convolutions (Gao et al. 2019, arXiv:1904.01169), and ERes2Net's fusion of maps."""
 
 from mindspore import Tensor, nn, ops
 
@@ -7,22 +7,22 @@ from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.residual import ResidualBlock
 
-REDUCTION = 4  # channels of a fusion's input that become one inside
-FULL_WIDTH = 64  # base_width at which a group of a block has as many channels as the block's layer
+REDUCTION = 4  # a fusion of C channels has C // REDUCTION inner channels
+FULL_WIDTH = 64  # base_width with which a group has as many channels as the block's layer
 
 
 class AttentionalFusion(nn.Cell):
     """Add two maps, weighted for each channel, bin and frame (Chen et al. 2023, arXiv:2305.12838).
 
     Args:
-        channels: channels of each map, at least 4.
+        channels: number of channels of each map, at least 4.
 
     Inputs:
         - **x** - (B, channels, F, T).
         - **y** - the same shape.
 
     Outputs:
-        (1 + w) x + (1 - w) y, the same shape; w in (-1, 1) follows from both.
+        (1 + w) x + (1 - w) y, the same shape; w in (-1, 1) is computed from x and y.
     """
 
     def __init__(self, channels: int) -> None:
@@ -44,17 +44,17 @@ class AttentionalFusion(nn.Cell):
 class Res2Block(ResidualBlock):
     """1x1 convolution, 3x3 convolutions of groups of channels, 1x1 convolution, with a residual connection.
 
-    Each group is joined by the result of the one before it. Activations end at 20.
+    The output of each group is added to the next group before its convolution. Activations are limited to 20.
 
     Args:
         in_channels: number of input channels.
-        planes: channels of the block's layer.
-        stride: of the first convolution, bins and frames.
-        base_width: channels of a group, of 64 planes.
+        planes: number of channels of the block's layer.
+        stride: stride of the first convolution, bins and frames.
+        base_width: number of channels of a group, per 64 planes.
         scale: number of groups.
-        expansion: channels of the output, as a multiple of `planes`.
-        fuses: join by `AttentionalFusion`; otherwise by a sum.
-        passes_last: the last group is not convolved, and goes alone.
+        expansion: number of output channels, as a multiple of `planes`.
+        fuses: combine groups by `AttentionalFusion` instead of a sum.
+        passes_last: pass the last group unchanged, without a sum or a convolution.
 
     Inputs:
         - **x** - (B, in_channels, F, T).

@@ -13,17 +13,18 @@ from mindvox.layers.se import SEBlock2d
 class Res2Bottleneck(ResidualBlock):
     """1x1 convolution, 3x3 convolutions of groups of channels, 1x1 convolution, with a residual connection.
 
-    A group is joined by the result of the one before it, and the last group passes unchanged. In the first block of a
-    stage no group is joined, the 3x3 convolutions have the stride, and the last group is averaged with it.
+    The output of each group is added to the next group before its convolution, and the last group passes unchanged. The
+    first block of a stage has no sums between groups; its 3x3 convolutions have the stride, and an average pooling with
+    the same stride is applied to the last group.
 
     Args:
         in_channels: number of input channels.
-        channels: channels of the block's stage; the output has four times as many.
-        stride: over frequency and time; 1 unless `is_first`.
+        channels: number of channels of the block's stage; the output has four times as many.
+        stride: stride over frequency and time; 1 unless `is_first`.
         is_first: the block is the first of its stage.
-        base_width: channels of a group, of 64 `channels`.
+        base_width: number of channels of a group, per 64 `channels`.
         scale: number of groups.
-        reduction: of the squeeze-excitation before the residual is added; 0: there is none.
+        reduction: reduction of the squeeze-excitation before the residual sum; 0: there is none.
 
     Inputs:
         - **x** - (B, in_channels, F, T).

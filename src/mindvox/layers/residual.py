@@ -1,4 +1,4 @@
-"""Residual blocks of two-dimensional convolutions (He et al. 2016, arXiv:1512.03385), which several models share."""
+"""Residual blocks of two-dimensional convolutions (He et al. 2016, arXiv:1512.03385), shared by several models."""
 
 from collections.abc import Callable
 from typing import Optional
@@ -8,17 +8,18 @@ from mindspore import Tensor, nn, ops
 from mindvox.layers.conv import Conv2d, Size
 from mindvox.layers.norm import batch_norm_2d
 
-EXPANSION = 4  # channels of a bottleneck's output, as a multiple of its width
+EXPANSION = 4  # output channels of a bottleneck, as a multiple of its width
 
 
 class ResidualBlock(nn.Cell):
-    """What blocks share: the residual connection.
+    """Base class of blocks: the residual connection.
 
     Args:
-        in_channels, out_channels: channels of the block's input and output.
-        stride: bins and frames. Where it or the channels change the shape, the input passes a 1x1 convolution and a
-            batch norm before the sum.
-        always: it does so too where nothing changes the shape.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        stride: stride of the block, bins and frames. If the block changes the shape, the input passes a 1x1 convolution
+            and a batch norm before the sum.
+        always: apply that convolution and batch norm even if the shape stays the same.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: Size, always: bool = False) -> None:
@@ -30,13 +31,13 @@ class ResidualBlock(nn.Cell):
             self.shortcut_norm = batch_norm_2d(out_channels)
 
     def sum_with_input(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return y + x, x the block's input."""
+        """Return the block's output y plus its input x."""
         if self.has_shortcut:
             x = self.shortcut_norm(self.shortcut(x))
         return y + x
 
     def add_input(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return ReLU(y + x), x the block's input."""
+        """Return ReLU of the block's output y plus its input x."""
         return ops.relu(self.sum_with_input(y, x))
 
 
@@ -46,8 +47,8 @@ class BasicBlock(ResidualBlock):
     Args:
         in_channels: number of input channels.
         width: number of output channels.
-        stride: of the first convolution, bins and frames.
-        attention: scales the output of the second batch norm before the sum; None: nothing does.
+        stride: stride of the first convolution, bins and frames.
+        attention: scales the output of the second batch norm before the sum; None: no scaling.
 
     Inputs:
         - **x** - (B, in_channels, F, T).
@@ -72,14 +73,14 @@ class BasicBlock(ResidualBlock):
 
 
 class Bottleneck(ResidualBlock):
-    """A 3x3 convolution between two 1x1 ones, with a residual connection. The 3x3 one has the stride.
+    """1x1 convolution, 3x3 convolution with the stride, 1x1 convolution, with a residual connection.
 
     Args:
         in_channels: number of input channels.
-        width: channels inside.
-        stride: bins and frames.
-        expansion: channels of the output, as a multiple of `width`.
-        attention: scales the output of the third batch norm before the sum; None: nothing does.
+        width: number of channels of the 3x3 convolution.
+        stride: stride of the 3x3 convolution, bins and frames.
+        expansion: number of output channels, as a multiple of `width`.
+        attention: scales the output of the third batch norm before the sum; None: no scaling.
 
     Inputs:
         - **x** - (B, in_channels, F, T).
@@ -116,21 +117,21 @@ class Bottleneck(ResidualBlock):
 
 
 Builder = Callable[[int, int, int], ResidualBlock]
-"""Builds a block from its input's channels, the channels of its stage, and its stride."""
+"""Builds a block from its number of input channels, the channels of its stage, and its stride."""
 
 
 def stage(
     block: Builder, in_channels: int, channels: int, stride: int, num_blocks: int, first: Optional[Builder] = None
 ) -> tuple[nn.SequentialCell, int]:
-    """Return blocks one behind the other, of which the first has the stride, and the channels that they give.
+    """Return a sequence of blocks, the first with the stride, and the number of their output channels.
 
     Args:
-        block: builds each of them.
-        in_channels: channels of the stage's input.
-        channels: of the stage, see `Builder`.
-        stride: bins and frames.
-        num_blocks: how many.
-        first: builds the first; None: `block` does.
+        block: builds a block.
+        in_channels: number of input channels of the stage.
+        channels: number of channels of the stage, see `Builder`.
+        stride: stride of the first block, bins and frames.
+        num_blocks: number of blocks.
+        first: builds the first block; None: `block`.
     """
     blocks = [(first or block)(in_channels, channels, stride)]
     while len(blocks) < num_blocks:

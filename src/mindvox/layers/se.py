@@ -16,11 +16,11 @@ class SEBlock(nn.Cell):
 
     Args:
         channels: number of input and output channels.
-        bottleneck: channels between the two products.
+        bottleneck: number of channels between the two products.
 
     Inputs:
         - **x** - (B, channels, T).
-        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of the mean.
+        - **mask** - None, or (B, 1, T) from `length_mask`: the mean ignores padding.
 
     Outputs:
         (B, channels, T).
@@ -59,5 +59,5 @@ class SEBlock2d(nn.Cell):
         self.block = SEBlock(channels, channels // reduction)
 
     def construct(self, x: Tensor) -> Tensor:
-        flat = x.reshape(x.shape[0], x.shape[1], -1)  # bins and frames are one axis of F * T
+        flat = x.reshape(x.shape[0], x.shape[1], -1)  # (B, C, F * T)
         return self.block(flat).reshape(x.shape)

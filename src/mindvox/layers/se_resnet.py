@@ -1,4 +1,4 @@
-"""Four residual stages whose sizes the configuration gives, and voxceleb_trainer's block with squeeze-excitation."""
+"""Four residual stages with configurable sizes, and voxceleb_trainer's block with squeeze-excitation."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -11,7 +11,7 @@ from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.residual import Builder, ResidualBlock, stage
 from mindvox.layers.se import SEBlock2d
 
-REDUCTION = 8  # of the squeeze-excitation's channels
+REDUCTION = 8  # a squeeze-excitation of C channels has C // REDUCTION inner channels
 
 
 @dataclass
@@ -22,13 +22,13 @@ class StageOptions:
     layer2_channels: int = option(64, "number of channels of the second stage", minimum=REDUCTION)
     layer3_channels: int = option(128, "number of channels of the third stage", minimum=REDUCTION)
     layer4_channels: int = option(256, "number of channels of the fourth stage", minimum=REDUCTION)
-    layer1_blocks: int = option(3, "residual blocks of the first stage", minimum=1)
-    layer2_blocks: int = option(4, "residual blocks of the second stage", minimum=1)
-    layer3_blocks: int = option(6, "residual blocks of the third stage", minimum=1)
-    layer4_blocks: int = option(3, "residual blocks of the fourth stage", minimum=1)
+    layer1_blocks: int = option(3, "number of residual blocks of the first stage", minimum=1)
+    layer2_blocks: int = option(4, "number of residual blocks of the second stage", minimum=1)
+    layer3_blocks: int = option(6, "number of residual blocks of the third stage", minimum=1)
+    layer4_blocks: int = option(3, "number of residual blocks of the fourth stage", minimum=1)
 
     def stages(self) -> list[tuple[int, int]]:
-        """Return channels and number of blocks of each stage."""
+        """Return the number of channels and of blocks of each stage."""
         channels = self.layer1_channels, self.layer2_channels, self.layer3_channels, self.layer4_channels
         depths = self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
         return list(zip(channels, depths, strict=True))
@@ -37,12 +37,12 @@ class StageOptions:
 class SEBasicBlock(ResidualBlock):
     """Two 3x3 convolutions with squeeze-excitation and a residual connection.
 
-    Where it departs from a ResNet's block: the first ReLU stands before its batch norm.
+    Where it departs from a ResNet's block: the first ReLU comes before the batch norm.
 
     Args:
         in_channels: number of input channels.
         channels: number of output channels.
-        stride: over frequency and time.
+        stride: stride over frequency and time.
 
     Inputs:
         - **x** - (B, in_channels, F, T).
@@ -71,12 +71,12 @@ def stages(
     block: Builder = SEBasicBlock,
     first: Optional[Builder] = None,
 ) -> tuple[nn.CellList, int]:
-    """Return four stages of residual blocks, and the channels that they give; the first block of each has its stride.
+    """Return four stages of residual blocks, and the number of their output channels.
 
     Args:
-        in_channels: channels before the first stage.
-        options: channels and numbers of blocks.
-        strides: of each stage, over frequency and time.
+        in_channels: number of input channels of the first stage.
+        options: numbers of channels and of blocks.
+        strides: stride of the first block of each stage, over frequency and time.
         block, first: see `stage`.
     """
     built = []

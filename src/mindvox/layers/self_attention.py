@@ -10,13 +10,13 @@ from mindvox.layers.over_time import SoftmaxOverTime
 
 
 class SelfAttention(nn.Cell):
-    """Each frame becomes a mean of all frames, weighted by their likeness to it, in several heads.
+    """Multi-head self-attention: each frame becomes a mean of all frames, weighted by their similarity to it.
 
     Memory grows with the square of the number of frames.
 
     Args:
         channels: number of input and output channels.
-        num_heads: parts of the channels that have weights of their own; divides `channels`.
+        num_heads: number of heads, which split the channels and have separate weights; must divide `channels`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -51,11 +51,11 @@ class SelfAttention(nn.Cell):
 
 
 class TransformerLayer(nn.Cell):
-    """Self-attention and two products for each frame, each with a residual connection and layer norm behind it.
+    """Self-attention, then two products for each frame; each part has a residual connection and a layer norm after it.
 
     Args:
         channels, num_heads: see `SelfAttention`.
-        hidden_channels: channels between the two products.
+        hidden_channels: number of channels between the two products.
 
     Inputs:
         - **x** - (B, channels, T).

@@ -13,8 +13,8 @@ LAMBDA = 1e-4
 class SimAM(nn.Cell):
     """Scale each value by a gate that grows with its distance from the mean of its map.
 
-    The gate is sigmoid(d / (4 (v + lambda)) + 1/2), with d the squared distance of the value from the map's mean, and v
-    the unbiased variance of the map: inside the sigmoid is the inverse of the paper's minimal energy (eq. 5).
+    The gate is sigmoid(d / (4 (v + lambda)) + 1/2), where d is the squared distance of the value from the map's mean,
+    and v the unbiased variance of the map. The sigmoid's argument is the inverse of the paper's minimal energy (eq. 5).
 
     Inputs:
         - **x** - (B, C, F, T), F * T > 1.
@@ -28,7 +28,7 @@ class SimAM(nn.Cell):
         self.form = building_form()
 
     def construct(self, x: Tensor) -> Tensor:
-        values = x.reshape(x.shape[0], x.shape[1], -1).astype(ms.float32)  # in mixed precision too
+        values = x.reshape(x.shape[0], x.shape[1], -1).astype(ms.float32)  # float32 in mixed precision too
         centred = values - for_each_frame(mean_over_time(values, self.form), values, self.form)
         distance = centred * centred
         variance = sum_over_time(distance, self.form) / (count_frames(values, self.form) - 1)

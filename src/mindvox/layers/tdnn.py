@@ -12,8 +12,8 @@ class TDNNBlock(nn.Cell):
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        kernel_size: frames seen at once, odd.
-        dilation: distance between them, frames.
+        kernel_size: kernel size, frames, odd.
+        dilation: distance between the frames of the kernel, frames.
         padding: padding at the edges, see `Conv2d`.
         affine: see `batch_norm_2d`.
 
@@ -21,7 +21,7 @@ class TDNNBlock(nn.Cell):
         - **x** - (B, in_channels, T).
 
     Outputs:
-        (B, out_channels, T); with "valid", dilation (kernel_size - 1) frames less.
+        (B, out_channels, T); with "valid", there are dilation * (kernel_size - 1) frames fewer.
     """
 
     def __init__(

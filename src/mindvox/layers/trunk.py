@@ -1,4 +1,4 @@
-"""What residual networks over frequency and time have before the pooling, whatever their blocks are."""
+"""The part before the pooling that residual networks over frequency and time share, for any kind of block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from mindvox.layers.conv import Conv2d
 from mindvox.layers.norm import batch_norm_2d
 from mindvox.layers.residual import Builder, stage
 
-STRIDES = (1, 2, 2, 2)  # of the four layers, over frequency and time
+STRIDES = (1, 2, 2, 2)  # stride of each of the four layers, over frequency and time
 TOTAL_STRIDE = 8
 
 
 @dataclass
 class OwnBlocks:
-    """Keys of the section `model` for a size that nobody has published."""
+    """Keys of the section `model` for sizes other than the published ones."""
 
-    layer1_blocks: int = option(0, "blocks of the first layer, for depth 0", minimum=0)
-    layer2_blocks: int = option(0, "blocks of the second layer, for depth 0", minimum=0)
-    layer3_blocks: int = option(0, "blocks of the third layer, for depth 0", minimum=0)
-    layer4_blocks: int = option(0, "blocks of the fourth layer, for depth 0", minimum=0)
+    layer1_blocks: int = option(0, "number of blocks in the first layer, for depth 0", minimum=0)
+    layer2_blocks: int = option(0, "number of blocks in the second layer, for depth 0", minimum=0)
+    layer3_blocks: int = option(0, "number of blocks in the third layer, for depth 0", minimum=0)
+    layer4_blocks: int = option(0, "number of blocks in the fourth layer, for depth 0", minimum=0)
 
     @property
     def own_blocks(self) -> tuple[int, ...]:
-        """Blocks of each layer."""
+        """Number of blocks of each layer."""
         return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
 
 
 class Trunk(nn.Cell):
-    """A 3x3 convolution and four layers of blocks; from the second layer on each halves frequency and time.
+    """A 3x3 convolution and four layers of blocks; the second to fourth layer halve frequency and time.
 
     Args:
-        channels: channels of the first layer's blocks; each further layer has twice as many.
-        blocks: what builds a block of each layer.
-        num_blocks: blocks of each layer.
+        channels: number of channels of the first layer's blocks; each further layer doubles it.
+        blocks: builder of the blocks of each layer.
+        num_blocks: number of blocks of each layer.
 
     Inputs:
         - **feats** - (B, T, F).
@@ -66,5 +66,5 @@ class Trunk(nn.Cell):
 
 
 def num_rows(in_channels: int) -> int:
-    """Return the rows of frequency that a trunk leaves of frames of this size."""
+    """Return the number of frequency rows that a trunk leaves, for this feature size."""
     return -(-in_channels // TOTAL_STRIDE)

@@ -32,12 +32,12 @@ def load_model(checkpoint: PathLike, device_target: str = "CPU", fold: bool = Fa
     """Build the model that a checkpoint describes, with the weights for evaluation, in evaluation mode.
 
     Args:
-        checkpoint: the file; a folder: its last checkpoint.
+        checkpoint: the file, or a folder, whose last checkpoint is taken.
         device_target: see `create_model`.
-        fold: use the form without batch norms if the architecture has one: faster, equal up to rounding.
+        fold: fold batch norms into convolutions if the architecture supports it: faster, equal up to rounding.
 
     Returns:
-        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null:
+        The model, and the checkpoint's meta: "model" (settings), "front_end", "speakers_sha256" (null if
         unknown), "epoch", "step".
 
     Raises:
@@ -58,8 +58,9 @@ def trained_model(
     """Build a model with the weights for evaluation, in evaluation mode.
 
     Args:
-        arrays, settings: what a checkpoint holds, and the section `model` of its meta.
-        checkpoint: where they come from, for messages.
+        arrays: the checkpoint's arrays.
+        settings: the section `model` of its meta.
+        checkpoint: its file, for messages.
         device_target, fold: see `load_model`.
 
     Raises:
@@ -79,28 +80,28 @@ def trained_model(
 
 
 def fewest_frames(settings: Mapping[str, Any]) -> int:
-    """Return the fewest frames that the model of these settings takes."""
+    """Return the fewest frames that a model with these settings takes."""
     choice = section_of(settings, "the checkpoint")
     least = MODELS.get(choice.name).min_frames
     return least if isinstance(least, int) else least(choice.options)
 
 
 def is_foldable(settings: Mapping[str, Any]) -> bool:
-    """Return whether the model of these settings has a form without batch norms."""
+    """Return whether a model with these settings can be built with folded batch norms."""
     choice = section_of(settings, "the checkpoint")
     cls = MODELS.get(choice.name)
     return hasattr(cls, "folded") and cls.is_foldable(choice.options)
 
 
 def further_outputs(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return the channels of the outputs that a model can give beside the embedding, by name."""
+    """Return the further outputs that a model can give besides the embedding: number of channels by name."""
     choice = section_of(settings, "the checkpoint")
     cls = MODELS.get(choice.name)
     return cls.further_outputs(choice.options) if hasattr(cls, "further_outputs") else {}
 
 
 def windows_of(settings: Mapping[str, Any]) -> Optional[Windows]:
-    """Return the windows in which a model embeds an utterance; None: it takes any length."""
+    """Return the windows in which a model embeds an utterance, or None if it takes any length."""
     choice = section_of(settings, "the checkpoint")
     cls = MODELS.get(choice.name)
     return cls.windows(choice.options) if hasattr(cls, "windows") else None
@@ -112,7 +113,7 @@ def folded_model(
     device_target: str = "CPU",
     with_attention: bool = False,
 ) -> nn.Cell:
-    """Return a foldable model without batch norms, with a checkpoint's weights "model.*".
+    """Return a foldable model with a checkpoint's weights "model.*", its batch norms folded.
 
     Raises:
         InputError: the weights do not fit the settings.
@@ -123,7 +124,7 @@ def folded_model(
 
 
 def evaluation_weights(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights that a checkpoint's model is evaluated with, "model.*": the moving average, if it has one."""
+    """Return a checkpoint's weights for evaluation, "model.*": the moving averages if it has them."""
     averages = {name.removeprefix("ema."): array for name, array in arrays.items() if name.startswith("ema.")}
     if averages:
         return {f"model.{name}": array for name, array in averages.items()}
@@ -137,14 +138,14 @@ def section_of(settings: Mapping[str, Any], source: PathLike) -> Choice:
 
 
 def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike) -> Config:
-    """Return the configuration with the model of a checkpoint, and print the model.
+    """Return the configuration with the checkpoint's model settings, and print the model.
 
-    A checkpoint stores its model. Keys of a YAML file describe the model of a new training; differing keys are
-    ignored, and a line says so. A differing key of the command line is an error.
+    A checkpoint stores its model settings. A differing key of a YAML file is ignored, and a printed line says so. A
+    differing key of the command line is an error.
 
     Args:
         config: the user's settings.
-        settings: the model's, from the checkpoint's meta.
+        settings: the section `model` of the checkpoint's meta.
         checkpoint: its file, for the messages.
 
     Raises:
@@ -161,7 +162,7 @@ def take_settings(config: Config, settings: dict[str, Any], checkpoint: PathLike
     print(f"model: {describe(settings)}, of {checkpoint}")
     if others:
         unused = ", ".join(f"{given.key} {given.value}" for given in others)
-        print(f"not used: {unused} of the configuration, which describes the model of a new training")
+        print(f"not used: {unused} of the configuration: the checkpoint sets the model")
     taken = copy(config)
     taken.model = section_of(settings, checkpoint)
     return taken

@@ -1,9 +1,8 @@
 """CAM++ (Wang, Zheng, Chen, Cheng, Chen 2023, arXiv:2303.00332), so that the weights of 3D-Speaker, wespeaker and
-mvector fit: a front of 2-D convolutions, then time-delay layers that are densely connected, each with a mask that
-follows from the context.
+mvector fit: 2-D convolutions, then densely connected time-delay layers, each with a mask computed from the context.
 
-The toolkits' forms differ in one number, see `pooling_eps`. mvector takes frames of any size F, with
-ceil(F / 8) rows behind the front, the others only multiples of 8; so does this.
+The toolkits' versions differ in one number, see `pooling_eps`. This one takes any feature size F, as mvector's does,
+and leaves ceil(F / 8) rows after the 2-D convolutions; the others take only multiples of 8.
 """
 
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from mindvox.layers.residual import BasicBlock
 from mindvox.registry import POOLINGS
 
 FRONT_CHANNELS = 32
-FRONT_STRIDE = 8  # of the front, over frequency
+FRONT_STRIDE = 8  # total stride of the front over frequency
 SEGMENT = 100  # frames that share a mask
-DILATIONS = (1, 2, 2)  # of the three dense blocks, frames
+DILATIONS = (1, 2, 2)  # dilation of each dense block, frames
 
 
 class Front(nn.Cell):
@@ -61,19 +60,19 @@ class Front(nn.Cell):
 
 
 class Segments(nn.Cell):
-    """Cut frames into segments of one size; the last one has what is left.
+    """Cut frames into segments of equal size; the last one has the remaining frames.
 
-    Made of products and slices alone, which every runtime of exports knows, also where T is free.
+    It uses only products and slices, because every runtime of exported models supports those, also for a dynamic T.
 
     Args:
         size: frames of a segment.
 
     Inputs:
-        - **x** - (B, C, 1, T); only its size counts.
+        - **x** - (B, C, 1, T); only its shape is used.
 
     Outputs:
         - **members** - (n, T), float32, n = ceil(T / size): 1 where a frame is in a segment, else 0. `values @ members`
-          gives each frame the value (.., n) of its segment.
+          copies the values (.., n) of the segments to their frames, (.., T).
         - **averages** - (T, n), float32: `x @ averages` is the mean of x (.., T) over all frames plus its mean over
           each segment.
     """
@@ -90,8 +89,8 @@ class Segments(nn.Cell):
         column = frames[:, :: self.size].swapaxes(0, 1)  # (n, 1)
         ones = self.product(column, self.row.astype(ms.float32))  # (n, size); half in mixed precision
         zeros = ops.zeros_like(self.product(column, ones.reshape(1, -1)))  # (n, n * size)
-        # n rows of `size` ones and n * size zeros, one behind the other. Cut into rows of n * size, each has its ones
-        # `size` further right than the one before.
+        # Concatenate n rows of `size` ones and n * size zeros, then cut the result into rows of n * size: in each row
+        # the ones are `size` columns further right than in the row above.
         stairs = ops.cat((ones, zeros), axis=1).reshape(1, -1)
         members = stairs[:, : zeros.reshape(1, -1).shape[1]].reshape(zeros.shape)[:, : frames.shape[1]]
         of_segments = members / self.product_transposed(members, frames)
@@ -100,15 +99,15 @@ class Segments(nn.Cell):
 
 
 class MaskedConv(nn.Cell):
-    """Convolve over time, and scale each channel by a mask that follows from the context (the paper's CAM layer).
+    """Convolve over time, and scale each channel by a mask computed from the context (the paper's CAM layer).
 
     The context of a frame is the mean over the utterance plus the mean over the frame's segment. It is the same for all
-    frames of a segment, so the mask is computed once a segment.
+    frames of a segment, so the mask is computed once per segment.
 
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        dilation: distance between the three frames that are seen at once.
+        dilation: distance between the three frames of the kernel, frames.
 
     Inputs:
         - **x** - (B, in_channels, 1, T).
@@ -127,7 +126,7 @@ class MaskedConv(nn.Cell):
 
     def construct(self, x: Tensor, members: Tensor, averages: Tensor) -> Tensor:
         num_segments, num_frames = members.shape
-        # In mixed precision means are float32.
+        # The means are float32 in mixed precision too.
         context = ops.MatMul()(x.reshape(-1, num_frames).astype(ms.float32), averages.astype(ms.float32))
         context = context.reshape(-1, self.in_channels, 1, num_segments).astype(x.dtype)
         mask = ops.sigmoid(self.linear2(ops.relu(self.linear1(context))))
@@ -136,11 +135,11 @@ class MaskedConv(nn.Cell):
 
 
 class DenseLayer(nn.Cell):
-    """Reduce the channels, then convolve with a mask; each after batch norm and ReLU.
+    """Batch norm, ReLU and a 1x1 convolution that reduces the channels; batch norm, ReLU and a `MaskedConv`.
 
     Args:
         in_channels: number of input channels.
-        bottleneck: channels between the two.
+        bottleneck: number of reduced channels.
         out_channels: number of output channels.
         dilation: see `MaskedConv`.
 
@@ -165,7 +164,7 @@ class DenseLayer(nn.Cell):
 
 
 class DenseBlock(nn.Cell):
-    """Layers each of which sees the input and the results of all before it, and a layer that halves the channels.
+    """Dense layers, each of which takes the block's input and all earlier outputs; then halve the channels.
 
     Args:
         in_channels: number of input channels.
@@ -197,7 +196,7 @@ class DenseBlock(nn.Cell):
 
 
 class CamPlusPlus(nn.Cell):
-    """CAM++: frames to one embedding an utterance.
+    """CAM++: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -230,7 +229,7 @@ class CamPlusPlus(nn.Cell):
             0.0, "constant added to variances in the pooling; 0: the pooling's default; wespeaker has 1e-7", minimum=0
         )
 
-    min_frames = 3  # the first stride leaves two of them; a deviation needs that many
+    min_frames = 3  # the first stride leaves 2 of 3 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

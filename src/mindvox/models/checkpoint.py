@@ -22,13 +22,13 @@ META_KEYS = ("model", "front_end", "speakers_sha256", "epoch", "step")
 
 
 def checkpoint_path(folder: PathLike, model: str, epoch: int, step: int) -> Path:
-    """Return the name of the checkpoint of a model after `step` steps in all, in `epoch` (counted from 1)."""
+    """Return the path of a model's checkpoint after `step` steps of the whole run, in `epoch` (counted from 1)."""
     prefix = getattr(MODELS.get(model), "checkpoint_prefix", f"train_{model}")
     return Path(folder) / f"{prefix}-{epoch}_{step}.ckpt"
 
 
 def list_checkpoints(folder: PathLike) -> dict[int, Path]:
-    """Return the checkpoints of a folder by their steps, ascending, without best.ckpt."""
+    """Return the checkpoints of a folder except best.ckpt, by number of steps, ascending."""
     folder = Path(folder)
     files = folder.iterdir() if folder.is_dir() else ()
     found = [(int(match[2]), file) for file in files if (match := CHECKPOINT_NAME.fullmatch(file.name))]
@@ -36,7 +36,7 @@ def list_checkpoints(folder: PathLike) -> dict[int, Path]:
 
 
 def find_checkpoint(path: PathLike) -> Path:
-    """Return `path` if it is a file; for a folder, its checkpoint with the most steps; for a public model, its own."""
+    """Return the checkpoint of a path: the file itself, a folder's with the most steps, or a public model's."""
     path = find_model(path, CHECKPOINT)
     if not path.is_dir():
         return path
@@ -49,13 +49,13 @@ def find_checkpoint(path: PathLike) -> Path:
 
 
 def write_checkpoint(path: PathLike, parameters: dict[str, Parameter], meta: dict[str, Any]) -> None:
-    """Write parameters by name and the meta beside `path`, then rename; MindSpore alone deletes the old file first."""
+    """Write parameters by name and the meta to a temporary file, then rename; MindSpore deletes the old file first."""
     entries = [{"name": name, "data": parameter} for name, parameter in parameters.items()]
     with atomic_path(path) as temporary:
         try:
             ms.save_checkpoint(entries, str(temporary), append_dict={"meta": json.dumps(meta)}, crc_check=True)
         finally:
-            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves it there when it fails
+            temporary.with_suffix(".tmp").unlink(missing_ok=True)  # MindSpore leaves this file behind when it fails
         os.chmod(temporary, 0o600)  # MindSpore makes its files read-only
 
 
@@ -88,29 +88,29 @@ def read_checkpoint(path: PathLike) -> tuple[dict[str, np.ndarray], dict[str, An
 
 
 def _with_height(array: np.ndarray) -> np.ndarray:
-    """Return (out, in, 1, k) of a convolution's weight that an older checkpoint holds as (out, in, k)."""
+    """Return a convolution's weight as (out, in, 1, k); older checkpoints store (out, in, k)."""
     return array[:, :, None] if array.ndim == 3 else array
 
 
 def assign(cell: nn.Cell, arrays: Mapping[str, np.ndarray], prefix: str, source: PathLike) -> None:
-    """Set every parameter of `cell` from the array of exactly its name after `prefix`; see `assign_parameters`."""
+    """Set every parameter of `cell` from the array named `prefix` + its name; see `assign_parameters`."""
     wanted = {prefix + parameter.name: parameter for parameter in cell.get_parameters()}
     assign_parameters(wanted, {name: array for name, array in arrays.items() if name.startswith(prefix)}, source)
 
 
 def assign_parameters(wanted: dict[str, Parameter], arrays: dict[str, np.ndarray], source: PathLike) -> None:
-    """Set every parameter from the array of exactly its name.
+    """Set every parameter from the array of the same name.
 
-    `ms.load_param_into_net` guesses prefixes and fills weights from optimizer moments (2.10), hence this loop.
+    Not `ms.load_param_into_net`: it guesses prefixes and fills weights from optimizer moments (2.10).
 
     Raises:
-        InputError: names or shapes differ; nothing is set then.
+        InputError: names or shapes differ; no parameter has been changed.
     """
     wrong = [f"{name} is missing" for name in sorted(set(wanted) - set(arrays))]
     wrong += [f"{name} is not in the model" for name in sorted(set(arrays) - set(wanted))]
     for name in sorted(set(arrays) & set(wanted)):
         if arrays[name].shape != wanted[name].shape:
-            wrong.append(f"{name} is {arrays[name].shape}, the model's {wanted[name].shape}")
+            wrong.append(f"{name} is {arrays[name].shape}, expected {wanted[name].shape}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InputError(f"{source}: the weights do not fit the model: {'; '.join(wrong[:3])}{more}.")

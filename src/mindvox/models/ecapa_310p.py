@@ -1,9 +1,10 @@
 """ECAPA-TDNN as the Ascend 310P guide runs it: Joovvhan/ECAPA-TDNN, so that its weights fit.
 
-Where it departs from `EcapaTdnn` (SpeechBrain's form of the paper, arXiv:2005.07143): edges are padded by zeros; a
-Res2Net block has eight times the channels around it, so that each split is as wide as the network; a block's input is
-the sum of all results before it; the layer that joins the blocks has no batch norm; the attention is ReLU between two
-products, without tanh, batch norm and global context; the embedding is normalised, over the batch and then in length.
+Where it departs from `EcapaTdnn` (SpeechBrain's version of the paper, arXiv:2005.07143): edges are padded with zeros;
+a Res2Net block has eight times the network's channels, so that each split is as wide as the network; a block's input is
+the sum of all outputs before it; the layer that joins the blocks has no batch norm; the attention is two products with
+ReLU between them, without tanh, batch norm and global context; the embedding passes a batch norm, then its length is
+normalised to 1.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ LEAST_VARIANCE = 1e-4
 
 
 class FrameAttention(nn.Cell):
-    """Weights of the frames for each channel: two products with ReLU between, and softmax over time.
+    """Weights of the frames for each channel: two products with ReLU between them, then softmax over time.
 
     Args:
         channels: number of input and output channels.
@@ -51,7 +52,7 @@ class FrameAttention(nn.Cell):
 
 
 class JoovvhanEcapa(nn.Cell):
-    """The Ascend 310P guide's ECAPA-TDNN: frames to one embedding an utterance.
+    """The Ascend 310P guide's ECAPA-TDNN: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -77,7 +78,7 @@ class JoovvhanEcapa(nn.Cell):
 
     @staticmethod
     def further_outputs(options: Options) -> dict[str, int]:
-        """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
+        """Return the further outputs that an exported model can give, (B, T, channels): number of channels by name."""
         return {"attention": 3 * options.channels}
 
     def __init__(self, **keys: Any) -> None:
@@ -97,7 +98,7 @@ class JoovvhanEcapa(nn.Cell):
         self.returns_attention = False
 
     def return_further(self, names: Sequence[str]) -> None:
-        """From now on return the embedding and these of `further_outputs`, in alphabetical order."""
+        """Make `construct` also return the named `further_outputs`, after the embedding, in alphabetical order."""
         self.returns_attention = "attention" in names
 
     def construct(self, feats: Tensor) -> Union[Tensor, tuple[Tensor, Tensor]]:
@@ -107,7 +108,7 @@ class JoovvhanEcapa(nn.Cell):
         y3 = self.block3(y2) + (y1 + x)
         x = ops.relu(self.join(ops.cat((y1, y2, y3), axis=1)))
         weight = self.attention(x)
-        # In mixed precision only the products are half.
+        # In mixed precision only the products are float16.
         pooled = weighted_statistics(x.astype(ms.float32), weight, LEAST_VARIANCE, self.form)
         embedding = unit(self.fc_norm(self.fc(self.pool_norm(pooled.squeeze(2)).expand_dims(2)).squeeze(2)))
         return (embedding, weight.swapaxes(1, 2)) if self.returns_attention else embedding

@@ -1,7 +1,8 @@
-"""ECAPA-TDNN (Desplanques, Thienpondt, Demuynck 2020, arXiv:2005.07143), in SpeechBrain's form so that its weights fit.
+"""ECAPA-TDNN (Desplanques, Thienpondt, Demuynck 2020, arXiv:2005.07143) as SpeechBrain builds it, so that its weights
+fit.
 
-Where SpeechBrain departs from the paper, so does this: convolution, ReLU, batch norm in this order; the first split of
-a Res2Net block passes unchanged; edges are padded by reflection.
+Where it departs from the paper, as SpeechBrain does: the order is convolution, ReLU, batch norm; the first split of a
+Res2Net block passes unchanged; edges are padded by reflection.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,17 +24,17 @@ from mindvox.registry import POOLINGS
 SCALE = 8  # splits of a Res2Net block
 STEM_SIZE = 5  # kernel of the first layer, frames
 BLOCK_SIZE = 3  # kernel of the SE-Res2Net blocks, frames
-DILATIONS = (2, 3, 4)  # of these, frames
-ATTENTIVE = ("asp", "asp_local")  # poolings that leave padding out and tell the weights of the frames
+DILATIONS = (2, 3, 4)  # dilation of each SE-Res2Net block, frames
+ATTENTIVE = ("asp", "asp_local")  # poolings that ignore padding and expose the weights of the frames
 
 
 class Res2NetBlock(nn.Cell):
-    """Convolve the channels in `scale` splits, each seeing the result of the one before (Gao et al. 2019).
+    """Convolve the channels in `scale` splits; from the third on, the previous output is added (Gao et al. 2019).
 
     Args:
         channels: number of input and output channels, a multiple of `scale`.
         kernel_size: kernel size, frames.
-        dilation: distance between them, frames.
+        dilation: distance between the frames of the kernel, frames.
         scale: number of splits.
         padding: padding at the edges, see `Conv2d`.
 
@@ -70,10 +71,10 @@ class SERes2NetBlock(nn.Cell):
 
     Args:
         channels: number of input and output channels.
-        kernel_size: frames that the Res2Net block sees at once.
-        dilation: distance between them, frames.
+        kernel_size: kernel size of the Res2Net block, frames.
+        dilation: distance between the frames of the kernel, frames.
         padding: padding at the edges, see `Conv2d`.
-        inner_channels: channels of the Res2Net block; None: as many as outside.
+        inner_channels: number of channels of the Res2Net block; None: `channels`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -103,24 +104,24 @@ class SERes2NetBlock(nn.Cell):
 
 
 class EcapaTdnn(nn.Cell):
-    """ECAPA-TDNN: frames to one embedding an utterance (paper, figure 2).
+    """ECAPA-TDNN: frames to one embedding per utterance (paper, figure 2).
 
     Args:
         keys: see `Options`.
 
     Inputs:
         - **feats** - mean-subtracted features, (B, T, in_channels), T >= 5.
-        - **lengths** - None, or the share of the T frames that each utterance fills, (B,), float32, in (0, 1]: what
-          is behind is padding and left out of all means, deviations and attention, as in SpeechBrain. The embedding of
-          a padded utterance still is not that of the utterance alone, because convolutions see the padding. With other
-          poolings than asp and asp_local, which cannot leave padding out, it must be None.
+        - **lengths** - None, or the share of the T frames that each utterance fills, (B,), float32, in (0, 1]. The
+          frames after it are padding; means, deviations and attention ignore them, as in SpeechBrain. The embedding
+          still differs from that of the unpadded utterance, because the convolutions see the padding. It must be None
+          for poolings other than asp and asp_local, which cannot ignore padding.
 
     Outputs:
         Embeddings, (B, emb_size), not length-normalised. After `return_further(["attention"])` a tuple of them and
         the weights of the frames, (B, T, 3 * channels).
 
     Raises:
-        ValueError: `lengths` is given and the pooling cannot take them.
+        ValueError: `lengths` is given, but the pooling does not support it.
     """
 
     @dataclass
@@ -159,30 +160,31 @@ class EcapaTdnn(nn.Cell):
 
     @staticmethod
     def further_outputs(options: Options) -> dict[str, int]:
-        """Return the channels of the outputs that an exported model can give beside the embedding, (B, T, channels)."""
+        """Return the further outputs that an exported model can give, (B, T, channels): number of channels by name."""
         return {"attention": 3 * options.channels} if options.pooling in ATTENTIVE else {}
 
     @staticmethod
     def is_foldable(options: Options) -> bool:
-        """Return whether `folded` is equal: a shift that is folded into a convolution would also be where zeros are.
+        """Return whether `folded` supports these options and gives the same embeddings.
 
-        It is written for SpeechBrain's pooling.
+        With zero padding it would not: the folded shift would also be added to the zeros at the edges. The pooling must
+        be SpeechBrain's.
         """
         return options.padding == "reflect" and options.pooling == "asp" and options.pooling_eps == 0
 
     @staticmethod
     def folded(arrays: Mapping[str, np.ndarray], options: Options, with_attention: bool = False) -> nn.Cell:
-        """Return the network with a checkpoint's arrays and without batch norms: faster, equal up to rounding.
+        """Return the network with a checkpoint's arrays and folded batch norms: faster, equal up to rounding.
 
         Args:
             arrays: "model.*".
-            options: of the model, foldable.
+            options: the model's options; `is_foldable` must be true for them.
             with_attention: also return the weights of the frames.
 
         Raises:
             InputError: the arrays do not fit the options.
         """
-        from mindvox.models.fold import fold_ecapa  # which need this module
+        from mindvox.models.fold import fold_ecapa  # both modules import this one
         from mindvox.models.folded_cell import FoldedEcapaCell
 
         return FoldedEcapaCell(fold_ecapa(arrays, options), with_attention)
@@ -204,12 +206,12 @@ class EcapaTdnn(nn.Cell):
         self.returns_attention = False
 
     def return_further(self, names: Sequence[str]) -> None:
-        """From now on return the embedding and these of `further_outputs`, in alphabetical order."""
+        """Make `construct` also return the named `further_outputs`, after the embedding, in alphabetical order."""
         self.returns_attention = "attention" in names
 
     def construct(self, feats: Tensor, lengths: Optional[Tensor] = None) -> Union[Tensor, tuple[Tensor, Tensor]]:
         if lengths is not None and not self.takes_lengths:
-            raise ValueError("`lengths` needs pooling asp or asp_local: others cannot leave padding out.")
+            raise ValueError("`lengths` needs pooling asp or asp_local: other poolings cannot ignore padding.")
         mask = None if lengths is None else length_mask(lengths, feats.shape[1])
         x = self.blocks[0](feats.swapaxes(1, 2))  # (B, C, T)
         outputs = []

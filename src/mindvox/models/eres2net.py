@@ -1,8 +1,8 @@
 """ERes2Net (Chen, Zheng, Wang, Cheng, Chen, Qi 2023, arXiv:2305.12838), so that the weights of 3D-Speaker and mvector
-fit: Res2Net whose groups are joined by attention in the third and fourth layer, and whose four layers are fused.
+fit: a Res2Net that joins groups by attention in the third and fourth layer, and fuses the outputs of all four layers.
 
 The published sizes are base (the defaults), large (m_channels 64) and huge (m_channels 64, base_width 24, scale 3,
-expansion 4). Frames may have any size F, with ceil(F / 8) rows before the pooling; the toolkits' own code takes only
+expansion 4). Any feature size F works and leaves ceil(F / 8) rows before the pooling; the toolkits' own code takes only
 multiples of 8.
 """
 
@@ -23,7 +23,7 @@ from mindvox.registry import POOLINGS
 
 @dataclass
 class Res2Options:
-    """Keys of the section `model` that networks of Res2 blocks share, with the sizes of ERes2Net base."""
+    """Shared keys of the section `model` for networks of Res2 blocks; the defaults are ERes2Net base's."""
 
     in_channels: int = option(80, "feature size", minimum=1)
     emb_size: int = option(192, "embedding size", minimum=1)
@@ -56,16 +56,16 @@ class Res2Options:
 
     @property
     def num_blocks(self) -> tuple[int, ...]:
-        """Blocks of each layer."""
+        """Number of blocks of each layer."""
         return self.layer1_blocks, self.layer2_blocks, self.layer3_blocks, self.layer4_blocks
 
     def block(self, **kind: bool) -> partial:
-        """Return what builds a block of these sizes; `kind`: see `Res2Block`."""
+        """Return a builder of blocks of these sizes; `kind`: see `Res2Block`."""
         return partial(Res2Block, base_width=self.base_width, scale=self.scale, expansion=self.expansion, **kind)
 
 
 class ERes2Net(nn.Cell):
-    """ERes2Net: frames to one embedding an utterance.
+    """ERes2Net: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -78,7 +78,7 @@ class ERes2Net(nn.Cell):
     """
 
     Options = Res2Options
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

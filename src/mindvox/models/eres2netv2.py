@@ -1,8 +1,8 @@
 """ERes2NetV2 (Chen et al. 2024, arXiv:2406.02167), so that the weights of 3D-Speaker and mvector fit: ERes2Net with
-wider groups, of whose layers only the third and the fourth are fused.
+wider groups, which fuses the outputs of only the third and the fourth layer.
 
 The published sizes are 3D-Speaker's of 17.9 M parameters (the defaults), its w24s4ep4 (base_width 24, scale 4,
-expansion 4) and mvector's (m_channels 32). Frames may have any size F, with ceil(F / 8) rows before the pooling; the
+expansion 4) and mvector's (m_channels 32). Any feature size F works and leaves ceil(F / 8) rows before the pooling; the
 toolkits' own code takes only multiples of 8.
 """
 
@@ -21,7 +21,7 @@ from mindvox.models.eres2net import Res2Options
 
 
 class ERes2NetV2(nn.Cell):
-    """ERes2NetV2: frames to one embedding an utterance.
+    """ERes2NetV2: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -42,7 +42,7 @@ class ERes2NetV2(nn.Cell):
             26, "number of channels per group of a block, for each 64 channels of its layer", minimum=1
         )
 
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Weights of ECAPA-TDNN as evaluation and deployment want them: without batch norms.
+"""Fold the batch norms of ECAPA-TDNN into its convolutions, for evaluation and deployment.
 
-Batch norm follows ReLU here, y = a relu(z) + b for each channel. Because relu(|a| z) = |a| relu(z), the size of a goes
-into the convolution that makes z, exactly. What is left is its sign, and the shift b. Where a convolution follows, it
-takes both: reflected edges repeat values, so a shift stays a shift. Where a sum or a product follows, signs and shifts
-remain as one small operation, and signs not even that where they are all positive.
+Batch norm follows ReLU here: y = a relu(z) + b for each channel. Because relu(|a| z) = |a| relu(z), the convolution
+before the ReLU can take the factor |a|, exactly. The sign of a and the shift b remain. A convolution after the batch
+norm can take both: reflected edges repeat values, so the shift is the same there. Before a sum or a product, sign and
+shift remain as one small operation; the sign is left out if it is positive for all channels.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Conv(NamedTuple):
 
 
 class Affine(NamedTuple):
-    """What is left of a batch norm: sign * x + shift; (channels,) each."""
+    """The remainder of a batch norm: sign * x + shift, each (channels,)."""
 
     sign: np.ndarray
     shift: np.ndarray
@@ -37,11 +37,11 @@ class FoldedSERes2(NamedTuple):
 
     Attributes:
         tdnn1, tdnn2: 1x1 convolutions, each followed by ReLU.
-        res2: the convolutions of the splits from the second on, each followed by ReLU.
-        mix: signs (width,) of a split's result where it is added to the next but one split, for all from the third on.
-        shift: (channels,) added after tdnn2's ReLU.
-        squeeze, excite: products of the squeeze-excitation, over the mean of what the shift was added to.
-        gate_sign: (channels,) signs of the gate.
+        res2: the convolutions of the second and later splits, each followed by ReLU.
+        mix: for the third and each later split, the signs (width,) of the previous split's output before it is added.
+        shift: (channels,), added after tdnn2's ReLU.
+        squeeze, excite: products of the squeeze-excitation, over the mean after the shift.
+        gate_sign: (channels,), signs of the gate.
     """
 
     tdnn1: Conv
@@ -59,13 +59,13 @@ class FoldedEcapa(NamedTuple):
 
     Attributes:
         stem: first convolution, followed by ReLU.
-        stem_affine: signs and shifts after it.
+        stem_affine: signs and shifts after the stem.
         blocks: the SE-Res2Net blocks.
-        mfa: multi-layer aggregation, followed by ReLU, then by nothing.
+        mfa: multi-layer aggregation, followed by ReLU only.
         attention: first product of the attention over frames, followed by ReLU.
-        context: its further columns, over [mean; deviation]; None without global context.
-        attention_scale, attention_shift: (hidden,) before tanh.
-        attention_out: second product; no bias, which softmax over frames would drop.
+        context: columns of that product over [mean; deviation]; None without global context.
+        attention_scale, attention_shift: (hidden,), applied before tanh.
+        attention_out: second product, without bias: softmax over frames would cancel it.
         fc: product over [weighted mean; weighted deviation].
     """
 
@@ -82,14 +82,14 @@ class FoldedEcapa(NamedTuple):
 
 
 def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> FoldedEcapa:
-    """Fold the batch norms of a trained model, in double precision.
+    """Fold the batch norms of a trained model in double precision; the result is float32.
 
     Args:
         arrays: the checkpoint's arrays, named "model.*".
         options: `EcapaTdnn.Options` of the model.
 
     Raises:
-        InputError: an array is missing, surplus or of another size than the options say.
+        InputError: an array is missing, surplus, or its shape does not match the options.
     """
     source = _Source(arrays)
     width, channels = options.channels, 3 * options.channels
@@ -103,7 +103,7 @@ def fold_ecapa(arrays: Mapping[str, np.ndarray], options: EcapaTdnn.Options) -> 
     frames = Conv(hidden.weight[:, :channels], hidden.bias)
     context = None
     if options.global_context:
-        # The mean takes sign and shift as a frame does; the deviation knows neither.
+        # Sign and shift change the mean as they change a frame, but not the deviation.
         mean, deviation = hidden.weight[:, channels : 2 * channels], hidden.weight[:, 2 * channels :]
         context = np.concatenate((mean * mfa_affine.sign[:, None], deviation), axis=1)
         frames = Conv(frames.weight, frames.bias + mean[..., 0] @ mfa_affine.shift)
@@ -137,7 +137,7 @@ def _fold_block(source: "_Source", name: str, channels: int) -> FoldedSERes2:
         conv, affine = source.tdnn(f"{name}.res2net_block.blocks.{index - 1}", width, width, BLOCK_SIZE)
         shift = shifts[index]
         if index > 1:
-            # s r + b + s' q + b' = s (r + s s' q) + (b + b'), with r the split and q the result before it.
+            # s r + b + s' q + b' = s (r + s s' q) + (b + b'), with r the split and q the previous split's output.
             mix.append(signs[index] * joined[-1].sign)
             shift = shift + joined[-1].shift
         res2.append(_take_affine(conv, Affine(signs[index], shift)))
@@ -162,7 +162,7 @@ def _take_affine(conv: Conv, affine: Affine) -> Conv:
 
 
 class _Source:
-    """A checkpoint's arrays by layer, float64; each must be there, have its size, and be asked for."""
+    """A checkpoint's arrays by layer, float64; checks that each exists, has the expected shape, and is used."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self._arrays = arrays
@@ -181,14 +181,14 @@ class _Source:
         return scale, beta - scale * mean
 
     def tdnn(self, name: str, in_channels: int, out_channels: int, kernel_size: int = 1) -> tuple[Conv, Affine]:
-        """Return a convolution that has taken the size of its batch norm's scale, and what is left of the norm."""
+        """Return a convolution multiplied by its batch norm's absolute scale, and the remainder of the norm."""
         conv = self.conv(f"{name}.conv", in_channels, out_channels, kernel_size)
         scale, shift = self.norm(f"{name}.norm", out_channels)
         size = np.abs(scale)
         return Conv(conv.weight * size[:, None, None], conv.bias * size), Affine(np.where(scale < 0, -1.0, 1.0), shift)
 
     def check_all_taken(self) -> None:
-        """Raise InputError if there is an array that was not asked for."""
+        """Raise InputError if an array was not used."""
         if self._left:
             raise _misfit(f"{min(self._left)} is not in the model")
 
@@ -197,7 +197,7 @@ class _Source:
         if name not in self._arrays:
             raise _misfit(f"{name} is missing")
         if self._arrays[name].shape != shape:
-            raise _misfit(f"{name} is {self._arrays[name].shape}, the model's {shape}")
+            raise _misfit(f"{name} is {self._arrays[name].shape}, expected {shape}")
         self._left.discard(name)
         return self._arrays[name].astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""ECAPA-TDNN without batch norms as a Cell: what evaluation runs, and a MINDIR or AIR holds."""
+"""ECAPA-TDNN with folded batch norms as a Cell, for evaluation and for MINDIR and AIR."""
 
 from typing import Union
 
@@ -17,7 +17,7 @@ from mindvox.models.fold import Conv, FoldedEcapa, FoldedSERes2
 
 
 class FoldedSERes2Cell(nn.Cell):
-    """SE-Res2Net block of `FoldedSERes2`.
+    """SE-Res2Net block with the weights of a `FoldedSERes2`.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -55,7 +55,7 @@ class FoldedSERes2Cell(nn.Cell):
 
 
 class FoldedEcapaCell(nn.Cell):
-    """ECAPA-TDNN of `FoldedEcapa`.
+    """ECAPA-TDNN with the weights of a `FoldedEcapa`.
 
     Args:
         folded: the weights.
@@ -65,7 +65,7 @@ class FoldedEcapaCell(nn.Cell):
         - **feats** - mean-subtracted features, (B, T, F).
 
     Outputs:
-        Embeddings (B, D); with attention a tuple of them and (B, T, 3C), which sums to 1 over T.
+        Embeddings (B, D); with attention a tuple of them and the weights of the frames, (B, T, 3C), with sum 1 over T.
     """
 
     def __init__(self, folded: FoldedEcapa, with_attention: bool = False) -> None:
@@ -116,11 +116,11 @@ def conv_cell(conv: Conv, dilation: int = 1) -> Conv1d:
     out_channels, in_channels, kernel_size = conv.weight.shape
     cell = Conv1d(in_channels, out_channels, kernel_size, dilation=dilation)
     cell.weight.set_data(Tensor(conv.weight[:, :, None]))
-    assert cell.bias is not None, "there is one unless it is unwanted"
+    assert cell.bias is not None, "Conv1d has a bias by default"
     cell.bias.set_data(Tensor(conv.bias))
     return cell
 
 
 def signs(values: np.ndarray) -> Union[Tensor, None]:
-    """Return signs as (1, channels, 1), or None when all are positive and nothing is to be done."""
+    """Return signs as (1, channels, 1), or None if all are positive and have no effect."""
     return None if np.all(values > 0) else Tensor(values.reshape(1, -1, 1), ms.float32)

@@ -1,4 +1,4 @@
-"""The speaker encoder of GE2E (Wan, Wang, Papir, Moreno 2018, arXiv:1710.10467) as Resemblyzer has it, so that its
+"""The speaker encoder of GE2E (Wan, Wang, Papir, Moreno 2018, arXiv:1710.10467) as Resemblyzer builds it, so that its
 weights fit: LSTM layers without the paper's projections, and a ReLU before the length is normalised.
 """
 
@@ -14,21 +14,21 @@ from mindvox.layers.conv import Conv1d
 from mindvox.layers.recurrent import Lstm
 from mindvox.layers.unit_length import unit
 
-COVERAGE = 0.75  # of a last window that a recording fills, or the window is left out
-EDGE_FRAMES = 2  # of the zeros behind a recording, which see its end: the front end of Resemblyzer's weights makes them
+COVERAGE = 0.75  # share of the last window that a recording must fill; otherwise the window is left out
+EDGE_FRAMES = 2  # frames of the zeros that Resemblyzer's front end appends to a recording; they still see its end
 
 
 class Ge2eLstm(nn.Cell):
-    """LSTM layers, of whose last state one linear layer makes the embedding.
+    """LSTM layers, then a linear layer that turns the last state into the embedding.
 
     Args:
         keys: see `Options`.
 
     Inputs:
-        - **feats** - energies in mel filters, without a logarithm in Resemblyzer, (B, T, in_channels), T >= 1.
+        - **feats** - mel filterbank energies, in Resemblyzer without logarithm, (B, T, in_channels), T >= 1.
 
     Outputs:
-        Embeddings, (B, emb_size), float32, none of whose values is negative, of length 1.
+        Embeddings, (B, emb_size), float32, of length 1, with values >= 0.
     """
 
     @dataclass
@@ -52,7 +52,7 @@ class Ge2eLstm(nn.Cell):
 
     @staticmethod
     def windows(options: Any) -> Windows:
-        """Return Resemblyzer's partial utterances: zeros follow the last."""
+        """Return Resemblyzer's partial utterances: the last one is padded with zeros."""
         num_frames = options.window_frames
         return Windows(num_frames, options.window_step, "padded", (COVERAGE * num_frames + EDGE_FRAMES) / num_frames)
 

@@ -1,8 +1,8 @@
 """RawNet2 (Jung, Kim, Shim, Kim, Yu 2020, arXiv:2004.00526), so that the authors' weights fit: raw waveforms go through
 sinc filters (Ravanelli and Bengio 2018, arXiv:1808.00158), residual blocks and a GRU.
 
-The authors have two forms. "refactored" is the paper's; the published weights belong to "published", whose blocks do
-not use the result of their first batch norm.
+The authors' code has two forms. "refactored" is the paper's. The published weights need "published", whose blocks
+ignore the output of their first batch norm.
 """
 
 import math
@@ -23,19 +23,19 @@ from mindvox.layers.over_time import for_each_frame, mean_over_time
 from mindvox.layers.recurrent import Gru
 
 FORMS = ("refactored", "published")
-SLOPE = 0.3  # of leaky ReLUs below 0
-POOLED = 3  # frames of a maximum
+SLOPE = 0.3  # slope of leaky ReLUs below 0
+POOLED = 3  # frames in each max pooling
 NUM_BLOCKS = 6
 SINC_SIZE = 251  # samples of a filter
 SAMPLE_RATE = 16000
-LEAST_HZ = 50.0  # of the lower frequency of a filter, and of its bandwidth
-SAMPLE_EPS = 1e-6  # added to the deviation of the samples
+LEAST_HZ = 50.0  # least lower frequency of a filter, and least bandwidth
+SAMPLE_EPS = 1e-6  # added to the samples' deviation
 LEAST_SAMPLES = SINC_SIZE - 1 + POOLED ** (NUM_BLOCKS + 1)
-OVERLAP = 0.2  # of two windows
+OVERLAP = 0.2  # share of a window that it has in common with the next
 
 
 class LeakyRelu(nn.Cell):
-    """Multiply what is below zero by SLOPE.
+    """Multiply negative values by SLOPE.
 
     Inputs:
         - **x** - any shape.
@@ -53,7 +53,7 @@ class LeakyRelu(nn.Cell):
 
 
 class MaxPool(nn.Cell):
-    """Take the maximum of three frames; one or two frames behind the last three are left out.
+    """Take the maximum of each three frames; one or two frames left at the end are dropped.
 
     Inputs:
         - **x** - (B, C, T).
@@ -75,7 +75,7 @@ class MaxPool(nn.Cell):
 
 
 class SampleNorm(nn.Cell):
-    """Give the samples of a waveform a mean of zero and an unbiased deviation of one, then scale and shift each place.
+    """Normalise a waveform to mean 0 and unbiased deviation 1, then scale and shift each sample position.
 
     Args:
         num_samples: N.
@@ -102,10 +102,10 @@ class SampleNorm(nn.Cell):
 
 
 class SincConv(nn.Cell):
-    """Filter a waveform by band-pass filters whose two frequencies are trained, and take the maximum of three absolute
-    values.
+    """Apply band-pass filters whose two frequencies are trained, and max pooling over three absolute values.
 
-    Three shifted copies of each filter go over the samples in steps of three, so that the maximum is one of channels.
+    Three copies of each filter, shifted by 0, 1 and 2 samples, are applied in steps of three samples. So the pooling is
+    a maximum over three channels.
 
     Args:
         channels: number of filters, C.
@@ -123,9 +123,9 @@ class SincConv(nn.Cell):
         self.low_hz = Parameter(Tensor(_mel_spaced(channels)[:-1, None], ms.float32), name="low_hz")
         self.band_hz = Parameter(Tensor(np.diff(_mel_spaced(channels))[:, None], ms.float32), name="band_hz")
         half = SINC_SIZE // 2
-        # The window's points are the authors': their step is 124.5 / 124.
+        # As in the authors' code, the step between the window's points is 124.5 / 124.
         window = 0.54 - 0.46 * np.cos(2 * np.pi * np.linspace(0, SINC_SIZE / 2 - 1, half) / SINC_SIZE)
-        angle = 2 * np.pi * np.arange(-half, 0) / SAMPLE_RATE  # radians a Hz
+        angle = 2 * np.pi * np.arange(-half, 0) / SAMPLE_RATE  # radians per Hz
         # sin(f n) / n is the same on both sides of the middle.
         self.angle = [Tensor(side[None], ms.float32) for side in (angle, angle[::-1])]
         self.factor = [Tensor(side[None], ms.float32) for side in (2 * window / angle, (2 * window / angle)[::-1])]
@@ -134,7 +134,7 @@ class SincConv(nn.Cell):
         self.is_native = building_form() == "native"
         self.conv = ops.Conv2D(POOLED * channels, (1, size), stride=(1, POOLED))
         self.frames = ops.Im2Col(ksizes=(1, size), strides=(1, POOLED), dilations=(1, 1), pads=(0, 0))
-        # Im2Col of free sizes has no known rank (2.10), and the GRU has to know T.
+        # Im2Col of dynamic sizes gives a dynamic rank (2.10), but the GRU needs a known T.
         self.shape_of_frames = (-1, size, 1, (num_samples - SINC_SIZE + 1) // POOLED)
         self.product = Product(size, POOLED * channels)
         self.split = ops.Split(1, POOLED)
@@ -151,7 +151,7 @@ class SincConv(nn.Cell):
         return ops.maximum(ops.maximum(first, second), third)
 
     def _shifted_filters(self) -> Tensor:
-        """Return (3C, 253), float32: filters that begin at the first sample, the second and the third."""
+        """Return the filters (3C, 253), float32: C that begin at the first sample, C at the second, C at the third."""
         low = self.least + ops.abs(self.low_hz.astype(ms.float32))
         high = low + self.least + ops.abs(self.band_hz.astype(ms.float32))
         high = ops.minimum(ops.maximum(high, self.least), self.most)
@@ -168,14 +168,14 @@ class SincConv(nn.Cell):
 
 
 class ResidualBlock(nn.Cell):
-    """Two convolutions with a residual connection, a maximum of three frames, and gates that scale and shift channels
-    (the paper's FMS in the form "mul-add").
+    """Two convolutions with a residual connection, max pooling over three frames, and gates that scale and shift
+    channels (the paper's FMS in the form "mul-add").
 
     Args:
         in_channels: number of input channels.
         out_channels: number of output channels.
-        normalises: the input of the first convolution has gone through batch norm and leaky ReLU. None: there is no
-            such norm; False: there is one, without effect, whose weights the authors' files have.
+        normalises: True: apply batch norm and leaky ReLU before the first convolution. False: the batch norm exists,
+            because the authors' files have its weights, but is not applied. None: there is no batch norm.
 
     Inputs:
         - **x** - (B, in_channels, T), T >= 3.
@@ -212,10 +212,9 @@ class ResidualBlock(nn.Cell):
 
 
 class RawNet2(nn.Cell):
-    """RawNet2: raw waveforms of one length to one embedding an utterance.
+    """RawNet2: raw waveforms of one length to one embedding per utterance.
 
-    In training the authors scale the embedding to a length of 10 before a linear classifier; here that belongs to the
-    objective.
+    The authors scale the embedding to length 10 before the linear classifier in training; here the objective does so.
 
     Args:
         keys: see `Options`.
@@ -253,9 +252,9 @@ class RawNet2(nn.Cell):
 
     @staticmethod
     def windows(options: Any) -> Windows:
-        """Return the windows that the authors test on: a fifth of a window is common to two.
+        """Return the windows that the authors test on; adjacent windows overlap by a fifth.
 
-        Where the last window equals the one before, the authors count it twice; here it counts once.
+        If the last window equals the one before it, the authors count it twice; here it counts once.
         """
         overlap = math.ceil(OVERLAP * options.num_samples)
         return Windows(options.num_samples, options.num_samples - overlap)
@@ -289,6 +288,6 @@ class RawNet2(nn.Cell):
 
 
 def _mel_spaced(channels: int) -> np.ndarray:
-    """Return the frequencies (channels + 1,), Hz, that the filters begin with: equally spaced in mel."""
+    """Return the initial edge frequencies of the filters (channels + 1,), Hz: equally spaced in mel."""
     least, most = htk_mel(30), htk_mel(SAMPLE_RATE / 2 - 2 * LEAST_HZ)
     return htk_hz(np.linspace(least, most, channels + 1))

@@ -1,12 +1,12 @@
 """ReDimNet2 (Yakovlev and Okhotnikov 2026, arXiv:2603.11841) as wespeaker builds it, so that its weights fit.
 
-Six stages read frames as maps (B, C, F, T) and as channels (B, C * F, T) in turn: the product C * F stays the same, so
+Six stages reshape frames to maps (B, C, F, T) and back to channels (B, C * F, T). The product C * F stays the same, so
 that each stage can take a weighted sum of all outputs before it. A stage convolves maps at its resolution of bins and
-frames, then sees many frames at once by wide convolutions and self-attention, and repeats its frames to the input's
-number.
+frames, then applies wide convolutions over time and self-attention, and repeats its frames to the number of input
+frames.
 
-The sizes are wespeaker's ReDimNet2B0 to ReDimNet2B6. Its files name kernel sizes of the convolutions too, which its
-blocks ignore: all are 3x3 there and here.
+The sizes are wespeaker's ReDimNet2B0 to ReDimNet2B6. Its files also name kernel sizes of the convolutions, but its
+blocks ignore them: all are 3x3, there and here.
 """
 
 import math
@@ -26,21 +26,21 @@ from mindvox.layers.self_attention import TransformerLayer
 from mindvox.registry import POOLINGS
 
 KERNELS = (7, 19, 31, 59)
-"""Frames that the convolutions before the self-attention see."""
+"""Kernel sizes of the convolutions before the self-attention, frames."""
 NUM_HEADS = 4
 TOTAL_STRIDE = 4
-"""Frames that the last stages take as one, in every size."""
+"""Stride over time of the last stages relative to the input, the same in every size."""
 
 
 class StageSize(NamedTuple):
-    """A stage.
+    """The sizes of a stage.
 
     Attributes:
-        bins: bins that its first convolution joins into one; its output has as many times the channels.
-        frames: frames that it joins into one, beside those that stages before it join.
-        blocks: residual blocks.
-        expansion: channels of the blocks, by those of the stage's output.
-        reduction: C * F divided by the channels of self-attention.
+        bins: stride of its first convolution over frequency; the number of channels is multiplied by it.
+        frames: further stride over time, multiplied by those of the stages before it.
+        blocks: number of residual blocks.
+        expansion: number of channels of the blocks, as a multiple of those of the stage's output.
+        reduction: C * F divided by the number of channels of self-attention.
     """
 
     bins: int
@@ -54,9 +54,9 @@ class Size(NamedTuple):
     """A published network.
 
     Attributes:
-        channels: channels C of the first convolution.
-        head: channels of the product before the pooling; 0: there is none.
-        head_of_maps: that product takes maps, and keeps their bins.
+        channels: number of channels C of the first convolution.
+        head: number of output channels of the 1x1 convolution before the pooling; 0: there is none.
+        head_of_maps: that convolution takes maps and keeps their bins; otherwise it takes channels.
         stages: see `StageSize`.
     """
 
@@ -66,7 +66,7 @@ class Size(NamedTuple):
     stages: tuple[StageSize, ...]
 
     def bins(self) -> int:
-        """Return the bins that all stages together join into one."""
+        """Return the stride of all stages together over frequency."""
         return math.prod(stage.bins for stage in self.stages)
 
 
@@ -91,11 +91,11 @@ SIZES = {
 
 
 class WeightedSum(nn.Cell):
-    """Add up tensors, each channel of each times a weight of its own; a channel's weights are a softmax.
+    """Sum tensors with a weight per tensor and channel; the weights of a channel are a softmax over the tensors.
 
     Args:
-        num_inputs: number of tensors; one alone has no weights.
-        channels: channels of each.
+        num_inputs: number of tensors; a single one has no weights.
+        channels: number of channels of each.
 
     Inputs:
         - **inputs** - tuple of num_inputs tensors (B, channels, T).
@@ -120,7 +120,7 @@ class WeightedSum(nn.Cell):
 
 
 class ToMaps(nn.Cell):
-    """Read the channels of (B, num_bins * C, T) as maps: (B, C, num_bins, T)."""
+    """Reshape channels (B, num_bins * C, T) to maps (B, C, num_bins, T)."""
 
     def __init__(self, num_bins: int, channels: int) -> None:
         super().__init__()
@@ -131,14 +131,14 @@ class ToMaps(nn.Cell):
 
 
 class ToChannels(nn.Cell):
-    """Read maps (B, C, F, T) as channels, those of a bin behind one another: (B, F * C, T)."""
+    """Reshape maps (B, C, F, T) to channels (B, F * C, T); the channels of a bin are consecutive."""
 
     def construct(self, x: Tensor) -> Tensor:
         return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
 
 
 class RepeatFrames(nn.Cell):
-    """Repeat each frame of (B, C, T) a number of times: (B, C, T * times)."""
+    """Repeat each frame of (B, C, T) `times` times: (B, C, T * times)."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class RepeatFrames(nn.Cell):
 
 
 class SeparableBlock(nn.Cell):
-    """Twice a 3x3 convolution of each channel and a product over channels, and a residual connection.
+    """Two depthwise 3x3 convolutions, each followed by a 1x1 convolution, with a residual connection.
 
     Args:
         channels: number of input and output channels.
@@ -179,7 +179,7 @@ class SeparableBlock(nn.Cell):
 
 
 class TimeBlock(nn.Cell):
-    """A convolution over time of each channel, batch norm, GELU, a product, and a residual connection (ConvNeXt's).
+    """Depthwise convolution over time, batch norm, GELU, 1x1 convolution, residual connection (a ConvNeXt block).
 
     Args:
         channels: number of input and output channels.
@@ -205,11 +205,11 @@ class TimeBlock(nn.Cell):
 
 
 class TimeContext(nn.Cell):
-    """Add to each frame what follows from many frames, computed with few channels.
+    """Add to each frame a context computed from many frames, with a reduced number of channels.
 
     Args:
         channels: number of input and output channels.
-        hidden_channels: channels of the convolutions and the self-attention between.
+        hidden_channels: number of channels of the convolutions and the self-attention.
 
     Inputs:
         - **x** - (B, channels, T).
@@ -231,7 +231,7 @@ class TimeContext(nn.Cell):
 
 
 class ReDimNet2(nn.Cell):
-    """ReDimNet2: frames to one embedding an utterance. Frames beyond the last multiple of 4 are left out.
+    """ReDimNet2: frames to one embedding per utterance. Frames after the last multiple of 4 are dropped.
 
     Args:
         keys: see `Options`.
@@ -269,12 +269,12 @@ class ReDimNet2(nn.Cell):
                 divisors = ", ".join(str(stage.reduction) for stage in size.stages)
                 return [
                     f"channels: {self.size} needs channels * in_channels whose quotients by {divisors} are multiples "
-                    f"of {NUM_HEADS}, the heads of self-attention, got {size.channels} * {self.in_channels}."
+                    f"of {NUM_HEADS}, the number of attention heads, got {size.channels} * {self.in_channels}."
                 ]
             return []
 
         def resolved(self) -> Size:
-            """Return the size with the keys' own channels and blocks."""
+            """Return the size, with channels and blocks replaced by the keys that set them."""
             size = SIZES[self.size]
             stages = tuple(stage._replace(blocks=self.stage_blocks or stage.blocks) for stage in size.stages)
             return size._replace(channels=self.channels or size.channels, stages=stages)
@@ -322,13 +322,15 @@ class ReDimNet2(nn.Cell):
 
 
 def _stage(num_inputs: int, stage: StageSize, channels: int, num_bins: int, repeats: int) -> nn.SequentialCell:
-    """Return a stage: outputs before it, (B, channels * num_bins, T) each, to one more. Cells are in wespeaker's order.
+    """Return a stage, with Cells in wespeaker's order.
+
+    It takes all outputs before it, each (B, channels * num_bins, T), and returns one more of that shape.
 
     Args:
         num_inputs: number of outputs before it.
         stage: its sizes.
-        channels, num_bins: of the maps that the outputs are read as.
-        repeats: frames that its first convolution joins.
+        channels, num_bins: C and F of the maps to which the outputs are reshaped.
+        repeats: stride of its first convolution over time, frames.
     """
     total, out_channels = channels * num_bins, channels * stage.bins
     inner = int(out_channels * stage.expansion)

@@ -1,8 +1,8 @@
 """Res2Net (Gao et al. 2019, arXiv:1904.01169) as mvector builds it, so that its weights fit.
 
 Where it departs from the paper: the first convolution has a stride of 3 and loses bins and frames at the edges, all
-sizes are halved, and the embedding lies between batch norms. mvector's own code takes frames of 64 to 95 bins; this
-takes any size of at least 5.
+sizes are halved, and there is a batch norm before and after the embedding layer. mvector's own code takes 64 to 95
+bins; this one takes any number from 5 on.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from mindvox.layers.trunk import STRIDES
 from mindvox.registry import POOLINGS
 
 STEM_SIZE, STEM_STRIDE = 7, 3  # bins and frames
-STEM_SEEN = STEM_SIZE - 2  # fewest bins or frames that the first convolution takes: it adds one on each side
-LATER_STRIDE = 16  # of the max pooling and the stages
+STEM_SEEN = STEM_SIZE - 2  # fewest bins or frames that the first convolution takes: it pads by one on each side
+LATER_STRIDE = 16  # stride of the max pooling and the stages together
 
 
 class Res2Net(nn.Cell):
-    """mvector's Res2Net: frames to one embedding an utterance.
+    """mvector's Res2Net: frames to one embedding per utterance.
 
-    The last batch norm makes an embedding in training depend on the whole batch.
+    In training the last batch norm makes each embedding depend on the whole batch.
 
     Args:
         keys: see `Options`.
@@ -65,7 +65,7 @@ class Res2Net(nn.Cell):
 
     @staticmethod
     def min_frames(options: Options) -> int:
-        """Return the fewest frames of an utterance: 5, or 53 where the pooling needs two behind the strides."""
+        """Return the fewest frames of an utterance: 5, or 53 if the pooling needs two frames after the strides."""
         return STEM_SEEN + STEM_STRIDE * LATER_STRIDE * (min_pooled_frames(options.pooling) - 1)
 
     def __init__(self, **keys: Any) -> None:
@@ -93,6 +93,6 @@ class Res2Net(nn.Cell):
 
 
 def num_rows(in_channels: int) -> int:
-    """Return the rows of frequency that are left of frames of this size before the pooling."""
+    """Return the number of frequency rows before the pooling, for this feature size."""
     rows = (in_channels - STEM_SEEN) // STEM_STRIDE + 1
     return -(-rows // LATER_STRIDE)

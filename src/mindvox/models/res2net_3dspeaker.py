@@ -1,6 +1,6 @@
 """Res2Net (Gao et al. 2019, arXiv:1904.01169) as 3D-Speaker builds it, so that its weights fit.
 
-mvector's Res2Net is another network. Frames may have any size F, with ceil(F / 8) rows before the pooling;
+mvector's Res2Net is another network. Any feature size F works and leaves ceil(F / 8) rows before the pooling;
 3D-Speaker's own code takes only multiples of 8.
 """
 
@@ -16,7 +16,7 @@ from mindvox.models.eres2net import Res2Options
 
 
 class Res2Net3DSpeaker(nn.Cell):
-    """3D-Speaker's Res2Net: frames to one embedding an utterance.
+    """3D-Speaker's Res2Net: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -29,7 +29,7 @@ class Res2Net3DSpeaker(nn.Cell):
     """
 
     Options = Res2Options
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """Res2NetSE34 of voxceleb_trainer, in the form that its authors intended.
 
 The published file cannot run: its blocks use widths and scales that are set nowhere, the size of the pooling's input
-does not count the blocks' expansion, the pooling's second moment is x^2 times 2 where the weight was meant, and a name
-is misspelt. So there are no weights. What was chosen: the front, the strides and the poolings of ResNetSE34V2, which
-the file has too, and the sizes that it names: base width 26, scale 4, expansion 4, reduction 8.
+ignores the blocks' expansion, the pooling's second moment is x^2 times 2 instead of x^2 times the weight, and a name is
+misspelt. So there are no published weights. This version has the first layers, the strides and the poolings of
+ResNetSE34V2, as that file has, and the sizes that it names: base width 26, scale 4, expansion 4, reduction 8.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from mindvox.models.resnetse34v2 import ResNetSE34V2
 
 
 class Res2NetSE34(ResNetSE34V2):
-    """Res2NetSE34: frames to one embedding an utterance. ResNetSE34V2 with the bottlenecks of Res2Net.
+    """Res2NetSE34: frames to one embedding per utterance. ResNetSE34V2 with the bottlenecks of Res2Net.
 
     Args:
         keys: see `Options`.

@@ -2,7 +2,7 @@
 (Zeinali et al. 2019, arXiv:1910.12592).
 
 The published sizes are wespeaker's ResNet18 and ResNet34 (basic blocks), ResNet50, 101, 152, 221 and 293 (bottlenecks).
-3D-Speaker's ResNet34 has a second embedding layer. Frames may have any size F, with ceil(F / 8) rows before the
+3D-Speaker's ResNet34 has a second embedding layer. Any feature size F works and leaves ceil(F / 8) rows before the
 pooling; the toolkits' own code takes only multiples of 8.
 """
 
@@ -28,11 +28,11 @@ SIZES = {
     221: ("bottleneck", (6, 16, 48, 3)),
     293: ("bottleneck", (10, 20, 64, 3)),
 }
-"""Kind of block, and blocks of each of the four layers, by depth."""
+"""Kind of block, and number of blocks of each of the four layers, by depth."""
 
 
 class ResNet(nn.Cell):
-    """ResNet: frames to one embedding an utterance.
+    """ResNet: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -74,14 +74,14 @@ class ResNet(nn.Cell):
             if self.depth == 0 and (self.block == "auto" or 0 in own):
                 return ["depth: 0 needs block, and at least 1 in each of layer1_blocks to layer4_blocks."]
             if self.depth > 0 and (self.block != "auto" or any(own)):
-                return [f"depth: {self.depth} has its own blocks: set it to 0, or leave out block and layer*_blocks."]
+                return [f"depth: {self.depth} has its own blocks: set depth: 0, or leave out block and layer*_blocks."]
             return []
 
         def size(self) -> tuple[str, tuple[int, ...]]:
-            """Return the kind of block, and the blocks of each layer."""
+            """Return the kind of block, and the number of blocks of each layer."""
             return SIZES[self.depth] if self.depth else (self.block, self.own_blocks)
 
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

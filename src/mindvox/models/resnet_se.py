@@ -1,9 +1,9 @@
 """ResNetSE as mvector builds it, so that its weights fit: a ResNet of bottlenecks (He et al. 2016, arXiv:1512.03385)
 with squeeze-excitation (Hu et al. 2018, arXiv:1709.01507).
 
-Where it departs from a ResNet-50: bottlenecks widen their channels by 2, not 4; there is no max pooling; the embedding
-lies between batch norms. mvector's own code takes frames whose size is a multiple of 8; this takes any size F, with
-ceil(F / 8) rows before the pooling.
+Where it departs from a ResNet-50: bottlenecks multiply their channels by 2, not 4; there is no max pooling; there is a
+batch norm before and after the embedding layer. mvector's own code takes only feature sizes that are multiples of 8;
+this one takes any size F and leaves ceil(F / 8) rows before the pooling.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class SEBottleneck(Bottleneck):
     """A 3x3 convolution between two 1x1 ones, squeeze-excitation, and a residual connection.
 
     Args:
-        in_channels, width, stride: see `Bottleneck`; the output has twice as many channels as `width`.
+        in_channels, width, stride: see `Bottleneck`; the output has 2 * width channels.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
@@ -36,9 +36,9 @@ class SEBottleneck(Bottleneck):
 
 
 class ResNetSE(nn.Cell):
-    """mvector's ResNetSE: frames to one embedding an utterance.
+    """mvector's ResNetSE: frames to one embedding per utterance.
 
-    The last batch norm makes an embedding in training depend on the whole batch.
+    In training the last batch norm makes each embedding depend on the whole batch.
 
     Args:
         keys: see `Options`.
@@ -61,7 +61,7 @@ class ResNetSE(nn.Cell):
             0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
         )
 
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ STRIDES = (1, 2, 2, 1)
 
 
 class ResNetSE34L(nn.Cell):
-    """ResNetSE34L: frames to one embedding an utterance. The mean over frequency is taken before the pooling.
+    """ResNetSE34L: frames to one embedding per utterance. The mean over frequency is taken before the pooling.
 
     Args:
         keys: see `Options`.
@@ -46,7 +46,7 @@ class ResNetSE34L(nn.Cell):
             0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
         )
 
-    min_frames = 5  # the strides leave two of them; a deviation needs that many
+    min_frames = 5  # the strides leave 2 of 5 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
@@ -62,5 +62,5 @@ class ResNetSE34L(nn.Cell):
         x = ops.relu(self.norm1(self.conv1(x)))
         for layer in self.layers:
             x = layer(x)
-        x = ops.ReduceMean()(x.astype(ms.float32), 2).astype(x.dtype)  # in mixed precision means are float32
+        x = ops.ReduceMean()(x.astype(ms.float32), 2).astype(x.dtype)  # the mean is float32 in mixed precision too
         return self.fc(self.pool(x).expand_dims(2)).squeeze(2)

@@ -15,7 +15,7 @@ from mindvox.registry import POOLINGS
 
 
 class ResNetSE34V2(nn.Cell):
-    """ResNetSE34V2: frames to one embedding an utterance. The pooling sees each channel at each frequency by itself.
+    """ResNetSE34V2: frames to one embedding per utterance. The pooling treats each row of each channel separately.
 
     Args:
         keys: see `Options`.
@@ -40,7 +40,7 @@ class ResNetSE34V2(nn.Cell):
             0.0, "constant added to variances in the pooling; 0: the pooling's default", minimum=0
         )
 
-    min_frames = 9  # the strides leave two of them; a deviation needs that many
+    min_frames = 9  # the strides leave 2 of 9 frames, the fewest for a deviation
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ResNetSE34V2(nn.Cell):
         self.fc = Conv1d(self.pool.out_channels, options.emb_size)
 
     def _stages(self, options: Any) -> tuple[nn.CellList, int]:
-        """Return the residual stages, and how many channels they give."""
+        """Return the residual stages, and the number of their output channels."""
         return stages(options.layer1_channels, options, STRIDES)
 
     def construct(self, feats: Tensor) -> Tensor:

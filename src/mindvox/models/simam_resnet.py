@@ -1,7 +1,7 @@
 """SimAM-ResNet (Qin et al. 2022, arXiv:2110.06534) as wespeaker builds it, so that its weights fit: ResNet with basic
-blocks, each with a parameter-free attention before the sum, and attentive statistics pooling.
+blocks, each with a parameter-free attention before the residual sum, and attentive statistics pooling.
 
-The published sizes are wespeaker's SimAM_ResNet34_ASP and SimAM_ResNet100_ASP. Frames may have any size F, see
+The published sizes are wespeaker's SimAM_ResNet34_ASP and SimAM_ResNet100_ASP. Any feature size F works, see
 `mindvox.models.resnet`.
 """
 
@@ -19,7 +19,7 @@ from mindvox.layers.trunk import OwnBlocks, Trunk, num_rows
 from mindvox.registry import POOLINGS
 
 SIZES = {34: (3, 4, 6, 3), 100: (6, 16, 24, 3)}
-"""Blocks of each of the four layers, by depth."""
+"""Number of blocks of each of the four layers, by depth."""
 
 
 class SimAMBlock(BasicBlock):
@@ -34,7 +34,7 @@ class SimAMBlock(BasicBlock):
 
 
 class SimAMResNet(nn.Cell):
-    """SimAM-ResNet: frames to one embedding an utterance.
+    """SimAM-ResNet: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -69,14 +69,14 @@ class SimAMResNet(nn.Cell):
             if self.depth == 0 and 0 in own:
                 return ["depth: 0 needs at least 1 in each of layer1_blocks to layer4_blocks."]
             if self.depth > 0 and any(own):
-                return [f"depth: {self.depth} has its own blocks: set it to 0, or leave out layer*_blocks."]
+                return [f"depth: {self.depth} has its own blocks: set depth: 0, or leave out layer*_blocks."]
             return []
 
         def num_blocks(self) -> tuple[int, ...]:
-            """Return the blocks of each layer."""
+            """Return the number of blocks of each layer."""
             return SIZES[self.depth] if self.depth else self.own_blocks
 
-    min_frames = 9  # the strides leave two of them: a deviation of one frame says nothing
+    min_frames = 9  # the strides leave 2 of 9 frames; the deviation of a single one carries no information
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

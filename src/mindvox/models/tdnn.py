@@ -1,8 +1,8 @@
 """TDNN as mvector builds it, so that its weights fit: the x-vector's time-delay layers (Snyder, Garcia-Romero, Sell,
 Povey, Khudanpur 2018, "X-Vectors: Robust DNN Embeddings for Speaker Recognition", ICASSP).
 
-Where it departs from the paper: 512 channels before the pooling too, an attentive pooling, and one layer behind it,
-between batch norms.
+Where it departs from the paper: 512 channels before the pooling too, an attentive pooling, and after it a single linear
+layer, with a batch norm before and after it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from mindvox.layers.tdnn import TDNNBlock
 from mindvox.registry import POOLINGS
 
 LAYERS = ((5, 1), (3, 2), (3, 3), (1, 1))  # kernel size and dilation, frames, of the layers with batch norm
-LOST_FRAMES = sum((size - 1) * dilation for size, dilation in LAYERS)  # nothing is added at the edges
+LOST_FRAMES = sum((size - 1) * dilation for size, dilation in LAYERS)  # there is no padding at the edges
 
 
 class Tdnn(nn.Cell):
-    """mvector's TDNN: frames to one embedding an utterance.
+    """mvector's TDNN: frames to one embedding per utterance.
 
-    The last batch norm makes an embedding in training depend on the whole batch.
+    In training the last batch norm makes each embedding depend on the whole batch.
 
     Args:
         keys: see `Options`.
@@ -50,7 +50,7 @@ class Tdnn(nn.Cell):
 
     @staticmethod
     def min_frames(options: Options) -> int:
-        """Return the fewest frames of an utterance: what the convolutions lose, and what the pooling needs."""
+        """Return the fewest frames of an utterance: those that convolutions lose plus those that pooling needs."""
         return LOST_FRAMES + min_pooled_frames(options.pooling)
 
     def __init__(self, **keys: Any) -> None:

@@ -4,16 +4,16 @@ from mindspore import Tensor, nn
 
 
 class TransposedModel(nn.Cell):
-    """A model of features behind a transpose.
+    """Swap the axes of the features, then apply a model.
 
     Args:
-        model: features (B, T, F) to whatever it returns.
+        model: a Cell that takes features (B, T, F).
 
     Inputs:
         - **feats** - (B, F, T).
 
     Outputs:
-        The model's.
+        The model's outputs.
     """
 
     def __init__(self, model: nn.Cell) -> None:

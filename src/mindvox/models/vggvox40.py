@@ -15,22 +15,22 @@ from mindvox.layers.pooling import create_pooling, min_pooled_frames
 from mindvox.registry import POOLINGS
 
 CHANNELS = (1, 96, 256, 384, 256, 256, 512)
-# Three convolutions and poolings with a stride over frequency, and five over time, each make n of 2n + 1.
+# Three layers have a stride of 2 over frequency, and five over time; each reduces 2n + 1 bins or frames to n.
 BIN_STRIDE, FRAME_STRIDE = 2**3, 2**5
-FEWEST_BINS = 2 * BIN_STRIDE - 1  # fewer leave no row for the last convolution
+FEWEST_BINS = 2 * BIN_STRIDE - 1  # with fewer, no row is left for the last convolution
 
 
 class VGGVox40(nn.Cell):
-    """VGGVox40: frames to one embedding an utterance. Its last convolution sees all frequencies at once.
+    """VGGVox40: frames to one embedding per utterance. Its last convolution covers all frequencies.
 
-    That one has as many rows as are left of the bins; with voxceleb_trainer's 40 bins they are 4.
+    The kernel of that convolution has as many rows as are left there: 4 with voxceleb_trainer's 40 bins.
 
     Args:
         keys: see `Options`.
 
     Inputs:
         - **feats** - log mel energies, each bin with mean 0 and deviation 1, (B, T, in_channels), T >=
-          `min_frames(options)`: 63, or 95 where the pooling has an unbiased variance.
+          `min_frames(options)`: 63, or 95 if the pooling has an unbiased variance.
 
     Outputs:
         Embeddings, (B, emb_size), not length-normalised.
@@ -51,7 +51,7 @@ class VGGVox40(nn.Cell):
 
     @staticmethod
     def min_frames(options: Options) -> int:
-        """Return the fewest frames of an utterance: they leave as many as the pooling needs."""
+        """Return the fewest frames of an utterance that leave enough frames for the pooling."""
         return FRAME_STRIDE * (min_pooled_frames(options.pooling) + 1) - 1
 
     def __init__(self, **keys: Any) -> None:

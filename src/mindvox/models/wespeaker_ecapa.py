@@ -1,8 +1,8 @@
 """ECAPA-TDNN as wespeaker builds it, so that its weights fit.
 
-Where it departs from `EcapaTdnn` (SpeechBrain's form): edges are padded by zeros; the last split of a Res2Net block
-passes unchanged, not the first; the layer that joins the blocks has 1536 channels at every width, and no batch norm;
-the attention has neither ReLU nor batch norm before tanh, and sees the unbiased deviation.
+Where it departs from `EcapaTdnn` (SpeechBrain's version): edges are padded with zeros; the last split of a Res2Net
+block passes unchanged, not the first; the layer that joins the blocks has 1536 channels for every `channels`, and no
+batch norm; the attention has neither ReLU nor batch norm before tanh, and its context has the unbiased deviation.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ from mindvox.models.ecapa_tdnn import BLOCK_SIZE, DILATIONS, SCALE, STEM_SIZE
 
 
 class WespeakerBlock(nn.Cell):
-    """1x1 layer, Res2Net block whose last split passes, 1x1 layer, squeeze-excitation, with a residual connection.
+    """1x1 layer, Res2Net block, 1x1 layer, squeeze-excitation, with a residual connection.
 
-    `SERes2NetBlock` lets the first split pass, and mirrors at the edges.
+    The last split passes unchanged and edges are padded with zeros. In `SERes2NetBlock` it is the first split, and
+    edges are mirrored.
 
     Args:
         channels: number of input and output channels, a multiple of `scale`.
-        dilation: distance between the three frames that a split's layer sees.
+        dilation: distance between the three frames of a split's kernel, frames.
         scale: number of splits of the Res2Net block.
 
     Inputs:
@@ -62,7 +63,7 @@ class WespeakerBlock(nn.Cell):
 
 
 class WespeakerEcapa(nn.Cell):
-    """Wespeaker's ECAPA_TDNN: frames to one embedding an utterance.
+    """Wespeaker's ECAPA_TDNN: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.

@@ -1,7 +1,7 @@
 """x-vectors (Snyder, Garcia-Romero, Sell, Povey, Khudanpur 2018, "X-Vectors: Robust DNN Embeddings for Speaker
 Recognition", ICASSP) as 3D-Speaker builds them, so that its weights fit.
 
-Where it departs from the paper: batch norms are without factor and offset, and one linear layer is behind the pooling.
+Where it departs from the paper: batch norms have no factor and offset, and one linear layer follows the pooling.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from mindvox.layers.tdnn import TDNNBlock
 from mindvox.registry import POOLINGS
 
 LAYERS = ((5, 1), (3, 2), (3, 3), (1, 1), (1, 1))  # kernel size and dilation, frames
-LOST_FRAMES = sum((size - 1) * dilation for size, dilation in LAYERS)  # nothing is added at the edges
+LOST_FRAMES = sum((size - 1) * dilation for size, dilation in LAYERS)  # there is no padding at the edges
 
 
 class XVector(nn.Cell):
-    """x-vector: frames to one embedding an utterance.
+    """x-vector: frames to one embedding per utterance.
 
     Args:
         keys: see `Options`.
@@ -45,7 +45,7 @@ class XVector(nn.Cell):
             0.0, "constant added to variances in the pooling; 0: the pooling's default; 3D-Speaker has 1e-8", minimum=0
         )
 
-    min_frames = LOST_FRAMES + 2  # a deviation needs two
+    min_frames = LOST_FRAMES + 2  # a deviation needs two frames
 
     def __init__(self, **keys: Any) -> None:
         super().__init__()

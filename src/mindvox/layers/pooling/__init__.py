@@ -1,7 +1,7 @@
-"""Poolings of frames into one vector an utterance; `POOLINGS` in the registry has them by name.
+"""Poolings of frames into one vector per utterance; `POOLINGS` in the registry has them by name.
 
-Each is built from the number of its input's channels, C, or C * F for maps (B, C, F, T), and says in `out_channels`
-how many numbers an utterance gets. One that needs more than one frame says so in `min_frames`.
+Each is built from the number of its input channels: C, or C * F for maps (B, C, F, T). Its attribute `out_channels` is
+the size of the vector. A pooling that needs more than one frame has the attribute `min_frames`.
 """
 
 from mindspore import nn
@@ -14,13 +14,13 @@ def create_pooling(name: str, channels: int, eps: float = 0.0) -> nn.Cell:
 
     Args:
         name: in `POOLINGS`.
-        channels: channels of its input.
-        eps: keeps variances above 0; 0: the pooling's own.
+        channels: number of input channels.
+        eps: floor of variances or constant added to them; 0: the pooling's default.
     """
     own = {"eps": eps} if eps > 0 else {}
     return POOLINGS.get(name)(channels, **own)
 
 
 def min_pooled_frames(name: str) -> int:
-    """Return the fewest frames that a pooling takes: 1, or 2 where it has an unbiased variance."""
+    """Return the fewest frames that a pooling takes: 1, or 2 if it has an unbiased variance."""
     return getattr(POOLINGS.get(name), "min_frames", 1)

@@ -1,4 +1,4 @@
-"""Attentive statistics pooling as SpeechBrain builds it; mvector's and 3D-Speaker's ECAPA-TDNN have the same."""
+"""Attentive statistics pooling as SpeechBrain builds it; the same as in mvector's and 3D-Speaker's ECAPA-TDNN."""
 
 from typing import Optional
 
@@ -18,9 +18,9 @@ EPS = 1e-12  # SpeechBrain's floor of the variance
 
 
 class ContextTDNN(nn.Cell):
-    """1x1 time-delay layer over frames, each joined by the same context: [x; context] as one input.
+    """1x1 time-delay layer over [x; context]; the same context is concatenated to each frame.
 
-    Parameters are those of `TDNNBlock` over the joined input.
+    Parameters are those of `TDNNBlock` over the concatenated input.
 
     Args:
         channels: number of channels of a frame.
@@ -45,17 +45,19 @@ class ContextTDNN(nn.Cell):
 
 
 class AttentiveStatisticsPooling(nn.Cell):
-    """Pool by an attentive mean and deviation for each channel (Desplanques et al. 2020, arXiv:2005.07143, eq. 1-4).
+    """Pool by an attentive mean and deviation for each channel.
+
+    Source: Desplanques et al. 2020, arXiv:2005.07143, eq. 1-4.
 
     Args:
         channels: number of input channels.
-        attention_channels: channels between the two products of the attention.
-        global_context: the attention sees the utterance's mean and biased deviation beside each frame.
-        eps: floor of a variance.
+        attention_channels: number of channels between the two products of the attention.
+        global_context: the attention takes the utterance's mean and biased deviation in addition to each frame.
+        eps: floor of the variances.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T).
-        - **mask** - None, or (B, 1, T) from `length_mask`: padding is left out of all statistics.
+        - **mask** - None, or (B, 1, T) from `length_mask`: all statistics ignore padding.
 
     Outputs:
         (B, 2 * channels), float32: the means, then the biased deviations.
@@ -86,9 +88,9 @@ class AttentiveStatisticsPooling(nn.Cell):
         return self.statistics(x, self.attention(x, mask))
 
     def attention(self, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
-        """Return the weights of the frames of x (B, channels, T): the same shape, float32, 1 in sum over T."""
+        """Return the weights of the frames of x (B, channels, T): the same shape, float32, with sum 1 over T."""
         if self.global_context:
-            # In mixed precision only the products of the attention are half.
+            # In mixed precision only the products of the attention are float16.
             context = biased_statistics(x.astype(ms.float32), self.form, self.eps, mask)
             hidden = self.tdnn(x, context.astype(x.dtype))
         else:
@@ -99,16 +101,16 @@ class AttentiveStatisticsPooling(nn.Cell):
         return self.softmax(energy)
 
     def statistics(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return weighted means, then deviations, of x (B, channels, T): (B, 2 * channels), float32."""
+        """Return the weighted means, then the deviations of x (B, channels, T): (B, 2 * channels), float32."""
         return weighted_statistics(x.astype(ms.float32), weight, self.eps, self.form).squeeze(2)
 
 
 class LocalAttentiveStatisticsPooling(AttentiveStatisticsPooling):
-    """`AttentiveStatisticsPooling` whose attention sees each frame alone, without the global context.
+    """`AttentiveStatisticsPooling` without the global context: its attention takes only the frame itself.
 
     Args:
         channels: number of input channels.
-        attention_channels, eps: see there.
+        attention_channels, eps: see `AttentiveStatisticsPooling`.
     """
 
     def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:

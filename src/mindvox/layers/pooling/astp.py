@@ -17,13 +17,13 @@ class Astp(AttentiveStatistics):
     """Pool by an attentive mean and deviation for each channel.
 
     Where it departs from `AttentiveStatisticsPooling`: the attention has neither ReLU nor batch norm before tanh, and
-    sees the unbiased deviation.
+    its context has the unbiased deviation.
 
     Args:
         channels: number of input channels.
-        attention_channels: channels between the two products of the attention.
-        global_context: the attention sees the utterance's mean and unbiased deviation beside each frame.
-        eps: added to the context's variance, and floor of the result's.
+        attention_channels: number of channels between the two products of the attention.
+        global_context: the attention takes the utterance's mean and unbiased deviation in addition to each frame.
+        eps: added to the variance of the context; floor of the variance of the result.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
@@ -53,15 +53,15 @@ class Astp(AttentiveStatistics):
             hidden = self.linear1(x, context)
         else:
             hidden = self.linear1(x)
-        return self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))  # only the products are half
+        return self.softmax(self.linear2(tanh(hidden)).astype(ms.float32))  # only the products are float16
 
 
 class LocalAstp(Astp):
-    """`Astp` whose attention sees each frame alone, without the global context.
+    """`Astp` without the global context: its attention takes only the frame itself.
 
     Args:
         channels: number of input channels.
-        attention_channels, eps: see there.
+        attention_channels, eps: see `Astp`.
     """
 
     min_frames = 1

@@ -1,4 +1,4 @@
-"""Base classes of attentive poolings: sums over the frames with weights from a subclass."""
+"""Base classes of attentive poolings; subclasses compute the weights of the frames."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ class AttentiveMean(nn.Cell):
     """Pool by a weighted mean.
 
     Args:
-        name: of the pooling, for the message.
+        name: name of the pooling, for the message.
         channels: number of input channels.
-        eps: must be 0: there is no variance.
+        eps: must be 0, because there is no variance.
 
     Attributes:
-        attention: a Cell or method of the subclass, from (B, channels, T) to weights that sum to 1 over T, float32:
-            (B, channels, T), or (B, 1, T) for all channels.
+        attention: a Cell or method of the subclass. It takes (B, channels, T) and returns weights, float32, with sum 1
+            over T: (B, channels, T), or (B, 1, T) for all channels.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T).
@@ -50,7 +50,7 @@ class AttentiveStatistics(nn.Cell):
 
     Args:
         channels: number of input channels.
-        eps: floor of a variance.
+        eps: floor of the variances.
 
     Attributes:
         attention: see `AttentiveMean`.

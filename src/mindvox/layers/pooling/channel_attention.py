@@ -17,13 +17,13 @@ class ChannelAttention(nn.Cell):
 
     Args:
         channels: number of channels of a frame.
-        attention_channels: channels between the two products.
+        attention_channels: number of channels between the two products.
 
     Inputs:
         - **x** - (B, channels, T).
 
     Outputs:
-        (B, channels, T), float32; sums to 1 over T.
+        (B, channels, T), float32, with sum 1 over T.
     """
 
     def __init__(self, channels: int, attention_channels: int) -> None:
@@ -33,7 +33,7 @@ class ChannelAttention(nn.Cell):
         self.softmax = SoftmaxOverTime()
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.softmax(self.conv(self.tdnn(x)).astype(ms.float32))  # in mixed precision the products are half
+        return self.softmax(self.conv(self.tdnn(x)).astype(ms.float32))  # in mixed precision the products are float16
 
 
 class ChannelSap(AttentiveMean):
@@ -41,7 +41,7 @@ class ChannelSap(AttentiveMean):
 
     Args:
         channels, eps: see `AttentiveMean`.
-        attention_channels: channels between the two products of the attention.
+        attention_channels: number of channels between the two products of the attention.
     """
 
     def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = 0.0) -> None:
@@ -54,7 +54,7 @@ class ChannelAsp(AttentiveStatistics):
 
     Args:
         channels, eps: see `AttentiveStatistics`.
-        attention_channels: channels between the two products of the attention.
+        attention_channels: number of channels between the two products of the attention.
     """
 
     def __init__(self, channels: int, attention_channels: int = ATTENTION_CHANNELS, eps: float = EPS) -> None:

@@ -1,4 +1,4 @@
-"""Attentive poolings of voxceleb_trainer's ResNetSE34L and VGGVox: one weight a frame, which all channels share."""
+"""Attentive poolings of voxceleb_trainer's ResNetSE34L and VGGVox: one weight per frame, shared by all channels."""
 
 import math
 
@@ -15,7 +15,7 @@ EPS = 1e-5  # voxceleb_trainer's floor of the variance
 
 
 class FrameAttention(nn.Cell):
-    """Weigh frames by how much tanh of a linear layer looks like a vector (Cai et al. 2018, arXiv:1804.05160, eq. 2-3).
+    """Weigh frames by tanh of a linear layer times a trained vector (Cai et al. 2018, arXiv:1804.05160, eq. 2-3).
 
     Args:
         channels: number of channels of a frame.
@@ -24,19 +24,19 @@ class FrameAttention(nn.Cell):
         - **x** - (B, channels, T).
 
     Outputs:
-        (B, 1, T), float32; sums to 1 over T.
+        (B, 1, T), float32, with sum 1 over T.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.linear = Conv1d(channels, channels)
-        deviation = math.sqrt(2 / (channels + 1))  # Xavier's, as voxceleb_trainer begins
+        deviation = math.sqrt(2 / (channels + 1))  # Xavier's, voxceleb_trainer's initial values
         self.vector = Parameter(Tensor(np.random.normal(0, deviation, (channels, 1)), ms.float32), name="vector")
         self.softmax = SoftmaxOverTime()
 
     def construct(self, x: Tensor) -> Tensor:
         energy = project(tanh(self.linear(x)), self.vector.reshape(1, -1, 1, 1))
-        return self.softmax(energy.astype(ms.float32))  # in mixed precision only the two products are half
+        return self.softmax(energy.astype(ms.float32))  # in mixed precision the products are float16
 
 
 class FrameSap(AttentiveMean):
@@ -52,7 +52,9 @@ class FrameSap(AttentiveMean):
 
 
 class FrameAsp(AttentiveStatistics):
-    """Pool by the attentive mean and deviation (voxceleb_trainer's ASP; Okabe et al. 2018, arXiv:1803.10963, eq. 5-6).
+    """Pool by the attentive mean and deviation (voxceleb_trainer's ASP).
+
+    Source: Okabe et al. 2018, arXiv:1803.10963, eq. 5-6.
 
     Args:
         channels, eps: see `AttentiveStatistics`.

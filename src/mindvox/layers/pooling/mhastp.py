@@ -15,17 +15,17 @@ EPS = 1e-7  # wespeaker's
 
 
 class Attention(nn.Cell):
-    """Weigh frames, all channels alike.
+    """Compute one weight per frame, shared by all channels.
 
     Args:
         channels: number of input channels.
-        attention_channels: channels between the two products.
+        attention_channels: number of channels between the two products.
 
     Inputs:
         - **x** - (B, channels, T).
 
     Outputs:
-        (B, 1, T), float32, sums to 1 over T.
+        (B, 1, T), float32, with sum 1 over T.
     """
 
     def __init__(self, channels: int, attention_channels: int) -> None:
@@ -35,27 +35,27 @@ class Attention(nn.Cell):
         self.softmax = SoftmaxOverTime()
 
     def construct(self, x: Tensor) -> Tensor:
-        # In mixed precision only the products are half.
+        # In mixed precision only the products are float16.
         return self.softmax(self.att_1(tanh(self.att_0(x))).astype(ms.float32))
 
 
 class MultiHeadAstp(nn.Cell):
-    """Split the channels between heads; pool each head by a mean and a deviation with weights of its own.
+    """Split the channels into heads; pool each head by a mean and a deviation, with separate weights of the frames.
 
     Args:
         channels: number of input channels, a multiple of the number of heads.
-        attention_channels: channels between the two products of a head's attention.
+        attention_channels: number of channels between the two products of a head's attention.
         num_heads: number of heads.
-        eps: floor of a variance.
+        eps: floor of the variances.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T).
 
     Outputs:
-        (B, 2 * channels), float32: for each head its means, then its biased deviations.
+        (B, 2 * channels), float32: for each head the means, then the biased deviations.
 
     Raises:
-        InputError: the heads cannot share the channels.
+        InputError: the number of channels is not a multiple of the number of heads.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class MultiHeadAstp(nn.Cell):
         super().__init__()
         if channels % num_heads:
             raise InputError(
-                f"pooling mhastp: {num_heads} heads share the channels; expected a multiple of {num_heads}, got "
-                f"{channels} channels. Change the model's sizes or take another pooling."
+                f"pooling mhastp: {num_heads} heads need a number of channels that is a multiple of {num_heads}, got "
+                f"{channels}. Change the model's sizes or the pooling."
             )
         self.channels = channels
         self.out_channels = 2 * channels

@@ -10,11 +10,11 @@ from mindvox.layers.pooling.attentive import AttentiveMean
 
 
 class SelfAttentivePooling(AttentiveMean):
-    """Pool by an attentive mean, whose weights differ from channel to channel.
+    """Pool by an attentive mean, with separate weights for each channel.
 
     Args:
         channels, eps: see `AttentiveMean`.
-        attention_channels: channels between the two products of the attention.
+        attention_channels: number of channels between the two products of the attention.
     """
 
     def __init__(self, channels: int, attention_channels: int = 128, eps: float = 0.0) -> None:
@@ -25,5 +25,5 @@ class SelfAttentivePooling(AttentiveMean):
 
     def attention(self, x: Tensor) -> Tensor:
         """Return the weights of the frames of x (B, channels, T), the same shape."""
-        # In mixed precision only the products of the attention are half.
+        # In mixed precision only the products of the attention are float16.
         return self.softmax(self.linear2(tanh(self.linear1(x))).astype(ms.float32))

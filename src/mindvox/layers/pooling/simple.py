@@ -1,4 +1,4 @@
-"""Poolings by one number a channel that need no parameters: the mean and the maximum."""
+"""Poolings without parameters that give one number per channel: mean and maximum."""
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
@@ -13,7 +13,7 @@ class MeanPooling(nn.Cell):
 
     Args:
         channels: number of input channels.
-        eps: must be 0: there is no variance.
+        eps: must be 0, because there is no variance.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T).
@@ -37,13 +37,13 @@ class MeanPooling(nn.Cell):
 
 
 class MaxPooling(nn.Cell):
-    """Pool by the maximum over time (VGGVox, Nagrani et al. 2017, arXiv:1706.08612, has it for its embedding).
+    """Pool by the maximum over time, as VGGVox does for its embedding.
 
-    Frames that share the maximum share its gradient.
+    Source: Nagrani et al. 2017, arXiv:1706.08612. If several frames have the maximum, they share the gradient.
 
     Args:
         channels: number of input channels.
-        eps: must be 0: there is no variance.
+        eps: must be 0, because there is no variance.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T).

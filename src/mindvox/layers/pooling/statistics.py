@@ -9,21 +9,21 @@ from mindvox.errors import InputError
 from mindvox.layers.building import building_form
 from mindvox.layers.over_time import count_frames, for_each_frame, mean_over_time, sum_over_time
 
-TINY = 1e-20  # floor of a variance without eps: its root is 0 in all digits that count, and has a finite slope
+TINY = 1e-20  # floor of a variance without eps: the root is practically 0, and its slope is finite
 
 
 def channels_over_time(x: Tensor, channels: int) -> Tensor:
-    """Return x as (B, channels, T): as it is, or from (B, C, F, T) with C outermost."""
+    """Return x as (B, channels, T): unchanged, or (B, C, F, T) reshaped with C outermost."""
     return x if x.ndim == 3 else x.reshape(-1, channels, x.shape[3])
 
 
 def biased_statistics(x: Tensor, form: str, eps: float, mask: Optional[Tensor] = None) -> Tensor:
-    """Means over time, then biased deviations, of x (B, C, T): (B, 2C, 1), float32.
+    """Return the means over time, then the biased deviations of x (B, C, T): (B, 2C, 1), float32.
 
     Args:
         form: see `building_form`.
         eps: floor of the variance.
-        mask: None, or (B, 1, T) of 0 and 1: the frames that count.
+        mask: None, or (B, 1, T), 1 for valid frames and 0 for padding.
     """
     mean = mean_over_time(x, form, mask)
     centred = _centred(x, mean, form)
@@ -31,7 +31,7 @@ def biased_statistics(x: Tensor, form: str, eps: float, mask: Optional[Tensor] =
 
 
 def unbiased_statistics(x: Tensor, form: str, eps: float) -> Tensor:
-    """Means over time, then unbiased deviations, of x (B, C, T), T > 1: (B, 2C, 1), float32.
+    """Return the means over time, then the unbiased deviations of x (B, C, T), T > 1: (B, 2C, 1), float32.
 
     Args:
         form: see `building_form`.
@@ -42,17 +42,17 @@ def unbiased_statistics(x: Tensor, form: str, eps: float) -> Tensor:
 
 
 def mean_and_unbiased_variance(x: Tensor, form: str) -> tuple[Tensor, Tensor]:
-    """Means and unbiased variances over time of x (B, C, T), T > 1: (B, C, 1) each, float32."""
+    """Return the means and the unbiased variances over time of x (B, C, T), T > 1: (B, C, 1) each, float32."""
     mean = mean_over_time(x, form)
     centred = _centred(x, mean, form)
     return mean, sum_over_time(centred * centred, form) / (count_frames(x, form) - 1)
 
 
 def weighted_statistics(x: Tensor, weight: Tensor, eps: float, form: str) -> Tensor:
-    """Weighted means over time, then deviations, of x (B, C, T): (B, 2C, 1).
+    """Return the weighted means over time, then the weighted deviations of x (B, C, T): (B, 2C, 1).
 
     Args:
-        weight: (B, C, T), or (B, 1, T) for all channels; sums to 1 over T.
+        weight: (B, C, T), or (B, 1, T) for all channels, with sum 1 over T.
         eps: floor of the variance.
         form: see `building_form`.
     """
@@ -62,43 +62,43 @@ def weighted_statistics(x: Tensor, weight: Tensor, eps: float, form: str) -> Ten
 
 
 def weighted_sum(x: Tensor, weight: Tensor, form: str) -> Tensor:
-    """Weighted sums over time of x (B, C, T): (B, C, 1). The weight is (B, C, T), or (B, 1, T) for all channels."""
+    """Return the sums (B, C, 1) over time of x (B, C, T) times a weight (B, C, T), or (B, 1, T) for all channels."""
     if weight.shape[1] == 1:
-        return sum_over_time(x, form, weight.astype(x.dtype))  # a softmax's result is half in mixed precision
+        return sum_over_time(x, form, weight.astype(x.dtype))  # in mixed precision softmax returns float16
     return sum_over_time(weight * x, form)
 
 
 def _rooted(variance: Tensor, eps: float) -> Tensor:
-    """Square root of a variance plus `eps`, with a finite slope also where both are 0."""
+    """Return the square root of a variance plus `eps`, with a finite slope even if both are 0."""
     return ops.sqrt(variance + eps) if eps > 0 else floored_root(variance, TINY)
 
 
 def floored_root(variance: Tensor, eps: float) -> Tensor:
-    """Square root of a variance that is at least `eps`, so that its slope stays finite."""
+    """Return the square root of a variance raised to at least `eps`, which keeps the slope finite."""
     return ops.sqrt(ops.maximum(variance, eps))
 
 
 def refuse_eps(pooling: str, eps: float) -> None:
-    """Refuse an eps for a pooling that takes no root of a variance.
+    """Check that no eps is given for a pooling that takes no root of a variance.
 
     Raises:
         InputError: `eps` is not 0.
     """
     if eps != 0:
-        raise InputError(f"pooling {pooling}: it takes no root of a variance; expected eps 0, got {eps}. Leave it out.")
+        raise InputError(f"pooling {pooling}: it takes no root of a variance; eps must be 0, got {eps}. Leave it out.")
 
 
 def _centred(x: Tensor, mean: Tensor, form: str) -> Tensor:
-    """Return x - mean. E[x^2] - E[x]^2 would be the same number, but cancels in single precision."""
+    """Return x - mean, for the variance; E[x^2] - E[x]^2 would suffer cancellation in single precision."""
     return x.astype(ms.float32) - for_each_frame(mean, x, form)
 
 
 class StatisticsPooling(nn.Cell):
-    """Pool by mean and unbiased deviation (Snyder et al. 2018, x-vectors).
+    """Pool by mean and unbiased deviation, as x-vectors do (Snyder, Garcia-Romero, Sell, Povey, Khudanpur 2018).
 
     Args:
         channels: number of input channels.
-        eps: added to the variance: 0 is 3D-Speaker's and mvector's StatsPool.
+        eps: added to the variance; 0 in 3D-Speaker's and mvector's StatsPool.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
@@ -126,7 +126,7 @@ class Tstp(StatisticsPooling):
 
     Args:
         channels: number of input channels.
-        eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's and mvector's.
+        eps: added to the variance; 1e-7 in wespeaker, 1e-8 in 3D-Speaker and mvector.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
@@ -144,7 +144,7 @@ class Tsdp(nn.Cell):
 
     Args:
         channels: number of input channels.
-        eps: added to the variance: 1e-7 is wespeaker's, 1e-8 3D-Speaker's.
+        eps: added to the variance; 1e-7 in wespeaker, 1e-8 in 3D-Speaker.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
@@ -172,7 +172,7 @@ class Tsp(nn.Cell):
 
     Args:
         channels: number of input channels.
-        eps: must be 0: there is no root.
+        eps: must be 0, because no root is taken.
 
     Inputs:
         - **x** - (B, C, T) or (B, C, F, T), T > 1.
