@@ -35,7 +35,7 @@ class Samples : public FrontEnd {
 };
 
 // The front end of a model that takes waveforms and makes features inside: its rows are samples. It prepares whole
-// recordings as src/mindvox/frontend/preparation.py does, but for the detector of speech.
+// recordings as src/mindvox/frontend/preparation.py does, but for the speech detector.
 class FrontEndInside : public FrontEnd {
  public:
   // Args:

@@ -461,7 +461,7 @@ PUBLIC_MODELS = {
         onnx_from="mindvox.deploy.pyannet:convert_pyannet",
     ),
     "silero_vad": PublicModel(
-        summary="Silero's detector of speech, 16 and 8 kHz",
+        summary="Silero's speech detector, 16 and 8 kHz",
         kind=VOICE_ACTIVITY,
         language="any",
         publisher="Silero, snakers4/silero-vad 6.2.3",

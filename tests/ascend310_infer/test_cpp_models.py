@@ -57,7 +57,7 @@ class Case:
         return f"{self.model}-{self.front_end}{'-inside' if self.is_inside else ''}"
 
 
-PREPARED = {"raise_level_db": -3.0, "zeros_after_ms": 10.0}  # as Resemblyzer, whose detector of speech C++ lacks
+PREPARED = {"raise_level_db": -3.0, "zeros_after_ms": 10.0}  # as Resemblyzer, whose speech detector C++ lacks
 OWN = {"ge2e_lstm": ("mel_spectrogram", PREPARED), "rawnet2": ("samples", {})}
 TOYS = [
     Case("mean_model", "fbank", words=("--input_layout=BFT",)),

@@ -127,7 +127,7 @@ def test_evaluation_stores_hold_speech_alone(train_config, eval_config, corpus, 
 
 def test_without_a_detector_there_is_no_vad(train_config, eval_config, tmp_path):
     for prepare, config in ((prepare_train, train_config), (prepare_eval, eval_config)):
-        with pytest.raises(UsageError, match="do_vad: this caller has no detector of speech"):
+        with pytest.raises(UsageError, match="do_vad: this caller has no speech detector"):
             prepare(config("--do_vad=true"))
     with pytest.raises(UsageError, match="--do_vad: use `mindvox intake`"):
         intake([str(tmp_path), str(tmp_path / "out"), "--do_vad"])

@@ -168,6 +168,7 @@ def test_lines_of_tables_escape_bars():
     assert line(["a|b", "c"]) == r"| a\|b | c |"
     assert cells(r"| a\|b | c |") == ["a|b", "c"]
     assert first_sentence("One\n    line. Another.\n\nMore") == "One line"
+    assert first_sentence("Of Wang et al. 2023. More.") == "Of Wang et al. 2023"
 
 
 def test_pages_are_those_at_the_root_and_in_docs():

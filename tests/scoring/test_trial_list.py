@@ -69,7 +69,7 @@ def test_excluded_utterances_take_their_trials_with_them(store, write):
     [
         (["a/0", "q/7"], "x:2: no trial names q/7; 1 of 2 are unknown"),
         (["a/0\ta/1"], "x:1: expected one utterance name, got 'a/0.ta/1'"),
-        ([], "expected utterance names, one a line, got none"),
+        ([], "expected utterance names, one per line, got none"),
         (["a/0", "b/0"], "x: leaves none of the 2 trials"),
         (["b/0"], "all 1 are of one kind"),
     ],

@@ -37,7 +37,7 @@ def real(tmp_path_factory):
     if not RECORDINGS.exists():
         pytest.skip("needs mini_librispeech, which is not part of the project")
     try:
-        find_model("campplus_zh_en", ONNX)  # fetched together with the detector of speech
+        find_model("campplus_zh_en", ONNX)  # fetched together with the speech detector
     except InputError as error:
         pytest.skip(str(error))
     running = real_service(tmp_path_factory.mktemp("real"), needs_token=False).start()

@@ -8,5 +8,5 @@ from mindvox.speech.detector import KeepSpeech
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Take recordings in, with a detector of speech for `--do_vad`."""
+    """Take recordings in, with a speech detector for `--do_vad`."""
     return intake.main(argv, KeepSpeech.fetched)

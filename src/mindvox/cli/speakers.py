@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     renamed.add_argument("new_name", metavar="NEW_NAME")
     deleted = add("delete", _delete, "delete speakers and everything about their voices")
     deleted.add_argument("names", nargs="+", metavar="NAME")
-    exported = add("export", _export, "export everything about speakers as JSON, one a line")
+    exported = add("export", _export, "export everything about speakers as JSON, one per line")
     exported.add_argument("names", nargs="*", metavar="NAME")
     exported.add_argument("--all", action="store_true", help="all speakers")
     exported.add_argument("--to", type=user_path, metavar="FILE", help="file to write; default: standard output")

@@ -12,7 +12,7 @@ from mindvox.errors import UsageError, run
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Print the resolved configuration or, with --keys alone, every accepted spelling of its keys, one a line."""
+    """Print the resolved configuration or, with --keys alone, every accepted spelling of its keys, one per line."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
     if name not in CONFIGS:
         raise UsageError(f"usage: python -m mindvox.config {{{','.join(CONFIGS)}}} {{--keys | ARGUMENT ...}}")

@@ -237,7 +237,7 @@ def main(argv: Optional[Sequence[str]] = None, open_keep_speech: Optional[Callab
     add_layout_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.do_vad and open_keep_speech is None:
-        raise UsageError("--do_vad: use `mindvox intake`, which has a detector of speech.")
+        raise UsageError("--do_vad: use `mindvox intake`, which has a speech detector.")
     keep_speech = open_keep_speech() if arguments.do_vad and open_keep_speech else None
     check_max_trials(arguments.max_trials)
     corpus = _open(arguments)

@@ -190,7 +190,7 @@ def is_list_of_paths(data_list: PathLike) -> bool:
 
 
 def read_paths(folder: PathLike, data_list: PathLike) -> list[Recording]:
-    """Read a list of recording paths, one a line, in its order; speakers are unknown.
+    """Read a list of recording paths, one per line, in its order; speakers are unknown.
 
     Raises:
         InputError: a line is not a path, or two recordings have the same name.

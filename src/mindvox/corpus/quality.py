@@ -143,7 +143,7 @@ class Reading:
             UsageError: `do_vad` is true, and `keep_speech` is not given.
         """
         if config.do_vad and keep_speech is None:
-            raise UsageError("do_vad: this caller has no detector of speech to pass in; use `mindvox prepare`.")
+            raise UsageError("do_vad: this caller has no speech detector to pass in; use `mindvox prepare`.")
         limits = QualityLimits(config.min_duration, config.max_clipped_fraction)
         target_db = config.target_db if config.use_db_normalization else None
         return cls(limits, target_db, keep_speech if config.do_vad else None)

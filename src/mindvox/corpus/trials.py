@@ -219,7 +219,7 @@ def read_names(path: PathLike, known: Iterable[str] = ()) -> dict[str, int]:
             raise InputError(f"{path}:{number}: expected one utterance name, got {_shown(line)}.")
         line_nos.setdefault(names(name, f"{path}:{number}"), number)
     if not line_nos:
-        raise InputError(f"{path}: expected utterance names, one a line, got none.")
+        raise InputError(f"{path}: expected utterance names, one per line, got none.")
     return line_nos
 
 

@@ -1,6 +1,9 @@
 """Markdown of generated blocks."""
 
+import re
 from collections.abc import Iterable, Sequence
+
+SENTENCE_END = re.compile(r"(?<!et al)\. ")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -23,5 +26,5 @@ def cells(text: str) -> list[str]:
 def first_sentence(text: str) -> str:
     """Return the first sentence of a docstring, on one line, without its full stop."""
     paragraph = " ".join((text or "").strip().split("\n\n")[0].split())
-    sentence, _, _ = paragraph.partition(". ")
+    sentence = SENTENCE_END.split(paragraph, maxsplit=1)[0]
     return sentence.removesuffix(".").removesuffix(":")
