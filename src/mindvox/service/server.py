@@ -88,6 +88,7 @@ def serve(settings: Settings) -> None:
             ws="none",
             access_log=False,
             log_level="warning",
+            use_colors=False,  # as all of this project
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
