@@ -351,7 +351,9 @@ class EvaluationOptions:
     veri_file_path: str = option("veri_test2.txt", "trial list; tried as given, then inside eval_data_path", path=True)
     trial_format: str = option("voxceleb", TRIAL_FORMAT_HELP, choices=TRIAL_FORMATS)
     enrol_map_path: str = option("", ENROL_MAP_HELP, path=True)
-    exclude_list: str = option("", "file of utterances, one per line, whose trials are left out; empty: none", path=True)
+    exclude_list: str = option(
+        "", "list of utterances, one per line, whose trials are left out; empty: none", path=True
+    )
     repeated_trials: str = option(
         "error", "treatment of a pair that occurs twice in the trial list", choices=("error", "keep")
     )
