@@ -1,4 +1,4 @@
-// libmindvox in C++17: objects that free themselves and exceptions, over the C interface of mindvox.h.
+// libmindvox in C++17: RAII classes and exceptions, on top of the C interface of mindvox.h.
 //
 //   mindvox::Embedder embedder("campplus.onnx");
 //   mindvox::Speakers speakers(embedder.embedding_size());
@@ -18,7 +18,7 @@
 
 namespace mindvox {
 
-// What any function here throws. `status` is a code of mindvox_status, what() says what was wrong.
+// The exception of all functions here. `status` is a code of mindvox_status, what() is the error text.
 class Error : public std::runtime_error {
  public:
   Error(mindvox_status status, const std::string& text) : std::runtime_error(text), status_(status) {}
@@ -34,7 +34,7 @@ inline void Check(mindvox_status status) {
   if (status != MINDVOX_OK) throw Error(status, mindvox_last_error());
 }
 
-// A handle that has one owner.
+// A handle with one owner.
 template <typename Object, mindvox_status (*kDestroy)(Object*)>
 class Handle {
  public:
@@ -57,7 +57,7 @@ class Handle {
 
 }  // namespace internal
 
-// Returns the version of the library that is loaded, as MINDVOX_VERSION.
+// Returns MINDVOX_VERSION of the loaded library.
 inline int32_t Version() { return mindvox_version(); }
 
 // Returns MINDVOX_OPTIONS_INIT.
@@ -71,7 +71,7 @@ inline double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
   return cosine;
 }
 
-// An exported model with its front end: samples to embeddings. May be used by several threads.
+// An exported model with its front end: computes embeddings from samples. Several threads may use it.
 class Embedder {
  public:
   explicit Embedder(const std::string& model_file, const mindvox_options& options = DefaultOptions()) {
@@ -81,16 +81,16 @@ class Embedder {
   }
 
   size_t embedding_size() const { return description_.embedding_size; }
-  int32_t sample_rate() const { return description_.sample_rate; }       // of the model, Hz
-  double min_duration_s() const { return description_.min_duration_s; }  // of a recording
-  int64_t min_samples() const { return description_.min_samples; }       // of a recording at the model's rate
-  // The length that the model takes alone, samples at its rate; 0: it takes any.
+  int32_t sample_rate() const { return description_.sample_rate; }       // the model's, Hz
+  double min_duration_s() const { return description_.min_duration_s; }  // shortest recording
+  int64_t min_samples() const { return description_.min_samples; }       // the same, at the model's rate
+  // The only length that the model takes, samples at its rate; 0: it takes any.
   int64_t window_samples() const { return description_.window_samples; }
-  // Distance of two windows, samples at its rate, whose mean is the embedding; 0: it takes no windows of its own.
+  // Distance of window starts, samples at the model's rate; the embedding is the mean over windows; 0: no windows.
   int64_t window_step_samples() const { return description_.window_step_samples; }
   std::string engine() const { return description_.engine; }
 
-  // Returns the embedding of mono samples, full scale 1, of any rate (Hz).
+  // Returns the embedding of mono samples, full scale 1, at any rate (Hz).
   std::vector<float> Embed(const std::vector<float>& samples, int32_t sample_rate) const {
     std::vector<float> embedding(embedding_size());
     internal::Check(
@@ -98,7 +98,7 @@ class Embedder {
     return embedding;
   }
 
-  // Returns the embedding of mono samples, full scale 32768, of any rate (Hz).
+  // Returns the embedding of mono samples, full scale 32768, at any rate (Hz).
   std::vector<float> Embed(const std::vector<int16_t>& samples, int32_t sample_rate) const {
     std::vector<float> embedding(embedding_size());
     internal::Check(mindvox_embed_int16(handle_.get(), samples.data(), samples.size(), sample_rate, embedding.data(),
@@ -123,17 +123,17 @@ struct Match {
   double cosine = 0;
 };
 
-// A set of speakers in memory. May be used by several threads.
+// A set of speakers in memory. Several threads may use it.
 class Speakers {
  public:
   explicit Speakers(size_t embedding_size) { internal::Check(mindvox_speakers_create(embedding_size, handle_.out())); }
 
-  // Adds a speaker by one embedding.
+  // Adds a speaker with one embedding.
   void Add(const std::string& name, const std::vector<float>& embedding) {
     Add(name, std::vector<std::vector<float>>{embedding});
   }
 
-  // Adds a speaker by the mean of several embeddings, each normalised first.
+  // Adds a speaker with the mean of several embeddings, each normalised first.
   void Add(const std::string& name, const std::vector<std::vector<float>>& embeddings) {
     const size_t size = embeddings.empty() ? 0 : embeddings.front().size();
     std::vector<float> rows;
@@ -175,7 +175,7 @@ class Speakers {
     return Read(matches);
   }
 
-  // Tells whether the cosine of an embedding with a speaker is at least `threshold`.
+  // Returns whether the cosine of an embedding with a speaker is at least `threshold`.
   bool Verify(const std::string& name, const std::vector<float>& embedding, double threshold) const {
     int32_t is_accepted = 0;
     internal::Check(mindvox_speakers_verify(handle_.get(), name.c_str(), embedding.data(), embedding.size(), threshold,
