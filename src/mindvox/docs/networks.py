@@ -24,7 +24,7 @@ KALDI_80, FBANK_80 = "`kaldi_fbank`, 80", "`fbank`, 80"
 VOX2, VOX12 = "Vox1-O, trained on VoxCeleb2", "Vox1-O, trained on VoxCeleb1 and 2"
 LARGE_MARGIN = "after fine-tuning with a large margin, AS-norm"
 OWN_TRIALS = "trials of its own with 158 speakers, trained on VoxCeleb1 and 2 (mvector)"
-APACHE, CC_BY = "Apache-2.0", "CC-BY-4.0"
+APACHE, CC_BY, MIT = "Apache-2.0", "CC-BY-4.0", "MIT"
 NOT_PUBLIC = "none public"
 ERES2NET, ERES2NETV2 = (f"[arXiv:{one}](https://arxiv.org/abs/{one})" for one in ("2305.12838", "2406.02167"))
 RESNET = "[arXiv:1512.03385](https://arxiv.org/abs/1512.03385)"
@@ -189,7 +189,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "[arXiv:2004.00526](https://arxiv.org/abs/2004.00526); Jungjee/RawNet",
             "`samples`; windows of 3.69 s",
             ("rawnet2",),
-            "MIT",
+            MIT,
             "2.56: original Vox1-O, trained on VoxCeleb2 (RawNet)",
             num_frames=59049,
         ),
@@ -283,7 +283,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "[arXiv:2003.11982](https://arxiv.org/abs/2003.11982); voxceleb_trainer",
             f"{MEL}, 40, instance norm",
             ("voxceleb_trainer",),
-            "not stated",
+            MIT,
             "2.18: original Vox1-O, trained on VoxCeleb2 (voxceleb_trainer)",
             num_frames=301,
         ),
@@ -294,7 +294,7 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
             "[arXiv:2009.14153](https://arxiv.org/abs/2009.14153); voxceleb_trainer",
             f"{MEL}, 64, pre-emphasis, instance norm",
             ("voxceleb_trainer",),
-            "not stated",
+            MIT,
             "1.18: original Vox1-O, trained on VoxCeleb2 (voxceleb_trainer)",
             num_frames=301,
         ),
