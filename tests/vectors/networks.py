@@ -23,6 +23,7 @@ TOOLKIT = {"3d": "3dspeaker", "jv": "joovvhan", "ma": "mindaudio", "mv": "mvecto
 TOOLKIT |= {"rs": "resemblyzer", "vt": "voxceleb_trainer", "ws": "wespeaker"}
 
 STATISTICS_BOUND = 2e-6
+NUM_ATTEMPTS = 8
 MODEL_KEYS = {"vt_vggvox40_max": {"pooling": "max"}, "vt_vggvox40_tap": {"pooling": "tap"}}  # what no file tells
 MODEL_KEYS |= {f"mv_res2net_{kind}_tiny": {"pooling": kind} for kind in ("tap", "tsp")}
 MODEL_KEYS["mv_resnetse_tsp_tiny"] = {"pooling": "tsp"}
@@ -146,13 +147,24 @@ def check_gradients(network: Network) -> None:
     step.set_train()
     feats = network.feats("xtrain")
     weight = Tensor(weights.normal("grad_weight", network.arrays["train"].shape).astype(np.float32))
-    for execution in range(3):  # MindSpore 2.10 has gradients that go wrong from the second one on
-        (_, embedding), gradients = step(feats, weight)
-        network.check("train", embedding.asnumpy())
-        for name, gradient in zip(names, gradients, strict=True):
-            network.check(f"grad/{name}", gradient.asnumpy())
-        if execution == 0:
-            network.check_statistics(model)
+    step(feats, weight)
+    network.check_statistics(model)
+    # The derivative of a ReLU whose input is zero but for rounding may be that of either side, a matter of the order of
+    # sums. Then the inputs are moved by their last bit, which makes such a zero positive or negative.
+    random = np.random.default_rng(0)
+    for attempt in range(NUM_ATTEMPTS):
+        away = random.choice(np.float32([-np.inf, np.inf]), feats.shape)
+        moved = np.nextafter(feats.asnumpy(), away) if attempt else feats.asnumpy()
+        try:
+            for _ in range(3):  # MindSpore 2.10 has gradients that go wrong from the second execution on
+                (_, embedding), gradients = step(Tensor(moved), weight)
+                network.check("train", embedding.asnumpy())
+                for name, gradient in zip(names, gradients, strict=True):
+                    network.check(f"grad/{name}", gradient.asnumpy())
+            return
+        except AssertionError:
+            if attempt == NUM_ATTEMPTS - 1:
+                raise
 
 
 class _Gradient(nn.Cell):
