@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 import pytest
 import soundfile
@@ -25,7 +24,6 @@ from mindvox.models.checkpoint import read_checkpoint, write_checkpoint
 from mindvox.scoring.validation import make_validation
 from mindvox.training.average_checkpoints import main as average
 from mindvox.training.loop import read_first, start_from, train
-from tests.deploy.toy import without_compiling
 from tests.model_sizes import model_keys
 from tests.small_model import in_place_of_ecapa
 from tests.training.runs import write_store
@@ -43,14 +41,6 @@ ON_FEATURES = ("train_seed.yaml", "train_mini_librispeech.yaml")
 def model(request) -> Iterator[str]:
     with in_place_of_ecapa() if request.param == "small" else nullcontext():
         yield request.param
-
-
-@pytest.fixture
-def uncompiled(monkeypatch) -> Iterator[None]:
-    """Let `train` step in PyNative mode: tests/test_registry.py compiles the training of every model."""
-    monkeypatch.setattr(ms, "GRAPH_MODE", ms.PYNATIVE_MODE)
-    with without_compiling():
-        yield
 
 
 ONLY_SMALL = pytest.mark.parametrize("model", ["small"], indirect=True)  # ECAPA-TDNN trains in the others
@@ -181,7 +171,6 @@ def test_recipe_for_a_small_corpus_trains_and_validates(folders, tmp_path, capsy
     [path for path in SOURCES if not path.stem.endswith("_lm") and path.stem not in OF_ONES_OWN],
     ids=lambda path: path.stem,
 )
-@pytest.mark.usefixtures("uncompiled")
 def test_recipe_of_a_source_trains_and_its_second_stage_starts_from_it(path, folders, tmp_path):
     first = train(of_source(path, folders, tmp_path / "first"))
     before = check_trained(first)
@@ -196,7 +185,6 @@ def test_recipe_of_a_source_trains_and_its_second_stage_starts_from_it(path, fol
 
 @ONLY_SMALL
 @pytest.mark.slow
-@pytest.mark.usefixtures("uncompiled")
 def test_campplus_is_fine_tuned_from_its_public_name(folders, tmp_path, monkeypatch):
     path = ROOT / "hparams" / "recipes" / "finetune_campplus.yaml"
     monkeypatch.setenv(VARIABLE, str(tmp_path / "home"))
