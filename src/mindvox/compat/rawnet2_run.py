@@ -18,7 +18,7 @@ from mindspore import nn
 from mindvox.compat.rawnet2_folder import BEST, OutputFolder
 from mindvox.config import Config, load_config
 from mindvox.config.sections import SECTIONS
-from mindvox.errors import run
+from mindvox.errors import UsageError, run
 from mindvox.files import atomic_path, write_json
 from mindvox.scoring.validation import Validation, ValidationResult, make_validation
 from mindvox.training.checkpoints import CheckpointWriter
@@ -160,6 +160,8 @@ def train_into(folder: OutputFolder, config: Config, samples_per_utt: float, num
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train as one of several ranks."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) < 3 or words[0].startswith("-"):
+        raise UsageError("usage: rawnet2_run.py FOLDER SAMPLES PROCESSES --config_path=FILE; the launcher calls it.")
     folder, samples_per_utt, num_devices = OutputFolder(Path(words[0])), float(words[1]), int(words[2])
     config = load_config(Config, words[3:], check=SECTIONS)
     train_into(folder, config, samples_per_utt, num_devices)
