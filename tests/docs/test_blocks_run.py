@@ -48,6 +48,15 @@ def furnish(folder: Path) -> None:
     one = sorted((CORPUS / "voxceleb1" / "wav" / "id00367").rglob("*.flac"))
     for name, source in zip(("a.flac", "b.flac"), one, strict=False):
         shutil.copy(source, folder / name)
+    readers = [spk_id for spk_id in sorted((CORPUS / "voxceleb1" / "wav").iterdir()) if spk_id.is_dir()]
+    names = []
+    for reader in readers:
+        (folder / "people" / reader.name).mkdir(parents=True)
+        for source in sorted(reader.rglob("*.flac"))[:5]:
+            names.append(f"{reader.name}/{source.name}")
+            shutil.copy(source, folder / "people" / names[-1])
+    pairs = [f"{int(Path(a).parent == Path(b).parent)} {a} {b}\n" for row, a in enumerate(names) for b in names[:row]]
+    (folder / "pairs.txt").write_text("".join(pairs))
     (folder / "recordings").mkdir()
     for source in one[:4]:
         shutil.copy(source, folder / "recordings")

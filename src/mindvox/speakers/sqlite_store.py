@@ -186,7 +186,7 @@ class SqliteStore(SpeakerStore):
         if model is None and not path.is_file():
             raise no_store(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # only the owner may read voices
+        _make_private(path)
         with _said_clearly(str(path)):
             connection, gate = _connect(path), _connect(Path(f"{path}-lock"))
             try:
@@ -558,6 +558,16 @@ class SqliteStore(SpeakerStore):
         while part := rows.fetchmany(ROWS_AT_ONCE):
             vectors = np.frombuffer(b"".join(vector for _, vector in part), "<f4").reshape(len(part), -1)
             yield np.array([key for key, _ in part], np.int64), vectors
+
+
+def _make_private(path: Path) -> None:
+    """Make an empty file that only its owner may read; leave an existing one alone.
+
+    An existing file must not even be opened: closing it would drop the locks of all this process's connections to it
+    (POSIX), and another process that ends would then remove the log that they use.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
