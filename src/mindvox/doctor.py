@@ -19,6 +19,7 @@ from mindvox.config import ROOT
 from mindvox.deploy.pretrained import is_cached
 from mindvox.home import home
 from mindvox.parallel import num_cores
+from mindvox.processor import processor_flags
 from mindvox.public_models import PUBLIC_MODELS
 
 WORKS, BROKEN, ABSENT = "works", "broken", "absent"
@@ -92,7 +93,7 @@ def examine() -> list[Finding]:
 def machine() -> list[str]:
     """Return lines about the machine: versions, processor and memory."""
     version = importlib.metadata.version("mindvox") if _has_distribution("mindvox") else "not installed, run in place"
-    flags = _processor_flags()
+    flags = processor_flags()
     known = [flag for flag in FLAGS if flag in flags]
     lines = [
         f"mindvox {version}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
@@ -103,16 +104,6 @@ def machine() -> list[str]:
     if flags and not flags & INT8_FLAGS:
         lines.append("int8 models gain little here: the processor has no 8-bit products")
     return lines
-
-
-def _processor_flags() -> set[str]:
-    """Return the features of the processor; empty if the system does not report them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    named = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))]
-    return set(named[0].split()) if named else set()
 
 
 def _memory() -> str:

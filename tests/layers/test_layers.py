@@ -8,7 +8,7 @@ import pytest
 from mindspore import Tensor
 
 from mindvox.layers.activation import tanh
-from mindvox.layers.building import building_for, building_form
+from mindvox.layers.building import ANY_CPU, building_for, building_form, has_fast_convolution
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.pool2d import AvgPool2d, MaxPool2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
@@ -80,7 +80,7 @@ def blocks_slow(names: Iterable[str], others: Iterable[str] = ()) -> list:
     return [pytest.param(name, marks=pytest.mark.slow) if name in (*BLOCKS, *others) else name for name in names]
 
 
-def build(name: str, device_target: str = "CPU"):
+def build(name: str, device_target: str = ANY_CPU):
     np.random.seed(3)
     make, shape = LAYERS[name]
     with building_for(device_target):
@@ -122,6 +122,20 @@ def test_gradient_equals_difference_quotient(name):
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_gradients_of_the_frameworks_convolution_are_those_of_products(name, monkeypatch):
+    """A processor without AVX-512 trains with the framework's convolution."""
+    inputs = [np.random.default_rng(seed).standard_normal(LAYERS[name][1]).astype(np.float32) for seed in range(3)]
+    product = build(name)[0].set_train()
+    monkeypatch.setattr("mindvox.layers.building.is_limited_to_avx2", lambda: True)
+    own = build(name, "CPU")[0].set_train()
+    with without_compiling():
+        expected = input_and_weight_gradients(product, inputs[2:])
+    repeated = input_and_weight_gradients(own, inputs)
+    for a, b in zip(repeated, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_gradients_in_training_are_those_of_the_framework(name):
     """In training, a product gives its input a gradient of its own making."""
     x = np.random.default_rng(0).standard_normal(LAYERS[name][1]).astype(np.float32)
@@ -136,7 +150,7 @@ def test_gradients_in_training_are_those_of_the_framework(name):
 
 @pytest.mark.parametrize("name", blocks_slow(LAYERS))
 def test_native_and_product_forms_agree(name):
-    product, shape = build(name, "CPU")
+    product, shape = build(name)
     native, _ = build(name, "Ascend")
     x = Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
     for cell in (product, native):
@@ -190,6 +204,15 @@ def test_batch_of_one_gives_one_embedding():
     layer.set_train(False)
     with without_compiling():
         assert layer(Tensor(np.ones((1, 11, 8), np.float32))).shape == (1, 4)
+
+
+@pytest.mark.parametrize("is_limited", [True, False])
+def test_only_this_machines_processor_decides_about_the_frameworks_convolution(is_limited, monkeypatch):
+    monkeypatch.setattr("mindvox.layers.building.is_limited_to_avx2", lambda: is_limited)
+    assert has_fast_convolution() is is_limited
+    for device, is_fast in ((ANY_CPU, False), ("Ascend", True), ("CPU", is_limited)):
+        with building_for(device):
+            assert has_fast_convolution() is is_fast
 
 
 def test_form_follows_the_device_and_ends_with_the_context():

@@ -26,7 +26,7 @@ from mindvox.engines.exported import BINS_FIRST, FILE_FORMATS, ExportedModel, de
 from mindvox.errors import InputError, UsageError
 from mindvox.files import atomic_path, lock_output, sha256_file
 from mindvox.frontend import front_end_of
-from mindvox.layers.building import ONNX
+from mindvox.layers.building import ANY_CPU, ONNX
 from mindvox.models import (
     create_model,
     evaluation_weights,
@@ -209,6 +209,8 @@ def build_network(exported: ExportedModel, arrays: Mapping[str, np.ndarray]) -> 
     becomes_onnx = exported.file_format in ("ONNX", "IR")
     is_native = is_old or becomes_onnx
     device_target = ONNX if becomes_onnx else "Ascend" if is_old else exported.device_target or "CPU"
+    if device_target == "CPU":
+        device_target = ANY_CPU  # the processor that will load the file is unknown
     if is_foldable(exported.model):
         network = folded_model(exported.model, arrays, device_target, bool(exported.further_outputs))
     else:

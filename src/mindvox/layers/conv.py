@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindvox.layers.building import building_form
+from mindvox.layers.building import building_form, has_fast_convolution
 from mindvox.layers.over_time import for_each_frame
 
 PADDINGS = ("reflect", "zero", "valid")
@@ -23,8 +23,9 @@ class Conv2d(nn.Cell):
 
     The product form stacks, on the channel axis, the inputs that belong to the taps over time. One product then
     computes the output channels of each tap over frequency. They are cut to the bins that belong to the tap, and added.
-    If the input has few channels, the taps over frequency are stacked too, and one product gives the result. The weight
-    has the framework's shape (out, in / groups, k, k) in all forms.
+    If the input has few channels, the taps over frequency are stacked too, and one product gives the result. Where the
+    framework's own convolution is fast (`has_fast_convolution`), it is used. The weight has the framework's shape (out,
+    in / groups, k, k) in all forms.
 
     Args:
         in_channels: number of input channels.
@@ -76,7 +77,10 @@ class Conv2d(nn.Cell):
         self.bias = None
         if bias:
             self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
-        self.is_native = building_form() == "native"
+        # Only a product: without the steps of the general form, a graph is compiled faster.
+        self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
+        is_fast = has_fast_convolution() and groups == 1 and not self.is_pointwise
+        self.is_native = building_form() == "native" or is_fast
         if self.is_native:
             # The operation itself adds zeros; `_extended` adds mirrored values.
             mode = {"pad_mode": "pad", "pad": (self.pad[0],) * 2 + (self.pad[1],) * 2} if padding == "zero" else {}
@@ -85,8 +89,6 @@ class Conv2d(nn.Cell):
         self.stacks_rows = groups == 1 and kernel[0] > 1 and in_channels * kernel[0] * kernel[1] <= out_channels
         num_stacked = kernel[1] * in_channels // groups * (kernel[0] if self.stacks_rows else 1)
         self.product = Product(num_stacked, out_channels)  # for all forms with a single product
-        # Only a product: without the steps of the general form, a graph is compiled faster.
-        self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
         self.groups = groups
         self.row_shape = (out_channels, num_stacked, 1, 1)
         self.grouped_shape = (groups, out_channels // groups, num_stacked)

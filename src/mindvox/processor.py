@@ -1,0 +1,25 @@
+"""What the processor of this machine can do."""
+
+import os
+from pathlib import Path
+
+WITHOUT_AVX512 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"}
+"""Values of ONEDNN_MAX_CPU_ISA that keep oneDNN, and so MindSpore, from AVX-512."""
+
+
+def processor_flags() -> set[str]:
+    """Return the features of the processor by Linux's names; empty if the system does not report them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    named = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))]
+    return set(named[0].split()) if named else set()
+
+
+def is_limited_to_avx2() -> bool:
+    """Return whether oneDNN uses AVX2 and not AVX-512: of processor or by ONEDNN_MAX_CPU_ISA; unknown: False."""
+    flags = processor_flags()
+    if "avx2" not in flags:
+        return False
+    return "avx512f" not in flags or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_AVX512
