@@ -8,6 +8,7 @@ once, and `erase` (`mindvox speakers purge`) removes the bytes. The database's o
 long as its administrator has set.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -175,8 +176,8 @@ class PostgresStore(SpeakerStore):
             raise id_is_taken(speaker.id)
         row = run(
             'INSERT INTO mindvox_speakers (public_id, name, centroid, "group", consent, expires, created, changed) '
-            "VALUES (%s, %s, %s::real[]::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
-            [speaker.id or new_id(), speaker.name, centroid.tolist(), *values, speaker.created or now, now],
+            "VALUES (%s, %s, %s::vector, %s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING RETURNING id",
+            [speaker.id or new_id(), speaker.name, _text_of(centroid), *values, speaker.created or now, now],
         ).fetchone()
         if row is not None:
             _add_samples(run, row[0], speaker.samples)
@@ -193,8 +194,8 @@ class PostgresStore(SpeakerStore):
         else:
             centroid = centroid_of((*_samples(run, row[0]), *speaker.samples))
         _add_samples(run, row[0], speaker.samples)
-        change = "UPDATE mindvox_speakers SET changed = %s, centroid = %s::real[]::vector WHERE id = %s"
-        run(change, [now, centroid.tolist(), row[0]])
+        change = "UPDATE mindvox_speakers SET changed = %s, centroid = %s::vector WHERE id = %s"
+        run(change, [now, _text_of(centroid), row[0]])
         if not keep_terms:
             run('UPDATE mindvox_speakers SET "group" = %s, consent = %s, expires = %s WHERE id = %s', [*values, row[0]])
         _note(run, now, ADDED if mode == ADD else REPLACED, row[0], speaker.name, len(speaker.samples))
@@ -271,12 +272,16 @@ class PostgresStore(SpeakerStore):
     def _search(self, run: Run, query: np.ndarray, k: int, given: dict[str, Any]) -> Matches:
         error = rounding_of(self.model.emb_size)
         wanted = k + SPARE
+        limits = {"group": '"group" = %(group)s', "among": "name = ANY(%(among)s)"}
+        where = " AND ".join([IS_LIVE, *(limit for key, limit in limits.items() if given[key] is not None)])
         while True:
+            # The query is converted once, and centroids only of the rows that are returned.
             rows = run(
-                "SELECT id, name, centroid::real[], -(centroid <#> %(query)s::real[]::vector) AS score "
-                f"FROM mindvox_speakers WHERE {IN_GROUP} AND {IS_LIVE} "
-                "AND (%(among)s::text[] IS NULL OR name = ANY(%(among)s)) ORDER BY score DESC, id LIMIT %(wanted)s",
-                {**given, "query": query.tolist(), "wanted": wanted},
+                "SELECT found.id, found.name, speaker.centroid::text, found.score FROM ("
+                "SELECT id, name, -(centroid <#> (SELECT %(query)s::vector)) AS score FROM mindvox_speakers "
+                f"WHERE {where} ORDER BY score DESC, id LIMIT %(wanted)s"
+                ") found JOIN mindvox_speakers speaker ON speaker.id = found.id ORDER BY found.score DESC, found.id",
+                {**given, "query": _text_of(query), "wanted": wanted},
             ).fetchall()
             scores = np.array([row[3] for row in rows])
             if len(rows) < wanted or scores[-1] < scores[k - 1] - 2 * error:
@@ -284,7 +289,7 @@ class PostgresStore(SpeakerStore):
             wanted *= 8  # rows that were not fetched may be as near
         near = could_be_best(scores, k, error)
         names = {rows[place][0]: rows[place][1] for place in near}
-        vectors = np.array([rows[place][2] for place in near], np.float32).reshape(-1, self.model.emb_size)
+        vectors = np.array([_array_of(rows[place][2]) for place in near], np.float32).reshape(-1, self.model.emb_size)
         hits = best(np.array(list(names), np.int64), vectors, query, k)
         return [Match(names[key], score) for key, score in hits]
 
@@ -296,12 +301,12 @@ class PostgresStore(SpeakerStore):
             last = _one(run("SELECT max(id) FROM mindvox_speakers"))
             keys = np.linspace(first, last, limit).astype(int).tolist()
             rows = run(
-                "SELECT DISTINCT ON (found.id) found.centroid::real[] FROM unnest(%s::bigint[]) AS wanted CROSS JOIN "
+                "SELECT DISTINCT ON (found.id) found.centroid::text FROM unnest(%s::bigint[]) AS wanted CROSS JOIN "
                 "LATERAL (SELECT id, centroid FROM mindvox_speakers WHERE id >= wanted ORDER BY id LIMIT 1) found "
                 "ORDER BY found.id",
                 [keys],
             )
-            return np.array([row[0] for row in rows], np.float32)
+            return np.array([_array_of(row[0]) for row in rows])
 
     def audit(self, after: int = 0, limit: int = FIRST, name: Optional[str] = None) -> Entries:
         with self._reading() as run:
@@ -424,6 +429,16 @@ def _one(cursor: "psycopg.Cursor") -> Any:
     return row[0]
 
 
+def _text_of(vector: np.ndarray) -> str:
+    """Return a vector as pgvector reads it; psycopg writes arrays of numbers ten times more slowly."""
+    return str(vector.tolist())
+
+
+def _array_of(text: str) -> np.ndarray:
+    """Return the vector that pgvector wrote, float32: it writes as many digits as the value needs."""
+    return np.array(json.loads(text), np.float32)
+
+
 def _failures(run: Run, key: int) -> Failures:
     row = run("SELECT num_failures, last_failure FROM mindvox_speakers WHERE id = %s", [key]).fetchone()
     assert row is not None
@@ -432,12 +447,12 @@ def _failures(run: Run, key: int) -> Failures:
 
 def _samples(run: Run, key: int) -> tuple[Sample, ...]:
     rows = run(
-        f"SELECT embedding::real[], source, net_speech_s, added, {', '.join(QUALITY_COLUMNS)} FROM mindvox_samples "
+        f"SELECT embedding::text, source, net_speech_s, added, {', '.join(QUALITY_COLUMNS)} FROM mindvox_samples "
         "WHERE speaker = %s ORDER BY id",
         [key],
     )
     return tuple(
-        Sample(np.array(vector, np.float32), source, net_speech_s, added, quality_of(net_speech_s, quality))
+        Sample(_array_of(vector), source, net_speech_s, added, quality_of(net_speech_s, quality))
         for vector, source, net_speech_s, added, *quality in rows
     )
 
@@ -448,8 +463,8 @@ def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
         values = (sample.source, sample.net_speech_s, sample.added, *stored_quality(sample))
         run(
             f"INSERT INTO mindvox_samples (speaker, embedding, {', '.join(others)}) "
-            f"VALUES (%s, %s::real[]::vector{', %s' * len(others)})",
-            [key, sample.embedding.tolist(), *values],
+            f"VALUES (%s, %s::vector{', %s' * len(others)})",
+            [key, _text_of(sample.embedding), *values],
         )
 
 
