@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 WITHOUT_AVX512 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"}
-"""Values of ONEDNN_MAX_CPU_ISA that keep oneDNN, and so MindSpore, from AVX-512."""
+"""Values of ONEDNN_MAX_CPU_ISA with which oneDNN, and so MindSpore, uses no AVX-512."""
 
 
 def processor_flags() -> set[str]:
@@ -18,7 +18,10 @@ def processor_flags() -> set[str]:
 
 
 def is_limited_to_avx2() -> bool:
-    """Return whether oneDNN uses AVX2 and not AVX-512: of processor or by ONEDNN_MAX_CPU_ISA; unknown: False."""
+    """Return whether oneDNN uses AVX2 but not AVX-512, because of the processor or of ONEDNN_MAX_CPU_ISA.
+
+    False if the processor is unknown.
+    """
     flags = processor_flags()
     if "avx2" not in flags:
         return False
