@@ -47,7 +47,9 @@ def test_synthetic_waveforms_have_the_numbers_of_the_front_end(case, form):
             found = np.abs(feats[row] - expected)
             assert found.max() <= 2e-5 * scale and found.mean() <= 1e-6 * scale
             expected = front_end.finish(expected)
-            np.testing.assert_allclose(finished[row], expected, rtol=0, atol=2e-5 * max(10, np.abs(expected).max()))
+            if waveform.any():  # of silence, nothing but rounding remains when a mean is subtracted
+                scale = max(10, np.abs(expected).max())
+            np.testing.assert_allclose(finished[row], expected, rtol=0, atol=2e-5 * scale)
 
 
 @pytest.mark.parametrize("name", VECTORS)
