@@ -1,19 +1,24 @@
 """senko behind benchmarks/diarization.py: `python diarization_senko.py`, in an environment that has senko.
 
-senko's library for features, as its wheel 0.2.2 has it, uses AVX-512 on every processor, and the process is killed
-where there is none. There torchaudio (2.11) computes the same features, in senko's own path for graphics cards.
+The library that computes senko's features (wheel 0.2.2) needs AVX-512: on other processors it kills the process. There
+torchaudio (2.11) computes the same features, at the place where senko calls kaldifeat on graphics cards.
 """
 
+import sys
 import time
 from pathlib import Path
 
 import senko
 from workers import peak_memory_gib, serve
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from mindvox.processor import processor_flags
+
 
 def main() -> None:
     diarizer = senko.Diarizer(device="cpu", warmup=False, quiet=True)  # on CPUs it detects speech by Silero
-    if "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf-8").split():
+    if "avx512f" not in processor_flags():
         diarizer.use_gpu_fbank, diarizer.kaldifeat_fbank = True, kaldi_features
 
     def diarize(path: str) -> dict:

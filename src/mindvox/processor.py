@@ -1,5 +1,6 @@
 """What the processor of this machine can do."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -7,14 +8,15 @@ WITHOUT_AVX512 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"}
 """Values of ONEDNN_MAX_CPU_ISA with which oneDNN, and so MindSpore, uses no AVX-512."""
 
 
-def processor_flags() -> set[str]:
+@functools.cache  # each layer of a network asks
+def processor_flags() -> frozenset[str]:
     """Return the features of the processor by Linux's names; empty if the system does not report them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return set()
+        return frozenset()
     named = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))]
-    return set(named[0].split()) if named else set()
+    return frozenset(named[0].split()) if named else frozenset()
 
 
 def is_limited_to_avx2() -> bool:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
 from mindvox.layers.activation import tanh
-from mindvox.layers.building import ANY_CPU, building_for, building_form, has_fast_convolution
+from mindvox.layers.building import ANY_CPU, building_for, building_form, has_fast_cpu_convolution
 from mindvox.layers.conv import Conv1d, Conv2d
 from mindvox.layers.pool2d import AvgPool2d, MaxPool2d
 from mindvox.layers.pooling.asp import AttentiveStatisticsPooling
@@ -209,10 +209,18 @@ def test_batch_of_one_gives_one_embedding():
 @pytest.mark.parametrize("is_limited", [True, False])
 def test_only_this_machines_processor_decides_about_the_frameworks_convolution(is_limited, monkeypatch):
     monkeypatch.setattr("mindvox.layers.building.is_limited_to_avx2", lambda: is_limited)
-    assert has_fast_convolution() is is_limited
-    for device, is_fast in ((ANY_CPU, False), ("Ascend", True), ("CPU", is_limited)):
+    assert has_fast_cpu_convolution() is is_limited
+    for device, is_fast in ((ANY_CPU, False), ("Ascend", False), ("CPU", is_limited)):
         with building_for(device):
-            assert has_fast_convolution() is is_fast
+            assert has_fast_cpu_convolution() is is_fast
+
+
+def test_other_devices_keep_the_frameworks_gradients(monkeypatch):
+    monkeypatch.setattr("mindvox.layers.building.is_limited_to_avx2", lambda: True)
+    with building_for("Ascend"):
+        assert isinstance(Conv2d(2, 3, 3).conv, ops.Conv2D)
+    with building_for("CPU"):
+        assert not isinstance(Conv2d(2, 3, 3).conv, ops.Conv2D)
 
 
 def test_form_follows_the_device_and_ends_with_the_context():

@@ -20,7 +20,7 @@ def building_for(device_target: str) -> Iterator[None]:
     slower than its matrix product. A layer that is built for a CPU therefore multiplies ("product"); for any other
     device it uses the framework's own operation ("native"), because products on Ascend may round to half precision.
     Both forms have the same parameters and give the same numbers on a CPU. For convolutions on a CPU see
-    `has_fast_convolution`.
+    `has_fast_cpu_convolution`.
 
     Args:
         device_target: "CPU" for this machine's, ANY_CPU for a file that other machines load, "GPU" or "Ascend"; or
@@ -39,14 +39,13 @@ def building_form() -> str:
     return "product" if _target.get() in CPUS else "native"
 
 
-def has_fast_convolution() -> bool:
-    """Return whether the framework's own convolution is fast on the target.
+def has_fast_cpu_convolution() -> bool:
+    """Return whether layers are built for this machine's CPU, and the framework's own convolution is fast there.
 
-    Where oneDNN may not use AVX-512, it computes the convolution as a product (`gemm:jit`); with AVX-512, MindSpore's
-    wheel (2.10) makes it take a reference kernel, some 100 times slower (benchmarks/README.md).
+    Without AVX-512, oneDNN computes the convolution as a product (`gemm:jit`). With AVX-512, oneDNN in MindSpore's
+    wheel (2.10) takes a reference kernel, which is 100 times slower (benchmarks/README.md).
     """
-    target = _target.get()
-    return target not in CPUS or (target == "CPU" and is_limited_to_avx2())
+    return _target.get() == "CPU" and is_limited_to_avx2()
 
 
 def has_lstm() -> bool:

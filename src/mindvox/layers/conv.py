@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindvox.layers.building import building_form, has_fast_convolution
+from mindvox.layers.building import building_form, has_fast_cpu_convolution
 from mindvox.layers.over_time import for_each_frame
 
 PADDINGS = ("reflect", "zero", "valid")
@@ -23,9 +23,9 @@ class Conv2d(nn.Cell):
 
     The product form stacks, on the channel axis, the inputs that belong to the taps over time. One product then
     computes the output channels of each tap over frequency. They are cut to the bins that belong to the tap, and added.
-    If the input has few channels, the taps over frequency are stacked too, and one product gives the result. Where the
-    framework's own convolution is fast (`has_fast_convolution`), it is used. The weight has the framework's shape (out,
-    in / groups, k, k) in all forms.
+    If the input has few channels, the taps over frequency are stacked too, and one product gives the result. The
+    framework's own convolution is used on other devices, and where it is fast on a CPU (`has_fast_cpu_convolution`).
+    The weight has the framework's shape (out, in / groups, k, k) in all forms.
 
     Args:
         in_channels: number of input channels.
@@ -79,7 +79,7 @@ class Conv2d(nn.Cell):
             self.bias = Parameter(Tensor(np.random.uniform(-bound, bound, out_channels), ms.float32), name="bias")
         # Only a product: without the steps of the general form, a graph is compiled faster.
         self.is_pointwise = groups == 1 and kernel == stride == (1, 1) and self.pad == (0, 0)
-        is_fast = has_fast_convolution() and groups == 1 and not self.is_pointwise
+        is_fast = has_fast_cpu_convolution() and groups == 1 and not self.is_pointwise
         self.is_native = building_form() == "native" or is_fast
         if self.is_native:
             # The operation itself adds zeros; `_extended` adds mirrored values.
@@ -325,7 +325,7 @@ class Product(_Convolution):
 
 
 class _InputGradient(nn.Cell):
-    """Return y, the convolution of x and weight; compute the gradient of x as a convolution with the turned weight.
+    """Return y, the convolution of x and weight; compute the gradient of x as a convolution with the flipped weight.
 
     Args:
         in_channels: number of channels of x.
@@ -352,17 +352,17 @@ class _InputGradient(nn.Cell):
         bins, frames = (step * (size - 1) - added for size, step, added in zip(kernel_size, dilation, pad, strict=True))
         padding = (bins, bins, frames, frames)
         self.conv = ops.Conv2D(in_channels, kernel_size, pad_mode="pad", pad=padding, dilation=dilation)
-        self.is_turned = kernel_size != (1, 1)
-        self.turn = ops.ReverseV2((2, 3))
+        self.is_flipped = kernel_size != (1, 1)
+        self.flip = ops.ReverseV2((2, 3))
 
     def construct(self, x: Tensor, weight: Tensor, y: Tensor) -> Tensor:
         return y
 
     def bprop(self, x: Tensor, weight: Tensor, y: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        turned = weight.swapaxes(0, 1)
-        if self.is_turned:
-            turned = self.turn(turned)
-        return self.conv(dout, turned), ops.zeros_like(weight), dout
+        flipped = weight.swapaxes(0, 1)
+        if self.is_flipped:
+            flipped = self.flip(flipped)
+        return self.conv(dout, flipped), ops.zeros_like(weight), dout
 
 
 def project(x: Tensor, weight: Tensor) -> Tensor:
