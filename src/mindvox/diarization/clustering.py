@@ -11,7 +11,7 @@ from mindvox.errors import InputError, UsageError
 
 MAX_AT_ONCE = 2000  # most embeddings clustered at once, about an hour; more are first clustered in parts
 NUM_FINE = 200  # clusters per part, in two-level clustering
-ROUNDING = 1e-9  # of eigenvalues, as a share of the greatest
+ROUNDING = 1e-9  # an eigenvalue up to this share of the greatest one is zero
 NEIGHBOURS_SHARE, MIN_NEIGHBOURS = 0.012, 6  # neighbours in spectral clustering's graph: 3D-Speaker's diar.yaml, code
 MAX_SPECTRAL_SPEAKERS = 15  # 3D-Speaker's diar.yaml
 MAX_SPEAKERS = 100  # most speakers; labels of frames are int8
@@ -162,7 +162,7 @@ def _spectral(means: np.ndarray, threshold: float, count: Count, weights: np.nda
     np.fill_diagonal(graph, 0)
     values, vectors = np.linalg.eigh(np.diag(np.abs(graph).sum(axis=1)) - graph)
     most = min(count.most or MAX_SPECTRAL_SPEAKERS, len(means))
-    num_parts = int(np.count_nonzero(values <= ROUNDING * values[-1]))  # of the graph, which nothing connects
+    num_parts = int(np.count_nonzero(values <= ROUNDING * values[-1]))  # no edge of the graph joins two parts
     least = min(max(count.least, num_parts), most)
     gaps = np.diff(values[: most + 1])[least - 1 :]
     number = least + int(gaps.argmax()) if len(gaps) else least
