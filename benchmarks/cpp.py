@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -54,7 +56,7 @@ def main() -> int:
 
 def row(channels: int, folder: Path, arguments: argparse.Namespace) -> str:
     """Measure one size of model."""
-    make_models(folder, channels)
+    make_models(folder, settings_of_ecapa(channels), ("IR", "ONNX"))
     make_data(folder, arguments.utterances)
     threads = f"--threads={arguments.threads}"
     peer_ms, float_ms, bfloat_ms, real_time = [], [], [], []
@@ -79,8 +81,14 @@ def row(channels: int, folder: Path, arguments: argparse.Namespace) -> str:
     )
 
 
-def make_models(folder: Path, channels: int) -> None:
-    """Export a model of this size as IR and ONNX."""
+def settings_of_ecapa(channels: int) -> dict[str, Any]:
+    """Return the section `model` of a checkpoint."""
+    sizes = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
+    return {"name": "ecapa_tdnn", **sizes}
+
+
+def make_models(folder: Path, settings: dict[str, Any], file_formats: Sequence[str]) -> None:
+    """Export a model with random weights, for any batch and length: model.xml, model.onnx."""
     import mindspore as ms
 
     from mindvox.frontend.fbank import Fbank
@@ -89,14 +97,12 @@ def make_models(folder: Path, channels: int) -> None:
 
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device("CPU")
-    sizes = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
-    settings = {"name": "ecapa_tdnn", **sizes}
     state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
     meta = {"model": settings, "front_end": Fbank().to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 1}
     checkpoint = checkpoint_path(folder, 1, 1)
     write_checkpoint(checkpoint, state, meta)
-    for file_format in ("IR", "ONNX"):
-        options = (f"--file_format={file_format}", f"--channels={channels}", "--length=0", "--batch_size=0")
+    for file_format in file_formats:
+        options = (f"--file_format={file_format}", "--length=0", "--batch_size=0")
         command = [sys.executable, ROOT / "export.py", f"--exp_ckpt_file={checkpoint}", "--file_name=model", *options]
         subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
 

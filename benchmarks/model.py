@@ -3,13 +3,14 @@
 `python benchmarks/model.py --peer_python PYTHON [--rounds 7] [--channels 512 1024] [--parts products cases lengths]`
 `python benchmarks/model.py --old_checkout FOLDER --rounds 15`
 
-PYTHON belongs to an environment with torch and SpeechBrain. Both frameworks run in turn in one run, each in a process
-of its own with two threads; medians are printed as Markdown tables. With --old_checkout, this checkout is compared
-with another commit of the project instead of the peer.
+PYTHON belongs to an environment with torch and SpeechBrain, which is measured as it is and compiled by torch.compile.
+All run in turn in one run, each in a process of its own with two threads; medians are printed as Markdown tables. With
+--old_checkout, this checkout is compared with another commit of the project instead of the peer.
 """
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,9 @@ def main() -> int:
         measure_versions(arguments.old_checkout, arguments.channels, arguments.rounds)
         return 0
 
-    def start() -> tuple[Worker, Worker]:
-        return Worker(sys.executable, SCRIPT, "mindspore"), Worker(arguments.peer_python, SCRIPT, "speechbrain")
+    def start(*peers: str) -> list[Worker]:
+        ours = Worker(sys.executable, SCRIPT, "mindspore")
+        return [ours, *(Worker(arguments.peer_python, SCRIPT, peer) for peer in peers)]
 
     peak = measure_products(start, arguments.rounds) if "products" in arguments.parts else None
     if "cases" in arguments.parts:
@@ -65,7 +67,7 @@ def main() -> int:
 def measure_products(start, rounds: int) -> float:
     """Print the rates of matrix products and return the fastest, operations a second."""
     rates = {}
-    ours, peer = start()
+    ours, peer = start("speechbrain")
     with ours, peer:
         for name, worker, kind in (
             ("np.matmul", ours, "numpy"),
@@ -81,24 +83,24 @@ def measure_products(start, rounds: int) -> float:
 
 def measure_cases(start, all_channels: list[int], rounds: int, peak: float | None) -> None:
     """Print time and memory of every case."""
-    print("| C | case | ours, s | SpeechBrain, s | SpeechBrain / ours | share of peak | memory, GiB | SpeechBrain's |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    sides = ("ours", "SpeechBrain", "compiled")
+    print(f"| C | case | {', s | '.join(sides)}, s | SpeechBrain / ours | compiled / ours | share of peak ", end="")
+    print(f"| memory, GiB: {' | '.join(sides)} |\n|{'---|' * 11}", flush=True)
     for channels in all_channels:
         for what, batch in CASES:
-            ours, peer = start()
-            with ours, peer:
-                for worker in (ours, peer):
+            with ExitStack() as stack:
+                workers = [stack.enter_context(worker) for worker in start("speechbrain", "compiled")]
+                for worker in workers:
                     worker.ask("prepare", what=what, channels=channels, batch=batch, num_frames=NUM_FRAMES)
                 calls = 8 if (what, batch) == ("forward", 1) else 1
-                our_s, peer_s = alternate([ours, peer], rounds, "time", calls=calls)
-                memory = [worker.ask("memory")["memory_gib"] for worker in (ours, peer)]
+                seconds = alternate(workers, rounds, "time", calls=calls)
+                memory = [worker.ask("memory")["memory_gib"] for worker in workers]
+            ours, eager, compiled = seconds
             work = operations(channels, NUM_FRAMES) * batch * (3 if what == "step" else 1)
-            share = f"{work / our_s / peak:.0%}" if peak else "-"
-            print(
-                f"| {channels} | {what}, batch {batch} | {our_s:.3f} | {peer_s:.3f} | {peer_s / our_s:.2f} | {share} "
-                f"| {memory[0]:.2f} | {memory[1]:.2f} |",
-                flush=True,
-            )
+            share = f"{work / ours / peak:.0%}" if peak else "-"
+            cells = [f"{each:.3f}" for each in seconds] + [f"{eager / ours:.2f}", f"{compiled / ours:.2f}", share]
+            cells += [f"{each:.2f}" for each in memory]
+            print(f"| {channels} | {what}, batch {batch} | {' | '.join(cells)} |", flush=True)
 
 
 def measure_versions(old_checkout: Path, all_channels: list[int], rounds: int) -> None:
@@ -127,7 +129,7 @@ def measure_lengths(start, channels: int, num_utterances: int) -> None:
     """Print rate and memory of embedding utterances of 150 to 2,000 frames one by one, in ten turns each."""
     rng = np.random.default_rng(0)
     lengths = np.resize(rng.permutation(np.arange(150, 2001)), num_utterances)
-    ours, peer = start()
+    ours, peer = start("speechbrain")
     with ours, peer:
         before = [worker.ask("prepare_lengths", channels=channels)["memory_gib"] for worker in (ours, peer)]
         seconds = np.zeros((10, 2))

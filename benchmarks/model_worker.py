@@ -1,4 +1,4 @@
-"""One framework's side of benchmarks/model.py: `python model_worker.py mindspore|speechbrain`."""
+"""One framework's side of benchmarks/model.py: `python model_worker.py mindspore|speechbrain|compiled`."""
 
 import sys
 import time
@@ -50,7 +50,7 @@ class MindSpore(Trained):
 
 
 class SpeechBrain:
-    """The peer, on PyTorch."""
+    """The peer, on PyTorch, operator by operator."""
 
     def __init__(self) -> None:
         import torch
@@ -65,7 +65,7 @@ class SpeechBrain:
 
     def forward(self, channels: int) -> Callable[[np.ndarray], None]:
         """Return a call of the model."""
-        model = self._model(channels).eval()
+        model = self.graph(self._model(channels).eval())
 
         def call(feats: np.ndarray) -> np.ndarray:
             with self.torch.no_grad():
@@ -81,20 +81,33 @@ class SpeechBrain:
         model, classifier = self._model(channels), Classifier(EMB_SIZE, out_neurons=NUM_SPEAKERS)
         loss = LogSoftmaxWrapper(AdditiveAngularMargin(0.2, 30))
         optimizer = self.torch.optim.Adam([*model.parameters(), *classifier.parameters()], lr=1e-4)
+        loss_of = self.graph(lambda feats, label: loss(classifier(model(feats)), label))
 
         def call(feats: np.ndarray, label: np.ndarray) -> float:
             optimizer.zero_grad()
-            value = loss(classifier(model(self.torch.from_numpy(feats))), self.torch.from_numpy(label).unsqueeze(1))
+            value = loss_of(self.torch.from_numpy(feats), self.torch.from_numpy(label).unsqueeze(1))
             value.backward()
             optimizer.step()
             return value.item()
 
         return call
 
+    def graph(self, function: Callable) -> Callable:
+        """Return a function as it is to be run."""
+        return function
+
     def product(self, left: np.ndarray, right: np.ndarray) -> Callable[[], None]:
         """Return a matrix product."""
         left, right = self.torch.from_numpy(left), self.torch.from_numpy(right)
         return lambda: left @ right
+
+
+class Compiled(SpeechBrain):
+    """The peer, compiled by PyTorch."""
+
+    def graph(self, function: Callable) -> Callable:
+        """Return the compiled function."""
+        return self.torch.compile(function)
 
 
 class Bench:
@@ -156,6 +169,6 @@ class Bench:
 
 
 if __name__ == "__main__":
-    bench = Bench({"mindspore": MindSpore, "speechbrain": SpeechBrain}[sys.argv[1]]())
+    bench = Bench({"mindspore": MindSpore, "speechbrain": SpeechBrain, "compiled": Compiled}[sys.argv[1]]())
     actions = (bench.prepare, bench.prepare_product, bench.time, bench.prepare_lengths, bench.embed, bench.memory)
     serve({action.__name__: action for action in actions})

@@ -1,4 +1,4 @@
-"""The networks of benchmarks/networks.py in PyTorch: speakerlab's where it has them, else written here.
+"""The networks of networks.py and runtimes.py in PyTorch: SpeechBrain's or speakerlab's, else written here.
 
 Those written here have the layers and sizes of the published networks; they are for timing, and hold random weights.
 """
@@ -152,6 +152,12 @@ def _campplus() -> nn.Module:
     return CAMPPlus(feat_dim=80, embedding_size=512)
 
 
+def _ecapa_tdnn(channels: int) -> nn.Module:
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+    return ECAPA_TDNN(80, channels=[channels] * 4 + [3 * channels], lin_neurons=192)
+
+
 def _eres2netv2() -> nn.Module:
     from speakerlab.models.eres2net.ERes2NetV2 import ERes2NetV2
 
@@ -159,6 +165,8 @@ def _eres2netv2() -> nn.Module:
 
 
 NETWORKS = {
+    "ecapa_512": lambda: _ecapa_tdnn(512),
+    "ecapa_1024": lambda: _ecapa_tdnn(1024),
     "resnet": _resnet34,
     "campplus": _campplus,
     "eres2netv2": _eres2netv2,

@@ -1,0 +1,121 @@
+"""One side of benchmarks/runtimes.py: `python runtimes_worker.py embedder|onnxruntime|openvino|eager|compiled FILE`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from workers import serve
+
+NUM_MELS = 80
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+def embedder(file: str, _: str, threads: int) -> Embed:
+    """Return Embedder's engine."""
+    from mindvox.embedder import Embedder
+
+    return Embedder.open(file, num_threads=threads).engine.encode
+
+
+def onnx_runtime(file: str, _: str, threads: int) -> Embed:
+    """Return ONNX Runtime alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda feats: session.run(None, {name: feats})[0]
+
+
+def openvino(file: str, _: str, threads: int) -> Embed:
+    """Return OpenVINO alone."""
+    import openvino as ov
+
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = ov.Core().compile_model(file, "CPU", options).create_infer_request()
+    return lambda feats: request.infer([feats])[0].copy()
+
+
+def torch_model(model: str):
+    """Return the network of PyTorch."""
+    import torch_networks
+
+    return torch_networks.NETWORKS[model]().eval()
+
+
+def eager(_: str, model: str, threads: int) -> Embed:
+    """Return PyTorch, operator by operator."""
+    return _torch_call(torch_model(model), threads)
+
+
+def compiled(_: str, model: str, threads: int) -> Embed:
+    """Return PyTorch's compiled graph."""
+    import torch
+
+    return _torch_call(torch.compile(torch_model(model)), threads)
+
+
+def _torch_call(network, threads: int) -> Embed:
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def call(feats: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network(torch.from_numpy(feats)).numpy()
+
+    return call
+
+
+SIDES = {
+    "embedder": embedder,
+    "onnxruntime": onnx_runtime,
+    "openvino": openvino,
+    "eager": eager,
+    "compiled": compiled,
+}
+
+
+class Bench:
+    """What the driver may ask for."""
+
+    def __init__(self, side: str, file: str) -> None:
+        self.side, self.file = side, file
+
+    def export(self, model: str, batch: int, num_frames: int, path: str) -> dict:
+        """Write PyTorch's own export, of fixed sizes."""
+        import torch
+
+        feats = torch.from_numpy(self._feats(batch, num_frames))
+        torch.onnx.export(torch_model(model), (feats,), path, dynamo=False, opset_version=17)
+        return {}
+
+    def prepare(self, model: str, batch: int, num_frames: int) -> dict:
+        """Load the model, and run it twice, compilation included."""
+        self.feats = self._feats(batch, num_frames)
+        self.embed = SIDES[self.side](self.file, model, len(os.sched_getaffinity(0)))
+        self.embed(self.feats)
+        return self.time()
+
+    def time(self, calls: int = 1) -> dict:
+        """Time the case, seconds a call."""
+        start = time.perf_counter()
+        for _ in range(calls):
+            self.embed(self.feats)
+        return {"seconds": (time.perf_counter() - start) / calls}
+
+    def _feats(self, batch: int, num_frames: int) -> np.ndarray:
+        return np.random.default_rng(0).standard_normal((batch, num_frames, NUM_MELS)).astype(np.float32)
+
+
+if __name__ == "__main__":
+    bench = Bench(sys.argv[1], sys.argv[2])
+    serve({action.__name__: action for action in (bench.export, bench.prepare, bench.time)})
