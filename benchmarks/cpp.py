@@ -99,7 +99,7 @@ def make_models(folder: Path, settings: dict[str, Any], file_formats: Sequence[s
     ms.set_device("CPU")
     state = {f"model.{parameter.name}": parameter for parameter in create_model(settings).get_parameters()}
     meta = {"model": settings, "front_end": Fbank().to_dict(), "speakers_sha256": "0", "epoch": 1, "step": 1}
-    checkpoint = checkpoint_path(folder, 1, 1)
+    checkpoint = checkpoint_path(folder, settings["name"], 1, 1)
     write_checkpoint(checkpoint, state, meta)
     for file_format in file_formats:
         options = (f"--file_format={file_format}", "--length=0", "--batch_size=0")
