@@ -28,7 +28,7 @@ MODELS = {
     "campplus": {"name": "campplus", "in_channels": 80, "emb_size": 512},
 }
 BATCHES = (1, 8)
-NUM_BATCHES = 8  # of the C++ program in a round; the first is slower, so the median counts
+NUM_BATCHES = 16  # of the C++ program in a round; the first ones are slower, so the median counts
 SIDES = {  # name: the side of runtimes_worker.py, and the file that it runs
     "Embedder": ("embedder", "model.onnx"),
     "ONNX Runtime": ("onnxruntime", "model.onnx"),

@@ -111,6 +111,16 @@ def test_features_in_parts_give_what_they_give_at_once(diarizer, monkeypatch):
         np.testing.assert_allclose(parts.embeddings[name], found.embeddings[name], atol=1e-6)
 
 
+def test_windows_that_overlap_share_the_embedding_of_a_stretch(diarizer, monkeypatch):
+    engine, sizes = diarizer.embedder.engine, []
+    encode = engine.encode
+    monkeypatch.setattr(engine, "encode", lambda batch: sizes.append(len(batch)) or encode(batch))
+    turns = [("low", 12.0, 13.5), ("high", 15.0, 16.5)]  # each is whole in four windows
+    found = diarizer.diarize(talk(*turns, duration_s=30.0))
+    check(found.turns, [("speaker_1", 12.0, 13.5), ("speaker_2", 15.0, 16.5)])
+    assert sum(sizes) == len(turns)
+
+
 def test_given_speech_limits_what_is_heard(diarizer):
     waveform = talk(("low", 1, 9), duration_s=10.0)
     check(diarizer.diarize(waveform, speech=[(2.0, 4.0)]).turns, [("speaker_1", 2, 4)])

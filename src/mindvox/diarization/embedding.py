@@ -1,6 +1,7 @@
 """Embed the speakers of each window, in batches."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -18,6 +19,8 @@ LENGTH_STEP = 25  # feature frames; lengths are cut to multiples of this, so tha
 MIN_STRETCH_FRAMES = 50  # feature frames, 0.5 s; a shorter stretch is not embedded on its own
 MIN_SPEECH_FRAMES = 20  # feature frames, 0.2 s; less speech is not embedded
 PART_FRAMES = 6000  # feature frames computed at once, 60 s
+SAME_START_FRAMES = 5  # feature frames, 50 ms: windows that overlap find the same stretch up to this difference
+NUM_RECENT = 64  # stretches with which a new one is compared; windows that overlap have fewer
 
 
 class Voices(NamedTuple):
@@ -77,6 +80,8 @@ def embed_voices(
             f"{embedder.model_file}: diarization needs a model that takes features of 16 kHz and any length."
         )
     rows: list[tuple[int, int, int, int, float]] = []
+    sources: list[int] = []  # for each row: the row that was embedded for it
+    recent: deque[tuple[int, int, int]] = deque(maxlen=NUM_RECENT)  # first frame, number of frames, row
     embeddings: dict[int, np.ndarray] = {}
     waiting: dict[int, list[tuple[int, np.ndarray]]] = {}
     max_frames = max(LENGTH_STEP, round(max_speech_s / front_end.frame_shift_s))
@@ -92,11 +97,19 @@ def embed_voices(
         inside = windows.activity[window, : windows.num_frames - first]  # ignore frames after the recording's end
         for speech in _speeches(inside, int(first), front_end):
             own = speech.frames[:max_frames]
-            feats = features.at(own[: max(LENGTH_STEP, len(own) // LENGTH_STEP * LENGTH_STEP)])
+            own = own[: max(LENGTH_STEP, len(own) // LENGTH_STEP * LENGTH_STEP)]
+            row, is_stretch = len(rows), speech.stop > 0
+            rows.append((window, speech.speaker, speech.start, speech.stop, speech.alone_s))
+            earlier = _row_of(own, recent) if is_stretch else None
+            sources.append(row if earlier is None else earlier)
+            if earlier is not None:
+                continue
+            if is_stretch:
+                recent.append((int(own[0]), len(own), row))
+            feats = features.at(own)
             chosen = front_end.finish(feats)
             chosen = repeat_to(chosen, max(LENGTH_STEP, exported.min_frames)) if len(chosen) < LENGTH_STEP else chosen
-            waiting.setdefault(len(chosen), []).append((len(rows), chosen.astype(np.float32, copy=False)))
-            rows.append((window, speech.speaker, speech.start, speech.stop, speech.alone_s))
+            waiting.setdefault(len(chosen), []).append((row, chosen.astype(np.float32, copy=False)))
             if len(waiting[len(chosen)]) == BATCH_SIZE:
                 embed(len(chosen))
         if progress is not None:
@@ -107,8 +120,16 @@ def embed_voices(
         none = np.empty(0, int)
         return Voices(none, none, none, none, np.empty((0, embedder.emb_size), np.float32), np.empty(0))
     numbers, speakers, starts, stops, seconds = (np.array(column) for column in zip(*rows, strict=True))
-    stacked = np.stack([embeddings[row] for row in range(len(rows))])
+    stacked = np.stack([embeddings[source] for source in sources])
     return Voices(numbers, speakers, starts, stops, stacked, seconds)
+
+
+def _row_of(frames: np.ndarray, recent: Iterable[tuple[int, int, int]]) -> Optional[int]:
+    """Return the row of an earlier window's stretch that is the same speech, or None."""
+    for first, num_frames, row in recent:
+        if num_frames == len(frames) and abs(first - int(frames[0])) <= SAME_START_FRAMES:
+            return row
+    return None
 
 
 def _speeches(activity: np.ndarray, first: int, front_end: FrontEnd) -> Iterator[_Speech]:
