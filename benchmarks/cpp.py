@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from model_worker import settings_of
 from workers import Worker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +30,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 PROGRAM = ROOT / "ascend310_infer" / "build" / "ecapa_infer"
 SCRIPT = Path(__file__).resolve().parent / "model_worker.py"
-NUM_MELS, EMB_SIZE, NUM_FRAMES, SAMPLE_RATE = 80, 192, 301, 16000
+NUM_FRAMES, SAMPLE_RATE = 301, 16000
 
 
 def main() -> int:
@@ -56,7 +57,7 @@ def main() -> int:
 
 def row(channels: int, folder: Path, arguments: argparse.Namespace) -> str:
     """Measure one size of model."""
-    make_models(folder, settings_of_ecapa(channels), ("IR", "ONNX"))
+    make_models(folder, settings_of(channels), ("IR", "ONNX"))
     make_data(folder, arguments.utterances)
     threads = f"--threads={arguments.threads}"
     peer_ms, float_ms, bfloat_ms, real_time = [], [], [], []
@@ -79,12 +80,6 @@ def row(channels: int, folder: Path, arguments: argparse.Namespace) -> str:
         f"| {channels} | {peer:.1f} | {exact:.1f} | {rough:.1f} | {peer / exact:.2f} | {peer / rough:.2f} "
         f"| {statistics.median(real_time):.1f} | {seconds} |"
     )
-
-
-def settings_of_ecapa(channels: int) -> dict[str, Any]:
-    """Return the section `model` of a checkpoint."""
-    sizes = {"in_channels": NUM_MELS, "channels": channels, "emb_size": EMB_SIZE, "global_context": True}
-    return {"name": "ecapa_tdnn", **sizes}
 
 
 def make_models(folder: Path, settings: dict[str, Any], file_formats: Sequence[str]) -> None:

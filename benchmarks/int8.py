@@ -42,18 +42,18 @@ class Feats(CalibrationDataReader):
         return next(self.rows, None)
 
 
-def in_openvino(path: Path, precision: str = "f32"):
-    """Return the model as a function, one thread."""
+def in_openvino(path: Path, precision: str = "f32", threads: int = 1):
+    """Return the model as a function."""
     core = openvino_core()
-    options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     request = core.compile_model(core.read_model(path), "CPU", options).create_infer_request()
     return lambda feats: request.infer([feats])[0].copy()
 
 
-def in_onnxruntime(path: Path):
-    """Return the model as a function, one thread."""
+def in_onnxruntime(path: Path, threads: int = 1):
+    """Return the model as a function."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda feats: session.run(None, {name: feats})[0]

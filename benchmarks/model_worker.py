@@ -59,9 +59,9 @@ class SpeechBrain:
         torch.set_num_threads(2)
 
     def _model(self, channels: int):
-        from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+        import torch_networks
 
-        return ECAPA_TDNN(NUM_MELS, channels=[channels] * 4 + [3 * channels], lin_neurons=EMB_SIZE)
+        return torch_networks.ecapa_tdnn(channels)
 
     def forward(self, channels: int) -> Callable[[np.ndarray], None]:
         """Return a call of the model."""

@@ -18,14 +18,16 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from cpp import NUM_FRAMES, infer, make_data, make_models, settings_of_ecapa
+import networks_worker
+from cpp import NUM_FRAMES, infer, make_data, make_models
+from model_worker import settings_of
 from workers import Worker
 
 SCRIPT = Path(__file__).resolve().parent / "runtimes_worker.py"
 MODELS = {
-    "ecapa_512": settings_of_ecapa(512),
-    "ecapa_1024": settings_of_ecapa(1024),
-    "campplus": {"name": "campplus", "in_channels": 80, "emb_size": 512},
+    "ecapa_512": settings_of(512),
+    "ecapa_1024": settings_of(1024),
+    "campplus": networks_worker.settings_of("campplus"),
 }
 BATCHES = (1, 8)
 NUM_BATCHES = 16  # of the C++ program in a round; the first ones are slower, so the median counts

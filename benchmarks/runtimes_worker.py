@@ -26,22 +26,16 @@ def embedder(file: str, _: str, threads: int) -> Embed:
 
 def onnx_runtime(file: str, _: str, threads: int) -> Embed:
     """Return ONNX Runtime alone."""
-    import onnxruntime
+    from int8 import in_onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda feats: session.run(None, {name: feats})[0]
+    return in_onnxruntime(Path(file), threads)
 
 
 def openvino(file: str, _: str, threads: int) -> Embed:
     """Return OpenVINO alone."""
-    import openvino as ov
+    from int8 import in_openvino
 
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = ov.Core().compile_model(file, "CPU", options).create_infer_request()
-    return lambda feats: request.infer([feats])[0].copy()
+    return in_openvino(Path(file), threads=threads)
 
 
 def torch_model(model: str):

@@ -152,7 +152,8 @@ def _campplus() -> nn.Module:
     return CAMPPlus(feat_dim=80, embedding_size=512)
 
 
-def _ecapa_tdnn(channels: int) -> nn.Module:
+def ecapa_tdnn(channels: int) -> nn.Module:
+    """Return SpeechBrain's ECAPA-TDNN."""
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 
     return ECAPA_TDNN(80, channels=[channels] * 4 + [3 * channels], lin_neurons=192)
@@ -165,8 +166,8 @@ def _eres2netv2() -> nn.Module:
 
 
 NETWORKS = {
-    "ecapa_512": lambda: _ecapa_tdnn(512),
-    "ecapa_1024": lambda: _ecapa_tdnn(1024),
+    "ecapa_512": lambda: ecapa_tdnn(512),
+    "ecapa_1024": lambda: ecapa_tdnn(1024),
     "resnet": _resnet34,
     "campplus": _campplus,
     "eres2netv2": _eres2netv2,
