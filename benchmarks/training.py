@@ -3,8 +3,8 @@
 `python benchmarks/training.py CORPUS OUT --parts ecapa [--peer_python PYTHON]`: ECAPA-TDNN, C = 512, AAM-softmax,
 beside mvector's own training code (training_mvector.py, run by PYTHON), seed by seed.
 `... --parts objectives`: ResNetSE34L with every objective, and untrained.
-`... --parts finetune [--variants recipe frozen slow long margin]`: hparams/recipes/finetune_campplus.yaml with every
-second noise of CORPUS/noise; tested at 0 dB with the others.
+`... --parts finetune [--variants recipe imprinted imprinted_slow frozen slow long margin]`:
+hparams/recipes/finetune_campplus.yaml with every second noise of CORPUS/noise; tested at 0 dB with the others.
 
 CORPUS is Mini LibriSpeech. Every run trains for `--minutes` on an otherwise idle machine, and its last step is tested
 on the trials of CORPUS/voxceleb1 by plain cosines. What is finished stays in OUT: the same command goes on from there.
@@ -50,6 +50,8 @@ OFTEN = ("--minibatch_size=32", "--train_frames=201", "--save_checkpoint_epochs=
 UNTRAINED = ("--schedule=cyclic", "--num_epochs=1", "--max_lrate=2e-12", "--base_lrate=1e-12", *ADAM)
 VARIANTS = {  # of hparams/recipes/finetune_campplus.yaml
     "recipe": (),
+    "imprinted": ("--imprint_utterances=1",),
+    "imprinted_slow": ("--imprint_utterances=1", "--schedule.max_lrate=0.00001"),
     "frozen": ("--frozen_parts=[head, tdnn, tdnn_norm, blocks.0, blocks.1]",),
     "slow": ("--schedule.max_lrate=0.00001",),
     "long": ("--train_frames=598", "--minibatch_size=16"),
@@ -217,6 +219,7 @@ def finetune(benchmark: Benchmark) -> None:
     base = (f"--config_path={ROOT / 'hparams/recipes/finetune_campplus.yaml'}",)
     base += (f"--train_data_path={benchmark.store('waveform')}", f"--noise_folder={folder}", "--log_steps=5")
     base += (f"--rir_folder={benchmark.corpus / 'rir'}", f"--max_train_minutes={given.minutes:g}")
+    base += ("--valid_utterances=0",)  # the corpus has one recording of each reader
     for variant in given.variants:
         for seed in given.seeds:
             name, words = f"finetune_{variant}_{seed}", (*base, *VARIANTS[variant], f"--seed={seed}")

@@ -252,6 +252,12 @@ class TrainingFilesOptions:
     checkpoint_path: str = option(
         "", "initial weights for pre_trained: a checkpoint, a folder of checkpoints or a public model's name", path=True
     )
+    imprint_utterances: int = option(
+        0,
+        "with pre_trained, for other speakers than the checkpoint's: number of recordings of each speaker whose mean "
+        "embedding starts the speaker's vector in the classifier; 0: random vectors",
+        minimum=0,
+    )
     ckpt_save_dir: str = option(
         "./ckpt/", "folder for the checkpoints; must hold none of another run unless that run is resumed", path=True
     )
@@ -283,6 +289,8 @@ class TrainingFilesOptions:
         found = []
         if self.pre_trained and not self.checkpoint_path:
             found.append("checkpoint_path: expected a checkpoint to start from, because pre_trained is set.")
+        if self.imprint_utterances and not self.pre_trained:
+            found.append("imprint_utterances: expected 0 without pre_trained: a new network knows no voices.")
         return found
 
 

@@ -6,6 +6,7 @@ The order of an epoch follows from seed and epoch only. Ranks of one training cu
 take a part of each, so that global batches depend neither on the number of ranks nor on interruptions.
 """
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import chain, count, islice, repeat
@@ -169,9 +170,26 @@ class TrainBatches:
 
     def held_out_feats(self) -> Iterator[tuple[str, int, np.ndarray]]:
         """Yield name, label and features (T, F), before mean subtraction, of one record of each held-out utterance."""
-        if not self.held_out:  # MindSpore reads an empty list as all records
+        return self._feats(self.held_out)
+
+    def feats_of_speakers(self, num_records: int) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Yield name, label and features (T, F), undistorted and before mean subtraction, of at most `num_records`
+        records of each speaker, drawn with the seed; held-out utterances are not among them.
+        """
+        labels = self._labels()
+        taken: Counter[int] = Counter()
+        chosen = []
+        for index in np.random.default_rng(self.seed).permutation(len(labels)):
+            label = int(labels[index])
+            if taken[label] < num_records:
+                taken[label] += 1
+                chosen.append(int(self.records[index]))
+        return self._feats(sorted(chosen))
+
+    def _feats(self, records: list[int]) -> Iterator[tuple[str, int, np.ndarray]]:
+        if not records:  # MindSpore reads an empty list as all records
             return
-        rows = self._read(self.held_out, self._columns()).create_tuple_iterator(num_epochs=1, output_numpy=True)
+        rows = self._read(records, self._columns()).create_tuple_iterator(num_epochs=1, output_numpy=True)
         for name, label, content in rows:
             yield str(name), int(label), self.online.clean(decode_wave(content)) if self.online else content
 

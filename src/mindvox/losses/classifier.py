@@ -113,6 +113,20 @@ class CosineClassifier(Objective):
         """
         raise NotImplementedError
 
+    def imprint(self, centers: np.ndarray) -> None:
+        """Start from these vectors; a speaker's classes of other speeds get the same one.
+
+        Raises:
+            InputError: there are hidden layers, or several centres for each speaker.
+        """
+        if self.options.hidden_layers or self.sub_centers > 1:
+            key = "hidden_layers: 0" if self.options.hidden_layers else "sub_centers: 1"
+            raise InputError(
+                "imprint_utterances: expected a classifier of embeddings with one vector for each speaker: set "
+                f"loss.{key}, or imprint_utterances: 0."
+            )
+        self.weight.set_data(Tensor(np.tile(centers, (self.num_classes // len(centers), 1)), ms.float32))
+
     def adapt(self, arrays: dict[str, np.ndarray], before: dict[str, Any]) -> dict[str, np.ndarray]:
         """Return a checkpoint's arrays "loss.*" for this objective, cut to its number of classes.
 

@@ -5,6 +5,7 @@ from typing import Any, Optional
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindvox.errors import InputError
 from mindvox.losses.functions import share_of_hits
 
 
@@ -54,3 +55,17 @@ class Objective(nn.Cell):
             InputError: they belong to an objective of another kind.
         """
         return arrays
+
+    def imprint(self, centers: np.ndarray) -> None:
+        """Start each speaker's vector in the direction of a given one; see `mindvox.training.imprint`.
+
+        Args:
+            centers: one row for each training speaker, (S, emb_size), float32.
+
+        Raises:
+            InputError: this objective has no vector for each speaker that could be compared with an embedding.
+        """
+        raise InputError(
+            "imprint_utterances: this objective has no vector of each speaker in the space of embeddings: set "
+            "imprint_utterances: 0, or an objective with a classifier by cosine, such as loss.name: aam_softmax."
+        )

@@ -205,8 +205,7 @@ def extract(
     """Embed every utterance of a store, or several crops of each.
 
     Utterances are never padded: a batch holds utterances of equal length. Features are cut first, then finished
-        (usually
-    by subtracting their mean). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
+    (usually by subtracting their mean). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
     is finished separately, and the utterance's embedding is the mean of the windows' embeddings, weighted by frames.
     The same applies to a model with its own windows.
 
@@ -224,7 +223,6 @@ def extract(
         min_frames: fewest frames of an utterance.
         windows: the model's own windows of each utterance, or of what `cut_frames` keeps of it; None: the model takes
             any length.
-            length.
 
     Returns:
         Embeddings in the store's order, float32 (U, D), or (U, num_crops, D).

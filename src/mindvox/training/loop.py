@@ -20,13 +20,14 @@ from mindvox.errors import InputError, Stopped, UsageError
 from mindvox.files import lock_folder
 from mindvox.losses import saved_parameters, set_scheduled, without_scheduled
 from mindvox.losses.objective import Objective
-from mindvox.models import create_model, take_settings, windows_of
+from mindvox.models import create_model, take_settings, trained_model, windows_of
 from mindvox.models.checkpoint import assign, assign_parameters, checkpoint_path, find_checkpoint, read_checkpoint
 from mindvox.progress import quantity
 from mindvox.terminal import folded
 from mindvox.training.batch_norm import set_batch_norms
 from mindvox.training.checkpoints import CheckpointWriter
 from mindvox.training.frozen import freeze_parts
+from mindvox.training.imprint import imprint
 from mindvox.training.interruption import Interruption
 from mindvox.training.log import TrainingLog, ValidationResult
 from mindvox.training.position import Position
@@ -155,6 +156,9 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
         start_from(first, model, loss, meta)
+        if config.imprint_utterances and not _same_speakers(first, meta):
+            evaluated = trained_model(first.arrays, meta["model"], first.path, device_target)
+            imprint(config, batches, evaluated, loss)
     check_batches(loss, config, batches)
     step_cell = make_step(config, mixed_precision(model, config.amp_level), loss, world.size, world.rank)
     step_cell.set_train()
@@ -308,13 +312,17 @@ def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict
     """Set the model's weights from a checkpoint, and the classifier's if the speakers are the same."""
     path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
     assign(model, arrays, "model.", path)
-    same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
+    same_speakers = _same_speakers(checkpoint, meta)
     if same_speakers:
         of_loss = {name: array for name, array in arrays.items() if name.startswith("loss.")}
         of_loss = loss.adapt(without_scheduled(of_loss, loss), loss_settings(found))
         assign_parameters({f"loss.{name}": value for name, value in saved_parameters(loss).items()}, of_loss, path)
     which = "and classifier" if same_speakers else "only, its speakers are others than the store's: new classifier"
     print(f"start from {path}: model {which}")
+
+
+def _same_speakers(checkpoint: Checkpoint, meta: dict[str, Any]) -> bool:
+    return checkpoint.meta["speakers_sha256"] == meta["speakers_sha256"]
 
 
 def loss_settings(meta: dict[str, Any]) -> dict[str, Any]:
