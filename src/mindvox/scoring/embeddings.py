@@ -205,8 +205,9 @@ def extract(
     """Embed every utterance of a store, or several crops of each.
 
     Utterances are never padded: a batch holds utterances of equal length. Features are cut first, then finished
-    (usually by subtracting their mean). An utterance of more than `max_frames` frames is cut into windows (`window_edges`); each
-    is finished separately, and the utterance's embedding is the mean of the windows' embeddings, weighted by frames.
+    (usually by subtracting their mean). An utterance of more than `max_frames` frames is cut into windows
+    (`window_edges`); each is finished separately, and the utterance's embedding is the mean of the windows' embeddings,
+    weighted by frames.
     The same applies to a model with its own windows.
 
     Args:
