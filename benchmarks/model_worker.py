@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from mindspore_side import NUM_SPEAKERS, Trained, weights_of
-from workers import peak_memory_gib, serve
+from workers import peak_memory_gib, serve, time_calls
 
 NUM_MELS = 80
 EMB_SIZE = 192
@@ -141,10 +141,7 @@ class Bench:
 
     def time(self, calls: int = 1) -> dict:
         """Time the case, seconds a call."""
-        start = time.perf_counter()
-        for _ in range(calls):
-            self.call()
-        return {"seconds": (time.perf_counter() - start) / calls}
+        return time_calls(self.call, calls)
 
     def prepare_lengths(self, channels: int) -> dict:
         """Build an evaluation of utterances of many lengths."""

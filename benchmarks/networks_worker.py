@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from mindspore_side import NUM_SPEAKERS, Trained, weights_of
-from workers import serve
+from workers import serve, time_calls
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "resnet": {"in_channels": 80, "emb_size": 192, "depth": 34, "two_emb_layer": False, "pooling": "tstp"},
@@ -128,11 +128,7 @@ class Bench:
 
     def time(self, calls: int = 1, clock: str = "wall") -> dict:
         """Time the case, seconds a call, by the clock on the wall or that of this process."""
-        now = time.perf_counter if clock == "wall" else time.process_time
-        start = now()
-        for _ in range(calls):
-            self.call()
-        return {"seconds": (now() - start) / calls}
+        return time_calls(self.call, calls, time.perf_counter if clock == "wall" else time.process_time)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 import importlib
 import os
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from workers import serve
+from workers import serve, time_calls
 
 NUM_MELS, EMB_SIZE = 80, 192
 
@@ -58,10 +57,7 @@ class Engine:
 
     def time(self, calls: int) -> dict:
         """Time the model, seconds a call."""
-        start = time.perf_counter()
-        for _ in range(calls):
-            self.run(self.feats)
-        return {"seconds": (time.perf_counter() - start) / calls}
+        return time_calls(lambda: self.run(self.feats), calls)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from workers import serve
+from workers import serve, time_calls
 
 NUM_MELS = 80
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -101,10 +100,7 @@ class Bench:
 
     def time(self, calls: int = 1) -> dict:
         """Time the case, seconds a call."""
-        start = time.perf_counter()
-        for _ in range(calls):
-            self.embed(self.feats)
-        return {"seconds": (time.perf_counter() - start) / calls}
+        return time_calls(lambda: self.embed(self.feats), calls)
 
     def _feats(self, batch: int, num_frames: int) -> np.ndarray:
         return np.random.default_rng(0).standard_normal((batch, num_frames, NUM_MELS)).astype(np.float32)
