@@ -52,7 +52,7 @@ def choose_held_out(names: Sequence[str], labels: Sequence[int], num_utterances:
     if len(chosen) < num_utterances or num_speakers < 2:
         raise InputError(
             f"valid_utterances: cannot hold out {num_utterances} utterances of at least 2 speakers from "
-            f"{len(utterances)}, because every speaker must keep one: set another number."
+            f"{len(utterances)}, because every speaker must keep one: set a smaller number, or 0 for no validation."
         )
     samples = [min(records_of[utterance], key=lambda record: ("@" in names[record], record)) for utterance in chosen]
     return HeldOut(np.sort(np.concatenate([records_of[utterance] for utterance in chosen])), samples)
