@@ -254,8 +254,8 @@ class TrainingFilesOptions:
     )
     imprint_utterances: int = option(
         0,
-        "number of recordings of each speaker whose mean embedding starts the speaker's vector in a new classifier, with "
-        "pre_trained and other speakers than the checkpoint's; 0: random vectors",
+        "number of recordings of each speaker whose mean embedding starts the speaker's vector in a new classifier, "
+        "with pre_trained and other speakers than the checkpoint's; 0: random vectors",
         minimum=0,
     )
     ckpt_save_dir: str = option(
