@@ -3,7 +3,7 @@
 `python benchmarks/training.py CORPUS OUT --parts ecapa [--peer_python PYTHON]`: ECAPA-TDNN, C = 512, AAM-softmax,
 beside mvector's own training code (training_mvector.py, run by PYTHON), seed by seed.
 `... --parts objectives`: ResNetSE34L with every objective, and untrained.
-`... --parts finetune [--variants recipe imprinted imprinted_slow frozen slow long margin]`:
+`... --parts finetune [--variants recipe imprinted imprinted_slow matched frozen slow long margin]`:
 hparams/recipes/finetune_campplus.yaml with every second noise of CORPUS/noise; tested at 0 dB with the others.
 
 CORPUS is Mini LibriSpeech. Every run trains for `--minutes` on an otherwise idle machine, and its last step is tested
@@ -52,6 +52,10 @@ VARIANTS = {  # of hparams/recipes/finetune_campplus.yaml
     "recipe": (),
     "imprinted": ("--imprint_utterances=1",),
     "imprinted_slow": ("--imprint_utterances=1", "--schedule.max_lrate=0.00001"),
+    "matched": (  # trained as it is tested: 1.5 s, always noise, about as loud as the speech
+        *("--imprint_utterances=1", "--schedule.max_lrate=0.00001"),
+        *("--train_frames=148", "--augmentations=[noise:1]", "--noise_snr=[0,5]"),
+    ),
     "frozen": ("--frozen_parts=[head, tdnn, tdnn_norm, blocks.0, blocks.1]",),
     "slow": ("--schedule.max_lrate=0.00001",),
     "long": ("--train_frames=598", "--minibatch_size=16"),
