@@ -126,6 +126,17 @@ def test_pair_gathers_scales_and_validates_as_one_process_does(small_model, stor
     assert len(eers(pair)) == 4 and eers(pair) == eers(one)
 
 
+@pytest.mark.slow
+def test_pair_starts_from_the_same_embeddings_of_its_speakers(small_model, store, tmp_path, capsys):
+    first = train(settings(write_store(tmp_path / "others", num_speakers=9), tmp_path / "first", "--num_epochs=1"))
+    capsys.readouterr()
+    start_from = ("--pre_trained", f"--checkpoint_path={first}", "--imprint_utterances=2")
+    pair, one = compare_with_one(store, tmp_path, capsys, "--num_epochs=3", *start_from)
+    said = "classifier: 6 speakers start at the means of 12 embeddings"
+    assert said in pair and said in one
+    np.testing.assert_allclose(losses(pair), losses(one), rtol=1e-4)
+
+
 def test_killed_worker_ends_all_within_a_minute_and_one_process_can_go_on(small_model, store, tmp_path, capsys):
     launcher = start(tmp_path, store, "--num_epochs=100000", "--save_checkpoint_steps=2", "--save_checkpoint_epochs=0")
     wait_for_step(tmp_path, 5)
