@@ -3,8 +3,8 @@
 `python benchmarks/training.py CORPUS OUT --parts ecapa [--peer_python PYTHON]`: ECAPA-TDNN, C = 512, AAM-softmax,
 beside mvector's own training code (training_mvector.py, run by PYTHON), seed by seed.
 `... --parts objectives`: ResNetSE34L with every objective, and untrained.
-`... --parts finetune [--variants recipe imprinted imprinted_slow matched frozen slow long margin]`:
-hparams/recipes/finetune_campplus.yaml with every second noise of CORPUS/noise; tested at 0 dB with the others.
+`... --parts finetune [--variants recipe matched fast ...]`: hparams/recipes/finetune_campplus.yaml and its variants,
+with every second noise of CORPUS/noise; tested at 0 dB with the others.
 
 CORPUS is Mini LibriSpeech. Every run trains for `--minutes` on an otherwise idle machine, and its last step is tested
 on the trials of CORPUS/voxceleb1 by plain cosines. What is finished stays in OUT: the same command goes on from there.
@@ -48,18 +48,16 @@ ADAM = ("--optimizer=adam", "--momentum=0.9", "--clip_grad_norm=5")
 CYCLE = ("--schedule=cyclic", "--base_lrate=1e-6", "--max_lrate=1e-3", "--cycle_peak=0.3", *ADAM)
 OFTEN = ("--minibatch_size=32", "--train_frames=201", "--save_checkpoint_epochs=0", "--log_steps=20")
 UNTRAINED = ("--schedule=cyclic", "--num_epochs=1", "--max_lrate=2e-12", "--base_lrate=1e-12", *ADAM)
-VARIANTS = {  # of hparams/recipes/finetune_campplus.yaml
+FIRST = ("--imprint_utterances=0", "--schedule.max_lrate=0.0001")
+VARIANTS = {  # of hparams/recipes/finetune_campplus.yaml; "first": as it was before imprint_utterances
     "recipe": (),
-    "imprinted": ("--imprint_utterances=1",),
-    "imprinted_slow": ("--imprint_utterances=1", "--schedule.max_lrate=0.00001"),
-    "matched": (  # trained as it is tested: 1.5 s, always noise, about as loud as the speech
-        *("--imprint_utterances=1", "--schedule.max_lrate=0.00001"),
-        *("--train_frames=148", "--augmentations=[noise:1]", "--noise_snr=[0,5]"),
-    ),
-    "frozen": ("--frozen_parts=[head, tdnn, tdnn_norm, blocks.0, blocks.1]",),
-    "slow": ("--schedule.max_lrate=0.00001",),
-    "long": ("--train_frames=598", "--minibatch_size=16"),
-    "margin": ("--loss.margin=0",),
+    "matched": ("--train_frames=148", "--augmentations=[noise:1]", "--noise_snr=[0,5]"),  # trained as it is tested
+    "fast": FIRST[1:],
+    "random": FIRST[:1],
+    "first": FIRST,
+    "first_frozen": (*FIRST, "--frozen_parts=[head, tdnn, tdnn_norm, blocks.0, blocks.1]"),
+    "first_long": (*FIRST, "--train_frames=598", "--minibatch_size=16"),
+    "first_margin": (*FIRST, "--loss.margin=0"),
 }
 Embed = Callable[[np.ndarray], np.ndarray]
 Change = Callable[[str, np.ndarray], np.ndarray]
