@@ -190,7 +190,8 @@ def test_batch_size_may_change_when_devices_make_up_for_it():
 # How long, where, how often something is written, on what it runs.
 FREE_KEYS = (
     *("num_epochs", "max_train_minutes", "CLASS_NUM"),
-    *("train_data_path", "noise_folder", "rir_folder", "pre_trained", "checkpoint_path", "ckpt_save_dir", "resume"),
+    *("train_data_path", "noise_folder", "rir_folder", "ckpt_save_dir", "resume"),
+    *("pre_trained", "checkpoint_path", "imprint_utterances"),
     *("keep_checkpoint_max", "save_checkpoint_epochs", "save_checkpoint_steps", "save_checkpoint_minutes"),
     *("on_full_disk", "log_steps", "tensorboard", "valid_trials", "valid_data_path", "valid_steps", "valid_epochs"),
     *("num_workers", "device_target", "device_id", "run_distribute"),
