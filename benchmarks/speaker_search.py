@@ -84,9 +84,10 @@ def insert(name: str, count: int, folder: Path, postgres: str) -> None:
     """Fill what is searched, where it is kept on a disk."""
     from mindvox.speakers.store import ModelIdentity, Sample, Speaker, open_store
 
-    if name in OURS:
+    if name == "store":
         for path in folder.glob("speakers.db*"):  # of a call that was stopped
             path.unlink()
+    if name in OURS:
         with open_store(place_of(name, folder, postgres), ModelIdentity("synthetic", "0" * 64, SIZE)) as store:
             first = 0
             for part in vectors(count):

@@ -48,12 +48,13 @@ ADAM = ("--optimizer=adam", "--momentum=0.9", "--clip_grad_norm=5")
 CYCLE = ("--schedule=cyclic", "--base_lrate=1e-6", "--max_lrate=1e-3", "--cycle_peak=0.3", *ADAM)
 OFTEN = ("--minibatch_size=32", "--train_frames=201", "--save_checkpoint_epochs=0", "--log_steps=20")
 UNTRAINED = ("--schedule=cyclic", "--num_epochs=1", "--max_lrate=2e-12", "--base_lrate=1e-12", *ADAM)
-FIRST = ("--imprint_utterances=0", "--schedule.max_lrate=0.0001")
+RANDOM, FAST = "--imprint_utterances=0", "--schedule.max_lrate=0.0001"
+FIRST = (RANDOM, FAST)
 VARIANTS = {  # of hparams/recipes/finetune_campplus.yaml; "first": as it was before imprint_utterances
     "recipe": (),
     "matched": ("--train_frames=148", "--augmentations=[noise:1]", "--noise_snr=[0,5]"),  # trained as it is tested
-    "fast": FIRST[1:],
-    "random": FIRST[:1],
+    "fast": (FAST,),
+    "random": (RANDOM,),
     "first": FIRST,
     "first_frozen": (*FIRST, "--frozen_parts=[head, tdnn, tdnn_norm, blocks.0, blocks.1]"),
     "first_long": (*FIRST, "--train_frames=598", "--minibatch_size=16"),

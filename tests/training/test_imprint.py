@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from mindvox.data.pipeline import TrainBatches
+from mindvox.data.train_store import TrainStoreWriter
 from mindvox.errors import InputError, UsageError
+from mindvox.frontend.fbank import Fbank
 from mindvox.losses.aam_softmax import AamSoftmax
 from mindvox.models import load_model
 from mindvox.scoring.normalisation import unit_length
+from mindvox.training.imprint import start_vectors
 from mindvox.training.loop import set_up, train
-from tests.training.runs import UTTERANCES, settings, write_store
+from tests.training.runs import NUM_MELS, UTTERANCES, settings, write_store
 
 pytestmark = pytest.mark.usefixtures("small_model")
 NUM_SPEAKERS, LONGEST = 9, 45
@@ -77,7 +80,10 @@ def test_vectors_start_at_random_without_it_and_a_known_classifier_is_kept(other
     [
         (["--loss.sub_centers=2"], "imprint_utterances: .* set loss.sub_centers: 1"),
         (["--loss.hidden_layers=1"], "imprint_utterances: .* set loss.hidden_layers: 0"),
-        (["--loss.name=softmax"], "imprint_utterances: this objective has no vector of each speaker"),
+        (
+            ["--loss.name=softmax"],
+            "imprint_utterances: this objective has no vector of each speaker",
+        ),
     ],
 )
 def test_classifiers_of_other_kinds_are_refused(other, tmp_path, trained, options, said):
@@ -93,5 +99,18 @@ def test_a_new_network_is_refused(other, tmp_path):
 def test_classes_of_other_speeds_start_at_their_speakers_vectors():
     loss = AamSoftmax(4, 6)
     centers = np.eye(3, 4, dtype=np.float32)
-    loss.imprint(centers)
+    start_vectors(loss.speaker_vectors(), centers)
     np.testing.assert_array_equal(loss.weight.asnumpy(), np.concatenate([centers, centers]))
+
+
+def test_a_speaker_without_recordings_keeps_a_random_vector(tmp_path, trained, capsys):
+    rng = np.random.default_rng(0)
+    speakers = {f"id{label}": label for label in range(3)}
+    with TrainStoreWriter(tmp_path / "store", Fbank(n_mels=NUM_MELS).to_dict(), speakers) as writer:
+        for index in range(8):
+            writer.add(f"id{index % 2}/{index}", index % 2, rng.standard_normal((20, NUM_MELS)).astype(np.float32))
+    found = started(tmp_path / "store", tmp_path, trained, "--imprint_utterances=2").loss.weight.asnumpy()
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(np.linalg.norm(found[:2], axis=1), 1, atol=1e-6)
+    assert abs(np.linalg.norm(found[2]) - 1) > 1e-3
+    assert "2 speakers start at the means of 4 embeddings" in capsys.readouterr().out

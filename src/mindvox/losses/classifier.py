@@ -113,8 +113,8 @@ class CosineClassifier(Objective):
         """
         raise NotImplementedError
 
-    def imprint(self, centers: np.ndarray) -> None:
-        """Start from these vectors; a speaker's classes of other speeds get the same one.
+    def speaker_vectors(self) -> Parameter:
+        """Return the vectors of the classes.
 
         Raises:
             InputError: there are hidden layers, or several centres for each speaker.
@@ -125,7 +125,7 @@ class CosineClassifier(Objective):
                 "imprint_utterances: expected a classifier of embeddings with one vector for each speaker: set "
                 f"loss.{key}, or imprint_utterances: 0."
             )
-        self.weight.set_data(Tensor(np.tile(centers, (self.num_classes // len(centers), 1)), ms.float32))
+        return self.weight
 
     def adapt(self, arrays: dict[str, np.ndarray], before: dict[str, Any]) -> dict[str, np.ndarray]:
         """Return a checkpoint's arrays "loss.*" for this objective, cut to its number of classes.

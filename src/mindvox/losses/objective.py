@@ -3,7 +3,7 @@
 from typing import Any, Optional
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from mindvox.errors import InputError
 from mindvox.losses.functions import share_of_hits
@@ -56,14 +56,11 @@ class Objective(nn.Cell):
         """
         return arrays
 
-    def imprint(self, centers: np.ndarray) -> None:
-        """Start each speaker's vector in the direction of a given one; see `mindvox.training.imprint`.
-
-        Args:
-            centers: one row for each training speaker, (S, emb_size), float32.
+    def speaker_vectors(self) -> Parameter:
+        """Return the classifier's vector of each class, (classes, emb_size), which embeddings are compared with.
 
         Raises:
-            InputError: this objective has no vector for each speaker that could be compared with an embedding.
+            InputError: this objective has no such vectors.
         """
         raise InputError(
             "imprint_utterances: this objective has no vector of each speaker in the space of embeddings: set "

@@ -155,8 +155,8 @@ def set_up(config: Config, device_target: str, world: World = ALONE, earlier: Op
     freeze_parts(model, config.frozen_parts)
     loss = config.loss.build(config.model.options.emb_size, batches.num_classes)
     if first and earlier is None:
-        start_from(first, model, loss, meta)
-        if config.imprint_utterances and not _same_speakers(first, meta):
+        has_new_speakers = not start_from(first, model, loss, meta)
+        if has_new_speakers and config.imprint_utterances:
             evaluated = trained_model(first.arrays, meta["model"], first.path, device_target)
             imprint(config, batches, evaluated, loss)
     check_batches(loss, config, batches)
@@ -308,21 +308,18 @@ def read_first(path: str) -> Checkpoint:
     return Checkpoint(found, *read_checkpoint(found))
 
 
-def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> None:
-    """Set the model's weights from a checkpoint, and the classifier's if the speakers are the same."""
+def start_from(checkpoint: Checkpoint, model: nn.Cell, loss: nn.Cell, meta: dict[str, Any]) -> bool:
+    """Set the model's weights from a checkpoint, and the classifier's if the speakers are the same; return whether."""
     path, arrays, found = checkpoint.path, checkpoint.arrays, checkpoint.meta
     assign(model, arrays, "model.", path)
-    same_speakers = _same_speakers(checkpoint, meta)
+    same_speakers = found["speakers_sha256"] == meta["speakers_sha256"]
     if same_speakers:
         of_loss = {name: array for name, array in arrays.items() if name.startswith("loss.")}
         of_loss = loss.adapt(without_scheduled(of_loss, loss), loss_settings(found))
         assign_parameters({f"loss.{name}": value for name, value in saved_parameters(loss).items()}, of_loss, path)
     which = "and classifier" if same_speakers else "only, its speakers are others than the store's: new classifier"
     print(f"start from {path}: model {which}")
-
-
-def _same_speakers(checkpoint: Checkpoint, meta: dict[str, Any]) -> bool:
-    return checkpoint.meta["speakers_sha256"] == meta["speakers_sha256"]
+    return same_speakers
 
 
 def loss_settings(meta: dict[str, Any]) -> dict[str, Any]:
