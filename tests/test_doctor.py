@@ -52,6 +52,17 @@ def test_a_broken_library_is_a_fault_with_its_own_words(tmp_path, monkeypatch, c
     assert command.main([]) == 1
 
 
+def test_a_missing_library_of_the_system_has_its_own_advice(tmp_path, monkeypatch):
+    (tmp_path / "mindspore.py").write_text(
+        "raise ImportError('libgomp.so.1: cannot open shared object file: No such file or directory')"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mindspore", raising=False)
+    found = doctor._probe("mindspore", "install it")
+    assert found.state == doctor.BROKEN and "libgomp.so.1" in found.detail
+    assert "apt-get install libgomp1" in found.advice
+
+
 def test_a_library_that_computes_wrongly_is_broken(tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text(
         "import numpy as np\n__version__ = '9'\nclass InferenceSession:\n"

@@ -180,3 +180,40 @@ def test_output_to_a_full_disk_is_one_error(monkeypatch, unbuffered):
 def test_missing_output_is_no_error():
     command = f'exec "{sys.executable}" -m mindvox.config Config --keys >&- 2>&-'
     assert subprocess.run(["bash", "-c", command], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the message is that of Linux")
+def test_a_missing_library_of_the_system_is_one_line(tmp_path):
+    build_module_without_library(tmp_path, "libabsent.so.1")
+    main = "import sys; from mindvox.errors import run\ndef main(argv):\n    import needs_library\nsys.exit(run(main))"
+    found = python(main, PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{tmp_path}")
+    assert found.returncode == 1 and len(found.stderr.splitlines()) == 1, found.stderr
+    assert found.stderr.startswith("error: libabsent.so.1: cannot open") and "LD_LIBRARY_PATH" in found.stderr
+
+
+def build_module_without_library(folder: Path, library: str) -> None:
+    """Build the Python module `needs_library`, which is linked with a library that is then removed."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler")
+    (folder / "library.c").write_text("int answer(void) { return 42; }\n")
+    (folder / "module.c").write_text("int answer(void);\nvoid *PyInit_needs_library(void) { answer(); return 0; }\n")
+    built = folder / library
+    for command in (
+        [folder / "library.c", "-o", built, f"-Wl,-soname,{library}"],
+        [folder / "module.c", "-o", folder / "needs_library.so", built],
+    ):
+        subprocess.run([compiler, "-shared", "-fPIC", *map(str, command)], check=True)
+    built.unlink()
+
+
+def test_an_import_error_of_another_kind_keeps_its_traceback():
+    main = "from mindvox.errors import run\ndef main(argv):\n    from mindvox import nothing_of_this_name\nrun(main)"
+    found = python(main, PYTHONPATH=str(ROOT / "src"))
+    assert found.returncode == 1 and "Traceback" in found.stderr and "nothing_of_this_name" in found.stderr
+
+
+def python(source: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", source], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )

@@ -16,6 +16,7 @@ import numpy as np
 
 from mindvox.config import ROOT
 from mindvox.deploy.pretrained import is_cached
+from mindvox.errors import advice_on_library
 from mindvox.home import home
 from mindvox.parallel import num_cores
 from mindvox.processor import processor_flags
@@ -131,8 +132,8 @@ def _probe(name: str, advice: str, is_needed: bool = False) -> Finding:
         return Finding(name, BROKEN, f"no answer within {TIMEOUT_S:g} s", advice, is_needed)
     if done.returncode == 0:
         return Finding(name, WORKS, done.stdout.strip().splitlines()[-1], "", is_needed)
-    said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return Finding(name, BROKEN, said[-1], advice, is_needed)
+    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return Finding(name, BROKEN, said, advice_on_library(said) or advice, is_needed)
 
 
 def _has_module(name: str) -> bool:

@@ -4,11 +4,14 @@ import difflib
 import errno
 import io
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Optional, TextIO
 
+DEBIAN_PACKAGES = {"libgomp.so.1": "libgomp1"}
+"""Packages with the shared libraries that MindVox's dependencies need and small images of Linux leave out."""
 PIPE_CLOSED = 141  # 128 + SIGPIPE, which shells report for `yes | head`
 
 
@@ -47,6 +50,20 @@ def did_you_mean(given: str, known: Iterable[str], otherwise: str = ".", prefix:
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), by_lower, n=1)
     return f"; did you mean '{prefix}{by_lower[near[0]]}'?" if near else otherwise
+
+
+def advice_on_library(message: str) -> str:
+    """Return what to do about a missing shared library, or an empty string if the message is about something else.
+
+    Args:
+        message: of an ImportError, or of the dynamic linker of Linux.
+    """
+    found = re.search(r"(\S+): cannot open shared object file: No such file", message)
+    if not found:
+        return ""
+    package = DEBIAN_PACKAGES.get(found[1])
+    debian = f" (Debian and Ubuntu: `sudo apt-get install {package}`)" if package else ""
+    return f"install the system's package with {found[1]}{debian}, or name the library's folder in LD_LIBRARY_PATH"
 
 
 def run(main: Callable[[Optional[Sequence[str]]], int]) -> int:
@@ -93,6 +110,11 @@ def _call(main: Callable[[Optional[Sequence[str]]], int]) -> int:
         return stop.exit_code
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
+    except ImportError as error:
+        advice = advice_on_library(str(error))
+        if not advice:
+            raise
+        return _fail(f"{error}: {advice}.", 1)
 
 
 def _reason(error: OSError) -> str:
