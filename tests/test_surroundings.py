@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from mindvox.data.train_store import read_manifest
+from tests.processes import call, must
 from tests.stores import read_records
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,11 +183,11 @@ def test_missing_output_is_no_error():
     assert subprocess.run(["bash", "-c", command], cwd=ROOT, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the message is that of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="the linker's options and the message are those of Linux")
 def test_a_missing_library_of_the_system_is_one_line(tmp_path):
     build_module_without_library(tmp_path, "libabsent.so.1")
     main = "import sys; from mindvox.errors import run\ndef main(argv):\n    import needs_library\nsys.exit(run(main))"
-    found = python(main, PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{tmp_path}")
+    found = call(tmp_path, sys.executable, "-c", main, PYTHONPATH=f"{ROOT / 'src'}{os.pathsep}{tmp_path}")
     assert found.returncode == 1 and len(found.stderr.splitlines()) == 1, found.stderr
     assert found.stderr.startswith("error: libabsent.so.1: cannot open") and "LD_LIBRARY_PATH" in found.stderr
 
@@ -198,22 +199,13 @@ def build_module_without_library(folder: Path, library: str) -> None:
         pytest.skip("no C compiler")
     (folder / "library.c").write_text("int answer(void) { return 42; }\n")
     (folder / "module.c").write_text("int answer(void);\nvoid *PyInit_needs_library(void) { answer(); return 0; }\n")
-    built = folder / library
-    for command in (
-        [folder / "library.c", "-o", built, f"-Wl,-soname,{library}"],
-        [folder / "module.c", "-o", folder / "needs_library.so", built],
-    ):
-        subprocess.run([compiler, "-shared", "-fPIC", *map(str, command)], check=True)
-    built.unlink()
+    build = (compiler, "-shared", "-fPIC", "-o")
+    must(folder, *build, library, "library.c", f"-Wl,-soname,{library}")
+    must(folder, *build, "needs_library.so", "module.c", folder / library)
+    (folder / library).unlink()
 
 
-def test_an_import_error_of_another_kind_keeps_its_traceback():
+def test_an_import_error_of_another_kind_keeps_its_traceback(tmp_path):
     main = "from mindvox.errors import run\ndef main(argv):\n    from mindvox import nothing_of_this_name\nrun(main)"
-    found = python(main, PYTHONPATH=str(ROOT / "src"))
+    found = call(tmp_path, sys.executable, "-c", main, PYTHONPATH=str(ROOT / "src"))
     assert found.returncode == 1 and "Traceback" in found.stderr and "nothing_of_this_name" in found.stderr
-
-
-def python(source: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", source], env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )

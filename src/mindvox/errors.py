@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Optional, TextIO
 
 DEBIAN_PACKAGES = {"libgomp.so.1": "libgomp1"}
-"""Packages with the shared libraries that MindVox's dependencies need and small images of Linux leave out."""
+"""Packages of shared libraries that MindVox's dependencies need and a small Debian lacks."""
 PIPE_CLOSED = 141  # 128 + SIGPIPE, which shells report for `yes | head`
 
 
