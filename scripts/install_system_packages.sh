@@ -5,13 +5,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 text="usage: bash scripts/install_system_packages.sh [--tests]
   --tests  also what the tests need: clang with its sanitizers and fuzzer, doctest, clang-format, pkgconf,
-           and, on Debian, Chromium for the web page"
+           PortAudio for the microphone and, on Debian, Chromium for the web page"
 packages=(g++ cmake make libcxxopts-dev nlohmann-json3-dev libsndfile1-dev libkissfft-dev libssl-dev)
 case "${1:-}" in
   "") ;;
   -h | --help) echo "$text" && exit 0 ;;
   --tests)
-    packages+=(doctest-dev pkgconf clang-16 libclang-rt-16-dev clang-format-16)
+    packages+=(doctest-dev pkgconf clang-16 libclang-rt-16-dev clang-format-16 libportaudio2)
     # Ubuntu has Chromium as a snap only, which runs in no container; without it the page's tests are skipped.
     if grep -q '^ID=debian$' /etc/os-release; then packages+=(chromium); fi
     ;;

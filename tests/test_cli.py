@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mindvox.cli import COMMANDS, main, usage
-from mindvox.errors import UsageError
+from mindvox.errors import InputError, UsageError
 from mindvox.files import named_path, user_path, user_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +72,27 @@ def test_wrong_arguments_of_a_command_are_wrong_usage():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert "unknown key 'chanels'; did you mean 'channels'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("verify a.wav --json b.wav", "a.wav: no such file"),
+        ("enrol Anna --add b.wav", "b.wav: no such file"),
+        ("enrol Anna a.wav --add b.wav", "a.wav: no such file"),
+        ("identify --among Anna Bert -- -a.wav", "-a.wav: no such file"),
+    ],
+)
+def test_options_may_stand_between_recordings(words, said):
+    with pytest.raises(InputError, match=f"^{said}"):
+        main(words.split())
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - KEYED - {"train-distributed"}))  # train's keys
+def test_a_mistake_is_one_line_and_nothing_is_abbreviated(name):
+    with pytest.raises((UsageError, InputError)) as caught:
+        main([*name.split(), "--hel"])
+    assert "\n" not in str(caught.value)
 
 
 class Found(Exception):  # noqa: N818 - not an error

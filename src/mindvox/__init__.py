@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
     from mindvox.speakers.listening import Listener
     from mindvox.speakers.store import ModelIdentity, SpeakerStore, open_store
     from mindvox.speech.detector import SpeechDetector
+    from mindvox.speech.microphone import Microphone
 
 _HOMES = {
     "mindvox.config": ("Config", "load_config"),
@@ -42,6 +43,7 @@ _HOMES = {
     "mindvox.speakers.listening": ("Listener",),
     "mindvox.speakers.store": ("ModelIdentity", "SpeakerStore", "open_store"),
     "mindvox.speech.detector": ("SpeechDetector",),
+    "mindvox.speech.microphone": ("Microphone",),
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "Embeddings",
     "InputError",
     "Listener",
+    "Microphone",
     "ModelIdentity",
     "SpeakerStore",
     "SpeechDetector",

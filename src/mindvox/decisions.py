@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from mindvox.errors import UsageError
 from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import INCONCLUSIVE, Rule, Thresholds
 from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
+from mindvox.speech.microphone import Microphone
 from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Problem, Quality, measure, problem
 
 UNUSABLE = "unusable"  # code of a recording that cannot be read or embedded; see also the codes of speech.quality
+
+Source = Union[Recording, Microphone]
+"""A recording, or the microphone that makes it when it is needed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
 
 def examine(
     embedder: Embedder,
-    recording: Recording,
+    recording: Source,
     detector: Optional[SpeechDetector] = None,
     limits: Limits = DEFAULT_LIMITS,
     sample_rate: Optional[int] = None,
@@ -83,17 +87,21 @@ def examine(
 
     Args:
         embedder: the model.
-        recording, sample_rate, channel: see `Embedder.embed`.
+        recording, sample_rate, channel: see `Embedder.embed`; a microphone has its own rate and one channel.
         detector: finds speech; None: do not measure the quality.
         limits: required quality.
-        name: name in messages; None: the path, or "the array".
+        name: name in messages; None: the path, "the array" or "the microphone".
 
     Raises:
         UnreadRecording: the package that reads this format is not installed; the recording itself may be fine.
-        InputError, ValueError: see `Embedder.embed`. An unusable recording raises nothing; the result has a problem.
+        InputError, ValueError: see `Embedder.embed` and `Microphone.record`. An unusable recording raises nothing; the
+            result has a problem.
     """
     if name is None:
         name = AN_ARRAY if isinstance(recording, np.ndarray) else str(recording)
+    if isinstance(recording, Microphone):
+        sample_rate, channel = recording.sample_rate, None
+        recording = recording.record()
     quality = None
     try:
         waveform = embedder.read(recording, sample_rate, channel)
@@ -115,8 +123,8 @@ def examine(
 
 def verify(
     embedder: Embedder,
-    first: Recording,
-    second: Recording,
+    first: Source,
+    second: Source,
     rule: Optional[Rule] = None,
     detector: Optional[SpeechDetector] = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -127,7 +135,7 @@ def verify(
 
     Args:
         embedder: the model.
-        first, second, sample_rate, channel: see `Embedder.embed`.
+        first, second, sample_rate, channel: see `examine`.
         rule: turns the score into an answer; None: the model's own, see `rule_of`.
         detector, limits: see `examine`. Without a detector, silence and noise are compared as if they were speech.
 

@@ -11,6 +11,7 @@ from mindvox.compat.infer_contrast import main as infer_contrast
 from mindvox.compat.mvector import MVectorPredictor
 from mindvox.embedder import UnusableRecording
 from mindvox.errors import InputError, UsageError
+from mindvox.speech.microphone import Microphone
 from tests.speakers.toys import RATE, LoudIsSpeech, toy_embedder, voice
 
 
@@ -163,10 +164,14 @@ def menu(monkeypatch, capsys):
 
 
 def test_mvectors_menu_enrols_recognises_and_deletes(menu, toys, monkeypatch):
+    def record(self, begin):
+        begin()
+        return voice(2, 1, duration_s=self.duration_s)
+
     said = menu("0", "1-0.wav", "Anna", "0", "2-0.wav", "Bert", "1", "1-1.wav", "1", "3-0.wav")
     assert said[0].startswith("识别说话的为：Anna，相似度为：0.9") and said[1] == "没有识别到说话人，可能是没注册。"
     assert (toys / "audio_db" / "Anna" / "0.wav").is_file()
-    monkeypatch.setattr(infer_recognition, "record", lambda seconds: voice(2, 1, duration_s=seconds))
+    monkeypatch.setattr(Microphone, "record", record)
     said = menu("1", "", "2", "Bert", "2", "Bert", "7", arguments=["--record_seconds=2"])
     assert said[:4] == ["Loaded Anna audio.", "Loaded Bert audio.", "开始录音......", "录音已结束!"]
     assert said[4].startswith("识别说话的为：Bert") and said[5:7] == ["没有这个用户！", "请正确选择功能"]

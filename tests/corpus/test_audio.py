@@ -102,6 +102,12 @@ def test_text_named_wav(tmp_path):
     assert reason_of(tmp_path / "a.wav").startswith("not a readable audio file (")
 
 
+@pytest.mark.parametrize("name", ["a.raw", "a.RAW"])
+def test_samples_without_a_header(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(32000))
+    assert reason_of(tmp_path / name) == "not a readable audio file (samples without a header: convert to WAV)"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_samples_that_are_no_numbers(tmp_path, bad):
     soundfile.write(tmp_path / "a.wav", np.array([0.1, bad, 0.2]), 16000, subtype="FLOAT")

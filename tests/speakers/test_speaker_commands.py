@@ -26,6 +26,7 @@ from mindvox.scoring.linear_llr import LinearLlr
 from mindvox.speakers.backgrounds import BACKGROUNDS
 from mindvox.speakers.identification import NameThreshold
 from mindvox.speakers.store import NoSuchSpeaker, SpeakerExists, open_store
+from mindvox.speech.microphone import Microphone
 from mindvox.speech.quality import BANDS, Limits
 from mindvox.terminal import WIDTH
 from tests.speakers.toys import RATE, SAME, LoudIsSpeech, toy_embedder, toy_listener, voice
@@ -96,6 +97,35 @@ def test_what_cannot_be_enrolled_is_exit_code_4(files, capsys):
     assert said(capsys) == ["not enrolled: Anna: silent.wav: no speech was found in its 1.0 s"]
     assert enrol(["Anna", "1-0.wav", "silent.wav"]) == 0
     assert said(capsys)[1] == "left out: silent.wav: no speech was found in its 1.0 s"
+
+
+def test_recordings_can_come_from_the_microphone(files, monkeypatch, capsys):
+    spoken = [voice(1, 5), voice(1, 6), voice(1, 7), voice(2, 5)]
+    monkeypatch.setattr(Microphone, "record", lambda self: spoken.pop(0)[: round(self.duration_s * RATE)])
+    assert enrol(["Anna", "1-0.wav", "--record=3", "--channel=0"]) == 0
+    lines = said(capsys)
+    assert lines[0].startswith("enrolled: Anna, 2 recordings") and lines[2].startswith("  the microphone: 3.0 s")
+    assert enrol(["Anna", "--record=3", "--add"]) == 0
+    with open_store() as store:
+        assert [one.source for one in store.get("Anna").samples] == ["1-0.wav", "the microphone", "the microphone"]
+    capsys.readouterr()
+    assert identify(["--record=3"]) == 0
+    assert said(capsys)[-1].startswith("the microphone: Anna (Anna 0.9")
+    assert identify(["1-1.wav", "--record=3", "--json"]) == 3
+    found = [json.loads(line) for line in said(capsys)]
+    assert [(one["recording"], one["answer"]) for one in found] == [
+        ("1-1.wav", "identified"),
+        ("the microphone", "unknown"),
+    ]
+
+
+def test_nobody_speaks_in_vain(files, monkeypatch):
+    monkeypatch.setattr(Microphone, "record", lambda self: pytest.fail("asked to speak"))
+    enrol(["Anna", "1-0.wav"])
+    with pytest.raises(SpeakerExists):
+        enrol(["Anna", "--record=3"])
+    with pytest.raises(InputError, match=r"missing\.wav: no such file"):
+        identify(["missing.wav", "--record=3"])
 
 
 def test_a_second_enrolment_asks_for_add_or_replace(files, capsys):
@@ -267,7 +297,7 @@ def test_a_damaged_export_is_refused(files, change, message):
 @pytest.mark.parametrize(
     ("command", "arguments", "error", "message"),
     [
-        (enrol, ["Anna"], UsageError, "required: FILE"),
+        (enrol, ["Anna"], UsageError, "expected a recording: FILE or --record SECONDS"),
         (enrol, ["Anna", "missing.wav"], InputError, "missing.wav: no such file"),
         (enrol, ["Anna", "."], InputError, "a folder"),
         (enrol, ["Anna", "1-0.wav", "--add", "--replace"], UsageError, "not allowed with"),
@@ -276,7 +306,7 @@ def test_a_damaged_export_is_refused(files, change, message):
         (enrol, ["\n", "1-0.wav"], InputError, "name of a speaker"),
         (identify, ["1-0.wav"], InputError, "no store of speakers. `mindvox enrol"),
         (identify, ["1-0.wav", "--target_rate=1"], UsageError, "target_rate"),
-        (identify, [], UsageError, "required: FILE"),
+        (identify, [], UsageError, "expected a recording: FILE or --record SECONDS"),
         (speakers, [], UsageError, "required: COMMAND"),
         (speakers, ["list"], InputError, "no store of speakers"),
         (speakers, ["import", "missing"], InputError, "missing: no such export of speakers"),

@@ -10,7 +10,7 @@ import pytest
 
 from mindvox.errors import InputError
 from mindvox.speech import microphone
-from mindvox.speech.microphone import level_line, record
+from mindvox.speech.microphone import Microphone, level_line
 
 
 class PortAudioError(Exception):
@@ -59,16 +59,29 @@ def sounddevice(monkeypatch):
 
 def test_blocks_are_joined_and_cut_to_the_length(sounddevice):
     quiet = io.StringIO()
-    samples = record(0.25, quiet)
+    samples = Microphone(0.25).record(meter=quiet)
     np.testing.assert_array_equal(samples, np.arange(4000, dtype=np.float32) / np.float32(1e6))
     assert quiet.getvalue() == ""  # a file gets no meter
 
 
 def test_a_terminal_gets_a_meter(sounddevice):
     terminal = Terminal()
-    record(0.3, terminal)
+    Microphone(0.3).record(meter=terminal)
     lines = terminal.getvalue().split("\r")
     assert len(lines) == 4 and "0.2 s left" in lines[1] and lines[-1].endswith("\n")
+
+
+def test_the_person_is_asked_to_speak_once_the_microphone_delivers(sounddevice, monkeypatch, capsys):
+    begun = []
+    Microphone(0.3).record(begin=lambda: begun.append(1))
+    assert begun == [1] and capsys.readouterr().err == ""
+    Microphone(0.3).record()
+    assert capsys.readouterr().err == "speak now, for 0.3 s\n"
+    monkeypatch.setattr(Stream, "delivers", False)
+    monkeypatch.setattr(microphone, "PATIENCE_S", 0.1)
+    with pytest.raises(InputError):
+        Microphone(0.3).record()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_machine_without_a_microphone_gives_one_clear_error(sounddevice):
@@ -77,14 +90,14 @@ def test_a_machine_without_a_microphone_gives_one_clear_error(sounddevice):
 
     sounddevice.InputStream = refuse
     with pytest.raises(InputError, match=r"^no microphone can be opened \(Error querying device -1\)\. Connect one"):
-        record(1)
+        Microphone(1).record()
 
 
 def test_a_microphone_that_delivers_nothing_is_an_error(sounddevice, monkeypatch):
     monkeypatch.setattr(Stream, "delivers", False)
     monkeypatch.setattr(microphone, "PATIENCE_S", 0.1)
     with pytest.raises(InputError, match="delivered nothing"):
-        record(1)
+        Microphone(1).record()
 
 
 def test_without_portaudio_the_error_says_what_to_install(monkeypatch):
@@ -93,13 +106,13 @@ def test_without_portaudio_the_error_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(microphone.importlib, "import_module", fail)
     with pytest.raises(InputError, match=r"needs PortAudio \(PortAudio library not found\).*libportaudio2"):
-        record(1)
+        Microphone(1).record()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 601, float("nan")])
 def test_impossible_lengths(seconds):
-    with pytest.raises(ValueError, match="expected a length"):
-        record(seconds)
+    with pytest.raises(ValueError, match="expected more than 0 and at most 600 s"):
+        Microphone(seconds)
 
 
 def test_level_line():

@@ -79,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="mindvox calibrate pairs",
         description="Fit the calibration of `mindvox verify` on recordings of people whom you know: at least "
         f"{LEAST_SPEAKERS} people with two recordings each.",
-        allow_abbrev=False,
     )
     add_source_arguments(parser)
     parser.add_argument("--to", type=user_path, required=True, metavar="CALIBRATION.json", help="file to write")

@@ -122,7 +122,7 @@ def _check_names(files: Sequence[Path]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="mindvox diarize", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox diarize", description=main.__doc__)
     parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
     parser.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(

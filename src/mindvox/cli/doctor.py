@@ -1,10 +1,10 @@
 """Check what works on this machine: mindvox doctor [--json]."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from typing import Optional
 
+from mindvox.arguments import Parser
 from mindvox.doctor import BROKEN, WORKS, Finding, examine, machine
 
 
@@ -14,7 +14,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Each engine runs a tiny model. The exit code is 1 if something is broken, or if something is missing that every
     command for recordings needs.
     """
-    parser = argparse.ArgumentParser(prog="mindvox doctor", description=main.__doc__)
+    parser = Parser(prog="mindvox doctor", description=main.__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
     about, findings = machine(), examine()

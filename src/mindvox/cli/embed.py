@@ -50,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="mindvox embed",
         description="Write names and embeddings of recordings, and a list of unusable ones. An interrupted run resumes "
         "when it is started again.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "source",

@@ -1,4 +1,4 @@
-"""Enrol a speaker: mindvox enrol NAME FILE... [--add | --replace]."""
+"""Enrol a speaker: mindvox enrol NAME FILE... [--record SECONDS] [--add | --replace]."""
 
 import argparse
 import json
@@ -7,11 +7,17 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
-from mindvox.cli.model_arguments import add_model_arguments, check_readable
+from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.quality_arguments import add_limit_arguments
-from mindvox.cli.speaker_arguments import add_store_argument, moment, open_listener, open_store_for
+from mindvox.cli.speaker_arguments import (
+    add_source_arguments,
+    add_store_argument,
+    moment,
+    open_listener,
+    open_store_for,
+    sources_of,
+)
 from mindvox.errors import UsageError
-from mindvox.files import user_path
 from mindvox.progress import quantity
 from mindvox.speakers.enrolment import Enrolment, Rules, enrol, enrolment_facts
 from mindvox.speakers.store import ADD, NEW, REPLACE, NoSuchSpeaker, SpeakerStore, Terms
@@ -23,12 +29,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Enrol a speaker from recordings."""
     arguments = _parser().parse_args(argv)
     rules = rules_of(arguments)
-    for path in arguments.files:
-        check_readable(path)
+    sources = sources_of(arguments)
     listener = open_listener(arguments)
     with open_store_for(arguments, listener) as store:
         done = enrol(
-            *(store, listener, arguments.name, arguments.files, arguments.mode),
+            *(store, listener, arguments.name, sources, arguments.mode),
             *(_terms(arguments, store), rules),
             channel=arguments.channel,
         )
@@ -116,10 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="mindvox enrol",
         description="Enrol a speaker from one or, better, several recordings.",
         epilog="Exit codes: 0 enrolled, 4 not enrolled because of the recordings, 1 failed, 2 wrong usage.",
-        allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="the speaker's name")
-    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    add_source_arguments(parser)
     add_enrolment_arguments(parser)
     add_limit_arguments(parser)
     add_store_argument(parser)

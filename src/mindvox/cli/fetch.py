@@ -1,16 +1,16 @@
 """Fetch a public model into the cache: mindvox fetch NAME [--file FILE] [--force]."""
 
-import argparse
 from collections.abc import Sequence
 from typing import Optional
 
+from mindvox.arguments import Parser
 from mindvox.deploy.pretrained import fetch
 from mindvox.files import user_path
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Fetch a public model, check it, and store it in MINDVOX_HOME; `mindvox models` lists the names."""
-    parser = argparse.ArgumentParser(prog="mindvox fetch", description=main.__doc__)
+    parser = Parser(prog="mindvox fetch", description=main.__doc__)
     parser.add_argument("name", metavar="NAME", help="name of the model")
     parser.add_argument(
         "--file",

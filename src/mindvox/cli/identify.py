@@ -1,16 +1,14 @@
-"""Find out which enrolled speaker is in a recording: mindvox identify FILE... [--target_rate P] [--json]."""
+"""Find out which enrolled speaker is in a recording: mindvox identify FILE... [--record SECONDS] [--target_rate P]."""
 
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Optional
 
 from mindvox.arguments import Parser
-from mindvox.cli.model_arguments import add_model_arguments, check_readable
+from mindvox.cli.model_arguments import add_model_arguments
 from mindvox.cli.quality_arguments import add_limit_arguments
-from mindvox.cli.speaker_arguments import add_store_argument, open_listener
-from mindvox.files import user_path
+from mindvox.cli.speaker_arguments import add_source_arguments, add_store_argument, open_listener, sources_of
 from mindvox.progress import quantity
 from mindvox.speakers.identification import (
     IDENTIFIED,
@@ -35,19 +33,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Find out which enrolled speakers are in recordings."""
     arguments = _parser().parse_args(argv)
     candidates = candidates_of(arguments)
-    for path in arguments.files:
-        check_readable(path)
+    sources = sources_of(arguments)
     with open_store(arguments.store) as store:
         listener = open_listener(arguments)
         store.require(ModelIdentity.of(listener.embedder))
         if not arguments.json:
             print(describe(name_threshold(store, listener.embedder.model_file, candidates)))
         worst = 0
-        for path in arguments.files:
-            found = identify(store, listener, path, candidates, channel=arguments.channel)
+        for source in sources:
+            found = identify(store, listener, source, candidates, channel=arguments.channel)
             worst = max(worst, EXIT_CODES[found.answer])
-            facts = identification_facts(str(path), found)
-            print(json.dumps(facts, ensure_ascii=False) if arguments.json else _line(path, found))
+            facts = identification_facts(str(source), found)
+            print(json.dumps(facts, ensure_ascii=False) if arguments.json else _line(str(source), found))
     return worst
 
 
@@ -60,12 +57,12 @@ def describe(threshold: NameThreshold) -> str:
     return f"{line}, which at most {threshold.target_rate:g} of strangers reach\n{source}"
 
 
-def _line(path: Path, found: Identification) -> str:
+def _line(name: str, found: Identification) -> str:
     nearest = ", ".join(f"{match.name} {match.score:.4f}" for match in found.candidates)
     scores = f" ({nearest})" if nearest else ""
     if found.answer == INCONCLUSIVE:
-        return f"{path}: inconclusive: {found.reason}{scores}"
-    return f"{path}: {found.name or 'unknown'}{scores}"
+        return f"{name}: inconclusive: {found.reason}{scores}"
+    return f"{name}: {found.name or 'unknown'}{scores}"
 
 
 def add_candidate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,9 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Find out which enrolled speakers are in recordings.",
         epilog="Exit codes: 0 a name, 3 unknown, 4 inconclusive, of several recordings the highest; 1 failed, 2 wrong "
         "usage.",
-        allow_abbrev=False,
     )
-    parser.add_argument("files", type=user_path, nargs="+", metavar="FILE", help="recording in any audio format")
+    add_source_arguments(parser)
     add_candidate_arguments(parser)
     add_limit_arguments(parser)
     add_store_argument(parser)

@@ -84,7 +84,7 @@ def _pieces(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="mindvox make-conversations", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox make-conversations", description=main.__doc__)
     parser.add_argument("corpus", type=user_path, metavar="CORPUS", help="holds wav/<speaker>/<session>/<file>")
     parser.add_argument("out", type=user_path, metavar="OUT", help=f"folder for the recordings and {REFERENCE}")
     defaults = Conversation()

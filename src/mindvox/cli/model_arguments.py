@@ -8,6 +8,7 @@ from mindvox.embedder import DEFAULT_MODEL, Embedder
 from mindvox.engines.engine import AUTO, ENGINES
 from mindvox.errors import InputError
 from mindvox.files import user_text
+from mindvox.speech.microphone import microphone
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, with_channel: bool = True) -> None:
@@ -27,6 +28,11 @@ def _add_channel_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel", type=int, metavar="N", help="index of the only channel to use, from 0; default: the mean of all"
     )
+
+
+def add_record_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --record, with a help text."""
+    parser.add_argument("--record", type=microphone, metavar="SECONDS", help=text)
 
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:

@@ -1,11 +1,11 @@
 """List the public models: mindvox models [NAME] [--json]."""
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from mindvox.arguments import Parser
 from mindvox.deploy.pretrained import is_cached
 from mindvox.home import model_folder
 from mindvox.public_models import PUBLIC_MODELS, SPEAKER, public_model
@@ -16,7 +16,7 @@ COLUMNS = ("name", "cached", "licence", "MB", "same from")
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """List the public models that `mindvox fetch` knows, or show everything about one of them."""
-    parser = argparse.ArgumentParser(prog="mindvox models", description=main.__doc__)
+    parser = Parser(prog="mindvox models", description=main.__doc__)
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of a model; default: list all")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON with everything that is known")

@@ -60,7 +60,7 @@ def _values(errors: Errors) -> dict[str, Optional[float]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="mindvox score-rttm", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox score-rttm", description=main.__doc__)
     parser.add_argument("reference", type=user_path, metavar="REF", help="reference: RTTM file or folder of such files")
     parser.add_argument("hypothesis", type=user_path, metavar="HYP", help="result to score: RTTM file or folder")
     parser.add_argument(

@@ -62,7 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="mindvox serve",
         description="Serve verification, enrolment, identification and diarization over HTTP, and a web page.",
-        allow_abbrev=False,
     )
     parser.add_argument("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
     parser.add_argument(

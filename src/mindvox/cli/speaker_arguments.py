@@ -5,14 +5,34 @@ import re
 import time
 from datetime import UTC, datetime
 
-from mindvox.cli.model_arguments import open_embedder
+from mindvox.cli.model_arguments import add_record_argument, check_readable, open_embedder
 from mindvox.cli.quality_arguments import limits_of
-from mindvox.files import user_text
+from mindvox.decisions import Source
+from mindvox.errors import UsageError
+from mindvox.files import user_path, user_text
 from mindvox.speakers.listening import Listener
 from mindvox.speakers.store import NEVER, VARIABLE, ModelIdentity, SpeakerStore, open_store
 from mindvox.speech.detector import SpeechDetector
 
 DAY_S = 86400.0
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the recordings: files and --record."""
+    parser.add_argument(
+        "files", type=user_path, nargs="*", default=[], metavar="FILE", help="recording in any audio format"
+    )
+    add_record_argument(parser, "record from the microphone")
+
+
+def sources_of(arguments: argparse.Namespace) -> list[Source]:
+    """Return the recordings of the arguments; raise UsageError or InputError."""
+    for path in arguments.files:
+        check_readable(path)
+    sources = [*arguments.files, *filter(None, [arguments.record])]
+    if not sources:
+        raise UsageError("expected a recording: FILE or --record SECONDS.")
+    return sources
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

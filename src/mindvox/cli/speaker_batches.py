@@ -87,7 +87,6 @@ def _enrol_parser() -> argparse.ArgumentParser:
         description="Enrol the speakers of a corpus. Speakers who are already enrolled are skipped, so that an "
         "interrupted run resumes.",
         epilog="Exit codes: 0 all are enrolled, 4 some are not because of their recordings, 1 failed, 2 wrong usage.",
-        allow_abbrev=False,
     )
     add_source_arguments(parser)
     add_enrolment_arguments(parser)
@@ -103,7 +102,6 @@ def _identify_parser() -> argparse.ArgumentParser:
         prog="mindvox identify-all",
         description="Identify the speakers of many recordings. Recordings that are already in the file are skipped, so "
         "that an interrupted run resumes.",
-        allow_abbrev=False,
     )
     add_source_arguments(parser)
     parser.add_argument(

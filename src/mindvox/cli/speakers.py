@@ -143,15 +143,13 @@ def _purge(store: SpeakerStore, arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="mindvox speakers", description="List and manage enrolled speakers.", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    parser = Parser(prog="mindvox speakers", description="List and manage enrolled speakers.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
         name: str, run: Callable[[SpeakerStore, argparse.Namespace], None], meaning: str
     ) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.", allow_abbrev=False
-        )
+        command = commands.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
         command.set_defaults(run=run)
         add_store_argument(command)
         return command

@@ -53,10 +53,10 @@ def _revoke(file: TokenFile, arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="mindvox tokens", description="Manage the access tokens of the service.", allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    parser = Parser(prog="mindvox tokens", description="Manage the access tokens of the service.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     scopes = "; ".join(f"{name}: {meaning}" for name, meaning in SCOPES.items())
-    added = commands.add_parser("add", help="make a token and print it once", allow_abbrev=False)
+    added = commands.add_parser("add", help="make a token and print it once")
     added.add_argument("name", metavar="NAME", help="name of the token's owner")
     added.add_argument("--scopes", required=True, metavar="SCOPE,...", help=scopes)
     added.add_argument(
@@ -67,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         help="end: 90d, a date such as 2027-01-31 (UTC), or never",
     )
     added.set_defaults(run=_add)
-    listed = commands.add_parser("list", help="list the tokens, without their secrets", allow_abbrev=False)
+    listed = commands.add_parser("list", help="list the tokens, without their secrets")
     listed.add_argument("--json", action="store_true", help="print one JSON object per token")
     listed.set_defaults(run=_list)
-    revoked = commands.add_parser("revoke", help="make a token invalid at once", allow_abbrev=False)
+    revoked = commands.add_parser("revoke", help="make a token invalid at once")
     revoked.add_argument("token", metavar="ID", help="id or name of the token")
     revoked.set_defaults(run=_revoke)
     for command in (added, listed, revoked):

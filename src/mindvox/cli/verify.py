@@ -2,12 +2,11 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from mindvox.arguments import Parser
-from mindvox.cli.model_arguments import add_model_arguments, check_readable, open_embedder
+from mindvox.cli.model_arguments import add_model_arguments, add_record_argument, check_readable, open_embedder
 from mindvox.cli.quality_arguments import add_limit_arguments, limits_of, quality_line
 from mindvox.decisions import Decision, decide, decision_facts, examine, rule_of
 from mindvox.embedder import Embedder
@@ -16,11 +15,9 @@ from mindvox.files import user_path
 from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import ACCEPT, INCONCLUSIVE, LLR, REJECT, Rule, Thresholds
 from mindvox.speech.detector import SpeechDetector
-from mindvox.speech.microphone import LONGEST_S, SAMPLE_RATE, record
 
 EXIT_CODES = {ACCEPT: 0, REJECT: 3, INCONCLUSIVE: 4}
 WORDS = {ACCEPT: "same person", REJECT: "different people", INCONCLUSIVE: "cannot tell"}
-MICROPHONE = "the microphone"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -34,12 +31,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     embedder = open_embedder(arguments)
     detector = None if arguments.no_quality else SpeechDetector.open()
     rule = _rule(arguments, thresholds, embedder)
-    first = examine(embedder, arguments.first, detector, limits, channel=arguments.channel)
-    if arguments.second is None:
-        print(f"speak now, for {arguments.record:g} s", file=sys.stderr, flush=True)
-        second = examine(embedder, record(arguments.record), detector, limits, SAMPLE_RATE, name=MICROPHONE)
-    else:
-        second = examine(embedder, arguments.second, detector, limits, channel=arguments.channel)
+    first, second = (
+        examine(embedder, source, detector, limits, channel=arguments.channel)
+        for source in (arguments.first, arguments.second or arguments.record)
+    )
     decision = decide(rule, first, second)
     if arguments.json:
         print(json.dumps(_as_json(decision, arguments, embedder), ensure_ascii=False))
@@ -90,8 +85,6 @@ def _check(arguments: argparse.Namespace) -> None:
     """Raise UsageError for arguments that exclude each other."""
     if (arguments.second is None) == (arguments.record is None):
         raise UsageError("expected two recordings, or one and --record SECONDS for the other.")
-    if arguments.record is not None and not 0 < arguments.record <= LONGEST_S:
-        raise UsageError(f"--record: expected more than 0 and at most {LONGEST_S:g} s, got {arguments.record:g}.")
     of_calibration = [arguments.calibration, arguments.false_accepts, arguments.false_rejects]
     if arguments.threshold is not None and any(value is not None for value in of_calibration):
         raise UsageError(
@@ -135,11 +128,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="mindvox verify",
         description="Decide whether two recordings are of the same person.",
         epilog="Exit codes: 0 same person, 3 different people, 4 cannot tell, 1 failed, 2 wrong usage.",
-        allow_abbrev=False,
     )
     parser.add_argument("first", type=user_path, metavar="A", help="recording in any audio format")
     parser.add_argument("second", type=user_path, nargs="?", metavar="B", help="another one")
-    parser.add_argument("--record", type=float, metavar="SECONDS", help="record B from the microphone")
+    add_record_argument(parser, "record B from the microphone")
     add_model_arguments(parser)
     parser.add_argument(
         "--calibration",

@@ -13,7 +13,7 @@ from mindvox.files import user_path
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print whether two recordings are of one person, and their cosine."""
-    parser = Parser(prog="mindvox infer-contrast", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox infer-contrast", description=main.__doc__)
     parser.add_argument("--audio_path1", type=user_path, default="audio/a_1.wav", metavar="FILE")
     parser.add_argument("--audio_path2", type=user_path, default="audio/b_2.wav", metavar="FILE")
     add_predictor_arguments(parser)

@@ -9,11 +9,10 @@ from typing import Optional
 
 from mindvox.arguments import Parser
 from mindvox.compat.mvector import Audio, MVectorPredictor, add_predictor_arguments
-from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.embedder import UnusableRecording
-from mindvox.errors import InputError, UsageError
+from mindvox.errors import InputError
 from mindvox.files import user_path, user_text
-from mindvox.speech.microphone import LONGEST_S, record
+from mindvox.speech.microphone import Microphone, microphone
 
 REGISTER, RECOGNISE, DELETE = "0", "1", "2"
 
@@ -24,9 +23,6 @@ Listen = Callable[[], Audio]
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Enrol, recognise and delete users from a menu, until the input ends."""
     arguments = _parser().parse_args(argv)
-    seconds = arguments.record_seconds
-    if not 0 < seconds <= LONGEST_S:
-        raise UsageError(f"--record_seconds: expected more than 0 and at most {LONGEST_S:g} s, got {seconds:g}.")
     predictor = MVectorPredictor(
         threshold=arguments.threshold, audio_db_path=arguments.audio_db_path, model_path=arguments.model_path
     )
@@ -40,7 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 print("请正确选择功能")
                 continue
             try:
-                choices[choice](predictor, lambda: _listen(seconds))
+                choices[choice](predictor, lambda: _listen(arguments.record_seconds))
             except (InputError, UnusableRecording) as error:  # about this recording or name; the menu continues
                 print(error)
     except EOFError:
@@ -48,15 +44,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
 
 
-def _listen(seconds: float) -> Audio:
-    given = input(f"按下回车键开机录音，录音{seconds:g}秒中：").strip()
+def _listen(microphone: Microphone) -> Audio:
+    given = input(f"按下回车键开机录音，录音{microphone.duration_s:g}秒中：").strip()
     if given:
         path = user_path(given)
         if not path.is_file():
             raise InputError(f"{path}: no such file.")
         return path
-    print("开始录音......")
-    samples = record(seconds)
+    samples = microphone.record(begin=lambda: print("开始录音......", flush=True))
     print("录音已结束!")
     return samples
 
@@ -65,11 +60,11 @@ def _register(predictor: MVectorPredictor, listen: Listen) -> None:
     heard = listen()
     name = input("请输入该音频用户的名称：").strip()
     if name:
-        predictor.register(heard, name, SAMPLE_RATE)
+        predictor.register(heard, name, Microphone.sample_rate)
 
 
 def _recognise(predictor: MVectorPredictor, listen: Listen) -> None:
-    name, score = predictor.recognition(listen(), sample_rate=SAMPLE_RATE)
+    name, score = predictor.recognition(listen(), sample_rate=Microphone.sample_rate)
     print(f"识别说话的为：{name}，相似度为：{score:f}" if name else "没有识别到说话人，可能是没注册。")
 
 
@@ -80,12 +75,12 @@ def _delete(predictor: MVectorPredictor, _: Listen) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="mindvox infer-recognition", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox infer-recognition", description=main.__doc__)
     parser.add_argument(
         "--audio_db_path", type=user_text, default="audio_db", help="folder of the users' recordings (%(default)s)"
     )
     parser.add_argument(
-        "--record_seconds", type=float, default=3.0, metavar="S", help="length of a recording, s (default: 3)"
+        "--record_seconds", type=microphone, default="3", metavar="S", help="length of a recording, s (default: 3)"
     )
     add_predictor_arguments(parser)
     return parser

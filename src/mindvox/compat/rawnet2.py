@@ -278,7 +278,6 @@ def _parse(argv: Optional[Sequence[str]]) -> tuple[argparse.Namespace, list[str]
         usage="%(prog)s {full,performance} NUM_DEVICES --data_path FOLDER [--key=value ...]",
         description="Train RawNet2 like its Ascend port, with the same folders.",
         epilog="Further --key=value arguments are train.py's.",
-        allow_abbrev=False,
     )
     parser.add_argument("kind", choices=("full", "performance"), help="full: train and evaluate; or time one epoch")
     parser.add_argument("num_devices", type=int, metavar="NUM_DEVICES", help="number of devices: 1 or 8")

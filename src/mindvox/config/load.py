@@ -186,7 +186,7 @@ def _shipped_path(cls: type) -> Path:
 def _parser(cls: type, default_path: PathLike, words: Sequence[str], shown: Sequence[type]) -> argparse.ArgumentParser:
     """Return a parser of a configuration's keys and of those section keys that `words` give."""
     usage = f"%(prog)s [{'--config_path ' if cls is Config else ''}FILE] [--key=value ...]"
-    parser = Parser(description=cls.__doc__, allow_abbrev=False, usage=usage)
+    parser = Parser(description=cls.__doc__, usage=usage)
     _add_config_path(parser, cls, default_path)
     groups = {owner: parser.add_argument_group(_title(owner)) for owner in shown or _owners(cls)}
     is_help = any(word in ("-h", "--help") for word in words)
@@ -245,7 +245,7 @@ def _add_section(group: Any, field: dataclasses.Field, choice: Optional[Choice])
 
 def _chosen(cls: type, words: Sequence[str], default_path: PathLike) -> dict[str, Choice]:
     """Return the class that each section chooses, as far as the file and the command line can be read."""
-    parser = Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False)
     _add_config_path(parser, cls, default_path)
     for name in _sections(cls):
         parser.add_argument(f"--{name}.name", f"--{name}", dest=f"{name}.name", default=argparse.SUPPRESS)

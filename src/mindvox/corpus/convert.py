@@ -3,7 +3,6 @@
 Usage: mindvox convert-audio SOURCE_FOLDER TARGET_FOLDER [--audio_format flac] [--keep_m4a]
 """
 
-import argparse
 import multiprocessing
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import Optional
 
 import soundfile
 
+from mindvox.arguments import Parser
 from mindvox.corpus.audio import SAMPLE_RATE, BadAudio, Skipped, read_audio, suffix_of, to_int16
 from mindvox.corpus.decoders import MEDIA_SUFFIXES
 from mindvox.corpus.table_io import write_skipped
@@ -104,7 +104,7 @@ def _convert_one(source: Path, target: Path, audio_format: str, keep_source: boo
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert a tree of recordings, all that are audio by name, to 16 kHz wav or flac (docs/data.md)."""
-    parser = argparse.ArgumentParser(prog="mindvox convert-audio", description=main.__doc__)
+    parser = Parser(prog="mindvox convert-audio", description=main.__doc__)
     parser.add_argument(
         "source", type=user_path, metavar="SOURCE_FOLDER", help="folder with <speaker>/<session>/<file>.m4a, ..."
     )

@@ -128,6 +128,8 @@ def _open_sndfile(path: Path) -> Decoder:
         raise BadAudio(str(error.strerror).lower()) from None
     if is_endless:
         raise BadAudio("not a readable audio file (damaged LIST chunk)")
+    if suffix_of(path.name) == ".raw":  # soundfile would ask for the rate
+        raise BadAudio("not a readable audio file (samples without a header: convert to WAV)")
     first = SndfileDecoder(path)
     try:
         starts = part_starts(path, first.container)

@@ -5,7 +5,6 @@ Usage: mindvox demo-corpus OUT_FOLDER
 The folder gets voxceleb12/wav (training voices), voxceleb1/wav (test voices), voxceleb1/veri_test2.txt and demo.json.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
+from mindvox.arguments import Parser
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.corpus.espeak import Espeak
 from mindvox.corpus.make_trials import choose_trials
@@ -195,7 +195,7 @@ def _speak_all(voices: Sequence[Voice], num_utterances: int, folder: Path) -> li
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Make the demo corpus and print its location."""
     defaults = DemoSettings()
-    parser = argparse.ArgumentParser(prog="mindvox demo-corpus", description=__doc__.splitlines()[0])
+    parser = Parser(prog="mindvox demo-corpus", description=__doc__.splitlines()[0])
     parser.add_argument("out_folder", type=user_path, help="folder to create")
     parser.add_argument(
         "--num_voices", type=int, default=defaults.num_voices, help="number of voices; a sixth is for testing"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Optional
 from urllib.parse import quote
 
+from mindvox.arguments import Parser
 from mindvox.corpus.archives import extract
 from mindvox.corpus.audio import is_audio_name
 from mindvox.corpus.convert import AUDIO_FORMATS, FAILED_FILE, convert_tree
@@ -267,7 +268,7 @@ def read_checksums(path: Path) -> dict[str, str]:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Download, unpack and convert corpora."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mindvox get-data",
         description=main.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

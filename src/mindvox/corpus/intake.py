@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import yaml
 
+from mindvox.arguments import Parser
 from mindvox.corpus.audio import BadAudio, Skipped
 from mindvox.corpus.layouts import Corpus, add_layout_arguments, open_corpus
 from mindvox.corpus.make_trials import add_trial_arguments, check_max_trials, draw_trials
@@ -215,7 +216,7 @@ def main(argv: Optional[Sequence[str]] = None, open_keep_speech: Optional[Callab
         open_keep_speech: returns the function that `--do_vad` cuts recordings with; None: there is none.
     """
     description = (main.__doc__ or "").splitlines()[0]
-    parser = argparse.ArgumentParser(prog="mindvox intake", description=description)
+    parser = Parser(prog="mindvox intake", description=description)
     parser.add_argument("source", type=user_path, metavar="SOURCE", help="folder of the recordings, or a list of them")
     parser.add_argument("target", type=user_path, metavar="TARGET", help="folder for the written files")
     parser.add_argument(

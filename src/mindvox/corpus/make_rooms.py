@@ -3,7 +3,6 @@
 They simulate shoebox rooms by the image method of pyroomacoustics (extra rooms), and are 16 kHz wav files.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import soundfile
 
+from mindvox.arguments import Parser
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, lock_folder, read_json, user_path, write_json
@@ -98,7 +98,7 @@ def _pyroomacoustics() -> Any:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Simulate room responses."""
-    parser = argparse.ArgumentParser(prog="mindvox make-rooms", description=main.__doc__)
+    parser = Parser(prog="mindvox make-rooms", description=main.__doc__)
     parser.add_argument("folder", type=user_path, help="folder for the responses")
     parser.add_argument("--count", type=int, default=1000, help="number of responses (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="random seed of sizes, positions and walls (default: 0)")

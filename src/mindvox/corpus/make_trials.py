@@ -12,6 +12,7 @@ from typing import Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.corpus.layouts import add_layout_arguments, open_corpus
 from mindvox.corpus.tree import Recording
 from mindvox.corpus.trials import Trial, count_targets, speaker_of, write_trials
@@ -109,7 +110,7 @@ def check_max_trials(max_trials: int) -> None:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Draw a trial list for a corpus, or pair each recording of a list with each of another."""
-    parser = argparse.ArgumentParser(prog="mindvox make-trials", description=main.__doc__)
+    parser = Parser(prog="mindvox make-trials", description=main.__doc__)
     parser.add_argument(
         "data_folder", type=user_path, metavar="DATA_FOLDER", help="holds wav/<speaker>/<session>/<file>"
     )

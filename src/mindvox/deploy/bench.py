@@ -237,10 +237,9 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         prog="mindvox bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    steps = parser.add_subparsers(dest="step", required=True, parser_class=Parser)
-    step = steps.add_parser("preprocess", help="write features and labels of a corpus", allow_abbrev=False)
+    steps = parser.add_subparsers(dest="step", required=True)
+    step = steps.add_parser("preprocess", help="write features and labels of a corpus")
     step.add_argument(
         "dataset", type=user_path, help="folder of <speaker>/<session>/<file>, such as VoxCeleb1's test set"
     )
@@ -248,7 +247,7 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     step.add_argument("speaker", type=user_path, help="folder of labels to write")
     step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames per utterance (default: 200)")
     step.add_argument("--model", type=user_path, help="exported model whose front end is used (default: fbank)")
-    step = steps.add_parser("infer", help="measure throughput by batch size, and write embeddings", allow_abbrev=False)
+    step = steps.add_parser("infer", help="measure throughput by batch size, and write embeddings")
     step.add_argument("--model", type=user_path, nargs="+", required=True, help="exported models that take features")
     step.add_argument("--data_path", type=user_path, required=True, metavar="INPUT", help="folder of features")
     step.add_argument("--result", type=user_path, required=True, help="folder of embeddings to write")
@@ -260,10 +259,10 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--device_target", default="auto", choices=("auto", "CPU", "GPU", "Ascend"), help="device for a MINDIR"
     )
     step.add_argument("--device_id", type=int, default=0, help="index of the device")
-    step = steps.add_parser("postprocess", help="compute the ROC-AUC of embeddings", allow_abbrev=False)
+    step = steps.add_parser("postprocess", help="compute the ROC-AUC of embeddings")
     step.add_argument("result", type=user_path, help="folder of embeddings, such as result/output_bs1")
     step.add_argument("speaker", type=user_path, help="folder of labels")
-    step = steps.add_parser("originroc", help="compute the ROC-AUC of a checkpoint", allow_abbrev=False)
+    step = steps.add_parser("originroc", help="compute the ROC-AUC of a checkpoint")
     step.add_argument("checkpoint", type=user_path, help="checkpoint, or folder of checkpoints")
     step.add_argument("dataset", type=user_path, help="folder of <speaker>/<session>/<file>")
     step.add_argument("--frames", type=_count, default=NUM_FRAMES, help="frames per utterance (default: 200)")

@@ -117,7 +117,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = Parser(prog="mindvox check-parity", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="mindvox check-parity", description=main.__doc__)
     parser.add_argument(
         "--checkpoint", type=user_path, required=True, help="exported checkpoint, or folder whose last one is taken"
     )

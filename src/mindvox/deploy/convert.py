@@ -4,7 +4,6 @@ Lite compiles an unconverted model at every start, in every worker, and for one 
 without compilation, and can have several lengths.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from mindvox.arguments import Parser
 from mindvox.engines.exported import FILE_FORMATS, ExportedModel
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, lock_output, sha256_file, user_path
@@ -41,7 +41,7 @@ class Shapes:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Convert a model and describe the result."""
-    parser = argparse.ArgumentParser("convert_310.sh", description="Convert a .mindir for Ascend by converter_lite.")
+    parser = Parser(prog="convert_310.sh", description="Convert a .mindir for Ascend by converter_lite.")
     parser.add_argument("model", type=user_path, help=".mindir that export.py wrote with --device_target=Ascend")
     parser.add_argument("output", type=user_path, help="converted .mindir; its description is written beside it")
     parser.add_argument("--frames", type=_counts, help="lengths for a model of free length, such as 200,300,400")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.config import describe
 from mindvox.corpus.table_io import read_speakers, write_speakers
 from mindvox.deploy.toolkits.toolkit import State, Untold
@@ -229,7 +230,7 @@ def _write_speakers(path: Path, labels: list[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=main.__doc__,
         epilog="Values that a file does not contain are given as --model.KEY=VALUE or --front_end.KEY=VALUE, such as "
         "--model.pooling=max, --front_end.log=none or --front_end.waveform_scale=32768; others are refused.",

@@ -36,7 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m mindvox.docs", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m mindvox.docs", description=main.__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a block is out of date")
     what.add_argument("--write", action="store_true", help="write the blocks that are out of date")

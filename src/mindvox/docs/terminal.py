@@ -28,7 +28,7 @@ COLOURS = {"same person": "same", "different people": "different"}
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write the picture of README.md."""
-    parser = Parser(prog="python -m mindvox.docs.terminal", description=main.__doc__, allow_abbrev=False)
+    parser = Parser(prog="python -m mindvox.docs.terminal", description=main.__doc__)
     parser.add_argument("recordings", nargs=3, type=user_path, metavar="FILE", help="two of one person, one of another")
     text = picture(lines_of(parser.parse_args(argv).recordings))
     with atomic_path(PICTURE) as temporary:

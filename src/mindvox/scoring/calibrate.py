@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.corpus.names import Names
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, named_path, read_csv, read_json, sha256_file, user_path, write_json
@@ -267,7 +268,7 @@ def _measures(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mindvox calibrate",
         description=main.__doc__,
         epilog="`mindvox calibrate pairs` fits on recordings, for `mindvox verify`.",

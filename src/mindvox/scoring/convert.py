@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.corpus.names import Names
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import atomic_path, lock_folder, lock_output, sha256_file, text_lines, user_path, user_text
@@ -237,7 +238,7 @@ def _size(store: EmbeddingStore) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox convert-scores", description=__doc__.splitlines()[0])
+    parser = Parser(prog="mindvox convert-scores", description=__doc__.splitlines()[0])
     commands: Any = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write a store as a Kaldi archive")
     export.add_argument("store", type=user_path, metavar="STORE", help="embedding store")

@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.config import TRIAL_FORMATS
 from mindvox.errors import InputError, run
 from mindvox.files import PathLike, atomic_path, lock_folder, read_json, sha256_file, user_path, user_text, write_json
@@ -219,7 +220,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mindvox plda", description=main.__doc__)
+    parser = Parser(prog="mindvox plda", description=main.__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fit = commands.add_parser("fit", help="train on an embedding store", description=_fit.__doc__)
     fit.set_defaults(command=_fit)

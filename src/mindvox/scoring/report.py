@@ -4,7 +4,6 @@
 The page includes its pictures and needs neither scripts nor other files.
 """
 
-import argparse
 import base64
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.errors import InputError, UsageError, run
 from mindvox.figures import png
 from mindvox.files import PathLike, atomic_path, lock_output, named_path, read_json, user_path
@@ -222,7 +222,7 @@ def write_plots(scored: Scored, folder: PathLike) -> None:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Write a report about scored trials."""
-    parser = argparse.ArgumentParser(prog="mindvox report", description=main.__doc__)
+    parser = Parser(prog="mindvox report", description=main.__doc__)
     parser.add_argument(
         "results",
         nargs="+",

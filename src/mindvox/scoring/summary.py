@@ -1,10 +1,10 @@
 """Print a table of several systems' results: `mindvox summary NAME=results.json [NAME=results.json ...]`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from mindvox.arguments import Parser
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import named_path, read_json
 
@@ -13,7 +13,7 @@ ORDER = ("baseline", "sub_mean")  # followed by the norm
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Print EER and minDCF of every kind of score, one column a system."""
-    parser = argparse.ArgumentParser(prog="mindvox summary", description=main.__doc__)
+    parser = Parser(prog="mindvox summary", description=main.__doc__)
     parser.add_argument("results", nargs="+", type=named_path, metavar="NAME=results.json", help="results of eval.py")
     named = parser.parse_args(argv).results
     if len({name for name, _ in named} - {""}) < len(named):

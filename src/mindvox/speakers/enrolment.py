@@ -6,7 +6,8 @@ from typing import Any, Optional, TypeVar
 
 import numpy as np
 
-from mindvox.embedder import Embedder, Recording
+from mindvox.decisions import Source
+from mindvox.embedder import Embedder
 from mindvox.errors import InputError
 from mindvox.pair_calibration import PairCalibration
 from mindvox.progress import Progress
@@ -137,7 +138,7 @@ def enrol(
     store: SpeakerStore,
     listener: Listener,
     name: str,
-    recordings: Sequence[Recording],
+    recordings: Sequence[Source],
     mode: str = NEW,
     terms: Optional[Terms] = None,
     rules: Rules = Rules(),
@@ -152,7 +153,7 @@ def enrol(
         name, mode, terms: see `SpeakerStore.put`.
         recordings: at least one.
         rules: the rules that the recordings must keep to.
-        sample_rate, channel: see `Embedder.embed`.
+        sample_rate, channel: see `examine`.
 
     Raises:
         SpeakerExists: the mode is NEW and the name is taken.

@@ -11,7 +11,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mindvox.embedder import Embedder, Recording
+from mindvox.decisions import Source
+from mindvox.embedder import Embedder
 from mindvox.errors import UsageError
 from mindvox.pair_calibration import PairCalibration
 from mindvox.rules import Thresholds
@@ -123,7 +124,7 @@ class Candidates:
 def identify(
     store: SpeakerStore,
     listener: Listener,
-    recording: Recording,
+    recording: Source,
     candidates: Candidates = Candidates(),
     sample_rate: Optional[int] = None,
     channel: Optional[int] = None,
@@ -133,7 +134,7 @@ def identify(
     Args:
         store: the enrolled speakers.
         listener: the model of the store, and the limits.
-        recording, sample_rate, channel: see `Embedder.embed`.
+        recording, sample_rate, channel: see `examine`.
         candidates: the speakers that the answer may name.
 
     Raises:

@@ -7,10 +7,11 @@ from typing import Any, Optional
 import numpy as np
 
 from mindvox.corpus.section import Section
-from mindvox.decisions import examine
-from mindvox.embedder import AN_ARRAY, Embedder, Recording, UnusableRecording
+from mindvox.decisions import Source, examine
+from mindvox.embedder import AN_ARRAY, Embedder, UnusableRecording
 from mindvox.extraction import EmbedderChoice
 from mindvox.speech.detector import SpeechDetector
+from mindvox.speech.microphone import Microphone
 from mindvox.speech.quality import Limits, Quality
 
 
@@ -36,7 +37,7 @@ class Heard:
     """The embedding and the quality of a usable recording.
 
     Attributes:
-        source: the file's name without its folder, or "the array".
+        source: the file's name without its folder, "the array" or "the microphone".
         embedding: (D,), float32, not scaled to length 1.
         quality: the measured quality.
     """
@@ -58,16 +59,19 @@ class Listener:
     def __init__(self, embedder: Embedder, detector: SpeechDetector, limits: Optional[Limits] = None) -> None:
         self.embedder, self.detector, self.limits = embedder, detector, limits or Limits()
 
-    def hear(self, recording: Recording, sample_rate: Optional[int] = None, channel: Optional[int] = None) -> Heard:
-        """Return the embedding and the quality of a recording; see `Embedder.embed` for the arguments.
+    def hear(self, recording: Source, sample_rate: Optional[int] = None, channel: Optional[int] = None) -> Heard:
+        """Return the embedding and the quality of a recording; see `examine` for the arguments.
 
         Raises:
             UnfitRecording: the recording cannot be used.
             UnreadRecording: the package that reads this format is not installed.
-            InputError, ValueError: see `Embedder.embed`.
+            InputError, ValueError: see `examine`.
         """
-        source = AN_ARRAY
-        if not isinstance(recording, np.ndarray):
+        if isinstance(recording, np.ndarray):
+            source = AN_ARRAY
+        elif isinstance(recording, Microphone):
+            source = str(recording)
+        else:
             source = Path(recording.path if isinstance(recording, Section) else recording).name
         examined = examine(self.embedder, recording, self.detector, self.limits, sample_rate, channel, source)
         if examined.problem is not None:

@@ -1,10 +1,13 @@
 """Record from a microphone with the package sounddevice (extra microphone)."""
 
+import argparse
 import importlib
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, ClassVar, Optional, TextIO
 
 import numpy as np
 
@@ -18,46 +21,83 @@ INSTALL = "pip install -e '.[microphone]'; on Debian also: apt-get install libpo
 LONGEST_S = 600.0
 
 
-def record(duration_s: float, meter: TextIO = sys.stderr) -> np.ndarray:
-    """Return samples (N,), 16 kHz, full scale 1, from the system's default microphone.
+@dataclass(frozen=True)
+class Microphone:
+    """A recording that is made when it is needed, with the system's default microphone: 16 kHz, one channel.
 
     Args:
-        duration_s: length of the recording in s, at most 600.
-        meter: if this is a terminal, a line on it shows the level and is updated in place.
+        duration_s: length of the recording in s, more than 0 and at most 600.
 
     Raises:
-        InputError: sounddevice or PortAudio is not installed, there is no microphone, or it delivers nothing.
         ValueError: the length is out of range.
     """
-    if not 0 < duration_s <= LONGEST_S:
-        raise ValueError(f"expected a length from 0 to {LONGEST_S:g} s, got {duration_s}.")
-    sounddevice = _sounddevice()
-    blocks: SimpleQueue[np.ndarray] = SimpleQueue()
 
-    def keep(block: np.ndarray, num_frames: int, time: Any, status: Any) -> None:
-        blocks.put(block[:, 0].copy())
+    duration_s: float
+    sample_rate: ClassVar[int] = SAMPLE_RATE
 
-    num_samples = round(duration_s * SAMPLE_RATE)
-    taken: list[np.ndarray] = []
-    num_taken = 0
+    def __post_init__(self) -> None:
+        if not 0 < self.duration_s <= LONGEST_S:
+            raise ValueError(f"expected more than 0 and at most {LONGEST_S:g} s, got {self.duration_s:g}.")
+
+    def __str__(self) -> str:
+        return "the microphone"
+
+    def record(self, begin: Optional[Callable[[], None]] = None, meter: Optional[TextIO] = None) -> np.ndarray:
+        """Return samples (N,), float32, full scale 1.
+
+        Args:
+            begin: called when the microphone delivers; None: a line on stderr asks to speak.
+            meter: if this is a terminal, a line on it shows the level and is updated in place; None: stderr.
+
+        Raises:
+            InputError: sounddevice or PortAudio is not installed, there is no microphone, or it delivers nothing.
+        """
+        meter = meter or sys.stderr
+        sounddevice = _sounddevice()
+        blocks: SimpleQueue[np.ndarray] = SimpleQueue()
+
+        def keep(block: np.ndarray, num_frames: int, time: Any, status: Any) -> None:
+            blocks.put(block[:, 0].copy())
+
+        rate = self.sample_rate
+        num_samples = round(self.duration_s * rate)
+        taken: list[np.ndarray] = []
+        num_taken = 0
+        try:
+            with sounddevice.InputStream(
+                samplerate=rate, channels=1, dtype="float32", blocksize=rate // 10, callback=keep
+            ):
+                while num_taken < num_samples:
+                    taken.append(blocks.get(timeout=PATIENCE_S))
+                    if num_taken == 0:
+                        (begin or self._ask_to_speak)()
+                    num_taken += len(taken[-1])
+                    _show(meter, taken[-1], (num_samples - num_taken) / rate)
+        except sounddevice.PortAudioError as error:
+            raise InputError(f"no microphone can be opened ({error}). Connect one, or give a file.") from None
+        except Empty:
+            raise InputError(
+                f"the microphone delivered nothing for {PATIENCE_S:g} s. Choose another, or give a file."
+            ) from None
+        finally:
+            if taken and meter.isatty():
+                meter.write("\n")
+        return np.concatenate(taken)[:num_samples]
+
+    def _ask_to_speak(self) -> None:
+        print(f"speak now, for {self.duration_s:g} s", file=sys.stderr, flush=True)
+
+
+def microphone(text: str) -> Microphone:
+    """Return the microphone that records for so many seconds. A `type` for argparse."""
     try:
-        with sounddevice.InputStream(
-            samplerate=SAMPLE_RATE, channels=1, dtype="float32", blocksize=SAMPLE_RATE // 10, callback=keep
-        ):
-            while num_taken < num_samples:
-                taken.append(blocks.get(timeout=PATIENCE_S))
-                num_taken += len(taken[-1])
-                _show(meter, taken[-1], (num_samples - num_taken) / SAMPLE_RATE)
-    except sounddevice.PortAudioError as error:
-        raise InputError(f"no microphone can be opened ({error}). Connect one, or give a file.") from None
-    except Empty:
-        raise InputError(
-            f"the microphone delivered nothing for {PATIENCE_S:g} s. Choose another, or give a file."
-        ) from None
-    finally:
-        if meter.isatty():
-            meter.write("\n")
-    return np.concatenate(taken)[:num_samples]
+        duration_s = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}") from None
+    try:
+        return Microphone(duration_s)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def level_line(block: np.ndarray, left_s: float) -> str:

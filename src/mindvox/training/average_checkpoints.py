@@ -1,6 +1,5 @@
 """Average a run's last checkpoints: mindvox average-checkpoints FOLDER [--last 10] --to FILE."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mindvox.arguments import Parser
 from mindvox.errors import InputError, UsageError, run
 from mindvox.files import PathLike, lock_output, user_path
 from mindvox.progress import quantity
@@ -17,7 +17,7 @@ SAME_KEYS = ("model", "loss", "front_end", "speakers_sha256", "sub_centers")  # 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Average checkpoints and print which ones."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="mindvox average-checkpoints",
         description="Write the mean of the weights and batch norm statistics of a run's last checkpoints.",
     )

@@ -3,7 +3,6 @@
 It starts one process per device through MindSpore's msrun. For several servers, run it on each: docs/distributed.md.
 """
 
-import argparse
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Optional
 
 import psutil  # a dependency of MindSpore
 
+from mindvox.arguments import Parser
 from mindvox.config import ROOT, Config, load_config
 from mindvox.errors import InputError, Stopped, UsageError, run
 from mindvox.files import expand_path
@@ -341,14 +341,13 @@ def choose_table(path: str) -> RankTable:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Train on the devices of a rank table."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bash scripts/run_distribute_train.sh",
         usage=f"%(prog)s [{TABLE_VARIABLE}] [options] [--key=value ...]",
         description="Train on the devices of a rank table (HCCL's JSON, version 1.0), with one process each. For "
         "several servers, run it on each. The table is the argument, else the file that the environment variable "
         f"{TABLE_VARIABLE} names, else all Ascend devices of this machine.",
         epilog="Further --key=value arguments are train.py's.",
-        allow_abbrev=False,
     )
     parser.add_argument("--server_id", default="", help="server_id of this server, if its address does not tell")
     parser.add_argument(

@@ -1,0 +1,44 @@
+"""Recording through PortAudio and ALSA, from a microphone that plays a file: ALSA's plugin `file`."""
+
+import ctypes.util
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from tests.processes import call, must
+
+RECORD = """
+import numpy as np
+from mindvox.speech.microphone import Microphone
+np.save("heard.npy", Microphone(1.0).record())
+"""
+DEVICE = """
+pcm.!default {{ type file slave.pcm "silent" file "/dev/null" infile "{spoken}" format "raw" }}
+pcm.silent {{ type null }}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def portaudio():
+    """Skip where the libraries are missing; where CI_REQUIRE_CPP=1 that is a failure."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the stand-in for a microphone is a plugin of ALSA, which only Linux has")
+    if ctypes.util.find_library("portaudio") is None:
+        reason = "no libportaudio2: bash scripts/install_system_packages.sh --tests"
+        (pytest.fail if os.environ.get("CI_REQUIRE_CPP") == "1" else pytest.skip)(reason)
+
+
+def test_what_the_device_delivers_is_what_is_recorded(tmp_path):
+    spoken = np.random.default_rng(1).uniform(-0.5, 0.5, 20000).astype(np.float32)
+    spoken.tofile(tmp_path / "spoken.raw")
+    (tmp_path / "asound.conf").write_text(DEVICE.format(spoken=tmp_path / "spoken.raw"))
+    must(tmp_path, sys.executable, "-c", RECORD, ALSA_CONFIG_PATH=str(tmp_path / "asound.conf"))
+    np.testing.assert_array_equal(np.load(tmp_path / "heard.npy"), spoken[:16000])
+
+
+def test_a_machine_without_a_device_gives_one_line(tmp_path):
+    (tmp_path / "asound.conf").write_text("pcm.!default { type hw card 99 }")
+    done = call(tmp_path, sys.executable, "-c", RECORD, ALSA_CONFIG_PATH=str(tmp_path / "asound.conf"))
+    assert done.returncode == 1 and "no microphone can be opened" in done.stderr
