@@ -11,8 +11,9 @@ Its `audio_indexes.bin` is a pickle and is not read: the embeddings are computed
 import argparse
 import io
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
 
 import numpy as np
 
@@ -21,20 +22,26 @@ from mindvox.decisions import cosine
 from mindvox.embedder import DEFAULT_MODEL, Embedder, UnusableRecording
 from mindvox.errors import InputError
 from mindvox.files import PathLike, atomic_path, user_text
+from mindvox.speakers.identification import Candidates
 from mindvox.speakers.store import ADD, ModelIdentity, NoSuchSpeaker, Sample, SpeakerStore, check_name, open_store
+
+if TYPE_CHECKING:
+    from mindvox.diarization.pipeline import Diarizer
 
 STORE = "speakers.db"
 BATCH_FILES = 64
 THRESHOLD = 0.6  # mvector's default
 
 Audio = Union[PathLike, BinaryIO, bytes, np.ndarray]
+Spans = Sequence[Union[Mapping[str, float], Sequence[float]]]
 
 
 class MVectorPredictor:
     """mvector's class on an exported model.
 
     Differences: features come from the model's front end, not from `configs`; unusable recordings raise
-    UnusableRecording; embeddings do not depend on the batch; the store of speakers decides who is nearest.
+    UnusableRecording; embeddings do not depend on the batch, so there is no `batch_size`; the store of speakers decides
+    who is nearest; diarization is MindVox's, which finds overlaps too.
 
     Args:
         configs: mvector's configuration; accepted but without effect, because an exported model describes itself.
@@ -63,6 +70,7 @@ class MVectorPredictor:
         self.embedder = Embedder.open(model_path)
         self.audio_db_path = audio_db_path
         self._store: Optional[SpeakerStore] = None
+        self._diarizer: Optional[Diarizer] = None
         if audio_db_path is not None:
             Path(audio_db_path).mkdir(parents=True, exist_ok=True)
             self._store = open_store(Path(audio_db_path, STORE), ModelIdentity.of(self.embedder))
@@ -132,6 +140,70 @@ class MVectorPredictor:
             return False
         shutil.rmtree(folder / name, ignore_errors=True)
         return True
+
+    def speaker_diarization(
+        self,
+        audio_data: Audio,
+        sample_rate: int = SAMPLE_RATE,
+        speaker_num: Optional[int] = None,
+        search_audio_db: bool = False,
+    ) -> "list[dict[str, Any]]":
+        """Return who speaks when: dictionaries with `speaker`, `start` and `end` in s, sorted by time.
+
+        Args:
+            audio_data, sample_rate: see `predict`.
+            speaker_num: number of speakers; None: it is estimated.
+            search_audio_db: whether users get their names, from the object's threshold on; all others are 陌生人0,
+                陌生人1, ... (strangers). Without it, speakers are 0, 1, ...
+
+        Raises:
+            InputError: segmentation_pyannote was not fetched, or there is no `audio_db_path` to search.
+        """
+        return self._diarize(audio_data, None, sample_rate, speaker_num, search_audio_db)
+
+    def speaker_diarization_from_timestamps(
+        self,
+        audio_data: Audio,
+        timestamps: Spans,
+        sample_rate: int = SAMPLE_RATE,
+        speaker_num: Optional[int] = None,
+        search_audio_db: bool = False,
+    ) -> "list[dict[str, Any]]":
+        """Return who speaks when within given spans, `{"start": s, "end": s}` or (s, s); see `speaker_diarization`."""
+        spans = [
+            (span["start"], span["end"]) if isinstance(span, Mapping) else (span[0], span[1]) for span in timestamps
+        ]
+        return self._diarize(audio_data, spans, sample_rate, speaker_num, search_audio_db)
+
+    def _diarize(
+        self,
+        audio_data: Audio,
+        speech: "Optional[list[tuple[float, float]]]",
+        sample_rate: int,
+        speaker_num: Optional[int],
+        search_audio_db: bool,
+    ) -> "list[dict[str, Any]]":
+        from mindvox.diarization.names import name_speakers  # imported here: they need SciPy, which takes 0.25 s
+        from mindvox.diarization.pipeline import Diarizer, count_of
+        from mindvox.diarization.segmentation import Segmenter
+
+        if self._diarizer is None:
+            self._diarizer = Diarizer(self.embedder, segmenter=Segmenter.open())
+        source: Union[PathLike, np.ndarray]
+        if isinstance(audio_data, (str, Path)):
+            source, rate = audio_data, None
+        elif isinstance(audio_data, np.ndarray):
+            source, rate = audio_data, sample_rate
+        else:
+            source, rate = _decode(audio_data)
+        found = self._diarizer.diarize(source, count_of(speaker_num), sample_rate=rate, speech=speech)
+        names: dict[str, Any] = {name: number for number, name in enumerate(found.speakers)}
+        if search_audio_db:
+            store, _ = self._opened()
+            strangers = {name: f"陌生人{number}" for name, number in names.items()}
+            found = name_speakers(found, store, self.embedder, Candidates(threshold=self.threshold))
+            names = {name: strangers.get(name, name) for name in found.speakers}
+        return [{"speaker": names[turn.speaker], "start": turn.start_s, "end": turn.end_s} for turn in found.turns]
 
     def _opened(self) -> tuple[SpeakerStore, Path]:
         if self._store is None or self.audio_db_path is None:

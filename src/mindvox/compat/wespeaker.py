@@ -7,6 +7,7 @@
 As in wespeaker, registered speakers are only in memory; `mindvox.speakers` stores them.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,10 +15,18 @@ import numpy as np
 
 from mindvox.corpus.audio import BadAudio, audio_of_array, read_audio
 from mindvox.decisions import cosine
+from mindvox.diarization.clustering import Count
+from mindvox.diarization.pipeline import Diarizer
+from mindvox.diarization.rttm import write_rttm
+from mindvox.diarization.segmentation import Segmenter
+from mindvox.diarization.turns import Turn
 from mindvox.embedder import DEFAULT_MODEL, Embedder, UnusableRecording
 from mindvox.errors import InputError
 from mindvox.files import PathLike, text_lines
 from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector, only_speech
+
+Labelled = tuple[str, float, float, int]
+"""A turn: recording, start in s, end in s, number of the speaker."""
 
 MODELS = {"chinese": DEFAULT_MODEL, "english": "resnet221_en_wespeaker", "campplus": DEFAULT_MODEL}
 
@@ -25,8 +34,8 @@ MODELS = {"chinese": DEFAULT_MODEL, "english": "resnet221_en_wespeaker", "camppl
 class Speaker:
     """wespeaker's class on an exported model.
 
-    Differences: embeddings are NumPy arrays; an unusable recording raises UnusableRecording. As in wespeaker, a
-    recording without speech has the embedding None after `set_vad(True)`.
+    Differences: embeddings are NumPy arrays; an unusable recording raises UnusableRecording; diarization is MindVox's,
+    which finds overlaps too. As in wespeaker, a recording without speech has the embedding None after `set_vad(True)`.
 
     Args:
         model_dir: a public model, an exported model, or a folder with one.
@@ -40,6 +49,8 @@ class Speaker:
         self.table: dict[str, np.ndarray] = {}
         self.apply_vad = False
         self._detector: Optional[SpeechDetector] = None
+        self._diarizer: Optional[Diarizer] = None
+        self._count = Count()
 
     def set_vad(self, apply_vad: bool) -> None:
         """Embed only speech, or everything; the default is everything."""
@@ -89,14 +100,8 @@ class Speaker:
 
     def extract_embedding_list(self, scp_path: PathLike) -> "tuple[list[str], list[Optional[np.ndarray]]]":
         """Return names and embeddings of a list with lines `<name> <path>`."""
-        names, embeddings = [], []
-        for line_no, line in text_lines(scp_path, "list of recordings"):
-            fields = line.split(maxsplit=1)
-            if len(fields) != 2:
-                raise InputError(f"{scp_path}:{line_no}: expected '<name> <path>', got {line!r}.")
-            names.append(fields[0])
-            embeddings.append(self.extract_embedding(fields[1]))
-        return names, embeddings
+        listed = list(_listed(scp_path))
+        return [name for name, _ in listed], [self.extract_embedding(path) for _, path in listed]
 
     def compute_similarity(self, audio_path1: PathLike, audio_path2: PathLike) -> float:
         """Return the similarity of two recordings, see `cosine_similarity`; 0 if one has no speech."""
@@ -127,6 +132,45 @@ class Speaker:
         scores = {name: self.cosine_similarity(query, known) for name, known in self.table.items()}
         name = max(scores, key=lambda one: scores[one])
         return {"name": name, "confidence": scores[name]}
+
+    def set_diarization_params(
+        self, num_spks: Optional[int] = None, min_num_spks: int = 1, max_num_spks: int = 20
+    ) -> None:
+        """Set the number of speakers, or its bounds, for `diarize`; windows and the like are MindVox's own."""
+        self._count = Count(min_num_spks, max_num_spks) if num_spks is None else Count(num_spks, num_spks)
+
+    def diarize(self, audio_path: PathLike, utt: str = "unk") -> list[Labelled]:
+        """Return who speaks when, sorted by time; speakers are 0, 1, ...
+
+        Raises:
+            InputError: segmentation_pyannote was not fetched.
+        """
+        if self._diarizer is None:
+            self._diarizer = Diarizer(self.embedder, segmenter=Segmenter.open())
+        found = self._diarizer.diarize(audio_path, self._count)
+        number = {name: place for place, name in enumerate(found.speakers)}
+        return [(utt, turn.start_s, turn.end_s, number[turn.speaker]) for turn in found.turns]
+
+    def diarize_list(self, scp_path: PathLike) -> tuple[list[str], list[list[Labelled]]]:
+        """Return names and turns of a list with lines `<name> <path>`."""
+        listed = list(_listed(scp_path))
+        return [name for name, _ in listed], [self.diarize(path, name) for name, path in listed]
+
+    def make_rttm(self, merged_segment_to_labels: Iterable[Labelled], outfile: PathLike) -> None:
+        """Write turns to an RTTM file."""
+        turns: dict[str, list[Turn]] = {}
+        for utt, start_s, end_s, label in merged_segment_to_labels:
+            turns.setdefault(utt, []).append(Turn(start_s, end_s, str(label)))
+        write_rttm(outfile, turns)
+
+
+def _listed(scp_path: PathLike) -> Iterator[tuple[str, str]]:
+    """Yield names and paths of a list with lines `<name> <path>`."""
+    for line_no, line in text_lines(scp_path, "list of recordings"):
+        fields = line.split(maxsplit=1)
+        if len(fields) != 2:
+            raise InputError(f"{scp_path}:{line_no}: expected '<name> <path>', got {line!r}.")
+        yield fields[0], fields[1]
 
 
 def load_model(language: str) -> Speaker:
