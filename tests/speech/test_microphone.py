@@ -21,6 +21,7 @@ class Stream:
     """Deliver blocks from another thread, as PortAudio does; the n-th sample is n / 1e6."""
 
     delivers = True
+    gaps: tuple[int, ...] = ()  # first samples of the blocks before which some are lost
 
     def __init__(self, samplerate, channels, dtype, blocksize, callback):
         assert (samplerate, channels, dtype) == (16000, 1, "float32")
@@ -33,7 +34,7 @@ class Stream:
         buffer = np.empty((self.blocksize, 1), np.float32)
         while self.delivers and not self.stop.is_set():
             buffer[:, 0] = (first + np.arange(self.blocksize)) / 1e6  # the same memory again, as PortAudio's
-            self.callback(buffer, self.blocksize, None, None)
+            self.callback(buffer, self.blocksize, None, SimpleNamespace(input_overflow=first in self.gaps))
             first += self.blocksize
 
     def __enter__(self):
@@ -69,6 +70,15 @@ def test_a_terminal_gets_a_meter(sounddevice):
     Microphone(0.3).record(meter=terminal)
     lines = terminal.getvalue().split("\r")
     assert len(lines) == 4 and "0.2 s left" in lines[1] and lines[-1].endswith("\n")
+
+
+def test_lost_samples_are_said_unless_they_came_before_the_first(sounddevice, monkeypatch, capsys):
+    monkeypatch.setattr(Stream, "gaps", (0,))
+    Microphone(0.5).record(begin=int)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(Stream, "gaps", (1600, 4800))
+    Microphone(0.5).record(begin=int)
+    assert capsys.readouterr().err == "warning: the machine was too busy: samples are lost in 2 places\n"
 
 
 def test_the_person_is_asked_to_speak_once_the_microphone_delivers(sounddevice, monkeypatch, capsys):

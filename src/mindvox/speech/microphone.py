@@ -13,6 +13,7 @@ import numpy as np
 
 from mindvox.corpus.audio import SAMPLE_RATE
 from mindvox.errors import InputError
+from mindvox.progress import quantity
 
 METER_WIDTH = 30
 METER_FLOOR_DB = -60.0
@@ -43,7 +44,7 @@ class Microphone:
         return "the microphone"
 
     def record(self, begin: Optional[Callable[[], None]] = None, meter: Optional[TextIO] = None) -> np.ndarray:
-        """Return samples (N,), float32, full scale 1.
+        """Return samples (N,), float32, full scale 1; if some are lost, a line on stderr says so.
 
         Args:
             begin: called when the microphone delivers; None: a line on stderr asks to speak.
@@ -54,25 +55,28 @@ class Microphone:
         """
         meter = meter or sys.stderr
         sounddevice = _sounddevice()
-        blocks: SimpleQueue[np.ndarray] = SimpleQueue()
+        blocks: SimpleQueue[tuple[np.ndarray, bool]] = SimpleQueue()
 
         def keep(block: np.ndarray, num_frames: int, time: Any, status: Any) -> None:
-            blocks.put(block[:, 0].copy())
+            blocks.put((block[:, 0].copy(), status.input_overflow))
 
         rate = self.sample_rate
         num_samples = round(self.duration_s * rate)
         taken: list[np.ndarray] = []
-        num_taken = 0
+        num_taken = num_gaps = 0
         try:
             with sounddevice.InputStream(
                 samplerate=rate, channels=1, dtype="float32", blocksize=rate // 10, callback=keep
             ):
                 while num_taken < num_samples:
-                    taken.append(blocks.get(timeout=PATIENCE_S))
-                    if num_taken == 0:
+                    block, follows_gap = blocks.get(timeout=PATIENCE_S)
+                    if not taken:
                         (begin or self._ask_to_speak)()
-                    num_taken += len(taken[-1])
-                    _show(meter, taken[-1], (num_samples - num_taken) / rate)
+                    elif follows_gap:
+                        num_gaps += 1
+                    taken.append(block)
+                    num_taken += len(block)
+                    _show(meter, block, (num_samples - num_taken) / rate)
         except sounddevice.PortAudioError as error:
             raise InputError(f"no microphone can be opened ({error}). Connect one, or give a file.") from None
         except Empty:
@@ -82,6 +86,10 @@ class Microphone:
         finally:
             if taken and meter.isatty():
                 meter.write("\n")
+        if num_gaps:
+            print(
+                f"warning: the machine was too busy: samples are lost in {quantity(num_gaps, 'place')}", file=sys.stderr
+            )
         return np.concatenate(taken)[:num_samples]
 
     def _ask_to_speak(self) -> None:
