@@ -94,7 +94,7 @@ def test_what_a_file_tells_cannot_be_given_and_what_it_does_not_tell_must_be(tmp
         run(L, "--front_end.n_mels=80")
     with pytest.raises(InputError, match="log: expected one of none, natural, db, got 'ln'"):
         run(L, "--front_end.log=ln")
-    with pytest.raises(SystemExit):
+    with pytest.raises(UsageError, match="unrecognized arguments: --loss.margin=1"):
         run(L, "--loss.margin=1")
     assert not (tmp_path / "x.ckpt").exists()
 

@@ -194,5 +194,5 @@ def _stop_after_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in ("parse_args", "parse_known_args"):
+    for name in ("parse_args", "parse_known_args", "parse_intermixed_args"):
         monkeypatch.setattr(argparse.ArgumentParser, name, wrapped(getattr(argparse.ArgumentParser, name)))

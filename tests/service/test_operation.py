@@ -89,7 +89,7 @@ def test_a_full_disk_changes_no_speaker_and_is_survived(service, client):
         assert client.get(f"/v1/speakers/{anna['id']}").status_code == 200
     assert [one["name"] for one in client.get("/v1/speakers").json()["speakers"]] == ["Anna"]
     enrol(client, "Bert", 2)
-    assert "Traceback" not in service.errors
+    assert "Traceback" not in service.errors, service.errors
 
 
 def test_a_store_that_another_program_locks_is_waited_for(service, client):
@@ -176,7 +176,8 @@ def test_a_caller_that_leaves_within_its_body_is_noted(service, client):
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(head.encode())
     until(lambda: entries_of(service.audit_log)[-1]["status"] == 0)
-    assert "Traceback" not in service.errors and client.get("/v1/ready").status_code == 200
+    assert "Traceback" not in service.errors, service.errors
+    assert client.get("/v1/ready").status_code == 200
 
 
 def test_an_idle_worker_that_dies_costs_no_caller_anything(service, client):

@@ -110,14 +110,14 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
         _send(connection, {"error": str(error)})
         return
     _send(connection, {"engine": worker.engine})
-    while True:
-        try:
+    try:
+        while True:
             job = json.loads(connection.recv_bytes())
             content = connection.recv_bytes()
-        except EOFError:
-            return
-        _send(connection, {"stage": BEGUN})
-        _send(connection, *_answer(worker, connection, job, content))
+            _send(connection, {"stage": BEGUN})
+            _send(connection, *_answer(worker, connection, job, content))
+    except (EOFError, ConnectionError):  # the service has ended
+        return
 
 
 def _answer(
