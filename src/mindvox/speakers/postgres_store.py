@@ -163,7 +163,8 @@ class PostgresStore(SpeakerStore):
     def put_all(self, speakers: Iterable[Speaker], mode: str = NEW, keep_terms: bool = False) -> int:
         now = self._clock()
         prepared = checked_all(speakers, mode, self.model.emb_size, now)
-        with self._writing() as run:
+        # In a pipeline, statements without an answer are sent together with the next one that has an answer.
+        with self._connected() as connection, connection.pipeline(), self._writing() as run:
             for speaker in prepared:
                 self._put(run, speaker, mode, keep_terms, now)
         return len(prepared)
@@ -265,8 +266,7 @@ class PostgresStore(SpeakerStore):
         queries = checked_queries(embeddings, k, self.model.emb_size)
         given = {"among": None if among is None else [check_name(name) for name in among], "group": group}
         with self._reading() as run:
-            if _one(run("SELECT EXISTS (SELECT FROM mindvox_speakers WHERE expires <= %s)", [self._clock()])):
-                _expire(run, self._clock())
+            _expire(run, self._clock())
             return [self._search(run, query, k, {**given, "now": self._clock()}) for query in queries]
 
     def _search(self, run: Run, query: np.ndarray, k: int, given: dict[str, Any]) -> Matches:
@@ -430,8 +430,9 @@ def _one(cursor: "psycopg.Cursor") -> Any:
 
 
 def _text_of(vector: np.ndarray) -> str:
-    """Return a vector as pgvector reads it; psycopg needs four times as long to write an array."""
-    return str(vector.tolist())
+    """Return a vector as pgvector reads it, float32: nine digits give the same number back."""
+    values = vector.astype(np.float32).tolist()
+    return f"[{','.join(['%.9g'] * len(values))}]" % tuple(values)
 
 
 def _array_of(text: str) -> np.ndarray:
@@ -470,6 +471,9 @@ def _add_samples(run: Run, key: int, samples: Iterable[Sample]) -> None:
 
 def _expire(run: Run, now: float) -> int:
     """Delete the expired speakers and return their number."""
+    # `min` takes the index of expiries; without this question, the statement below may read the whole table.
+    if not _one(run("SELECT min(expires) <= %s FROM mindvox_speakers", [now])):
+        return 0
     rows = run("DELETE FROM mindvox_speakers WHERE expires <= %s RETURNING id, name", [now]).fetchall()
     for key, name in rows:
         _note(run, now, EXPIRED, key, name)
