@@ -202,7 +202,7 @@ class MVectorPredictor:
             store, _ = self._opened()
             strangers = {name: f"陌生人{number}" for name, number in names.items()}
             found = name_speakers(found, store, self.embedder, Candidates(threshold=self.threshold))
-            names = {name: strangers.get(name, name) for name in found.speakers}
+            names = {name: name if name in found.scores else strangers[name] for name in found.speakers}
         return [{"speaker": names[turn.speaker], "start": turn.start_s, "end": turn.end_s} for turn in found.turns]
 
     def _opened(self) -> tuple[SpeakerStore, Path]:
