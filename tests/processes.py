@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def call(folder: Path, *command: object, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -15,6 +17,13 @@ def call(folder: Path, *command: object, **environment: str) -> subprocess.Compl
         text=True,
         check=False,
     )
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip a test for which a package of the system is missing; where CI_REQUIRE_CPP=1 that is a failure."""
+    if os.environ.get("CI_REQUIRE_CPP") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def must(folder: Path, *command: object, **environment: str) -> str:

@@ -1,12 +1,13 @@
 """Builds of the C++ program, shared by the tests of this folder."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.processes import skip_or_fail
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
@@ -36,9 +37,7 @@ def need(packages: dict[str, str]) -> None:
     if not missing:
         return
     reason = f"missing: {', '.join(missing)}. As root: bash scripts/install_system_packages.sh --tests"
-    if os.environ.get("CI_REQUIRE_CPP") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    skip_or_fail(reason)
 
 
 @pytest.fixture(scope="session")

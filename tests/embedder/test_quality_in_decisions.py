@@ -330,10 +330,15 @@ def test_a_recording_can_come_from_the_microphone(home, monkeypatch, capsys):
     assert "the microphone: 2.0 s" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "601", "nan", "three"])
+@pytest.mark.parametrize("seconds", ["0", "-1", "601", "nan"])
 def test_lengths_that_cannot_be_recorded(home, seconds):
-    with pytest.raises(UsageError, match="--record: expected (more than 0 and at most 600 s|seconds), got"):
+    with pytest.raises(UsageError, match="--record: expected more than 0 and at most 600 s"):
         main([str(home / "a.wav"), f"--record={seconds}"])
+
+
+def test_a_length_that_is_no_number(home):
+    with pytest.raises(UsageError, match="--record: expected seconds, got 'three'"):
+        main([str(home / "a.wav"), "--record=three"])
 
 
 def test_without_sounddevice_the_command_says_what_to_install(home, monkeypatch):

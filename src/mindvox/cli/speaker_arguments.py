@@ -29,7 +29,9 @@ def sources_of(arguments: argparse.Namespace) -> list[Source]:
     """Return the recordings of the arguments; raise UsageError or InputError."""
     for path in arguments.files:
         check_readable(path)
-    sources = [*arguments.files, *filter(None, [arguments.record])]
+    sources: list[Source] = [*arguments.files]
+    if arguments.record is not None:
+        sources.append(arguments.record)
     if not sources:
         raise UsageError("expected a recording: FILE or --record SECONDS.")
     return sources
