@@ -27,7 +27,8 @@ from mindvox.parallel import call_all
 from mindvox.progress import Progress
 
 FORMAT_VERSION = 1
-PART_RECORDINGS = 64
+PART_RECORDINGS = 64  # most recordings in a part
+LEAST_PARTS = 32  # a shorter list has smaller parts, so that it keeps many processes busy
 PART_BYTES = 1 << 26  # half an hour at 16 kHz and 16 bits, so that a part of long recordings takes about a minute
 PLAN = "plan.json"
 Opened = TypeVar("Opened", covariant=True)
@@ -175,11 +176,12 @@ def _stamp(corpus: Corpus, recording: Recording) -> tuple[int, int]:
 
 def _bounds(recordings: Sequence[Recording], sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Yield the first index and the end index of each part."""
+    most = min(PART_RECORDINGS, -(-len(recordings) // LEAST_PARTS))
     first = num_bytes = 0
     for row, (recording, size) in enumerate(zip(recordings, sizes, strict=True)):
         if recording.stop_s is not None:
             size = min(size, round((recording.stop_s - recording.start_s) * 2 * SAMPLE_RATE))
-        if row > first and (row - first == PART_RECORDINGS or num_bytes + size > PART_BYTES):
+        if row > first and (row - first == most or num_bytes + size > PART_BYTES):
             yield first, row
             first, num_bytes = row, 0
         num_bytes += size
@@ -201,7 +203,7 @@ def _plan(
         "max_frames": embedder.max_frames,
         "channel": channel,
         "recordings_sha256": digest.hexdigest(),
-        "part": [PART_RECORDINGS, PART_BYTES],
+        "part": [PART_RECORDINGS, LEAST_PARTS, PART_BYTES],
     }
 
 

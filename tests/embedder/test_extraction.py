@@ -28,7 +28,7 @@ COMMAND = f"""
 import sys
 from mindvox import extraction
 from mindvox.cli import console
-extraction.PART_RECORDINGS = {PART}
+extraction.PART_RECORDINGS, extraction.LEAST_PARTS = {PART}, 1
 if __name__ == "__main__":
     sys.exit(console())
 """
@@ -51,6 +51,7 @@ def ten_recordings(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(extraction, "PART_RECORDINGS", PART)
+    monkeypatch.setattr(extraction, "LEAST_PARTS", 1)
 
 
 @pytest.fixture
@@ -163,6 +164,12 @@ def test_parts_of_long_recordings_are_small(ten_recordings, tmp_path, model, mon
     monkeypatch.setattr(extraction, "PART_BYTES", 20000)  # each recording has 16 kB, the short one 1.4 kB
     extract(EmbedderChoice(str(model)), recordings_below(ten_recordings), tmp_path / "parts")
     assert len(list((tmp_path / "parts").glob("part-*"))) == NUM_RECORDINGS - 1
+
+
+def test_a_short_list_has_parts_for_many_processes(ten_recordings, tmp_path, model, monkeypatch):
+    monkeypatch.setattr(extraction, "LEAST_PARTS", 5)
+    extract(EmbedderChoice(str(model)), recordings_below(ten_recordings), tmp_path / "parts")
+    assert len(list((tmp_path / "parts").glob("part-*"))) == 5
 
 
 def test_lists_and_sections_are_embedded(model, ten_recordings, tmp_path, monkeypatch, capsys):
