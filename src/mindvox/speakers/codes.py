@@ -1,12 +1,14 @@
 """Exact search among millions of unit vectors: faiss searches 8-bit codes in memory-mapped files.
 
-A code is a vector whose numbers are rounded to 8 bits. Its product with a query is off by at most the length of the
-rounding error, and `error` is the largest of these lengths. So the codes tell which speakers may be among the best k
-(`could_be_best`). The vectors of these are read in single precision from the store and compared in double precision.
+A code is a vector whose numbers, times `scale`, are rounded to integers from -127 to 127. A query is rounded likewise.
+Their product is off by at most the lengths of the two rounding errors; `error` is the largest length of a code's. So
+the codes tell which speakers may be among the best k (`could_be_best`). The vectors of these are read in single
+precision from the store and compared in double precision.
 
     speakers.db-codes-<number>-<part>.faiss   codes of PART_ROWS speakers, in ascending order of their keys
     speakers.db-codes-<number>.npy            the keys
-    speakers.db-codes-<number>.json           error, number of parts; written last: without it the set is unfinished
+    speakers.db-codes-<number>.json           scale, error, number of parts; written last: without it the set is
+                                              unfinished
 
 <number> is the audit entry up to which the codes are complete. Later changes are held in memory as vectors; when there
 are too many, the files are rebuilt. The code of a deleted or changed speaker is overwritten in place, and every process
@@ -20,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -28,9 +30,11 @@ from mindvox.files import atomic_path, read_json, sync, write_json
 from mindvox.parallel import num_cores
 from mindvox.speakers.search import Hits, Vectors, best, could_be_best
 
+FORMAT_VERSION = 2
 PART_ROWS = 1 << 16  # speakers per part; threads share a query part by part
-NOTHING = 128  # overwrites each number of an erased code; it stands for a value of about 0
-SPARE = 64  # candidates requested beyond k at once
+LARGEST = 127  # number of a code
+ZERO = 128  # byte of the number 0; overwrites each byte of an erased code
+SPARE = 128  # candidates requested beyond k at once
 FEW_ALLOWED = 20_000  # up to this many allowed speakers are compared without codes
 CHANGED_SHARE = 0.05  # share of changed speakers beyond which the codes are rebuilt
 LEAST_CHANGED = 10_000  # fewer changed speakers never cause a rebuild
@@ -118,7 +122,7 @@ class CodeFiles:
 
     def _overwrite(self, part: int, rows: list[int], num_rows: int, emb_size: int) -> None:
         in_part = min(PART_ROWS, num_rows - part * PART_ROWS)
-        nothing = bytes([NOTHING]) * emb_size
+        nothing = bytes([ZERO]) * emb_size
         is_changed = False
         with open(self.part(part), "r+b") as stream:
             first = stream.seek(0, os.SEEK_END) - in_part * emb_size  # faiss writes the codes last
@@ -141,23 +145,24 @@ def write_codes(files: CodeFiles, emb_size: int, chunks: Chunks) -> None:
     for keys, vectors in chunks():
         largest, num_rows = max(largest, float(np.abs(vectors).max())), num_rows + len(keys)
     all_keys = np.empty(num_rows, np.int64)
-    error, first, part, index = 0.0, 0, 0, _empty_index(emb_size, largest)
+    scale = np.float32(LARGEST / (largest or 1.0))
+    error, first, part, index = 0.0, 0, 0, _empty_index(emb_size)
     for keys, vectors in _of_parts(chunks()):
-        codes = index.sa_encode(vectors)
-        error = max(error, float(np.linalg.norm(index.sa_decode(codes) - vectors, axis=1).max()))
-        index.add_sa_codes(codes)
+        numbers, errors = _rounded(vectors, scale)
+        error = max(error, float(errors.max()))
+        index.add(numbers)
         all_keys[first : first + len(keys)] = keys
         first += len(keys)
         if index.ntotal == PART_ROWS or first == num_rows:
             with atomic_path(files.part(part)) as temporary:
                 faiss.write_index(index, str(temporary))
             _hide(files.part(part))
-            part, index = part + 1, _empty_index(emb_size, largest)
+            part, index = part + 1, _empty_index(emb_size)
     with atomic_path(files.keys) as temporary:
         np.save(temporary, all_keys)
     _hide(files.keys)
-    about = {"format_version": 1, "emb_size": emb_size, "error": error, "num_parts": part}
-    write_json(files.about, about)
+    about = {"format_version": FORMAT_VERSION, "emb_size": emb_size, "scale": float(scale)}
+    write_json(files.about, {**about, "error": error, "num_parts": part})
 
 
 def _hide(path: Path) -> None:
@@ -176,15 +181,17 @@ def _of_parts(chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple
             free = free - taken or PART_ROWS
 
 
-def _empty_index(emb_size: int, largest: float) -> Any:
-    """Return an empty faiss index for vectors of numbers from -largest to largest."""
+def _rounded(vectors: np.ndarray, scale: Union[np.ndarray, np.float32]) -> tuple[np.ndarray, np.ndarray]:
+    """Return vectors (N, D) times `scale`, rounded to integers, float32, and the lengths (N,) of the errors."""
+    numbers = np.rint(vectors * scale)
+    return numbers.astype(np.float32), np.linalg.norm(numbers / scale - vectors, axis=1)
+
+
+def _empty_index(emb_size: int) -> Any:
+    """Return an empty faiss index of integers from -128 to 127, whose products faiss computes with integers."""
     import faiss
 
-    index = faiss.IndexScalarQuantizer(emb_size, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
-    # Set what faiss would learn from examples: the smallest number and the range.
-    faiss.copy_array_to_vector(np.array([-largest, 2 * largest], np.float32), index.sq.trained)
-    index.is_trained = True
-    return index
+    return faiss.IndexScalarQuantizer(emb_size, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT)
 
 
 class CodedVectors:
@@ -194,17 +201,23 @@ class CodedVectors:
         files: a finished set of codes.
         emb_size: D.
         fetch: reads vectors from the store.
+
+    Raises:
+        OSError, ValueError, KeyError, RuntimeError: the files are damaged, or in another format.
     """
 
     def __init__(self, files: CodeFiles, emb_size: int, fetch: Fetch) -> None:
         import faiss
 
         about = read_json(files.about)
+        if about["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"{files.about}: format {about['format_version']}.")
         self._files = files
         self._fetch = fetch
         self._keys = np.load(files.keys, mmap_mode="r", allow_pickle=False)
         parts = range(about["num_parts"])
         self._parts = [faiss.read_index(str(files.part(part)), faiss.IO_FLAG_MMAP_IFC) for part in parts]
+        self._scale = about["scale"]
         self._error = about["error"] + (emb_size + 4) * 2.0**-23  # error of the codes plus that of single precision
         self._is_gone = np.zeros(len(self._keys), bool)
         self._num_gone = 0
@@ -264,33 +277,38 @@ class CodedVectors:
 
     def _search_codes(self, queries: np.ndarray, k: int, is_open: np.ndarray) -> Iterator[Hits]:
         wanted = k + SPARE
-        scores, rows = self._nearest(queries, wanted)
-        for query, some_scores, some_rows in zip(queries, scores, rows, strict=True):
-            near = _complete(some_scores, some_rows, is_open, k, self._error)
+        for query, scores, rows, error in zip(queries, *self._nearest(queries, wanted), strict=True):
+            near = _complete(scores, rows, is_open, k, error)
             more = wanted
             while near is None:
                 more = min(8 * more, len(self._keys))
-                found = self._nearest(query[None], more)
-                near = _complete(found[0][0], found[1][0], is_open, k, self._error, more == len(self._keys))
+                ((scores,), (rows,), _) = self._nearest(query[None], more)
+                near = _complete(scores, rows, is_open, k, error, more == len(self._keys))
             keys, vectors = self._fetch(self._keys[near].tolist())
             yield best(keys, vectors, query, k)
 
-    def _nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the largest products of the codes with each query, and their rows, both (Q, count), best first."""
-        given = np.ascontiguousarray(queries, np.float32)
+    def _nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the largest products of the codes with each query.
+
+        Returns:
+            scores and rows, both (Q, count), best first; how far the scores of each query can be off, (Q,).
+        """
+        scale = LARGEST / np.abs(queries).max(axis=1, keepdims=True)
+        numbers, errors = _rounded(queries, scale)
 
         def search(number: int) -> tuple[np.ndarray, np.ndarray]:
             part = self._parts[number]
-            scores, rows = part.search(given, min(count, part.ntotal))
+            scores, rows = part.search(numbers, min(count, part.ntotal))
             return scores, rows + number * PART_ROWS
 
         # faiss shares several queries among threads, but does not split a single one.
-        is_single = len(given) == 1 and self._threads is not None
+        is_single = len(numbers) == 1 and self._threads is not None
         call = self._threads.map if is_single and self._threads is not None else map
         found = list(call(search, range(len(self._parts))))
         scores, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*found, strict=True))
         order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        scores = np.take_along_axis(scores, order, axis=1) / (self._scale * scale)
+        return scores, np.take_along_axis(rows, order, axis=1), errors + self._error * (1 + errors)
 
 
 def _complete(
