@@ -91,7 +91,7 @@ def test_long_waveforms_are_transformed_block_by_block_to_the_same_values(monkey
     np.testing.assert_allclose(Fbank()(waveform), whole, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FRONT_ENDS)
+@pytest.mark.parametrize("name", list(FRONT_ENDS))
 def test_products_are_those_of_all_filters_and_small_enough_for_one_thread(name):
     front_end = FRONT_ENDS.get(name)()
     if not isinstance(front_end, filterbank.Filterbank) or (filters := front_end.filters()) is None:
