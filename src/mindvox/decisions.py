@@ -15,7 +15,9 @@ from mindvox.speech.detector import SAMPLE_RATE, SpeechDetector
 from mindvox.speech.microphone import Microphone
 from mindvox.speech.quality import DEFAULT_LIMITS, Limits, Problem, Quality, measure, problem
 
-UNUSABLE = "unusable"  # code of a recording that cannot be read or embedded; see also the codes of speech.quality
+# Codes of problems; see also those of speech.quality.
+UNUSABLE = "unusable"  # the recording cannot be read or embedded
+NOT_RECORDED = "not_recorded"  # the first recording cannot be used, so the microphone did not record the second
 
 Source = Union[Recording, Microphone]
 """A recording, or the microphone that makes it when it is needed."""
@@ -121,6 +123,22 @@ def examine(
         return Examined(name, None, quality, Problem(UNUSABLE, error.reason))
 
 
+def examine_both(
+    embedder: Embedder,
+    first: Source,
+    second: Source,
+    detector: Optional[SpeechDetector] = None,
+    limits: Limits = DEFAULT_LIMITS,
+    sample_rate: Optional[int] = None,
+    channel: Optional[int] = None,
+) -> tuple[Examined, Examined]:
+    """Examine two recordings, see `examine`; nobody is asked to speak if the first one cannot be used."""
+    one = examine(embedder, first, detector, limits, sample_rate, channel)
+    if one.problem is not None and isinstance(second, Microphone):
+        return one, Examined(str(second), None, None, Problem(NOT_RECORDED, "was not recorded"))
+    return one, examine(embedder, second, detector, limits, sample_rate, channel)
+
+
 def verify(
     embedder: Embedder,
     first: Source,
@@ -135,7 +153,7 @@ def verify(
 
     Args:
         embedder: the model.
-        first, second, sample_rate, channel: see `examine`.
+        first, second, sample_rate, channel: see `examine_both`.
         rule: turns the score into an answer; None: the model's own, see `rule_of`.
         detector, limits: see `examine`. Without a detector, silence and noise are compared as if they were speech.
 
@@ -144,11 +162,7 @@ def verify(
         UnreadRecording, InputError, ValueError: see `examine`.
     """
     rule = rule or rule_of(embedder, has_quality=detector is not None)
-    both = (
-        examine(embedder, first, detector, limits, sample_rate, channel),
-        examine(embedder, second, detector, limits, sample_rate, channel),
-    )
-    return decide(rule, *both)
+    return decide(rule, *examine_both(embedder, first, second, detector, limits, sample_rate, channel))
 
 
 def decide(rule: Rule, first: Examined, second: Examined) -> Decision:

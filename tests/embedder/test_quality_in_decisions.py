@@ -330,6 +330,19 @@ def test_a_recording_can_come_from_the_microphone(home, monkeypatch, capsys):
     assert "the microphone: 2.0 s" in capsys.readouterr().out
 
 
+def test_nobody_is_asked_to_speak_if_the_file_cannot_be_used(home, monkeypatch, capsys):
+    monkeypatch.setattr(Microphone, "record", lambda self: pytest.fail("recorded"))
+    soundfile.write(home / "silent.wav", np.zeros(32000), 16000)
+    assert main([str(home / "silent.wav"), "--record=2", "--threshold=0.9", "--json"]) == 4
+    file, spoken = json.loads(capsys.readouterr().out)["recordings"]
+    assert file["problem"]["code"] != "not_recorded"
+    assert spoken == {
+        "name": "the microphone",
+        "problem": {"code": "not_recorded", "text": "was not recorded"},
+        "quality": None,
+    }
+
+
 @pytest.mark.parametrize("seconds", ["0", "-1", "601", "nan"])
 def test_lengths_that_cannot_be_recorded(home, seconds):
     with pytest.raises(UsageError, match="--record: expected more than 0 and at most 600 s"):

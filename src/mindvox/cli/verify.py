@@ -8,7 +8,7 @@ from typing import Any, Optional
 from mindvox.arguments import Parser
 from mindvox.cli.model_arguments import add_model_arguments, add_record_argument, check_readable, open_embedder
 from mindvox.cli.quality_arguments import add_limit_arguments, limits_of, quality_line
-from mindvox.decisions import Decision, decide, decision_facts, examine, rule_of
+from mindvox.decisions import Decision, decision_facts, rule_of, verify
 from mindvox.embedder import Embedder
 from mindvox.errors import UsageError
 from mindvox.files import user_path
@@ -31,11 +31,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     embedder = open_embedder(arguments)
     detector = None if arguments.no_quality else SpeechDetector.open()
     rule = _rule(arguments, thresholds, embedder)
-    first, second = (
-        examine(embedder, source, detector, limits, channel=arguments.channel)
-        for source in (arguments.first, arguments.second or arguments.record)
-    )
-    decision = decide(rule, first, second)
+    second = arguments.second or arguments.record
+    decision = verify(embedder, arguments.first, second, rule, detector, limits, channel=arguments.channel)
     if arguments.json:
         print(json.dumps(_as_json(decision, arguments, embedder), ensure_ascii=False))
     else:
