@@ -9,7 +9,7 @@ import numpy as np
 from mindvox.frontend.front_end import FrontEnd
 
 BLOCK_FRAMES = 320  # frames transformed together: a crop of 3 s at once, a long file in bounded memory
-MOST_PRODUCTS = 1 << 18  # in a matrix product; for more, OpenBLAS wakes its threads, which then spin for 27 ms
+MOST_PRODUCTS = 1 << 18  # in a matrix product: for more, OpenBLAS wakes its threads, which spin for 27 ms afterwards
 
 
 class Filterbank(FrontEnd):
