@@ -123,22 +123,6 @@ def examine(
         return Examined(name, None, quality, Problem(UNUSABLE, error.reason))
 
 
-def examine_both(
-    embedder: Embedder,
-    first: Source,
-    second: Source,
-    detector: Optional[SpeechDetector] = None,
-    limits: Limits = DEFAULT_LIMITS,
-    sample_rate: Optional[int] = None,
-    channel: Optional[int] = None,
-) -> tuple[Examined, Examined]:
-    """Examine two recordings, see `examine`; nobody is asked to speak if the first one cannot be used."""
-    one = examine(embedder, first, detector, limits, sample_rate, channel)
-    if one.problem is not None and isinstance(second, Microphone):
-        return one, Examined(str(second), None, None, Problem(NOT_RECORDED, "was not recorded"))
-    return one, examine(embedder, second, detector, limits, sample_rate, channel)
-
-
 def verify(
     embedder: Embedder,
     first: Source,
@@ -153,7 +137,8 @@ def verify(
 
     Args:
         embedder: the model.
-        first, second, sample_rate, channel: see `examine_both`.
+        first, second, sample_rate, channel: see `examine`. A microphone as the second records only if the first can
+            be used.
         rule: turns the score into an answer; None: the model's own, see `rule_of`.
         detector, limits: see `examine`. Without a detector, silence and noise are compared as if they were speech.
 
@@ -162,7 +147,12 @@ def verify(
         UnreadRecording, InputError, ValueError: see `examine`.
     """
     rule = rule or rule_of(embedder, has_quality=detector is not None)
-    return decide(rule, *examine_both(embedder, first, second, detector, limits, sample_rate, channel))
+    one = examine(embedder, first, detector, limits, sample_rate, channel)
+    if one.problem is not None and isinstance(second, Microphone):
+        other = Examined(str(second), None, None, Problem(NOT_RECORDED, "was not recorded"))
+    else:
+        other = examine(embedder, second, detector, limits, sample_rate, channel)
+    return decide(rule, one, other)
 
 
 def decide(rule: Rule, first: Examined, second: Examined) -> Decision:
