@@ -1,7 +1,7 @@
 """Seconds from the command to the answer: `python benchmarks/cold_start.py A B [--model MODEL] [--rounds 7]`.
 
-`mindvox verify A B` in a new process, beside the least that such a process can do: start Python, import NumPy and ONNX
-Runtime, open the model with ONNX Runtime's defaults, and run it on features of 3 s, twice. In turn, medians.
+`mindvox verify A B` in a new process, beside bare ONNX Runtime: a process that imports it and NumPy, opens the model
+with the defaults, and runs it on features of 3 s, twice. In turn, medians.
 --before CHECKOUT adds the command of another checkout of this project. --peer_python PYTHON adds what a peer does
 before it has a model: PYTHON imports torch and speechbrain.
 """
@@ -19,7 +19,7 @@ from mindvox.engines.exported import ExportedModel, find_exported
 
 ANSWERED = (0, 3, 4)  # exit codes of `mindvox verify`
 VERIFY = "from mindvox.cli import console; raise SystemExit(console())"
-LEAST = """
+BARE = """
 import sys
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
@@ -46,7 +46,7 @@ def main() -> int:
     here = Path(__file__).resolve().parents[1]
     cases = {
         "mindvox verify": (verify, here),
-        "the least": ([sys.executable, "-c", LEAST, str(model), str(num_feats)], here),
+        "bare ONNX Runtime": ([sys.executable, "-c", BARE, str(model), str(num_feats)], here),
     }
     if arguments.before:
         cases["mindvox verify, before"] = (verify, arguments.before.resolve())

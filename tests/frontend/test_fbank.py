@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mindvox.frontend import filterbank
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.frames import subtract_mean
-from mindvox.registry import FRONT_ENDS
 from tests.frontend.reference.signals import CORPUS, stored_frames, synthetic_waveforms
 
 FOLDER = Path(__file__).parent / "reference"
@@ -89,18 +87,6 @@ def test_long_waveforms_are_transformed_block_by_block_to_the_same_values(monkey
     whole = Fbank()(waveform)
     monkeypatch.setattr("mindvox.frontend.filterbank.BLOCK_FRAMES", 7)
     np.testing.assert_allclose(Fbank()(waveform), whole, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", list(FRONT_ENDS))
-def test_products_are_those_of_all_filters_and_small_enough_for_one_thread(name):
-    front_end = FRONT_ENDS.get(name)()
-    if not isinstance(front_end, filterbank.Filterbank) or (filters := front_end.filters()) is None:
-        pytest.skip("has no filters")
-    found = np.zeros(filters.shape, np.float32)
-    for frequencies, mels, weights in front_end._filters:
-        assert filterbank.BLOCK_FRAMES * weights.size <= filterbank.MOST_PRODUCTS
-        found[frequencies, mels] = weights
-    assert np.array_equal(found, filters.astype(np.float32))
 
 
 def test_copies_and_threads_give_the_same_features():

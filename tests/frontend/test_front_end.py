@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindvox.errors import InputError
-from mindvox.frontend import check_front_end, front_end_of
+from mindvox.frontend import check_front_end, filterbank, front_end_of
 from mindvox.frontend.fbank import Fbank
 from mindvox.frontend.kaldi_fbank import KaldiFbank
 from mindvox.registry import FRONT_ENDS
@@ -44,6 +44,18 @@ def test_num_samples_are_the_fewest_that_give_so_many_frames(front_end):
 def test_frame_shift_is_in_seconds(front_end):
     shift_ms = 1 / 16 if front_end.name == "samples" else front_end.options.hop_length_ms
     assert front_end.frame_shift_s == shift_ms / 1000 and front_end.sample_rate == 16000
+
+
+@pytest.mark.parametrize("name", list(FRONT_ENDS))
+def test_products_are_those_of_all_filters_and_small_enough_for_one_thread(name):
+    front_end = FRONT_ENDS.get(name)()
+    if not isinstance(front_end, filterbank.Filterbank) or (filters := front_end.filters()) is None:
+        pytest.skip("has no filters")
+    found = np.zeros(filters.shape, np.float32)
+    for frequencies, mels, weights in front_end._filters:
+        assert filterbank.BLOCK_FRAMES * weights.size <= filterbank.MOST_PRODUCTS
+        found[frequencies, mels] = weights
+    assert np.array_equal(found, filters.astype(np.float32))
 
 
 def test_older_stored_form_of_kaldis_has_the_defaults_for_what_it_lacks():

@@ -183,23 +183,19 @@ def _grouped(filters: np.ndarray) -> list[tuple[slice, slice, np.ndarray]]:
 
     Neighbouring filters share few frequencies, so that few of the weights are zero.
     """
-    groups, first, num_mels = [], 0, filters.shape[1]
-    while first < num_mels:
-        stop = first + 1
-        while stop < num_mels and _num_products(filters[:, first : stop + 1]) <= MOST_PRODUCTS:
-            stop += 1
-        frequencies, mels = _span(filters[:, first:stop]), slice(first, stop)
+    num_frequencies, num_mels = filters.shape
+    seen = filters != 0
+    # The first frequency of each filter, and the one after its last; a filter without weights widens no group.
+    low = np.where(seen.any(axis=0), seen.argmax(axis=0), num_frequencies)
+    high = np.where(seen.any(axis=0), num_frequencies - seen[::-1].argmax(axis=0), 0)
+    groups, first = [], 0
+    for stop in range(1, num_mels + 1):
+        wider = slice(first, stop + 1)
+        num_products = BLOCK_FRAMES * (high[wider].max() - low[wider].min()) * (stop + 1 - first)
+        if stop < num_mels and num_products <= MOST_PRODUCTS:
+            continue
+        mels = slice(first, stop)
+        frequencies = slice(low[mels].min(), high[mels].max())
         groups.append((frequencies, mels, np.ascontiguousarray(filters[frequencies, mels])))
         first = stop
     return groups
-
-
-def _span(filters: np.ndarray) -> slice:
-    """Return the frequencies from the first to the last that any of the filters (frequencies, F) sees."""
-    seen = np.flatnonzero(filters.any(axis=1))
-    return slice(seen[0], seen[-1] + 1) if len(seen) else slice(0, 1)
-
-
-def _num_products(filters: np.ndarray) -> int:
-    span = _span(filters)
-    return BLOCK_FRAMES * (span.stop - span.start) * filters.shape[1]
